@@ -1,0 +1,55 @@
+//! Which kernel sets there are, and which this CPU can run.
+//!
+//! A new set is one line in [`REGISTRY`].
+
+use crate::portable::Portable;
+use crate::set::KernelSet;
+
+/// A kernel set that this build knows of.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// Its name, as in [`KernelSet::name`].
+    pub name: &'static str,
+    /// What the CPU must have, in words.
+    pub needs: &'static str,
+    /// The set itself, where this CPU can run it.
+    pub get: fn() -> Option<&'static dyn KernelSet>,
+}
+
+/// Every set of this build, best first.
+pub const REGISTRY: &[Entry] = &[
+    // new sets go here, fastest first
+    Entry { name: "portable", needs: "nothing", get: || Some(&Portable) },
+];
+
+/// The fastest set that this CPU runs.
+pub fn best() -> &'static dyn KernelSet {
+    REGISTRY.iter().find_map(|e| (e.get)()).unwrap_or(&Portable)
+}
+
+/// Why a set cannot be had by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unavailable {
+    /// This build has no set of that name.
+    Unknown,
+    /// This CPU lacks what the set needs.
+    CpuLacks(&'static str),
+}
+
+impl core::fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Unknown => write!(f, "this build has no kernel set of that name; it has")
+                .and_then(|()| REGISTRY.iter().try_for_each(|e| write!(f, " {}", e.name))),
+            Self::CpuLacks(what) => write!(f, "this CPU lacks {what}"),
+        }
+    }
+}
+
+impl core::error::Error for Unavailable {}
+
+/// The set of that name.
+pub fn by_name(name: &str) -> Result<&'static dyn KernelSet, Unavailable> {
+    let entry = REGISTRY.iter().find(|e| e.name == name).ok_or(Unavailable::Unknown)?;
+    (entry.get)().ok_or(Unavailable::CpuLacks(entry.needs))
+}

@@ -1,0 +1,26 @@
+//! int8 kernels for residual networks: one definition, bit-exact on every instruction set.
+//!
+//! - [`reference`](mod@reference) is the definition, in naive loops.
+//! - [`KernelSet`] is what a plan runs on; [`dispatch`] finds the best one for this CPU.
+//! - `<arch>/<isa>/<op>.rs` are the fast ones, each tested against the definition with zero tolerance.
+//!
+//! The crate is `no_std`; packing needs an allocator, running does not.
+#![cfg_attr(not(any(test, feature = "std")), no_std)]
+
+extern crate alloc;
+
+pub mod dispatch;
+mod portable;
+mod quant;
+pub mod reference;
+mod set;
+mod shape;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use portable::Portable;
+pub use quant::{Requant, round_ties_even};
+pub use set::{ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet};
+pub use shape::{
+    ConvDesc, ConvOutput, MAX_KERNEL, MAX_SIDE, MAX_VOLUME, PoolDesc, Shape, ShapeError, Source,
+};

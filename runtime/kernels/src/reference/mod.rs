@@ -1,0 +1,15 @@
+//! The definition: naive loops over plain NHWC int8, one operator per file.
+//!
+//! Every kernel set must give these bits. Nothing here is fast, and nothing here may become so.
+
+mod add;
+mod affine;
+mod avg_pool;
+mod conv;
+mod max_pool;
+
+pub use add::{add, add_one};
+pub use affine::affine;
+pub use avg_pool::avg_pool;
+pub use conv::{ConvResult, conv, conv_row};
+pub use max_pool::max_pool;

@@ -1,0 +1,199 @@
+//! What a kernel set is.
+//!
+//! A *kernel set* is all operators for one instruction set. It owns the layout of activations and of
+//! packed weights: the plan treats both as bytes whose number the set states. So an instruction set
+//! that wants its channels in blocks, its bytes unsigned, or its weights pre-widened has them so, and
+//! nobody else needs to know. Bits are compared through [`KernelSet::read_tensor`].
+//!
+//! Kernel authors **must** give exactly the bits of [`crate::reference`], for every shape that
+//! `validate` admits; register the set in [`crate::dispatch`]; and stamp the shared tests on it with
+//! [`crate::testing`]. They **may** read, within a tensor, scratch or blob, any byte that they
+//! asked for in `*_bytes`, and nothing else.
+//!
+//! Names of kernels follow one grammar, `<op>_<dtype>_<MRxNRcKR>_<isa>`: MR output pixels × NR output
+//! channels per tile, KR products along the depth per instruction lane, for example
+//! `conv_i8_14x32c4_avx512vnni`. Rounding is always to nearest even and therefore not in the name.
+
+extern crate alloc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::quant::Requant;
+use crate::shape::{ConvDesc, PoolDesc, Shape};
+
+/// Alignment in bytes of every tensor, scratch buffer and packed blob handed to a kernel.
+pub const ALIGN: usize = 64;
+
+/// A convolution's constants, before packing.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvWeights<'a> {
+    /// Weights, OHWI: `[y.c][kernel h][kernel w][x.c / groups]`, |w| ≤ 127.
+    pub weights: &'a [i8],
+    /// One bias per output channel, at scale `s_x·s_w[c]`, without any zero-point term.
+    pub bias: &'a [i32],
+    /// `m[c] = s_x·s_w[c]/s_y`.
+    pub multiplier: &'a [f32],
+    /// Gain and offset per channel of the second output; both empty when there is none.
+    pub gain: &'a [f32],
+    /// See `gain`.
+    pub offset: &'a [f32],
+    /// Zero point of the input: one value, or, for [`crate::Source::Pixels`], one per channel. Padding
+    /// has this value, that is, it contributes nothing to the sum.
+    pub x_zero: &'a [i8],
+}
+
+/// A convolution's numbers that are not per channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ConvScalars {
+    /// Zero point of the input per channel (pixels), or in all four places (tensors).
+    pub x_zero: [i8; 4],
+    /// Zero point of the residual.
+    pub skip_zero: i8,
+    /// `s_skip / s_y`.
+    pub skip_multiplier: f32,
+    /// Rounding and range of `y`.
+    pub y: Requant,
+    /// Rounding and range of `y2`.
+    pub y2: Requant,
+}
+
+/// One convolution, ready to run.
+#[derive(Clone, Copy, Debug)]
+pub struct ConvArgs<'a> {
+    /// What to compute; validated.
+    pub desc: &'a ConvDesc,
+    /// Scalars.
+    pub scalars: &'a ConvScalars,
+    /// What [`KernelSet::pack_conv`] made, aligned to [`ALIGN`].
+    pub blob: &'a [u8],
+    /// Input: `tensor_bytes(desc.x)` bytes, or the pixels.
+    pub x: *const u8,
+    /// Residual, `tensor_bytes(desc.y)`; may be the same address as `y`; unused without `desc.skip`.
+    pub skip: *const u8,
+    /// Output, `tensor_bytes(desc.y)`, or `y.c` f32 values; unused for [`crate::ConvOutput::Affine`].
+    pub y: *mut u8,
+    /// Second output, `tensor_bytes(desc.y)`; unused without one.
+    pub y2: *mut u8,
+    /// This thread's own scratch, `conv_scratch_bytes(desc)`.
+    pub scratch: *mut u8,
+}
+
+// SAFETY: the pointers are only dereferenced by the `unsafe` kernel methods, whose contract
+// (disjoint task ranges, scratch not shared) is what makes concurrent use sound.
+unsafe impl Sync for ConvArgs<'_> {}
+
+/// `y = rne((Σ x − n·x_zero)·multiplier) + z` over all pixels of each channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AvgPoolScalars {
+    /// Zero point of the input.
+    pub x_zero: i8,
+    /// `s_x / (s_y · pixels)`.
+    pub multiplier: f32,
+    /// Rounding and range of the output.
+    pub y: Requant,
+}
+
+/// `y = rne((a − a_zero)·a_multiplier + (b − b_zero)·b_multiplier) + z`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct AddScalars {
+    /// Zero point of the first summand.
+    pub a_zero: i8,
+    /// `s_a / s_y`.
+    pub a_multiplier: f32,
+    /// Zero point of the second summand.
+    pub b_zero: i8,
+    /// `s_b / s_y`.
+    pub b_multiplier: f32,
+    /// Rounding and range of the output.
+    pub y: Requant,
+}
+
+/// All operators for one instruction set.
+///
+/// # Safety of the operator methods
+/// Callers **must** pass validated descriptions, buffers of the stated sizes aligned to [`ALIGN`]
+/// (pixels need no alignment), a blob that [`KernelSet::check_conv`] accepted for that description,
+/// and must not hand one task to two threads or one scratch buffer to two threads at once. Outputs
+/// must not overlap inputs, with one exception: a residual may be exactly the output's buffer.
+pub trait KernelSet: Sync + Send {
+    /// The name in the dispatch table, in plans and in messages, for example `avx512vnni`.
+    fn name(&self) -> &'static str;
+
+    /// Multiply-accumulates per instruction of the inner loop's best instruction mix, the denominator
+    /// of "% of peak"; `None` when no such figure makes sense.
+    fn macs_per_instruction(&self) -> Option<f64> {
+        None
+    }
+
+    /// Bytes of an activation in this set's layout, slack included.
+    fn tensor_bytes(&self, shape: Shape) -> usize;
+
+    /// An activation as plain NHWC int8. `buffer` holds at least `tensor_bytes(shape)`.
+    fn read_tensor(&self, shape: Shape, buffer: &[u8]) -> Vec<i8>;
+
+    /// The reverse of [`KernelSet::read_tensor`]; slack is zeroed.
+    fn write_tensor(&self, shape: Shape, values: &[i8], buffer: &mut [u8]);
+
+    /// Lays out weights, biases and multipliers for [`KernelSet::conv`]. The blob is position
+    /// independent and holds no pointers.
+    fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8>;
+
+    /// True when `blob` (from an untrusted file) is safe to run for `desc`.
+    fn check_conv(&self, desc: &ConvDesc, blob: &[u8]) -> bool;
+
+    /// Scratch bytes that each thread needs for this convolution.
+    fn conv_scratch_bytes(&self, desc: &ConvDesc) -> usize;
+
+    /// How many independent, roughly equal pieces the convolution falls into.
+    fn conv_tasks(&self, desc: &ConvDesc) -> usize;
+
+    /// Runs some of the pieces.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>);
+
+    /// Max pooling of the given output rows.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn max_pool(&self, desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>);
+
+    /// Global average pooling: `x` of shape `x_shape` to `y` of shape `1×1×c`. `x_shape.pixels()` is
+    /// at most 65,536, so that the sum is exact in f32.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn avg_pool(&self, x_shape: Shape, scalars: &AvgPoolScalars, x: *const u8, y: *mut u8);
+
+    /// `y = rne(f32(x − x_zero)·gain[c] + offset[c]) + z` on the given rows.
+    ///
+    /// # Safety
+    /// See the trait; `gain` and `offset` have `shape.c` values.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn affine(
+        &self,
+        shape: Shape,
+        x_zero: i8,
+        out: Requant,
+        gain: &[f32],
+        offset: &[f32],
+        x: *const u8,
+        y: *mut u8,
+        rows: Range<usize>,
+    );
+
+    /// Residual addition that no convolution could take, on the given rows; `a` may be `y`.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn add(
+        &self,
+        shape: Shape,
+        scalars: &AddScalars,
+        a: *const u8,
+        b: *const u8,
+        y: *mut u8,
+        rows: Range<usize>,
+    );
+}
