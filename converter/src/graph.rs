@@ -1,0 +1,108 @@
+//! The float network between import and quantization.
+//!
+//! A list of nodes in execution order, each with one output, NHWC, batch 1. Import writes it close to
+//! the source model (batch normalisations as [`Op::Affine`], activations apart); the passes in
+//! [`crate::pass`] fold it down to what [`crate::quantize`] turns into int8 steps.
+
+use foldnet_kernels::Shape;
+
+/// Index into [`Graph::nodes`].
+pub type NodeId = usize;
+
+/// A float network. Node 0 is [`Op::Input`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    /// In execution order: a node's inputs have smaller numbers.
+    pub nodes: Vec<Node>,
+    /// The node whose value is the network's output before [`Graph::activation`].
+    pub output: NodeId,
+    /// The function that the source model applies last, taken off so that logits can be compared.
+    pub activation: foldnet_archive::Activation,
+}
+
+/// One operator and its output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Name in the source model; unique.
+    pub name: String,
+    /// What is computed.
+    pub op: Op,
+    /// Inputs, as many as the operator takes.
+    pub inputs: Vec<NodeId>,
+    /// Output shape.
+    pub shape: Shape,
+}
+
+/// Operators. Vectors "per channel" have one value per output channel unless said otherwise.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    /// The picture as the source model takes it (before the preprocessing is folded in: its own
+    /// units and channel order; afterwards: pixels 0…255, RGB).
+    Input,
+    /// `y = Σ x·w + b`; padding has the value `pad_value` per input channel.
+    Conv(Conv),
+    /// `y = x·gain + offset` per channel.
+    Affine {
+        /// Per channel.
+        gain: Vec<f32>,
+        /// Per channel.
+        offset: Vec<f32>,
+    },
+    /// `max(x, 0)`.
+    Relu,
+    /// Sum of two inputs of one shape.
+    Add,
+    /// Maximum over a window; padding never wins.
+    MaxPool(Window),
+    /// Mean over all pixels, output 1×1.
+    GlobalAvgPool,
+    /// Zero padding top, left, bottom, right; gone after the passes.
+    Pad([usize; 4]),
+}
+
+/// A convolution; a dense layer is one whose kernel covers its whole input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Conv {
+    /// OHWI: output channel, kernel row, kernel column, input channel of the group.
+    pub weights: Vec<f32>,
+    /// Per channel.
+    pub bias: Vec<f32>,
+    /// Kernel, stride, padding.
+    pub window: Window,
+    /// Vertical, horizontal.
+    pub dilation: [usize; 2],
+    /// Channel groups.
+    pub groups: usize,
+    /// Value of the padding per *input* channel: zeros, until the preprocessing is folded in (then the
+    /// preimage of zero).
+    pub pad_value: Vec<f32>,
+}
+
+/// A sliding window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Height and width.
+    pub kernel: [usize; 2],
+    /// Vertical, horizontal.
+    pub stride: [usize; 2],
+    /// Top, left, bottom, right.
+    pub pad: [usize; 4],
+}
+
+impl Graph {
+    /// The input's shape.
+    pub fn input(&self) -> Shape {
+        self.nodes[0].shape
+    }
+
+    /// For every node, which nodes read it. The output counts as no reader.
+    pub fn readers(&self) -> Vec<Vec<NodeId>> {
+        let mut readers = vec![Vec::new(); self.nodes.len()];
+        for (id, node) in self.nodes.iter().enumerate() {
+            for &input in &node.inputs {
+                readers[input].push(id);
+            }
+        }
+        readers
+    }
+}

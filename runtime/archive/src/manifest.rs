@@ -1,0 +1,89 @@
+//! `foldnet.toml`: what the graph does not say.
+//!
+//! The runtime needs no flags, because everything between a picture and the network's input, and
+//! between the network's output and a label, stands here.
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the archive format that this build writes and reads.
+pub const FORMAT: u32 = 1;
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// See [`FORMAT`].
+    pub format: u32,
+    /// Where the network comes from.
+    pub source: SourceModel,
+    /// From picture to pixels.
+    pub input: Input,
+    /// How the network was quantized and how well it kept its answers.
+    pub calibration: Calibration,
+    /// One name per class; empty when the converter was given none.
+    #[serde(default)]
+    pub labels: Vec<String>,
+}
+
+/// Where the network comes from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SourceModel {
+    /// File name, without folder.
+    pub file: String,
+    /// SHA-256 of the file, hexadecimal.
+    pub sha256: String,
+    /// What wrote the model, as it says itself.
+    pub producer: String,
+    /// Version of the converter.
+    pub converter: String,
+}
+
+/// From picture to pixels. The pixels that reach the network are u8, RGB or grey; channel order, mean
+/// and deviation of the original preprocessing are folded into the first layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// Rows.
+    pub height: usize,
+    /// Columns.
+    pub width: usize,
+    /// 3 for RGB, 1 for grey.
+    pub channels: usize,
+    /// How a picture of another size is brought to this one.
+    pub resize: Resize,
+    /// The preprocessing folded into the network, for the reader: `caffe`, `tf`, `torch`, `none`, or
+    /// `custom`.
+    pub preprocess: String,
+    /// `x = (p − mean) / std` per channel, in pixel units and RGB order, as folded.
+    pub mean: Vec<f32>,
+    /// See `mean`.
+    pub std: Vec<f32>,
+}
+
+/// How a picture is brought to the network's size; always bilinear with antialiasing (a triangle
+/// filter whose support grows with the reduction), rounded to u8.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "rule", deny_unknown_fields)]
+pub enum Resize {
+    /// Both sides independently: Keras' `image_dataset_from_directory`.
+    Stretch,
+    /// The short side to `short_side`, then the centre: torchvision (256 for 224).
+    Crop {
+        /// Length of the short side before the crop.
+        short_side: usize,
+    },
+}
+
+/// How the network was quantized.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// Pictures used; 0 with `--synthetic`.
+    pub images: usize,
+    /// Method, or `auto`.
+    pub method: String,
+    /// Share of held-out pictures on which int8 and f32 have the same top-1, when it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
+}
