@@ -1,0 +1,2 @@
+//! The program `converter`.
+fn main() {}
