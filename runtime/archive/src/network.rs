@@ -138,6 +138,8 @@ pub struct MaxPool {
     pub stride: [usize; 2],
     /// Top, left, bottom, right.
     pub pad: [usize; 4],
+    /// Whether the padding counts as real zeros (a zero padding folded into the pooling) or never wins.
+    pub floor_at_zero: bool,
 }
 
 /// See [`foldnet_kernels::reference::avg_pool`].
@@ -316,8 +318,14 @@ impl Network {
     /// A pooling as the kernels want it, validated.
     pub fn pool_desc(&self, p: &MaxPool) -> Result<PoolDesc, ShapeError> {
         let (x, y) = (self.tensors[p.x].shape, self.tensors[p.y].shape);
-        let desc =
-            PoolDesc { x, y, kernel: p.kernel, stride: p.stride, pad: [p.pad[0], p.pad[1]] };
+        let desc = PoolDesc {
+            x,
+            y,
+            kernel: p.kernel,
+            stride: p.stride,
+            pad: [p.pad[0], p.pad[1]],
+            pad_value: if p.floor_at_zero { self.tensors[p.x].zero } else { i8::MIN },
+        };
         desc.validate()?;
         check_output_size(x, y, p.kernel, p.stride, [1, 1], p.pad)?;
         Ok(desc)

@@ -210,7 +210,7 @@ impl ConvDesc {
     }
 }
 
-/// A max pooling; padding never wins.
+/// A max pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PoolDesc {
     /// Input.
@@ -223,6 +223,9 @@ pub struct PoolDesc {
     pub stride: [usize; 2],
     /// Padding above and to the left, smaller than the window.
     pub pad: [usize; 2],
+    /// What stands in the padding, on all four sides: −128 never wins, the zero point is what zero
+    /// padding in front of a pooling means.
+    pub pad_value: i8,
 }
 
 impl PoolDesc {

@@ -464,6 +464,7 @@ pub fn max_pool(set: &dyn KernelSet) {
             kernel: [k, k],
             stride: [s, s],
             pad: [p, p],
+            pad_value: if rng.bits().is_multiple_of(2) { i8::MIN } else { rng.range(-128, 127) as i8 },
         };
         d.validate().unwrap();
         let values = rng.int8s(d.x.len(), -128);

@@ -1,10 +1,10 @@
-//! Max pooling, NHWC. Exact; padding never wins.
+//! Max pooling, NHWC. Exact.
 
 use core::ops::Range;
 
 use crate::shape::PoolDesc;
 
-/// `y[c] = max x[c]` over the window's pixels that lie inside the input. `y` holds the given output rows.
+/// `y[c] = max x[c]` over the window; what lies outside the input counts as `pad_value`. `y` holds the given output rows.
 pub fn max_pool(desc: &PoolDesc, rows: Range<usize>, x: &[i8], y: &mut [i8]) {
     let first = rows.start;
     for oy in rows {
@@ -17,6 +17,8 @@ pub fn max_pool(desc: &PoolDesc, rows: Range<usize>, x: &[i8], y: &mut [i8]) {
                         let ix = (ox * desc.stride[1] + kx).wrapping_sub(desc.pad[1]);
                         if iy < desc.x.h && ix < desc.x.w {
                             best = best.max(x[(iy * desc.x.w + ix) * desc.x.c + c]);
+                        } else {
+                            best = best.max(desc.pad_value);
                         }
                     }
                 }
