@@ -1,1 +1,26 @@
-//! The plan.
+//! The plan: a network compiled for one kernel set.
+//!
+//! A plan is a flat, position-independent sequence of bytes: a header, one record per fused step, and
+//! the packed constants. It names every activation by its offset in one arena, so that running it
+//! allocates nothing. It is validated once, by [`Plan::load`]; after that the executor's loops contain
+//! no check. The same executor serves a heap on Linux and flash on a microcontroller.
+//!
+//! - [`format`](mod@format) describes the bytes, and reads and writes records.
+//! - [`Builder`] puts a plan together, [`Plan`] loads and runs it.
+//! - [`Pool`] is what threads are to this crate.
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+mod arena;
+mod builder;
+mod execute;
+pub mod format;
+mod load;
+mod pool;
+
+pub use arena::{Lifetime, assign_offsets};
+pub use builder::Builder;
+pub use execute::Plan;
+pub use load::PlanError;
+pub use pool::{Pool, Single};

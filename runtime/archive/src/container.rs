@@ -1,0 +1,154 @@
+//! The archive file: `foldnet.toml`, `graph.nnef` and tensor files in a gzipped tar.
+//!
+//! Reproducible: fixed order, no times, no owners; same network, same bytes. Writing goes to a
+//! temporary file beside the target, which is renamed when it is complete; sizes are bounded before
+//! anything is allocated for them.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
+use std::path::Path;
+
+use flate2::bufread::GzDecoder;
+use flate2::{Compression, GzBuilder};
+
+use crate::dat::Files;
+use crate::error::{ArchiveError, GraphError};
+use crate::manifest::{FORMAT, Manifest};
+use crate::network::Network;
+use crate::read_graph::read_graph;
+use crate::write_graph::write_graph;
+
+/// The most bytes that one file of an archive, and all of them together, may unpack to.
+const MAX_ENTRY: u64 = 1 << 29;
+const MAX_TOTAL: u64 = 1 << 30;
+
+/// Packs an archive into memory.
+pub fn pack(network: &Network, manifest: &Manifest) -> Vec<u8> {
+    let (graph, tensors) = write_graph(network);
+    let toml = toml::to_string(manifest).expect("a manifest is plain data");
+    let gzip = GzBuilder::new().write(Vec::new(), Compression::default());
+    let mut tar = tar::Builder::new(gzip);
+    let mut add = |name: &str, bytes: &[u8]| {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        header.set_cksum();
+        tar.append_data(&mut header, name, bytes).expect("writing to memory");
+    };
+    add("foldnet.toml", toml.as_bytes());
+    add("graph.nnef", graph.as_bytes());
+    for (name, bytes) in &tensors {
+        add(&format!("{name}.dat"), bytes);
+    }
+    let gzip = tar.into_inner().expect("writing to memory");
+    gzip.finish().expect("writing to memory")
+}
+
+/// Writes an archive, whole or not at all; returns its size in bytes. A device file, such as
+/// `/dev/full`, is written to directly.
+pub fn write(path: &Path, network: &Network, manifest: &Manifest) -> Result<u64, ArchiveError> {
+    let bytes = pack(network, manifest);
+    write_file(path, &bytes).map_err(|source| ArchiveError::Io { path: path.into(), source })?;
+    Ok(bytes.len() as u64)
+}
+
+/// Writes a file under its final name only when it is complete and on disk.
+pub fn write_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
+        return File::options().write(true).open(path)?.write_all(bytes);
+    }
+    let folder = match path.parent() {
+        Some(p) if !p.as_os_str().is_empty() => p,
+        _ => Path::new("."),
+    };
+    let mut file = tempfile::Builder::new().prefix(".foldnet-").tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    Ok(())
+}
+
+/// Reads and validates an archive.
+pub fn read(path: &Path) -> Result<(Network, Manifest), ArchiveError> {
+    let io = |source| ArchiveError::Io { path: path.into(), source };
+    if std::fs::metadata(path).map_err(io)?.is_dir() {
+        return Err(ArchiveError::NotAnArchive(path.into(), "it is a folder".into()));
+    }
+    unpack(BufReader::new(File::open(path).map_err(io)?), path)
+}
+
+/// Reads and validates an archive from any source; `path` is for messages.
+pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Manifest), ArchiveError> {
+    let no = |message: String| ArchiveError::NotAnArchive(path.into(), message);
+    let mut files = HashMap::new();
+    let mut total = 0;
+    let mut tar = tar::Archive::new(GzDecoder::new(from));
+    for entry in tar.entries().map_err(|e| no(e.to_string()))? {
+        let entry = entry.map_err(|e| no(e.to_string()))?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        let size = entry.size();
+        total += size;
+        if size > MAX_ENTRY || total > MAX_TOTAL {
+            return Err(no(format!("{name} claims {size} bytes, too many")));
+        }
+        let mut bytes = Vec::new();
+        entry.take(size).read_to_end(&mut bytes).map_err(|e| no(format!("{name}: {e}")))?;
+        if bytes.len() as u64 != size {
+            return Err(no(format!("{name} is cut")));
+        }
+        if files.insert(name.clone(), bytes).is_some() {
+            return Err(no(format!("{name} is there twice")));
+        }
+    }
+    // To the end, so that the compressed stream's checksum is seen.
+    let mut rest = tar.into_inner();
+    let behind = std::io::copy(&mut rest.by_ref().take(MAX_ENTRY), &mut std::io::sink());
+    behind.map_err(|e| no(e.to_string()))?;
+    let mut text = |name: &str| {
+        let bytes = files.remove(name).ok_or_else(|| no(format!("it holds no {name}")))?;
+        String::from_utf8(bytes).map_err(|_| no(format!("{name} is not text")))
+    };
+    let manifest = read_manifest(&text("foldnet.toml")?, path)?;
+    let graph = text("graph.nnef")?;
+    let mut tensors = Files(
+        files.into_iter().filter_map(|(n, b)| n.strip_suffix(".dat").map(|n| (n.to_owned(), b))).collect(),
+    );
+    let problem = |problem| ArchiveError::Graph { path: path.into(), problem };
+    let network = read_graph(&graph, &mut tensors).map_err(problem)?;
+    let (shape, input) = (network.input(), &manifest.input);
+    if (shape.h, shape.w, shape.c) != (input.height, input.width, input.channels) {
+        let message = format!("the graph's input is {shape}, foldnet.toml says otherwise");
+        return Err(problem(GraphError::Text { line: 0, message }));
+    }
+    Ok((network, manifest))
+}
+
+fn read_manifest(text: &str, path: &Path) -> Result<Manifest, ArchiveError> {
+    let bad = |e: toml::de::Error| ArchiveError::Manifest { path: path.into(), message: e.to_string() };
+    // The version first: a later version may have keys that this one does not know.
+    let table: toml::Table = text.parse().map_err(bad)?;
+    match table.get("format").and_then(toml::Value::as_integer) {
+        Some(v) if v == i64::from(FORMAT) => {}
+        Some(v) => {
+            let found = u32::try_from(v).unwrap_or(u32::MAX);
+            return Err(ArchiveError::Version { path: path.into(), found, expected: FORMAT });
+        }
+        None => {
+            return Err(ArchiveError::Manifest { path: path.into(), message: "no `format`".into() });
+        }
+    }
+    let manifest: Manifest = toml::from_str(text).map_err(bad)?;
+    if let crate::Resize::Crop { short_side } = manifest.input.resize
+        && (short_side == 0 || short_side > foldnet_kernels::MAX_SIDE)
+    {
+        let message = format!("short_side = {short_side} is out of range");
+        return Err(ArchiveError::Manifest { path: path.into(), message });
+    }
+    Ok(manifest)
+}

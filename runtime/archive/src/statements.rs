@@ -1,0 +1,220 @@
+//! The statements of a graph, as [`crate::write_graph`] writes them.
+//!
+//! A small subset of NNEF: `name = operator(argument, key = argument, …);`, one per line, arguments
+//! being names, numbers, strings, and lists or tuples of numbers. Nesting is bounded, so that hostile
+//! text cannot exhaust the stack.
+
+use crate::error::GraphError;
+
+/// An argument.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Value<'a> {
+    Name(&'a str),
+    Number(&'a str),
+    Text(&'a str),
+    List(Vec<Value<'a>>),
+}
+
+/// `name = operator(…);`
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Statement<'a> {
+    pub line: usize,
+    pub name: &'a str,
+    pub operator: &'a str,
+    pub positional: Vec<Value<'a>>,
+    pub named: Vec<(&'a str, Value<'a>)>,
+}
+
+/// Lists of tuples are the deepest that the vocabulary has.
+const MAX_DEPTH: usize = 2;
+
+/// Parses one statement per line.
+pub(crate) fn parse(body: &str, first_line: usize) -> Result<Vec<Statement<'_>>, GraphError> {
+    body.lines()
+        .enumerate()
+        .filter(|(_, l)| !l.trim().is_empty())
+        .map(|(i, text)| {
+            let line = first_line + i;
+            let mut p = Parser { rest: text };
+            p.statement(line).map_err(|message| GraphError::Text { line, message })
+        })
+        .collect()
+}
+
+struct Parser<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Parser<'a> {
+    fn skip_space(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    fn peek(&mut self) -> Option<char> {
+        self.skip_space();
+        self.rest.chars().next()
+    }
+
+    fn eat(&mut self, c: char) -> bool {
+        self.skip_space();
+        match self.rest.strip_prefix(c) {
+            Some(rest) => {
+                self.rest = rest;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn expect(&mut self, c: char) -> Result<(), String> {
+        if self.eat(c) { Ok(()) } else { Err(format!("expected '{c}' before {:?}", self.excerpt())) }
+    }
+
+    fn excerpt(&self) -> String {
+        self.rest.chars().take(20).collect()
+    }
+
+    fn take_while(&mut self, keep: impl Fn(char) -> bool) -> &'a str {
+        self.skip_space();
+        let end = self.rest.find(|c| !keep(c)).unwrap_or(self.rest.len());
+        let (taken, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        taken
+    }
+
+    fn identifier(&mut self) -> Result<&'a str, String> {
+        let name = self.take_while(|c| c.is_ascii_alphanumeric() || c == '_');
+        if name.is_empty() { Err(format!("expected a name before {:?}", self.excerpt())) } else { Ok(name) }
+    }
+
+    fn statement(&mut self, line: usize) -> Result<Statement<'a>, String> {
+        let name = self.identifier()?;
+        self.expect('=')?;
+        let operator = self.identifier()?;
+        // `variable<scalar>` names its type.
+        if self.eat('<') {
+            self.identifier()?;
+            self.expect('>')?;
+        }
+        self.expect('(')?;
+        let (mut positional, mut named) = (Vec::new(), Vec::new());
+        while !self.eat(')') {
+            let value = self.value(0)?;
+            match value {
+                Value::Name(key) if self.eat('=') => named.push((key, self.value(0)?)),
+                value if named.is_empty() => positional.push(value),
+                _ => return Err("an argument without a name behind one with a name".into()),
+            }
+            if !self.eat(',') && self.peek() != Some(')') {
+                return Err(format!("expected ',' or ')' before {:?}", self.excerpt()));
+            }
+        }
+        self.expect(';')?;
+        if self.peek().is_some() {
+            return Err(format!("{:?} behind the statement", self.excerpt()));
+        }
+        Ok(Statement { line, name, operator, positional, named })
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Value<'a>, String> {
+        match self.peek() {
+            Some(quote @ ('"' | '\'')) => {
+                self.eat(quote);
+                let end = self.rest.find(quote).ok_or("a string without an end")?;
+                let text = &self.rest[..end];
+                self.rest = &self.rest[end + 1..];
+                Ok(Value::Text(text))
+            }
+            Some(open @ ('[' | '(')) if depth < MAX_DEPTH => {
+                self.eat(open);
+                let close = if open == '[' { ']' } else { ')' };
+                let mut items = Vec::new();
+                while !self.eat(close) {
+                    items.push(self.value(depth + 1)?);
+                    if !self.eat(',') && self.peek() != Some(close) {
+                        return Err(format!("expected ',' or '{close}' before {:?}", self.excerpt()));
+                    }
+                }
+                Ok(Value::List(items))
+            }
+            Some('-' | '0'..='9') => {
+                Ok(Value::Number(self.take_while(|c| c.is_ascii_digit() || c == '-' || c == '.')))
+            }
+            Some(c) if c.is_ascii_alphabetic() || c == '_' => Ok(Value::Name(self.identifier()?)),
+            _ => Err(format!("expected a value before {:?}", self.excerpt())),
+        }
+    }
+}
+
+impl<'a> Statement<'a> {
+    pub(crate) fn fail<T>(&self, message: impl std::fmt::Display) -> Result<T, GraphError> {
+        Err(GraphError::Text { line: self.line, message: format!("{}: {message}", self.operator) })
+    }
+
+    fn get(&self, key: &str) -> Result<&Value<'a>, GraphError> {
+        match self.named.iter().find(|(k, _)| *k == key) {
+            Some((_, v)) => Ok(v),
+            None => self.fail(format!("argument {key} is missing")),
+        }
+    }
+
+    /// The positional arguments, all of them names.
+    pub(crate) fn names<const N: usize>(&self) -> Result<[&'a str; N], GraphError> {
+        let mut names = [""; N];
+        if self.positional.len() != N {
+            return self.fail(format!("{} arguments, expected {N}", self.positional.len()));
+        }
+        for (to, value) in names.iter_mut().zip(&self.positional) {
+            match value {
+                Value::Name(n) => *to = n,
+                other => return self.fail(format!("expected a name, found {other:?}")),
+            }
+        }
+        Ok(names)
+    }
+
+    pub(crate) fn text(&self, key: &str) -> Result<&'a str, GraphError> {
+        match self.get(key)? {
+            Value::Text(t) => Ok(t),
+            other => self.fail(format!("{key} is {other:?}, expected a string")),
+        }
+    }
+
+    pub(crate) fn number<T: std::str::FromStr>(&self, key: &str) -> Result<T, GraphError> {
+        if let Value::Number(n) = self.get(key)?
+            && let Ok(v) = n.parse()
+        {
+            return Ok(v);
+        }
+        self.fail(format!("{key} is not a number of the kind expected here"))
+    }
+
+    /// A float that stands for an int8.
+    pub(crate) fn int8(&self, key: &str) -> Result<i8, GraphError> {
+        let v: f32 = self.number(key)?;
+        if v.fract() == 0.0 && (-128.0..=127.0).contains(&v) {
+            Ok(v as i8)
+        } else {
+            self.fail(format!("{key} = {v} is not in −128…127"))
+        }
+    }
+
+    /// A list of whole numbers, tuples flattened.
+    pub(crate) fn sizes<const N: usize>(&self, key: &str) -> Result<[usize; N], GraphError> {
+        fn flatten(value: &Value<'_>, to: &mut Vec<usize>) -> Option<()> {
+            match value {
+                Value::List(items) => items.iter().try_for_each(|v| flatten(v, to)),
+                Value::Number(n) => {
+                    to.push(n.parse().ok()?);
+                    Some(())
+                }
+                _ => None,
+            }
+        }
+        let mut sizes = Vec::new();
+        match flatten(self.get(key)?, &mut sizes).and_then(|()| sizes.try_into().ok()) {
+            Some(sizes) => Ok(sizes),
+            None => self.fail(format!("{key} is not a list of {N} whole numbers")),
+        }
+    }
+}

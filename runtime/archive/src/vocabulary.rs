@@ -1,0 +1,23 @@
+//! The NNEF fragments that an archive's graph is written in.
+//!
+//! Every archive carries these definitions in front of its graph, so that the file is complete: stock
+//! tract, which knows nothing of Foldnet, runs the bodies and gets our bits. Our own reader compares
+//! the preamble byte for byte and from then on goes by the names. The arithmetic is that of
+//! [`foldnet_kernels::reference`]; the step from int8 to f32 and back is
+//!
+//! ```text
+//! foldnet_conv      v = f32(Σ (x − x_zero)·w + bias) · multiplier
+//! foldnet_scaled    v = f32(x − zero) · multiplier
+//! foldnet_residual  v = v' + f32(x − zero) · multiplier
+//! foldnet_mean      v = f32(Σ x − pixels·zero) · multiplier
+//! foldnet_affine    v = v' · gain + offset
+//! foldnet_round     y = int8(clamp(rne(v) + zero, lo, hi))
+//! foldnet_max_pool  y = max over windows, padding = pad_value
+//! foldnet_pixels    x = int8(p − 128), padded with `zero` per channel
+//! ```
+//!
+//! Activations are NCHW here, as NNEF has it. Parameters that no body uses (`name`, `scale`,
+//! `weight_scale`) are for readers of the file.
+
+/// In front of every graph, byte for byte.
+pub(crate) const PREAMBLE: &str = include_str!("preamble.nnef");

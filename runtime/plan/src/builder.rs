@@ -1,0 +1,58 @@
+//! Puts a plan's bytes together.
+
+use alloc::vec::Vec;
+
+use foldnet_kernels::ALIGN;
+
+use crate::format::{Blob, CRC_AT, HEADER, Header, RECORD, Record};
+
+/// Collects steps and constants; [`Builder::finish`] gives the bytes.
+#[derive(Default)]
+pub struct Builder {
+    records: Vec<Record>,
+    blobs: Vec<u8>,
+}
+
+impl Builder {
+    /// An empty plan.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds constants. The result's `at` counts from the first constant; [`Builder::finish`] moves it
+    /// behind the records.
+    pub fn blob(&mut self, bytes: &[u8]) -> Blob {
+        self.blobs.resize(self.blobs.len().next_multiple_of(ALIGN), 0);
+        let at = self.blobs.len() as u32;
+        self.blobs.extend_from_slice(bytes);
+        Blob { at, len: bytes.len() as u32 }
+    }
+
+    /// Adds a step.
+    pub fn step(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    /// The finished plan; `None` when it would exceed 4 GiB. `header` gives the sizes; its `crc`,
+    /// `len` and `steps` are filled in.
+    pub fn finish(mut self, mut header: Header) -> Option<Vec<u8>> {
+        let base = (HEADER + RECORD * self.records.len()).next_multiple_of(ALIGN);
+        let len = base.checked_add(self.blobs.len())?;
+        header.len = u32::try_from(len).ok()?;
+        header.steps = self.records.len() as u32;
+        let mut bytes = Vec::with_capacity(len);
+        bytes.resize(base, 0);
+        for (i, record) in self.records.iter_mut().enumerate() {
+            match record {
+                Record::Conv { blob, .. } | Record::Affine { blob, .. } => blob.at += base as u32,
+                _ => {}
+            }
+            record.write(&mut bytes[HEADER + i * RECORD..][..RECORD]);
+        }
+        bytes.append(&mut self.blobs);
+        header.write(&mut bytes);
+        let crc = crc32fast::hash(&bytes[CRC_AT + 4..]);
+        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        Some(bytes)
+    }
+}

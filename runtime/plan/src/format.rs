@@ -1,0 +1,384 @@
+//! The bytes of a plan.
+//!
+//! Little-endian. A [`Header`] of 128 bytes, then `steps` records of [`RECORD`] bytes, then packed
+//! constants at multiples of [`ALIGN`] from the start. Nothing in it is an address. The checksum
+//! (CRC-32/ISO-HDLC) covers everything behind the checksum field. A plan is bound to the kernel set
+//! whose name it carries, since that set alone knows the layout of its blobs, and to this version.
+
+use foldnet_kernels::{
+    ALIGN, AddScalars, AvgPoolScalars, ConvDesc, ConvOutput, ConvScalars, PoolDesc, Requant, Shape, Source,
+};
+
+/// The first four bytes.
+pub const MAGIC: [u8; 4] = *b"FNPL";
+/// The version that this build writes and reads. It changes with any change of format or of any blob.
+pub const VERSION: u32 = 1;
+/// Bytes of the header.
+pub const HEADER: usize = 128;
+/// Bytes of a step's record.
+pub const RECORD: usize = 160;
+/// Where the checksum stands.
+pub(crate) const CRC_AT: usize = 8;
+
+/// What stands first. Offsets and sizes in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// CRC-32 of everything behind this field.
+    pub crc: u32,
+    /// Length of the whole plan.
+    pub len: u32,
+    /// Number of steps.
+    pub steps: u32,
+    /// Size of the arena.
+    pub arena: u32,
+    /// Scratch that each thread needs.
+    pub scratch: u32,
+    /// The input: u8 pixels, HWC.
+    pub input: Shape,
+    /// Where the logits stand in the arena, as f32.
+    pub logits: u32,
+    /// How many logits there are.
+    pub classes: u32,
+    /// Name of the kernel set, padded with zeros.
+    pub set: [u8; 16],
+}
+
+/// One step, decoded. Tensors are byte offsets in the arena.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Record {
+    /// Convolution and what is fused behind it.
+    Conv {
+        /// What to compute.
+        desc: ConvDesc,
+        /// Its scalars.
+        scalars: ConvScalars,
+        /// Input; unused for pixels.
+        x: u32,
+        /// Residual; unused without one.
+        skip: u32,
+        /// Output.
+        y: u32,
+        /// Second output; unused without one.
+        y2: u32,
+        /// Packed constants, in the plan.
+        blob: Blob,
+        /// Whether the step is worth splitting over threads.
+        parallel: bool,
+    },
+    /// Max pooling.
+    MaxPool {
+        /// What to compute.
+        desc: PoolDesc,
+        /// Input.
+        x: u32,
+        /// Output.
+        y: u32,
+    },
+    /// Global average pooling.
+    AvgPool {
+        /// Input shape.
+        shape: Shape,
+        /// Its scalars.
+        scalars: AvgPoolScalars,
+        /// Input.
+        x: u32,
+        /// Output.
+        y: u32,
+    },
+    /// Per-channel affine map.
+    Affine {
+        /// Shape of input and output.
+        shape: Shape,
+        /// Zero point of the input.
+        x_zero: i8,
+        /// Rounding and range.
+        out: Requant,
+        /// `c` gains, then `c` offsets, f32.
+        blob: Blob,
+        /// Input.
+        x: u32,
+        /// Output.
+        y: u32,
+    },
+    /// Residual addition by itself.
+    Add {
+        /// Shape of all three.
+        shape: Shape,
+        /// Its scalars.
+        scalars: AddScalars,
+        /// First summand.
+        a: u32,
+        /// Second summand.
+        b: u32,
+        /// Output.
+        y: u32,
+    },
+}
+
+/// A range of the plan's bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// From the plan's start, a multiple of [`ALIGN`].
+    pub at: u32,
+    /// Length.
+    pub len: u32,
+}
+
+impl Blob {
+    /// The bytes; `None` when they lie outside the plan, in its head, or are not aligned.
+    pub fn get<'a>(&self, plan: &'a [u8]) -> Option<&'a [u8]> {
+        let at = self.at as usize;
+        if !at.is_multiple_of(ALIGN) || at < HEADER {
+            return None;
+        }
+        plan.get(at..at.checked_add(self.len as usize)?)
+    }
+}
+
+struct Writer<'a> {
+    to: &'a mut [u8],
+    at: usize,
+}
+
+impl Writer<'_> {
+    fn u32(&mut self, v: u32) {
+        self.to[self.at..self.at + 4].copy_from_slice(&v.to_le_bytes());
+        self.at += 4;
+    }
+    fn size(&mut self, v: usize) {
+        self.u32(u32::try_from(v).unwrap_or(u32::MAX));
+    }
+    fn f32(&mut self, v: f32) {
+        self.u32(v.to_bits());
+    }
+    fn int8s(&mut self, v: [i8; 4]) {
+        self.u32(u32::from_le_bytes(v.map(|b| b as u8)));
+    }
+    fn pair(&mut self, v: [usize; 2]) {
+        v.iter().for_each(|&v| self.size(v));
+    }
+    fn shape(&mut self, s: Shape) {
+        [s.h, s.w, s.c].iter().for_each(|&v| self.size(v));
+    }
+    fn requant(&mut self, r: Requant) {
+        self.int8s([r.zero, r.lo, r.hi, 0]);
+    }
+}
+
+struct Reader<'a> {
+    from: &'a [u8],
+    at: usize,
+}
+
+impl Reader<'_> {
+    fn u32(&mut self) -> u32 {
+        let b = &self.from[self.at..self.at + 4];
+        self.at += 4;
+        u32::from_le_bytes([b[0], b[1], b[2], b[3]])
+    }
+    fn size(&mut self) -> usize {
+        self.u32() as usize
+    }
+    fn f32(&mut self) -> f32 {
+        f32::from_bits(self.u32())
+    }
+    fn int8s(&mut self) -> [i8; 4] {
+        self.u32().to_le_bytes().map(|b| b as i8)
+    }
+    fn pair(&mut self) -> [usize; 2] {
+        [self.size(), self.size()]
+    }
+    fn shape(&mut self) -> Shape {
+        Shape::new(self.size(), self.size(), self.size())
+    }
+    fn requant(&mut self) -> Requant {
+        let [zero, lo, hi, _] = self.int8s();
+        Requant { zero, lo, hi }
+    }
+    fn blob(&mut self) -> Blob {
+        Blob { at: self.u32(), len: self.u32() }
+    }
+}
+
+impl Header {
+    /// Writes the header over the first [`HEADER`] bytes.
+    pub fn write(&self, to: &mut [u8]) {
+        to[..HEADER].fill(0);
+        to[..4].copy_from_slice(&MAGIC);
+        let mut w = Writer { to, at: 4 };
+        w.u32(VERSION);
+        for v in [self.crc, self.len, self.steps, self.arena, self.scratch] {
+            w.u32(v);
+        }
+        w.shape(self.input);
+        w.u32(self.logits);
+        w.u32(self.classes);
+        let at = w.at;
+        to[at..at + 16].copy_from_slice(&self.set);
+    }
+
+    /// Reads magic-free fields; the caller has seen at least [`HEADER`] bytes.
+    pub fn read(from: &[u8]) -> Self {
+        let mut r = Reader { from, at: CRC_AT };
+        let [crc, len, steps, arena, scratch] = [r.u32(), r.u32(), r.u32(), r.u32(), r.u32()];
+        let (input, logits, classes) = (r.shape(), r.u32(), r.u32());
+        let mut set = [0; 16];
+        set.copy_from_slice(&from[r.at..r.at + 16]);
+        Self { crc, len, steps, arena, scratch, input, logits, classes, set }
+    }
+
+    /// The kernel set's name.
+    pub fn set_name(&self) -> &str {
+        let len = self.set.iter().position(|&b| b == 0).unwrap_or(self.set.len());
+        core::str::from_utf8(&self.set[..len]).unwrap_or("")
+    }
+}
+
+const CONV: u32 = 1;
+const MAX_POOL: u32 = 2;
+const AVG_POOL: u32 = 3;
+const AFFINE: u32 = 4;
+const ADD: u32 = 5;
+
+impl Record {
+    /// Writes [`RECORD`] bytes.
+    pub fn write(&self, to: &mut [u8]) {
+        to[..RECORD].fill(0);
+        let mut w = Writer { to, at: 0 };
+        match *self {
+            Self::Conv { desc, scalars, x, skip, y, y2, blob, parallel } => {
+                w.u32(CONV);
+                w.shape(desc.x);
+                w.shape(desc.y);
+                for p in [desc.kernel, desc.stride, desc.dilation, desc.pad] {
+                    w.pair(p);
+                }
+                w.size(desc.groups);
+                w.u32(u32::from(desc.source == Source::Pixels));
+                w.u32(u32::from(desc.skip));
+                w.u32(match desc.output {
+                    ConvOutput::Int8 => 0,
+                    ConvOutput::Int8AndAffine => 1,
+                    ConvOutput::Affine => 2,
+                    ConvOutput::Float32 => 3,
+                });
+                w.int8s(scalars.x_zero);
+                w.int8s([scalars.skip_zero, 0, 0, 0]);
+                w.f32(scalars.skip_multiplier);
+                w.requant(scalars.y);
+                w.requant(scalars.y2);
+                for v in [x, skip, y, y2, blob.at, blob.len, u32::from(parallel)] {
+                    w.u32(v);
+                }
+            }
+            Self::MaxPool { desc, x, y } => {
+                w.u32(MAX_POOL);
+                w.shape(desc.x);
+                w.shape(desc.y);
+                for p in [desc.kernel, desc.stride, desc.pad] {
+                    w.pair(p);
+                }
+                w.int8s([desc.pad_value, 0, 0, 0]);
+                w.u32(x);
+                w.u32(y);
+            }
+            Self::AvgPool { shape, scalars, x, y } => {
+                w.u32(AVG_POOL);
+                w.shape(shape);
+                w.int8s([scalars.x_zero, 0, 0, 0]);
+                w.f32(scalars.multiplier);
+                w.requant(scalars.y);
+                w.u32(x);
+                w.u32(y);
+            }
+            Self::Affine { shape, x_zero, out, blob, x, y } => {
+                w.u32(AFFINE);
+                w.shape(shape);
+                w.int8s([x_zero, 0, 0, 0]);
+                w.requant(out);
+                for v in [blob.at, blob.len, x, y] {
+                    w.u32(v);
+                }
+            }
+            Self::Add { shape, scalars, a, b, y } => {
+                w.u32(ADD);
+                w.shape(shape);
+                w.int8s([scalars.a_zero, scalars.b_zero, 0, 0]);
+                w.f32(scalars.a_multiplier);
+                w.f32(scalars.b_multiplier);
+                w.requant(scalars.y);
+                for v in [a, b, y] {
+                    w.u32(v);
+                }
+            }
+        }
+    }
+
+    /// Reads a record; `None` when its kind or one of its choices is unknown. Numbers are not checked.
+    pub fn read(from: &[u8]) -> Option<Self> {
+        let mut r = Reader { from, at: 0 };
+        Some(match r.u32() {
+            CONV => {
+                let (x, y) = (r.shape(), r.shape());
+                let (kernel, stride, dilation, pad) = (r.pair(), r.pair(), r.pair(), r.pair());
+                let groups = r.size();
+                let source = match r.u32() {
+                    0 => Source::Tensor,
+                    1 => Source::Pixels,
+                    _ => return None,
+                };
+                let skip = r.u32() != 0;
+                let output = match r.u32() {
+                    0 => ConvOutput::Int8,
+                    1 => ConvOutput::Int8AndAffine,
+                    2 => ConvOutput::Affine,
+                    3 => ConvOutput::Float32,
+                    _ => return None,
+                };
+                let desc = ConvDesc { x, y, kernel, stride, dilation, pad, groups, source, skip, output };
+                let scalars = ConvScalars {
+                    x_zero: r.int8s(),
+                    skip_zero: r.int8s()[0],
+                    skip_multiplier: r.f32(),
+                    y: r.requant(),
+                    y2: r.requant(),
+                };
+                let (x, skip, y, y2) = (r.u32(), r.u32(), r.u32(), r.u32());
+                Self::Conv { desc, scalars, x, skip, y, y2, blob: r.blob(), parallel: r.u32() != 0 }
+            }
+            MAX_POOL => {
+                let (x, y) = (r.shape(), r.shape());
+                let (kernel, stride, pad) = (r.pair(), r.pair(), r.pair());
+                let desc = PoolDesc { x, y, kernel, stride, pad, pad_value: r.int8s()[0] };
+                Self::MaxPool { desc, x: r.u32(), y: r.u32() }
+            }
+            AVG_POOL => Self::AvgPool {
+                shape: r.shape(),
+                scalars: AvgPoolScalars { x_zero: r.int8s()[0], multiplier: r.f32(), y: r.requant() },
+                x: r.u32(),
+                y: r.u32(),
+            },
+            AFFINE => Self::Affine {
+                shape: r.shape(),
+                x_zero: r.int8s()[0],
+                out: r.requant(),
+                blob: r.blob(),
+                x: r.u32(),
+                y: r.u32(),
+            },
+            ADD => {
+                let shape = r.shape();
+                let [a_zero, b_zero, _, _] = r.int8s();
+                let scalars = AddScalars {
+                    a_zero,
+                    a_multiplier: r.f32(),
+                    b_zero,
+                    b_multiplier: r.f32(),
+                    y: r.requant(),
+                };
+                Self::Add { shape, scalars, a: r.u32(), b: r.u32(), y: r.u32() }
+            }
+            _ => return None,
+        })
+    }
+}

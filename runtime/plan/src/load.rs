@@ -1,0 +1,202 @@
+//! Validates a plan once, so that the executor needs no checks.
+
+use core::fmt;
+
+use foldnet_kernels::{ALIGN, ConvOutput, KernelSet, Requant, Shape, ShapeError, Source};
+
+use crate::format::{Blob, CRC_AT, HEADER, Header, MAGIC, RECORD, Record, VERSION};
+
+/// The largest arena or scratch that a plan may ask for.
+const MAX_MEMORY: u32 = 1 << 30;
+
+/// Why a plan is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanError {
+    /// The bytes do not start as a plan does.
+    NotAPlan,
+    /// A plan of another version.
+    Version(u32),
+    /// The length in the header is not that of the bytes: cut, or something behind it.
+    Length,
+    /// The checksum does not fit: damaged.
+    Checksum,
+    /// The bytes do not stand at a multiple of [`ALIGN`].
+    Alignment,
+    /// Made for another kernel set.
+    OtherSet,
+    /// The arena or scratch is unreasonably large.
+    Memory,
+    /// A step is of an unknown kind.
+    UnknownStep(u32),
+    /// A step's shapes are wrong.
+    Shape(u32, ShapeError),
+    /// A step's tensor lies outside the arena, or overlaps another that it must not.
+    Tensor(u32),
+    /// A step's constants lie outside the plan, or are not what the kernel set packs.
+    Constants(u32),
+    /// A step's scalar is not finite, or a range is empty.
+    Scalar(u32),
+}
+
+impl fmt::Display for PlanError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAPlan => f.write_str("this is not a plan"),
+            Self::Version(v) => write!(f, "the plan has version {v}, this build reads version {VERSION}"),
+            Self::Length => f.write_str("the plan is cut, or has something behind it"),
+            Self::Checksum => f.write_str("the plan is damaged: its checksum does not fit"),
+            Self::Alignment => write!(f, "the plan does not stand at a multiple of {ALIGN} bytes"),
+            Self::OtherSet => f.write_str("the plan was compiled for another kernel set"),
+            Self::Memory => f.write_str("the plan asks for an unreasonable amount of memory"),
+            Self::UnknownStep(s) => write!(f, "step {s} is of an unknown kind"),
+            Self::Shape(s, e) => write!(f, "step {s}: {e}"),
+            Self::Tensor(s) => write!(f, "step {s}: a tensor lies outside the arena or overlaps another"),
+            Self::Constants(s) => write!(f, "step {s}: the packed constants are not valid"),
+            Self::Scalar(s) => write!(f, "step {s}: a scalar is not finite or a range is empty"),
+        }
+    }
+}
+
+impl core::error::Error for PlanError {}
+
+/// Checks everything that [`crate::Plan::run`] relies on.
+pub(crate) fn check(bytes: &[u8], set: &dyn KernelSet) -> Result<Header, PlanError> {
+    if bytes.len() < HEADER || bytes[..4] != MAGIC {
+        return Err(PlanError::NotAPlan);
+    }
+    let version = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+    if version != VERSION {
+        return Err(PlanError::Version(version));
+    }
+    let header = Header::read(bytes);
+    let records = (header.steps as usize).checked_mul(RECORD).and_then(|n| n.checked_add(HEADER));
+    if header.len as usize != bytes.len() || records.is_none_or(|end| end > bytes.len()) {
+        return Err(PlanError::Length);
+    }
+    if crc32fast::hash(&bytes[CRC_AT + 4..]) != header.crc {
+        return Err(PlanError::Checksum);
+    }
+    if !bytes.as_ptr().addr().is_multiple_of(ALIGN) {
+        return Err(PlanError::Alignment);
+    }
+    if header.set_name() != set.name() {
+        return Err(PlanError::OtherSet);
+    }
+    if header.arena > MAX_MEMORY || header.scratch > MAX_MEMORY {
+        return Err(PlanError::Memory);
+    }
+    if header.input.validate().is_err() || header.input.c > 4 || header.classes == 0 {
+        return Err(PlanError::NotAPlan);
+    }
+    let checker = Checker { bytes, set, header: &header };
+    if checker.span(header.logits, (header.classes as usize).saturating_mul(4)).is_none() {
+        return Err(PlanError::Memory);
+    }
+    for step in 0..header.steps {
+        let at = HEADER + step as usize * RECORD;
+        let record = Record::read(&bytes[at..at + RECORD]).ok_or(PlanError::UnknownStep(step))?;
+        checker.step(step, &record)?;
+    }
+    Ok(header)
+}
+
+struct Checker<'a> {
+    bytes: &'a [u8],
+    set: &'a dyn KernelSet,
+    header: &'a Header,
+}
+
+type Span = (usize, usize);
+
+fn apart(a: Span, b: Span) -> bool {
+    a.1 <= b.0 || b.1 <= a.0
+}
+
+impl Checker<'_> {
+    /// The arena range of `len` bytes at `at`, if it is inside and aligned.
+    fn span(&self, at: u32, len: usize) -> Option<Span> {
+        let (at, end) = (at as usize, (at as usize).checked_add(len)?);
+        (at.is_multiple_of(ALIGN) && end <= self.header.arena as usize).then_some((at, end))
+    }
+
+    fn tensor(&self, at: u32, shape: Shape) -> Option<Span> {
+        self.span(at, self.set.tensor_bytes(shape))
+    }
+
+    fn step(&self, step: u32, record: &Record) -> Result<(), PlanError> {
+        let shape = |r: Result<(), ShapeError>| r.map_err(|e| PlanError::Shape(step, e));
+        let tensors = |ok: Option<bool>| {
+            if ok == Some(true) { Ok(()) } else { Err(PlanError::Tensor(step)) }
+        };
+        let scalars = |floats: &[f32], ranges: &[Requant]| {
+            let good = floats.iter().all(|v| v.is_finite()) && ranges.iter().all(|r| r.lo <= r.hi);
+            if good { Ok(()) } else { Err(PlanError::Scalar(step)) }
+        };
+        match *record {
+            Record::Conv { desc, scalars: s, x, skip, y, y2, blob, parallel: _ } => {
+                shape(desc.validate())?;
+                scalars(&[s.skip_multiplier], &[s.y, s.y2])?;
+                tensors((|| {
+                    // An empty span overlaps nothing.
+                    let none = (0, 0);
+                    let x = match desc.source {
+                        Source::Pixels if desc.x == self.header.input => none,
+                        Source::Pixels => return None,
+                        Source::Tensor => self.tensor(x, desc.x)?,
+                    };
+                    let y = match desc.output {
+                        ConvOutput::Affine => none,
+                        ConvOutput::Float32 => self.span(y, 4 * desc.y.c)?,
+                        _ => self.tensor(y, desc.y)?,
+                    };
+                    let y2 = if desc.output.has_affine() { self.tensor(y2, desc.y)? } else { none };
+                    let skip = if desc.skip { self.tensor(skip, desc.y)? } else { none };
+                    Some(
+                        apart(x, y)
+                            && apart(x, y2)
+                            && apart(y, y2)
+                            && apart(skip, y2)
+                            && (apart(skip, y) || skip == y),
+                    )
+                })())?;
+                let enough = self.set.conv_scratch_bytes(&desc) <= self.header.scratch as usize;
+                match blob.get(self.bytes) {
+                    Some(b) if enough && self.set.check_conv(&desc, b) => Ok(()),
+                    _ => Err(PlanError::Constants(step)),
+                }
+            }
+            Record::MaxPool { desc, x, y } => {
+                shape(desc.validate())?;
+                tensors((|| Some(apart(self.tensor(x, desc.x)?, self.tensor(y, desc.y)?)))())
+            }
+            Record::AvgPool { shape: s, scalars: v, x, y } => {
+                shape(s.validate())?;
+                scalars(&[v.multiplier], &[v.y])?;
+                if s.pixels() > 65_536 {
+                    return Err(PlanError::Shape(step, ShapeError::Volume));
+                }
+                tensors((|| Some(apart(self.tensor(x, s)?, self.tensor(y, Shape::new(1, 1, s.c))?)))())
+            }
+            Record::Affine { shape: s, x_zero: _, out, blob, x, y } => {
+                shape(s.validate())?;
+                scalars(&[], &[out])?;
+                self.affine_constants(s, blob).ok_or(PlanError::Constants(step))?;
+                tensors((|| Some(apart(self.tensor(x, s)?, self.tensor(y, s)?)))())
+            }
+            Record::Add { shape: s, scalars: v, a, b, y } => {
+                shape(s.validate())?;
+                scalars(&[v.a_multiplier, v.b_multiplier], &[v.y])?;
+                tensors((|| {
+                    let (a, b, y) = (self.tensor(a, s)?, self.tensor(b, s)?, self.tensor(y, s)?);
+                    Some(apart(b, y) && (apart(a, y) || a == y))
+                })())
+            }
+        }
+    }
+
+    fn affine_constants(&self, s: Shape, blob: Blob) -> Option<()> {
+        let bytes = blob.get(self.bytes)?;
+        let finite = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite();
+        (bytes.len() == 8 * s.c && bytes.chunks_exact(4).all(finite)).then_some(())
+    }
+}
