@@ -12,6 +12,8 @@ mod manifest;
 mod network;
 mod read_graph;
 mod statements;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod vocabulary;

@@ -1,0 +1,176 @@
+//! Network → plan: places activations in the arena and packs constants for one kernel set.
+//!
+//! The network's steps are already fused (see [`foldnet_archive::Step`]), so compiling is layout only:
+//! lifetimes, in-place residuals, blobs, records.
+
+mod memory;
+
+use foldnet_archive::{Affine, Conv, Network, NetworkError, PIXELS, Step};
+use foldnet_kernels::{AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant};
+use foldnet_plan::Builder;
+use foldnet_plan::format::{Header, Record};
+
+use crate::aligned::Aligned;
+use memory::{Placement, place};
+
+/// Steps below this many multiply-accumulates run on one thread: a fork and join costs more.
+const PARALLEL_MACS: u64 = 400_000;
+
+/// Why a network cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The network is not a sound one.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Constants or activations exceed what a plan can address.
+    #[error("the network is too large for a plan (4 GiB of constants, 1 GiB of activations)")]
+    TooLarge,
+}
+
+/// Compiles a network for a kernel set. Same input, same bytes.
+pub fn compile(network: &Network, set: &dyn KernelSet) -> Result<Aligned, CompileError> {
+    network.validate()?;
+    let placement = place(network, set);
+    let mut compiler = Compiler { network, set, placement: &placement, builder: Builder::new(), scratch: 0 };
+    for step in &network.steps {
+        compiler.step(step);
+    }
+    let mut name = [0; 16];
+    let bytes = set.name().as_bytes();
+    name[..bytes.len()].copy_from_slice(bytes);
+    let size = |n: usize| u32::try_from(n).map_err(|_| CompileError::TooLarge);
+    let header = Header {
+        crc: 0,
+        len: 0,
+        steps: 0,
+        arena: size(placement.arena)?,
+        scratch: size(compiler.scratch)?,
+        input: network.input(),
+        logits: placement.offset(network.logits),
+        classes: size(network.classes())?,
+        set: name,
+    };
+    let plan = compiler.builder.finish(header).ok_or(CompileError::TooLarge)?;
+    Ok(Aligned::from_slice(&plan))
+}
+
+struct Compiler<'a> {
+    network: &'a Network,
+    set: &'a dyn KernelSet,
+    placement: &'a Placement,
+    builder: Builder,
+    scratch: usize,
+}
+
+impl Compiler<'_> {
+    fn at(&self, tensor: usize) -> u32 {
+        self.placement.offset(tensor)
+    }
+
+    fn zero(&self, tensor: usize) -> i8 {
+        self.network.tensors[tensor].zero
+    }
+
+    fn step(&mut self, step: &Step) {
+        let record = match step {
+            Step::Conv(c) => self.conv(c),
+            Step::MaxPool(p) => Record::MaxPool {
+                desc: self.network.pool_desc(p).expect("validated"),
+                x: self.at(p.x),
+                y: self.at(p.y),
+            },
+            Step::AvgPool(p) => Record::AvgPool {
+                shape: self.network.tensors[p.x].shape,
+                scalars: AvgPoolScalars {
+                    x_zero: self.zero(p.x),
+                    multiplier: p.multiplier,
+                    y: self.network.requant(p.y),
+                },
+                x: self.at(p.x),
+                y: self.at(p.y.tensor),
+            },
+            Step::Affine(a) => self.affine(a),
+            Step::Add(a) => {
+                // The executor lets the first summand be the output's buffer, not the second.
+                let (first, second) =
+                    if self.at(a.b.0) == self.at(a.y.tensor) { (a.b, a.a) } else { (a.a, a.b) };
+                Record::Add {
+                    shape: self.network.tensors[a.y.tensor].shape,
+                    scalars: AddScalars {
+                        a_zero: self.zero(first.0),
+                        a_multiplier: first.1,
+                        b_zero: self.zero(second.0),
+                        b_multiplier: second.1,
+                        y: self.network.requant(a.y),
+                    },
+                    a: self.at(first.0),
+                    b: self.at(second.0),
+                    y: self.at(a.y.tensor),
+                }
+            }
+        };
+        self.builder.step(record);
+    }
+
+    fn conv(&mut self, c: &Conv) -> Record {
+        let desc = self.network.conv_desc(c).expect("validated");
+        let from_pixels = c.x == PIXELS;
+        let one = [self.zero(c.x)];
+        let x_zero: &[i8] = if from_pixels { &self.network.pixel_zero } else { &one };
+        let (gain, offset) =
+            c.affine.as_ref().map_or((&[][..], &[][..]), |a| (a.gain.as_slice(), a.offset.as_slice()));
+        let blob = self.set.pack_conv(
+            &desc,
+            &ConvWeights {
+                weights: &c.weights,
+                bias: &c.bias,
+                multiplier: &c.multiplier,
+                gain,
+                offset,
+                x_zero,
+            },
+        );
+        self.scratch = self.scratch.max(self.set.conv_scratch_bytes(&desc));
+        let mut zeros = [one[0]; 4];
+        if from_pixels {
+            zeros[..x_zero.len()].copy_from_slice(x_zero);
+        }
+        let logits = c.y.is_some_and(|y| y.tensor == self.network.logits);
+        let requant = |out: Option<foldnet_archive::Out>| match out {
+            Some(out) if !logits => self.network.requant(out),
+            _ => Requant::full(0),
+        };
+        let scalars = ConvScalars {
+            x_zero: zeros,
+            skip_zero: c.skip.map_or(0, |(s, _)| self.zero(s)),
+            skip_multiplier: c.skip.map_or(0.0, |(_, m)| m),
+            y: requant(c.y),
+            y2: requant(c.affine.as_ref().map(|a| a.out)),
+        };
+        Record::Conv {
+            desc,
+            scalars,
+            x: if from_pixels { 0 } else { self.at(c.x) },
+            skip: c.skip.map_or(0, |(s, _)| self.at(s)),
+            y: c.y.map_or(0, |o| self.at(o.tensor)),
+            y2: c.affine.as_ref().map_or(0, |a| self.at(a.out.tensor)),
+            blob: self.builder.blob(&blob),
+            parallel: desc.macs() >= PARALLEL_MACS,
+        }
+    }
+
+    fn affine(&mut self, a: &Affine) -> Record {
+        let constants: Vec<u8> = a.gain.iter().chain(&a.offset).flat_map(|v| v.to_ne_bytes()).collect();
+        Record::Affine {
+            shape: self.network.tensors[a.x].shape,
+            x_zero: self.zero(a.x),
+            out: self.network.requant(a.y),
+            blob: self.builder.blob(&constants),
+            x: self.at(a.x),
+            y: self.at(a.y.tensor),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! A network, ready to classify.
+
+use std::time::{Duration, Instant};
+
+use foldnet_archive::{Activation, Network};
+use foldnet_kernels::{KernelSet, Shape};
+use foldnet_plan::format::Record;
+use foldnet_plan::{Plan, PlanError, Pool};
+
+use crate::aligned::Aligned;
+use crate::compile::{CompileError, compile};
+use crate::pool::{PoolError, Threads};
+
+/// Why a session cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The network cannot be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// The plan is refused: a fault of ours, or a damaged cache.
+    #[error("the compiled plan is refused: {0}")]
+    Plan(#[from] PlanError),
+    /// The threads cannot be started.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+}
+
+/// What one step of a session is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepInfo {
+    /// The layer's name in the source model.
+    pub name: String,
+    /// The operator in one word.
+    pub kind: &'static str,
+    /// Multiply-accumulates; 0 for what is not a convolution.
+    pub macs: u64,
+    /// Shape of the (first) output.
+    pub output: Shape,
+}
+
+/// A compiled network with its memory and threads. After [`Session::new`] nothing allocates.
+pub struct Session {
+    plan: Aligned,
+    set: &'static dyn KernelSet,
+    memory: Aligned,
+    pool: Threads,
+    steps: Vec<StepInfo>,
+    activation: Activation,
+    probabilities: Vec<f32>,
+}
+
+impl Session {
+    /// Compiles the network for a kernel set and prepares to run it on this many threads (0: one per
+    /// core).
+    pub fn new(
+        network: &Network,
+        set: &'static dyn KernelSet,
+        threads: usize,
+    ) -> Result<Self, SessionError> {
+        let plan = compile(network, set)?;
+        let pool = Threads::new(threads)?;
+        let loaded = Plan::load(&plan, set)?;
+        let memory = Aligned::zeroed(loaded.memory_bytes(pool.threads()));
+        let steps = network.steps.iter().map(|s| info(network, s)).collect();
+        let probabilities = vec![0.0; network.classes()];
+        Ok(Self { plan, set, memory, pool, steps, activation: network.activation, probabilities })
+    }
+
+    fn plan(&self) -> Plan<'_> {
+        // SAFETY: `new` loaded these bytes for this set, and nothing changes them.
+        unsafe { Plan::loaded(&self.plan, self.set) }
+    }
+
+    /// Classifies one picture: u8 pixels, HWC, as many as the network's input has. Returns the
+    /// logits.
+    ///
+    /// # Panics
+    /// When the number of pixels is wrong.
+    pub fn run(&mut self, pixels: &[u8]) -> &[f32] {
+        // SAFETY: as `plan`; not through it, so that `memory` can be borrowed mutably.
+        let plan = unsafe { Plan::loaded(&self.plan, self.set) };
+        plan.run(&self.pool, &mut self.memory, pixels, |_, _| {})
+    }
+
+    /// As [`Session::run`], with the network's last function (softmax or sigmoid) applied.
+    pub fn classify(&mut self, pixels: &[u8]) -> &[f32] {
+        let mut probabilities = std::mem::take(&mut self.probabilities);
+        probabilities.copy_from_slice(self.run(pixels));
+        activate(self.activation, &mut probabilities);
+        self.probabilities = probabilities;
+        &self.probabilities
+    }
+
+    /// As [`Session::run`]; `times` receives each step's duration.
+    pub fn run_timed(&mut self, pixels: &[u8], times: &mut Vec<Duration>) -> &[f32] {
+        times.clear();
+        times.reserve(self.steps.len());
+        // SAFETY: as in `run`.
+        let plan = unsafe { Plan::loaded(&self.plan, self.set) };
+        let mut start = Instant::now();
+        plan.run(&self.pool, &mut self.memory, pixels, |_, _| {
+            let now = Instant::now();
+            times.push(now - start);
+            start = now;
+        })
+    }
+
+    /// As [`Session::run`]; after each step `see` gets its number and its int8 outputs, NHWC, in the
+    /// order of [`foldnet_archive::Step::outputs`] (none for the step that makes the logits).
+    pub fn run_traced(&mut self, pixels: &[u8], mut see: impl FnMut(usize, Vec<Vec<i8>>)) -> &[f32] {
+        // SAFETY: as in `run`.
+        let plan = unsafe { Plan::loaded(&self.plan, self.set) };
+        let set = self.set;
+        plan.run(&self.pool, &mut self.memory, pixels, |step, memory| {
+            let read = |shape: Shape, at: u32| set.read_tensor(shape, &memory[at as usize..]);
+            see(
+                step,
+                match plan.record(step) {
+                    Record::Conv { desc, y, y2, .. } => {
+                        let first = desc.output.has_int8().then(|| read(desc.y, y));
+                        let second = desc.output.has_affine().then(|| read(desc.y, y2));
+                        first.into_iter().chain(second).collect()
+                    }
+                    Record::MaxPool { desc, y, .. } => vec![read(desc.y, y)],
+                    Record::AvgPool { shape, y, .. } => vec![read(Shape::new(1, 1, shape.c), y)],
+                    Record::Affine { shape, y, .. } | Record::Add { shape, y, .. } => vec![read(shape, y)],
+                },
+            );
+        })
+    }
+
+    /// The kernel set in use.
+    pub fn set(&self) -> &'static dyn KernelSet {
+        self.set
+    }
+
+    /// Threads in use.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
+    }
+
+    /// The steps, in order.
+    pub fn steps(&self) -> &[StepInfo] {
+        &self.steps
+    }
+
+    /// The compiled plan.
+    pub fn plan_bytes(&self) -> &[u8] {
+        &self.plan
+    }
+
+    /// Bytes of activations.
+    pub fn arena_bytes(&self) -> usize {
+        self.plan().memory_bytes(0)
+    }
+
+    /// Bytes of scratch over all threads.
+    pub fn scratch_bytes(&self) -> usize {
+        self.memory.len() - self.arena_bytes()
+    }
+
+    /// Bytes of the plan: packed weights, mostly.
+    pub fn weight_bytes(&self) -> usize {
+        self.plan.len()
+    }
+}
+
+fn info(network: &Network, step: &foldnet_archive::Step) -> StepInfo {
+    let macs = match step {
+        foldnet_archive::Step::Conv(c) => network.conv_desc(c).map_or(0, |d| d.macs()),
+        _ => 0,
+    };
+    let output = step.outputs().first().map_or(Shape::default(), |&t| network.tensors[t].shape);
+    StepInfo { name: step.name().into(), kind: step.kind(), macs, output }
+}
+
+/// Applies the network's last function in place, in f32.
+pub fn activate(activation: Activation, values: &mut [f32]) {
+    match activation {
+        Activation::None => {}
+        Activation::Softmax => {
+            let max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            values.iter_mut().for_each(|v| *v = (*v - max).exp());
+            let sum: f32 = values.iter().sum();
+            values.iter_mut().for_each(|v| *v /= sum);
+        }
+        Activation::Sigmoid => values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp())),
+    }
+}
