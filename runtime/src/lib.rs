@@ -2,4 +2,9 @@
 
 pub mod aligned;
 pub mod compile;
-// pub mod session;
+pub mod cores;
+pub mod pool;
+pub mod session;
+
+pub use compile::compile;
+pub use session::{Session, SessionError, StepInfo, activate};

@@ -52,11 +52,7 @@ pub struct Session {
 impl Session {
     /// Compiles the network for a kernel set and prepares to run it on this many threads (0: one per
     /// core).
-    pub fn new(
-        network: &Network,
-        set: &'static dyn KernelSet,
-        threads: usize,
-    ) -> Result<Self, SessionError> {
+    pub fn new(network: &Network, set: &'static dyn KernelSet, threads: usize) -> Result<Self, SessionError> {
         let plan = compile(network, set)?;
         let pool = Threads::new(threads)?;
         let loaded = Plan::load(&plan, set)?;

@@ -16,7 +16,7 @@
 //! foldnet_pixels    x = int8(p − 128), padded with `zero` per channel
 //! ```
 //!
-//! Activations are NCHW here, as NNEF has it. Parameters that no body uses (`name`, `scale`,
+//! In tract's quantized convolution `a` is the kernel and `b` the input. Activations are NCHW here, as NNEF has it. Parameters that no body uses (`name`, `scale`,
 //! `weight_scale`) are for readers of the file.
 
 /// In front of every graph, byte for byte.

@@ -1,0 +1,54 @@
+//! Which cores are fast, and how to stay on them.
+//!
+//! On big.LITTLE processors Linux publishes each core's relative speed in
+//! `/sys/devices/system/cpu/cpu*/cpu_capacity`. Where all are equal, or nothing is published, the
+//! scheduler knows best and nothing is bound.
+
+/// The `n` fastest cores, fastest first; `None` when all cores are equal, or there are fewer than `n`.
+pub fn fastest(n: usize) -> Option<Vec<usize>> {
+    let mut cores = capacities();
+    let (least, most) = (cores.iter().map(|c| c.1).min()?, cores.iter().map(|c| c.1).max()?);
+    if least == most || cores.len() < n {
+        return None;
+    }
+    cores.sort_by_key(|&(core, capacity)| (std::cmp::Reverse(capacity), core));
+    Some(cores.into_iter().take(n).map(|c| c.0).collect())
+}
+
+/// Core number and capacity of every core that publishes one.
+fn capacities() -> Vec<(usize, u32)> {
+    let mut cores = Vec::new();
+    for core in 0.. {
+        let folder = format!("/sys/devices/system/cpu/cpu{core}");
+        if !std::path::Path::new(&folder).exists() {
+            break;
+        }
+        let capacity = std::fs::read_to_string(format!("{folder}/cpu_capacity"));
+        if let Some(capacity) = capacity.ok().and_then(|c| c.trim().parse().ok()) {
+            cores.push((core, capacity));
+        }
+    }
+    cores
+}
+
+/// Binds the calling thread to one core.
+#[cfg(target_os = "linux")]
+pub fn bind_current_thread(core: usize) -> std::io::Result<()> {
+    if core >= libc::CPU_SETSIZE as usize {
+        return Err(std::io::Error::from(std::io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: `cpu_set_t` is plain data for which zero is the empty set, `core` was checked, and the
+    // kernel only reads the set.
+    let result = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::CPU_SET(core, &mut set);
+        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
+    };
+    if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+}
+
+/// Binds the calling thread to one core.
+#[cfg(not(target_os = "linux"))]
+pub fn bind_current_thread(_core: usize) -> std::io::Result<()> {
+    Err(std::io::Error::from(std::io::ErrorKind::Unsupported))
+}
