@@ -19,6 +19,8 @@ pub struct Entry {
 /// Every set of this build, best first.
 pub const REGISTRY: &[Entry] = &[
     // new sets go here, fastest first
+    #[cfg(target_arch = "x86_64")]
+    Entry { name: "avx512vnni", needs: "AVX-512 F, BW, VL and VNNI", get: crate::x86_64::Avx512Vnni::get },
     Entry { name: "portable", needs: "nothing", get: || Some(&Portable) },
 ];
 

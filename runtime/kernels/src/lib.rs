@@ -17,6 +17,8 @@ mod set;
 mod shape;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(target_arch = "x86_64")]
+mod x86_64;
 
 pub use portable::Portable;
 pub use quant::{Requant, round_ties_even};
@@ -24,3 +26,5 @@ pub use set::{ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeig
 pub use shape::{
     ConvDesc, ConvOutput, MAX_KERNEL, MAX_SIDE, MAX_VOLUME, PoolDesc, Shape, ShapeError, Source,
 };
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::Avx512Vnni;

@@ -2,3 +2,5 @@
 #![allow(missing_docs)]
 
 foldnet_kernels::stamp_tests!(portable);
+#[cfg(target_arch = "x86_64")]
+foldnet_kernels::stamp_tests!(avx512vnni);

@@ -1,0 +1,18 @@
+//! x86-64: what its instruction sets share.
+//!
+//! Activations are NHWC bytes, u8 = int8 + 128 (the sign bit flipped), because `vpdpbusd` multiplies
+//! unsigned by signed and pixels come unsigned; behind them is a little slack that kernels may read.
+//! A convolution's walk over tiles is [`walk`], its sizes [`geometry`], its blob [`pack`]; an instruction
+//! set brings a [`geometry::Tiling`], a table of register tiles, and the element-wise operators.
+
+// Register tiles are written as the loops over `m` and `v` of their pseudocode.
+#![allow(clippy::needless_range_loop)]
+
+mod avx512vnni;
+mod geometry;
+mod pack;
+mod peak;
+mod tensor;
+mod walk;
+
+pub use avx512vnni::Avx512Vnni;
