@@ -1,0 +1,52 @@
+//! From a picture file to the network's pixels: [`Picture::open`], then [`fit`].
+//!
+//! ```text
+//! bytes ── decode.rs ──▶ Picture (RGB, u8) ── fit.rs ──▶ pixels (u8, HWC)
+//!                                              └ resize.rs, as Pillow resizes
+//! ```
+
+mod decode;
+mod fit;
+mod jpeg_end;
+mod resize;
+
+pub use decode::{MAX_FILE, MAX_SIDE, PictureError};
+pub use fit::fit;
+
+/// A picture in memory: RGB, u8, rows from the top, pixels from the left.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Picture {
+    width: usize,
+    height: usize,
+    rgb: Vec<u8>,
+}
+
+impl Picture {
+    /// A picture of `3 · width · height` bytes; `None` for another number of them, or for an empty
+    /// picture.
+    pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Option<Self> {
+        let bytes = width.checked_mul(height)?.checked_mul(3)?;
+        (bytes > 0 && bytes == rgb.len()).then_some(Self { width, height, rgb })
+    }
+
+    /// Pixels per row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// The pixels, red first.
+    pub fn rgb(&self) -> &[u8] {
+        &self.rgb
+    }
+}
+
+impl std::fmt::Debug for Picture {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Picture({}×{})", self.width, self.height)
+    }
+}
