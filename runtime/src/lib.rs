@@ -3,6 +3,7 @@
 pub mod aligned;
 pub mod compile;
 pub mod cores;
+pub mod dataset;
 pub mod picture;
 pub mod pool;
 pub mod session;

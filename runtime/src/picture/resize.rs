@@ -1,5 +1,6 @@
 //! Bilinear resizing with antialiasing, bit for bit as Pillow's `Image.resize(size, BILINEAR)` does it
-//! for 8-bit pictures.
+//! for 8-bit pictures, in all its versions up to 12. (Version 13 sometimes takes the rows first, where
+//! that is faster, which moves roundings.)
 //!
 //! Separable, columns first, then rows, each rounded to u8. Along one axis, with `s = in / out` and
 //! `f = max(s, 1)` the filter's half-width:

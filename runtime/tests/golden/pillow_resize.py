@@ -1,6 +1,6 @@
 """Writes pillow_resize.txt: what Pillow makes of pictures that both sides can draw by themselves.
 
-    pip install pillow==13.0.0 && python3 pillow_resize.py > pillow_resize.txt
+    pip install pillow==12.0.0 && python3 pillow_resize.py > pillow_resize.txt
 
 Each line: rule, network channels, picture width and height, network width and height, short side (0 for
 stretch), CRC-32 of the pixels, and, where they are few, the pixels themselves, hexadecimal.
