@@ -96,6 +96,7 @@ impl Epilogue {
         match (self.output, self.has_skip) {
             (ConvOutput::Int8, false) => INT8,
             (ConvOutput::Int8, true) => INT8_SKIP,
+            (ConvOutput::Int8AndAffine, true) => BOTH_SKIP,
             _ => ANY,
         }
     }
@@ -105,8 +106,12 @@ impl Epilogue {
 pub(super) const INT8: usize = 0;
 /// Epilogue: one int8 output, residual.
 pub(super) const INT8_SKIP: usize = 1;
+/// Epilogue: int8 and affine output, residual.
+pub(super) const BOTH_SKIP: usize = 2;
 /// Epilogue: whatever [`Epilogue`] says.
-pub(super) const ANY: usize = 2;
+pub(super) const ANY: usize = 3;
+/// Number of the above.
+pub(super) const MODES: usize = 4;
 
 /// A register tile.
 ///
@@ -118,7 +123,7 @@ pub(super) type TileFn = unsafe fn(&Tile, &Epilogue);
 pub(super) struct Kernels {
     pub tiling: &'static Tiling,
     /// By mode, vectors − 1, pixels − 1.
-    pub tiles: &'static [[[TileFn; MAX_PIXELS]; 4]; 3],
+    pub tiles: &'static [[[TileFn; MAX_PIXELS]; 4]; MODES],
     /// Subtracts a zero point while widening u8 to i16; for tilings that widen.
     pub widen: unsafe fn(from: *const u8, to: *mut u8, len: usize, zero: i16),
 }

@@ -12,7 +12,7 @@
 
 use core::arch::x86_64::*;
 
-use super::super::walk::{ANY, Bounds, Epilogue, INT8_SKIP, Tile};
+use super::super::walk::{ANY, BOTH_SKIP, Bounds, Epilogue, INT8_SKIP, Tile};
 use crate::shape::ConvOutput;
 
 /// Writes a tile of sums.
@@ -26,40 +26,87 @@ pub(super) unsafe fn finish<const M: usize, const N: usize, const MODE: usize>(
     e: &Epilogue,
     acc: &[[__m512i; N]; M],
 ) {
+    if MODE == ANY {
+        // Through memory, so that this code is there once and not per pixel.
+        let mut sums = [[_mm512_setzero_si512(); N]; M];
+        for m in 0..M {
+            for v in 0..N {
+                // SAFETY: the sum's own place; volatile, lest the sums live there all along.
+                unsafe { (&raw mut sums[m][v]).write_volatile(acc[m][v]) };
+            }
+        }
+        for (m, sums) in sums.iter().enumerate() {
+            // SAFETY: the caller's contract.
+            unsafe { pixel::<N, MODE>(t, e, m, *sums) };
+        }
+        return;
+    }
+    // Not a loop: were it left rolled, the sums would live in memory during the multiplications, too.
+    macro_rules! pixels {
+        ($($m:literal)*) => {$(
+            if M > $m {
+                // SAFETY: the caller's contract.
+                unsafe { pixel::<N, MODE>(t, e, $m, acc[$m % M]) };
+            }
+        )*};
+    }
+    const { assert!(M <= 8) };
+    pixels!(0 1 2 3 4 5 6 7);
+}
+
+/// Writes the sums of pixel `m`.
+///
+/// # Safety
+/// As [`finish`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn pixel<const N: usize, const MODE: usize>(t: &Tile, e: &Epilogue, m: usize, acc: [__m512i; N]) {
     let mask = u64::MAX >> (64 - t.channels);
-    let skip_zero = _mm512_set1_ps(e.skip_zero);
-    let skip_multiplier = _mm512_set1_ps(e.skip_multiplier);
-    for m in 0..M {
-        let mut v = [_mm512_setzero_ps(); N];
-        // SAFETY: the constants of the panel and `channels` bytes of each pixel's outputs and residual
-        // are inside their buffers, see `Tile`; masked lanes touch no memory.
-        unsafe {
+    let mut v = [_mm512_setzero_ps(); N];
+    // SAFETY: the constants of the panel and `channels` bytes of each pixel's outputs and residual
+    // are inside their buffers, see `Tile`; masked lanes touch no memory.
+    unsafe {
+        for i in 0..N {
+            let multiplier = _mm512_load_ps(t.constants.add(t.constants_stride + 64 * i).cast());
+            v[i] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[i]), multiplier);
+        }
+        if MODE == INT8_SKIP || MODE == BOTH_SKIP || (MODE == ANY && e.has_skip) {
+            let skip = load_pixel::<N>(t.skip.add(m * t.stride), mask);
+            let (zero, multiplier) = (_mm512_set1_ps(e.skip_zero), _mm512_set1_ps(e.skip_multiplier));
             for i in 0..N {
-                let multiplier = _mm512_load_ps(t.constants.add(t.constants_stride + 64 * i).cast());
-                v[i] = _mm512_mul_ps(_mm512_cvtepi32_ps(acc[m][i]), multiplier);
+                v[i] = _mm512_add_ps(v[i], _mm512_mul_ps(_mm512_sub_ps(skip[i], zero), multiplier));
             }
-            if MODE == INT8_SKIP || (MODE == ANY && e.has_skip) {
-                let skip = load_pixel::<N>(t.skip.add(m * t.stride), mask);
-                for i in 0..N {
-                    let s = _mm512_mul_ps(_mm512_sub_ps(skip[i], skip_zero), skip_multiplier);
-                    v[i] = _mm512_add_ps(v[i], s);
-                }
+        }
+        if MODE == ANY && e.output == ConvOutput::Float32 {
+            return store_logits::<N>(t, v);
+        }
+        if MODE != ANY || e.output.has_int8() {
+            store(t.y.add(m * t.stride), mask, quantize::<N>(v, &e.y));
+        }
+        if MODE == BOTH_SKIP || (MODE == ANY && e.output.has_affine()) {
+            for i in 0..N {
+                let gain = _mm512_load_ps(t.constants.add(2 * t.constants_stride + 64 * i).cast());
+                let offset = _mm512_load_ps(t.constants.add(3 * t.constants_stride + 64 * i).cast());
+                v[i] = _mm512_add_ps(_mm512_mul_ps(v[i], gain), offset);
             }
-            if MODE == ANY && e.output == ConvOutput::Float32 {
-                store_logits::<N>(t, v);
-                continue;
-            }
-            if MODE != ANY || e.output.has_int8() {
-                _mm512_mask_storeu_epi8(t.y.add(m * t.stride).cast(), mask, quantize::<N>(v, &e.y));
-            }
-            if MODE == ANY && e.output.has_affine() {
-                for i in 0..N {
-                    let gain = _mm512_load_ps(t.constants.add(2 * t.constants_stride + 64 * i).cast());
-                    let offset = _mm512_load_ps(t.constants.add(3 * t.constants_stride + 64 * i).cast());
-                    v[i] = _mm512_add_ps(_mm512_mul_ps(v[i], gain), offset);
-                }
-                _mm512_mask_storeu_epi8(t.y2.add(m * t.stride).cast(), mask, quantize::<N>(v, &e.y2));
-            }
+            store(t.y2.add(m * t.stride), mask, quantize::<N>(v, &e.y2));
+        }
+    }
+}
+
+/// Stores the bytes that `mask` selects.
+///
+/// # Safety
+/// They are writable.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
+unsafe fn store(to: *mut u8, mask: u64, bytes: __m512i) {
+    // SAFETY: the caller's contract.
+    unsafe {
+        if mask == u64::MAX {
+            _mm512_storeu_si512(to.cast(), bytes);
+        } else {
+            _mm512_mask_storeu_epi8(to.cast(), mask, bytes);
         }
     }
 }
@@ -90,7 +137,13 @@ fn quantize<const N: usize>(v: [__m512; N], out: &Bounds) -> __m512i {
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 unsafe fn load_pixel<const N: usize>(from: *const u8, mask: u64) -> [__m512; N] {
     // SAFETY: the caller's contract.
-    let mut bytes = unsafe { _mm512_maskz_loadu_epi8(mask, from.cast()) };
+    let mut bytes = unsafe {
+        if mask == u64::MAX {
+            _mm512_loadu_si512(from.cast())
+        } else {
+            _mm512_maskz_loadu_epi8(mask, from.cast())
+        }
+    };
     if N != 4 {
         bytes = _mm512_permutexvar_epi32(scatter_order::<N>(), bytes);
     }

@@ -17,7 +17,7 @@
 use core::arch::x86_64::*;
 
 use super::super::geometry::{MAX_PIXELS, Tiling};
-use super::super::walk::{ANY, Epilogue, INT8, INT8_SKIP, Tile, TileFn};
+use super::super::walk::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Tile, TileFn};
 use super::epilogue;
 
 pub(super) const TILING: Tiling =
@@ -96,5 +96,5 @@ const fn by_six<const MODE: usize>() -> [TileFn; MAX_PIXELS] {
     ]
 }
 
-pub(super) static TILES: [[[TileFn; MAX_PIXELS]; 4]; 3] =
-    [by_vectors::<INT8>(), by_vectors::<INT8_SKIP>(), by_vectors::<ANY>()];
+pub(super) static TILES: [[[TileFn; MAX_PIXELS]; 4]; MODES] =
+    [by_vectors::<INT8>(), by_vectors::<INT8_SKIP>(), by_vectors::<BOTH_SKIP>(), by_vectors::<ANY>()];
