@@ -8,11 +8,14 @@
 // Register tiles are written as the loops over `m` and `v` of their pseudocode.
 #![allow(clippy::needless_range_loop)]
 
+mod avx2;
 mod avx512vnni;
 mod geometry;
 mod pack;
 mod peak;
+mod plumbing;
 mod tensor;
 mod walk;
 
+pub use avx2::Avx2;
 pub use avx512vnni::Avx512Vnni;

@@ -1,0 +1,116 @@
+//! The plumbing of a kernel set, the same for every x86-64 set: layout, blob and walk are shared, and
+//! the operators go to the set's own functions.
+
+/// Implements [`crate::KernelSet`] for `$set` out of its `Kernels`, its module of element-wise operators,
+/// and its measured peak: products per instruction of the loop, and a function that issues 16 of them.
+macro_rules! kernel_set {
+    ($set:ty, $name:literal, $kernels:path, $elementwise:ident, $macs:expr, $issue:path) => {
+        impl crate::set::KernelSet for $set {
+            fn name(&self) -> &'static str {
+                $name
+            }
+
+            fn macs_per_instruction(&self) -> Option<f64> {
+                Some($macs)
+            }
+
+            fn peak_macs_per_second(&self) -> Option<f64> {
+                // SAFETY: having `self` means that the CPU has the features.
+                super::peak::measure($macs, |times| unsafe { $issue(times) })
+            }
+
+            fn tensor_bytes(&self, shape: crate::Shape) -> usize {
+                super::tensor::bytes(shape)
+            }
+
+            fn read_tensor(&self, shape: crate::Shape, buffer: &[u8]) -> alloc::vec::Vec<i8> {
+                super::tensor::read(shape, buffer)
+            }
+
+            fn write_tensor(&self, shape: crate::Shape, values: &[i8], buffer: &mut [u8]) {
+                super::tensor::write(shape, values, buffer);
+            }
+
+            fn pack_conv(
+                &self,
+                desc: &crate::ConvDesc,
+                weights: &crate::ConvWeights<'_>,
+            ) -> alloc::vec::Vec<u8> {
+                super::pack::pack(desc, weights, $kernels.tiling)
+            }
+
+            fn check_conv(&self, desc: &crate::ConvDesc, blob: &[u8]) -> bool {
+                super::pack::check(desc, blob, $kernels.tiling)
+            }
+
+            fn conv_scratch_bytes(&self, desc: &crate::ConvDesc) -> usize {
+                super::geometry::Geometry::new(desc, $kernels.tiling).scratch_bytes(desc)
+            }
+
+            fn conv_tasks(&self, desc: &crate::ConvDesc) -> usize {
+                super::geometry::Geometry::new(desc, $kernels.tiling).tasks(desc)
+            }
+
+            unsafe fn conv(&self, args: &crate::ConvArgs<'_>, tasks: core::ops::Range<usize>) {
+                // SAFETY: the caller's contract; having `self` means that the CPU has the features.
+                unsafe { super::walk::conv(args, tasks, &$kernels) }
+            }
+
+            unsafe fn max_pool(
+                &self,
+                desc: &crate::PoolDesc,
+                x: *const u8,
+                y: *mut u8,
+                rows: core::ops::Range<usize>,
+            ) {
+                // SAFETY: as `conv`.
+                unsafe { $elementwise::max_pool(desc, x, y, rows) }
+            }
+
+            unsafe fn avg_pool(
+                &self,
+                shape: crate::Shape,
+                scalars: &crate::AvgPoolScalars,
+                x: *const u8,
+                y: *mut u8,
+            ) {
+                // SAFETY: as `conv`.
+                unsafe { $elementwise::avg_pool(shape, scalars, x, y) }
+            }
+
+            unsafe fn affine(
+                &self,
+                shape: crate::Shape,
+                x_zero: i8,
+                out: crate::Requant,
+                gain: &[f32],
+                offset: &[f32],
+                x: *const u8,
+                y: *mut u8,
+                rows: core::ops::Range<usize>,
+            ) {
+                let pixels = rows.start * shape.w..rows.end * shape.w;
+                // SAFETY: as `conv`.
+                unsafe {
+                    $elementwise::affine(x_zero, &super::walk::Bounds::new(out), gain, offset, x, y, pixels)
+                }
+            }
+
+            unsafe fn add(
+                &self,
+                shape: crate::Shape,
+                scalars: &crate::AddScalars,
+                a: *const u8,
+                b: *const u8,
+                y: *mut u8,
+                rows: core::ops::Range<usize>,
+            ) {
+                let row = shape.w * shape.c;
+                // SAFETY: as `conv`.
+                unsafe { $elementwise::add(scalars, a, b, y, rows.start * row..rows.end * row) }
+            }
+        }
+    };
+}
+
+pub(super) use kernel_set;
