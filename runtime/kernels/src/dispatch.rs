@@ -22,6 +22,8 @@ pub const REGISTRY: &[Entry] = &[
     #[cfg(target_arch = "x86_64")]
     Entry { name: "avx512vnni", needs: "AVX-512 F, BW, VL and VNNI", get: crate::x86_64::Avx512Vnni::get },
     #[cfg(target_arch = "x86_64")]
+    Entry { name: "avxvnni", needs: "AVX2 and AVX-VNNI", get: crate::x86_64::AvxVnni::get },
+    #[cfg(target_arch = "x86_64")]
     Entry { name: "avx2", needs: "AVX2", get: crate::x86_64::Avx2::get },
     Entry { name: "portable", needs: "nothing", get: || Some(&Portable) },
 ];

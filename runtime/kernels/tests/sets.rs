@@ -3,4 +3,4 @@
 
 foldnet_kernels::stamp_tests!(portable);
 #[cfg(target_arch = "x86_64")]
-foldnet_kernels::stamp_tests!(avx512vnni, avx2);
+foldnet_kernels::stamp_tests!(avx512vnni, avxvnni, avx2);

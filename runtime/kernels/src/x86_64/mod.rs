@@ -10,6 +10,7 @@
 
 mod avx2;
 mod avx512vnni;
+mod avxvnni;
 mod geometry;
 mod pack;
 mod peak;
@@ -19,3 +20,4 @@ mod walk;
 
 pub use avx2::Avx2;
 pub use avx512vnni::Avx512Vnni;
+pub use avxvnni::AvxVnni;

@@ -16,19 +16,19 @@ macro_rules! kernel_set {
 
             fn peak_macs_per_second(&self) -> Option<f64> {
                 // SAFETY: having `self` means that the CPU has the features.
-                super::peak::measure($macs, |times| unsafe { $issue(times) })
+                crate::x86_64::peak::measure($macs, |times| unsafe { $issue(times) })
             }
 
             fn tensor_bytes(&self, shape: crate::Shape) -> usize {
-                super::tensor::bytes(shape)
+                crate::x86_64::tensor::bytes(shape)
             }
 
             fn read_tensor(&self, shape: crate::Shape, buffer: &[u8]) -> alloc::vec::Vec<i8> {
-                super::tensor::read(shape, buffer)
+                crate::x86_64::tensor::read(shape, buffer)
             }
 
             fn write_tensor(&self, shape: crate::Shape, values: &[i8], buffer: &mut [u8]) {
-                super::tensor::write(shape, values, buffer);
+                crate::x86_64::tensor::write(shape, values, buffer);
             }
 
             fn pack_conv(
@@ -36,24 +36,24 @@ macro_rules! kernel_set {
                 desc: &crate::ConvDesc,
                 weights: &crate::ConvWeights<'_>,
             ) -> alloc::vec::Vec<u8> {
-                super::pack::pack(desc, weights, $kernels.tiling)
+                crate::x86_64::pack::pack(desc, weights, $kernels.tiling)
             }
 
             fn check_conv(&self, desc: &crate::ConvDesc, blob: &[u8]) -> bool {
-                super::pack::check(desc, blob, $kernels.tiling)
+                crate::x86_64::pack::check(desc, blob, $kernels.tiling)
             }
 
             fn conv_scratch_bytes(&self, desc: &crate::ConvDesc) -> usize {
-                super::geometry::Geometry::new(desc, $kernels.tiling).scratch_bytes(desc)
+                crate::x86_64::geometry::Geometry::new(desc, $kernels.tiling).scratch_bytes(desc)
             }
 
             fn conv_tasks(&self, desc: &crate::ConvDesc) -> usize {
-                super::geometry::Geometry::new(desc, $kernels.tiling).tasks(desc)
+                crate::x86_64::geometry::Geometry::new(desc, $kernels.tiling).tasks(desc)
             }
 
             unsafe fn conv(&self, args: &crate::ConvArgs<'_>, tasks: core::ops::Range<usize>) {
                 // SAFETY: the caller's contract; having `self` means that the CPU has the features.
-                unsafe { super::walk::conv(args, tasks, &$kernels) }
+                unsafe { crate::x86_64::walk::conv(args, tasks, &$kernels) }
             }
 
             unsafe fn max_pool(
@@ -92,7 +92,15 @@ macro_rules! kernel_set {
                 let pixels = rows.start * shape.w..rows.end * shape.w;
                 // SAFETY: as `conv`.
                 unsafe {
-                    $elementwise::affine(x_zero, &super::walk::Bounds::new(out), gain, offset, x, y, pixels)
+                    $elementwise::affine(
+                        x_zero,
+                        &crate::x86_64::walk::Bounds::new(out),
+                        gain,
+                        offset,
+                        x,
+                        y,
+                        pixels,
+                    )
                 }
             }
 

@@ -1,0 +1,91 @@
+//! AVX-VNNI, `vpdpbusd` on 256 bits: Alder Lake and later without AVX-512, Zen 5.
+//!
+//! The limit is one `vpdpbusd` of 32 products per port that has it, two a cycle on most. All but
+//! [`tile`] is AVX2's. The set's own encoding runs only on a CPU that has it; the tests below run the
+//! same tile in AVX-512 VL's encoding.
+
+mod peak;
+mod tile;
+
+use super::avx2::elementwise;
+use super::walk::Kernels;
+use crate::set::KernelSet;
+
+/// The kernel set `avxvnni`; having one means that this CPU runs it.
+pub struct AvxVnni {
+    _proof: (),
+}
+
+impl AvxVnni {
+    /// The set, if this CPU has AVX2 and AVX-VNNI.
+    pub fn new() -> Option<Self> {
+        #[cfg(feature = "std")]
+        let has = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("avxvnni");
+        #[cfg(not(feature = "std"))]
+        let has = cfg!(all(target_feature = "avx2", target_feature = "avxvnni"));
+        has.then_some(Self { _proof: () })
+    }
+
+    /// The set as the dispatch table holds it.
+    pub(crate) fn get() -> Option<&'static dyn KernelSet> {
+        static SET: AvxVnni = AvxVnni { _proof: () };
+        Self::new().map(|_| &SET as &'static dyn KernelSet)
+    }
+}
+
+/// Never called: this tiling does not widen.
+///
+/// # Safety
+/// None needed.
+unsafe fn no_widen(_: *const u8, _: *mut u8, _: usize, _: i16) {}
+
+static KERNELS: Kernels = Kernels { tiling: &tile::TILING, tiles: &tile::vex::TILES, widen: no_widen };
+
+super::plumbing::kernel_set!(AvxVnni, "avxvnni", KERNELS, elementwise, 32.0, peak::dot_products);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    /// AVX-VNNI's tiles in AVX-512 VL's encoding of the one instruction.
+    struct Twin;
+
+    static TWIN: Kernels = Kernels { tiling: &tile::TILING, tiles: &tile::evex::TILES, widen: no_widen };
+
+    /// No peak of its own.
+    ///
+    /// # Safety
+    /// None needed.
+    unsafe fn nothing(_: usize) {}
+
+    crate::x86_64::plumbing::kernel_set!(Twin, "avxvnni's twin", TWIN, elementwise, 32.0, nothing);
+
+    fn run(check: fn(&dyn KernelSet)) {
+        if std::is_x86_feature_detected!("avx512vl") && std::is_x86_feature_detected!("avx512vnni") {
+            check(&Twin);
+        } else {
+            std::println!("SKIPPED avxvnni's twin: this CPU lacks AVX-512 VL and VNNI");
+        }
+    }
+
+    #[test]
+    fn conv_edges() {
+        run(testing::conv_edges);
+    }
+
+    #[test]
+    fn conv_resnet_layers() {
+        run(testing::conv_resnet_layers);
+    }
+
+    #[test]
+    fn conv_random() {
+        run(testing::conv_random);
+    }
+
+    #[test]
+    fn conv_in_place_residual() {
+        run(testing::conv_in_place_residual);
+    }
+}
