@@ -1,6 +1,7 @@
 //! Runs a quantized network on this machine.
 
 pub mod aligned;
+pub mod backend;
 pub mod compile;
 pub mod cores;
 pub mod dataset;
