@@ -25,6 +25,8 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "avxvnni", needs: "AVX2 and AVX-VNNI", get: crate::x86_64::AvxVnni::get },
     #[cfg(target_arch = "x86_64")]
     Entry { name: "avx2", needs: "AVX2", get: crate::x86_64::Avx2::get },
+    #[cfg(target_arch = "aarch64")]
+    Entry { name: "neon", needs: "AArch64", get: || Some(&crate::aarch64::Neon) },
     Entry { name: "portable", needs: "nothing", get: || Some(&Portable) },
 ];
 

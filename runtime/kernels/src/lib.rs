@@ -9,6 +9,8 @@
 
 extern crate alloc;
 
+#[cfg(target_arch = "aarch64")]
+mod aarch64;
 pub mod dispatch;
 mod portable;
 mod quant;

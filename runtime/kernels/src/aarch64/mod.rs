@@ -1,0 +1,3 @@
+//! AArch64.
+mod neon;
+pub use neon::Neon;
