@@ -19,7 +19,7 @@ use core::ops::Range;
 use super::direct::{self, BLOCK, CHUNK, PANEL};
 use super::epilogue::Epilogue;
 use super::winograd::{self, GROUP, LANES, POSITIONS, TILE};
-use super::{channel_stride, tensor_bytes};
+use super::channel_stride;
 use crate::set::{ConvArgs, ConvWeights};
 use crate::shape::{ConvDesc, ConvOutput, Source};
 
@@ -184,15 +184,16 @@ impl<'a> Plan<'a> {
         [sums, rows, lines]
     }
 
-    /// Scratch of Winograd: sums, V, M.
+    /// Scratch of Winograd: sums or, before there are any, a tile's pixels; V; M.
     fn winograd_scratch(&self) -> [usize; 3] {
         if !self.winograd {
             return [0; 3];
         }
+        let patch = winograd::patch_bytes(channel_stride(self.desc.x.c));
         let (high, wide) = self.tiles();
         let tiles = high * wide;
         let m = POSITIONS * tiles * CHUNK * 4;
-        [TILE * TILE * CHUNK * 4, POSITIONS * tiles * self.desc.x.c * 2, m]
+        [patch.max(TILE * TILE * CHUNK * 4), POSITIONS * tiles * self.desc.x.c * 2, m]
     }
 
     pub fn scratch_bytes(&self) -> usize {
@@ -377,6 +378,7 @@ impl<'a> Plan<'a> {
         let per_group = self.group_out.div_ceil(CHUNK);
         let pixels = band * self.band_pixels..((band + 1) * self.band_pixels).min(self.desc.y.pixels());
         let block = self.block_pixels();
+        let mut lines_of = usize::MAX;
         for at in pixels.clone().step_by(block) {
             let count = block.min(pixels.end - at);
             let mut rows = [core::ptr::null(); BLOCK_PIXELS];
@@ -386,7 +388,7 @@ impl<'a> Plan<'a> {
                 // SAFETY: forwarded; `count ≤ BLOCK_PIXELS` pixels from `at` on exist.
                 unsafe {
                     if gathered != group {
-                        self.gather(args, at, group, &mut rows[..count]);
+                        self.gather(args, at, group, &mut rows[..count], &mut lines_of);
                         gathered = group;
                     }
                     self.direct_chunk(args, epilogue, at, &rows[..count], group, chunk % per_group);
@@ -438,11 +440,19 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Finds or makes the rows of the pixels from `first` on.
+    /// Finds or makes the rows of the pixels from `first` on. `lines_of` is the output row whose lines of
+    /// pixels stand in the scratch.
     ///
     /// # Safety
-    /// See [`crate::KernelSet`]; the pixels exist.
-    unsafe fn gather(&self, args: &ConvArgs<'_>, first: usize, group: usize, rows: &mut [*const u8]) {
+    /// See [`crate::KernelSet`]; the pixels exist; `lines_of` tells the truth or is `usize::MAX`.
+    unsafe fn gather(
+        &self,
+        args: &ConvArgs<'_>,
+        first: usize,
+        group: usize,
+        rows: &mut [*const u8],
+        lines_of: &mut usize,
+    ) {
         let d = self.desc;
         let stride = channel_stride(d.x.c);
         if self.in_place {
@@ -465,7 +475,9 @@ impl<'a> Plan<'a> {
         unsafe {
             match d.source {
                 Source::Tensor => self.gather_tensor(args, first, rows.len(), group, buffer),
-                Source::Pixels => self.gather_pixels(args, first, rows.len(), buffer, buffer.add(bytes)),
+                Source::Pixels => {
+                    self.gather_pixels(args, first, rows.len(), buffer, buffer.add(bytes), lines_of);
+                }
             }
         }
     }
@@ -528,14 +540,14 @@ impl<'a> Plan<'a> {
         count: usize,
         buffer: *mut u8,
         lines: *mut u8,
+        lines_of: &mut usize,
     ) {
         let d = self.desc;
         let c = d.x.c;
         let (columns, line_bytes) = self.line();
-        let mut ready = usize::MAX;
         for i in 0..count {
             let (oy, ox) = ((first + i) / d.y.w, (first + i) % d.y.w);
-            if ready != oy {
+            if *lines_of != oy {
                 for ky in 0..d.kernel[0] {
                     let iy = (oy * d.stride[0] + ky * d.dilation[0]).wrapping_sub(d.pad[0]);
                     // SAFETY: a line has room for `columns` pixels; row `iy` of the image is read only if
@@ -550,14 +562,11 @@ impl<'a> Plan<'a> {
                             }
                         }
                         if iy < d.x.h {
-                            let from = args.x.add(iy * d.x.w * c);
-                            for j in 0..d.x.w * c {
-                                *line.add(d.pad[1] * c + j) = *from.add(j) ^ 0x80;
-                            }
+                            copy_flipped(args.x.add(iy * d.x.w * c), line.add(d.pad[1] * c), d.x.w * c);
                         }
                     }
                 }
-                ready = oy;
+                *lines_of = oy;
             }
             let mut to = buffer.wrapping_add(i * self.row);
             for ky in 0..d.kernel[0] {
@@ -607,6 +616,7 @@ impl<'a> Plan<'a> {
             stride: channel_stride(d.x.c),
             zero: args.scalars.x_zero[0],
             pad: d.pad,
+            patch: args.scratch,
         };
         // SAFETY: V holds 36 positions of `tiles` × c_in, M of `tiles` × CHUNK; the blob 36 · c_in · c_out
         // weights; the rows and columns of a tile that are stored exist.
@@ -675,5 +685,29 @@ unsafe fn copy16(from: *const u8, to: *mut u8, n: usize) {
     for i in (0..n).step_by(16) {
         // SAFETY: the caller's promise.
         unsafe { to.add(i).cast::<[u8; 16]>().write_unaligned(from.add(i).cast::<[u8; 16]>().read_unaligned()) };
+    }
+}
+
+/// Copies `n` bytes, each with its top bit flipped: u8 pixels to int8.
+///
+/// # Safety
+/// `n` bytes are readable at `from` and writable at `to`, and do not overlap.
+unsafe fn copy_flipped(from: *const u8, to: *mut u8, n: usize) {
+    // SAFETY: the caller's promise; the last vector overlaps the one before it rather than the end.
+    unsafe {
+        let flip = |i: usize| {
+            let p = from.add(i).cast::<u128>().read_unaligned();
+            to.add(i).cast::<u128>().write_unaligned(p ^ u128::from_ne_bytes([0x80; 16]));
+        };
+        if n < 16 {
+            for i in 0..n {
+                *to.add(i) = *from.add(i) ^ 0x80;
+            }
+            return;
+        }
+        for i in (0..n - 15).step_by(16) {
+            flip(i);
+        }
+        flip(n - 16);
     }
 }

@@ -149,56 +149,96 @@ pub struct Input {
     pub stride: usize,
     pub zero: i8,
     pub pad: [usize; 2],
+    /// Room for the 6×6 pixels of a tile at the edge, [`patch_bytes`].
+    pub patch: *mut u8,
+}
+
+/// Bytes of [`Input::patch`].
+pub const fn patch_bytes(stride: usize) -> usize {
+    REACH * REACH * stride
+}
+
+impl Input {
+    /// Where the 6×6 pixels stand that the tile with first output (`oy`, `ox`) reads, and the bytes from
+    /// one row to the next. A tile that reaches beyond the input is copied, with padding around it.
+    ///
+    /// # Safety
+    /// `x` is a tensor of the shape and stride, and `patch` has room.
+    unsafe fn tile(&self, oy: usize, ox: usize) -> (*const u8, usize) {
+        let (top, left) = (oy.wrapping_sub(self.pad[0]), ox.wrapping_sub(self.pad[1]));
+        let fits = |first: usize, size: usize| first < size && first + REACH <= size;
+        if fits(top, self.shape.h) && fits(left, self.shape.w) {
+            let row = self.shape.w * self.stride;
+            return (self.x.wrapping_add(top * row + left * self.stride), row);
+        }
+        for i in 0..REACH {
+            for j in 0..REACH {
+                let (iy, ix) = (top.wrapping_add(i), left.wrapping_add(j));
+                let to = self.patch.wrapping_add((i * REACH + j) * self.stride);
+                // SAFETY: pixel (iy, ix) is in the tensor, pixel (i, j) in the patch; the stride is a
+                // multiple of 16.
+                unsafe {
+                    if iy < self.shape.h && ix < self.shape.w {
+                        let from = self.x.add((iy * self.shape.w + ix) * self.stride);
+                        for at in (0..self.stride).step_by(16) {
+                            vst1q_u8(to.add(at), vld1q_u8(from.add(at)));
+                        }
+                    } else {
+                        for at in (0..self.stride).step_by(16) {
+                            vst1q_s8(to.add(at).cast(), vdupq_n_s8(self.zero));
+                        }
+                    }
+                }
+            }
+        }
+        (self.patch, REACH * self.stride)
+    }
 }
 
 /// Transforms all channels of the tile whose first output is (`oy`, `ox`), 8 at a time: position ξ of
 /// channels 8k… goes to `v + ξ·position + k·step`, counted in int16s.
 ///
 /// # Safety
-/// `x` is a tensor of the shape and stride, channels a multiple of 8, and `v` has room.
+/// `input` is as its fields say, with channels a multiple of 8, and `v` has room.
 #[inline(never)]
 pub unsafe fn transform_input(
     input: &Input,
     oy: usize,
     ox: usize,
-    v: *mut i16,
+    mut v: *mut i16,
     position: usize,
     step: usize,
 ) {
-    let zeros = [input.zero as u8; 8];
-    let mut pixels = [[zeros.as_ptr(); REACH]; REACH];
-    let mut advance = [[0usize; REACH]; REACH];
-    for i in 0..REACH {
-        for j in 0..REACH {
-            let (iy, ix) = ((oy + i).wrapping_sub(input.pad[0]), (ox + j).wrapping_sub(input.pad[1]));
-            if iy < input.shape.h && ix < input.shape.w {
-                pixels[i][j] = input.x.wrapping_add((iy * input.shape.w + ix) * input.stride);
-                advance[i][j] = LANES;
-            }
-        }
-    }
-    // SAFETY: each pointer is to 8 readable bytes: channels of a pixel inside the tensor, or `zeros`,
-    // which does not advance; the caller gives room for the 36 results.
+    // SAFETY: the tile's 36 pixels are readable, `input.shape.c ≤ input.stride` bytes each; the caller
+    // gives room for the results.
     unsafe {
+        let (pixels, row_bytes) = input.tile(oy, ox);
+        let mut rows: [*const u8; REACH] = core::array::from_fn(|i| pixels.wrapping_add(i * row_bytes));
         let two = opaque16(vdupq_n_s16(2));
         let four = opaque16(vdupq_n_s16(4));
-        for k in 0..input.shape.c / LANES {
-            let mut columns = [[vdupq_n_s16(0); REACH]; REACH];
-            for j in 0..REACH {
-                let d = core::array::from_fn(|i| {
-                    let p = pixels[i][j].wrapping_add(k * advance[i][j]);
-                    vmovl_s8(vld1_s8(p.cast()))
-                });
-                columns[j] = input_1d(d, two, four);
+        for _ in 0..input.shape.c / LANES {
+            let column = |j: usize| {
+                let at = |i: usize| vmovl_s8(vld1_s8(rows[i].wrapping_add(j * input.stride).cast()));
+                input_1d([at(0), at(1), at(2), at(3), at(4), at(5)], two, four)
+            };
+            // Spelled out, so that all 36 values are the compiler's to keep in registers.
+            let c = [column(0), column(1), column(2), column(3), column(4), column(5)];
+            let row = |i: usize| {
+                let d = [c[0][i], c[1][i], c[2][i], c[3][i], c[4][i], c[5][i]];
+                let [t0, t1, t2, t3, t4, t5] = input_1d(d, two, four);
+                let out = v.wrapping_add(i * REACH * position);
+                vst1q_s16(out, t0);
+                vst1q_s16(out.wrapping_add(position), t1);
+                vst1q_s16(out.wrapping_add(2 * position), t2);
+                vst1q_s16(out.wrapping_add(3 * position), t3);
+                vst1q_s16(out.wrapping_add(4 * position), t4);
+                vst1q_s16(out.wrapping_add(5 * position), t5);
+            };
+            (row(0), row(1), row(2), row(3), row(4), row(5));
+            for row in &mut rows {
+                *row = row.wrapping_add(LANES);
             }
-            let mut out = v.add(k * step);
-            for i in 0..REACH {
-                let row = input_1d(core::array::from_fn(|j| columns[j][i]), two, four);
-                for value in row {
-                    vst1q_s16(out, value);
-                    out = out.wrapping_add(position);
-                }
-            }
+            v = v.wrapping_add(step);
         }
     }
 }
