@@ -26,7 +26,7 @@ pub const REGISTRY: &[Entry] = &[
     #[cfg(target_arch = "x86_64")]
     Entry { name: "avx2", needs: "AVX2", get: crate::x86_64::Avx2::get },
     #[cfg(target_arch = "aarch64")]
-    Entry { name: "neon", needs: "AArch64", get: || Some(&crate::aarch64::Neon) },
+    Entry { name: "neon", needs: "NEON", get: || crate::aarch64::neon::Neon::new().map(|s| s as _) },
     Entry { name: "portable", needs: "nothing", get: || Some(&Portable) },
 ];
 

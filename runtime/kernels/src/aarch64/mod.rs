@@ -1,3 +1,3 @@
-//! AArch64.
-mod neon;
-pub use neon::Neon;
+//! Kernel sets for 64-bit ARM, one folder per instruction set.
+
+pub mod neon;

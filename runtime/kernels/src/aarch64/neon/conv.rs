@@ -11,15 +11,14 @@
 //! actual weights ([`super::winograd::exact`]). Scratch and tasks depend on the shape alone and so serve
 //! both.
 
-extern crate alloc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::direct::{self, BLOCK, CHUNK, PANEL};
 use super::epilogue::Epilogue;
+use super::layout::channel_stride;
 use super::winograd::{self, GROUP, LANES, POSITIONS, TILE};
-use super::channel_stride;
 use crate::set::{ConvArgs, ConvWeights};
 use crate::shape::{ConvDesc, ConvOutput, Source};
 
@@ -91,11 +90,8 @@ impl<'a> Plan<'a> {
         } else {
             // Enough pixels make enough bands; few pixels stay together and the channels are split.
             band_rows = 0;
-            band_pixels = if pixels >= 4 * TASKS * PANEL {
-                pixels.div_ceil(TASKS).next_multiple_of(4)
-            } else {
-                pixels
-            };
+            band_pixels =
+                if pixels >= 4 * TASKS * PANEL { pixels.div_ceil(TASKS).next_multiple_of(4) } else { pixels };
             bands = pixels.div_ceil(band_pixels);
         }
         let wanted = TASKS.div_ceil(bands).min(chunks);
@@ -144,6 +140,12 @@ impl<'a> Plan<'a> {
         HEADER + 4 * self.constants() * self.constant_vectors()
     }
 
+    /// Where the words of decisions stand in a direct blob.
+    #[cfg(test)]
+    pub fn words_range(&self) -> Range<usize> {
+        self.words_at()..self.words_at() + 8 * self.panels() * self.words()
+    }
+
     fn panels_at(&self) -> usize {
         (self.words_at() + 8 * self.panels() * self.words()).next_multiple_of(64)
     }
@@ -179,8 +181,7 @@ impl<'a> Plan<'a> {
         let pixels = self.block_pixels();
         let sums = pixels * CHUNK * 4;
         let rows = if self.in_place { 0 } else { pixels * self.row + 64 };
-        let lines =
-            if self.desc.source == Source::Pixels { self.desc.kernel[0] * self.line().1 } else { 0 };
+        let lines = if self.desc.source == Source::Pixels { self.desc.kernel[0] * self.line().1 } else { 0 };
         [sums, rows, lines]
     }
 
@@ -215,8 +216,7 @@ impl<'a> Plan<'a> {
         let positions = POSITIONS as u64;
         let product = tiles * positions * c_in * c_out * 10 / 37;
         let transforms = tiles * (40 * c_in + 45 * c_out);
-        let winograd =
-            product + transforms + positions * 2 * c_in * c_out * self.bands as u64 / 4;
+        let winograd = product + transforms + positions * 2 * c_in * c_out * self.bands as u64 / 4;
         let depth = self.row as u64;
         let direct = pixels * c_out * depth * 10 / 56 + pixels * c_out + depth * c_out / 4;
         winograd < direct
@@ -225,9 +225,8 @@ impl<'a> Plan<'a> {
     pub fn pack(&self, w: &ConvWeights<'_>) -> Vec<u8> {
         let d = self.desc;
         let depth = d.depth();
-        let winograd = self.winograd
-            && self.prefers_winograd()
-            && w.weights.chunks_exact(depth).all(winograd::exact);
+        let winograd =
+            self.winograd && self.prefers_winograd() && w.weights.chunks_exact(depth).all(winograd::exact);
         let mut blob = vec![0u8; if winograd { self.winograd_bytes() } else { self.direct_bytes() }];
         blob[..4].copy_from_slice(&(if winograd { WINOGRAD } else { DIRECT }).to_ne_bytes());
         let vector = 4 * self.constants();
@@ -241,7 +240,11 @@ impl<'a> Plan<'a> {
                 blob[at..at + 4].copy_from_slice(&values[c].to_ne_bytes());
             }
         }
-        if winograd { self.pack_winograd(w, &mut blob) } else { self.pack_direct(w, &mut blob) }
+        if winograd {
+            self.pack_winograd(w, &mut blob)
+        } else {
+            self.pack_direct(w, &mut blob)
+        }
         blob
     }
 
@@ -312,9 +315,12 @@ impl<'a> Plan<'a> {
         let panels = &blob[self.panels_at()..];
         words.chunks_exact(8 * self.words()).zip(panels.chunks_exact(PANEL * self.row)).all(
             |(words, panel)| {
-                words.as_chunks::<8>().0.iter().zip(panel.chunks(direct::WORD_BYTES)).all(|(word, panel)| {
-                    u64::from_ne_bytes(*word) == direct::decide(panel)
-                })
+                words
+                    .as_chunks::<8>()
+                    .0
+                    .iter()
+                    .zip(panel.chunks(direct::WORD_BYTES))
+                    .all(|(word, panel)| u64::from_ne_bytes(*word) == direct::decide(panel))
             },
         )
     }
@@ -374,7 +380,13 @@ impl<'a> Plan<'a> {
 
     /// # Safety
     /// See [`crate::KernelSet`]; the blob is a direct one.
-    unsafe fn direct_band(&self, args: &ConvArgs<'_>, epilogue: &Epilogue, band: usize, chunks: Range<usize>) {
+    unsafe fn direct_band(
+        &self,
+        args: &ConvArgs<'_>,
+        epilogue: &Epilogue,
+        band: usize,
+        chunks: Range<usize>,
+    ) {
         let per_group = self.group_out.div_ceil(CHUNK);
         let pixels = band * self.band_pixels..((band + 1) * self.band_pixels).min(self.desc.y.pixels());
         let block = self.block_pixels();
@@ -428,8 +440,8 @@ impl<'a> Plan<'a> {
                 if tiles > 0 {
                     direct::panel_4x4(rows.as_ptr(), tiles, panel, words, end, sums);
                 }
-                for p in tiles * 4..rows.len() {
-                    direct::panel_1x4(rows[p], panel, words, end, sums.add(p * CHUNK));
+                for (p, &row) in rows.iter().enumerate().skip(tiles * 4) {
+                    direct::panel_1x4(row, panel, words, end, sums.add(p * CHUNK));
                 }
             }
             if self.desc.output == ConvOutput::Float32 {
@@ -684,7 +696,9 @@ unsafe fn copy(from: *const u8, to: *mut u8, n: usize) {
 unsafe fn copy16(from: *const u8, to: *mut u8, n: usize) {
     for i in (0..n).step_by(16) {
         // SAFETY: the caller's promise.
-        unsafe { to.add(i).cast::<[u8; 16]>().write_unaligned(from.add(i).cast::<[u8; 16]>().read_unaligned()) };
+        unsafe {
+            to.add(i).cast::<[u8; 16]>().write_unaligned(from.add(i).cast::<[u8; 16]>().read_unaligned())
+        };
     }
 }
 

@@ -234,7 +234,12 @@ pub unsafe fn transform_input(
                 vst1q_s16(out.wrapping_add(4 * position), t4);
                 vst1q_s16(out.wrapping_add(5 * position), t5);
             };
-            (row(0), row(1), row(2), row(3), row(4), row(5));
+            row(0);
+            row(1);
+            row(2);
+            row(3);
+            row(4);
+            row(5);
             for row in &mut rows {
                 *row = row.wrapping_add(LANES);
             }
@@ -273,23 +278,17 @@ pub unsafe fn transform_output(m: *const i32, position: usize, acc: *mut i32) {
         let six = opaque32(vdupq_n_s32(6));
         let inverse = opaque32(vdupq_n_s32(INVERSE_OF_9));
         for quarter in 0..CHUNK / 4 {
-            let mut rows = [[vdupq_n_s32(0); REACH]; TILE];
-            for j in 0..REACH {
-                let mut p = m.add(4 * quarter).wrapping_add(j * position);
-                let column = core::array::from_fn(|_| {
-                    let v = vld1q_s32(p);
-                    p = p.wrapping_add(REACH * position);
-                    v
-                });
-                let y = output_1d(column, two, four, six);
-                for i in 0..TILE {
-                    rows[i][j] = y[i];
-                }
-            }
+            let m = m.add(4 * quarter);
+            let column = |j: usize| {
+                let at = |i: usize| vld1q_s32(m.add((i * REACH + j) * position));
+                output_1d([at(0), at(1), at(2), at(3), at(4), at(5)], two, four, six)
+            };
+            let c = [column(0), column(1), column(2), column(3), column(4), column(5)];
             let acc = acc.add(4 * quarter);
             macro_rules! store {
                 ($i:literal: $($j:literal >> $s:literal),*) => {
-                    let y = output_1d(rows[$i], two, four, six);
+                    let row = [c[0][$i], c[1][$i], c[2][$i], c[3][$i], c[4][$i], c[5][$i]];
+                    let y = output_1d(row, two, four, six);
                     $(vst1q_s32(
                         acc.add(($i * TILE + $j) * CHUNK),
                         vshrq_n_s32::<$s>(vmulq_s32(y[$j], inverse)),
@@ -309,9 +308,29 @@ pub unsafe fn transform_output(m: *const i32, position: usize, acc: *mut i32) {
 macro_rules! lane {
     ($n:literal, $x:literal, $lo:literal, $hi:literal, $op:literal, $w:literal, $k:literal) => {
         concat!(
-            ".if {mr} > ", $n, "\n",
-            $op, " v", $lo, ".4s, v", $w, ".4h, v", $x, ".h[", $k, "]\n",
-            $op, "2 v", $hi, ".4s, v", $w, ".8h, v", $x, ".h[", $k, "]\n",
+            ".if {mr} > ",
+            $n,
+            "\n",
+            $op,
+            " v",
+            $lo,
+            ".4s, v",
+            $w,
+            ".4h, v",
+            $x,
+            ".h[",
+            $k,
+            "]\n",
+            $op,
+            "2 v",
+            $hi,
+            ".4s, v",
+            $w,
+            ".8h, v",
+            $x,
+            ".h[",
+            $k,
+            "]\n",
             ".endif\n",
         )
     };
