@@ -2,6 +2,7 @@
 
 pub mod aligned;
 pub mod backend;
+pub mod bench;
 pub mod compile;
 pub mod cores;
 pub mod dataset;

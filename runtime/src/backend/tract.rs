@@ -185,12 +185,7 @@ impl<'a> Twin<'a> {
     }
 
     /// A summand in the scale of the sum; as it is, where its factor is 1 but for rounding.
-    fn scaled(
-        &mut self,
-        name: &str,
-        (x, multiplier): (TensorId, f32),
-        y: TensorId,
-    ) -> TractResult<OutletId> {
+    fn scaled(&mut self, name: &str, (x, multiplier): (TensorId, f32), y: TensorId) -> TractResult<OutletId> {
         let factor = multiplier * self.scale(y) / self.scale(x);
         self.times(name, x, factor)
     }
@@ -306,8 +301,15 @@ impl<'a> Twin<'a> {
             x = self.model.wire_node(format!("{name}.pad"), zeros, &[x])?[0];
             padding = PaddingSpec::Valid;
         }
-        let spec =
-            PoolSpec::new(DataFormat::NCHW, tvec![p.kernel[0], p.kernel[1]], padding, None, Some(tvec![p.stride[0], p.stride[1]]), c, c);
+        let spec = PoolSpec::new(
+            DataFormat::NCHW,
+            tvec![p.kernel[0], p.kernel[1]],
+            padding,
+            None,
+            Some(tvec![p.stride[0], p.stride[1]]),
+            c,
+            c,
+        );
         let op = TractMaxPool { pool_spec: spec, with_index_outputs: None };
         self.outlets[p.y] = Some(self.model.wire_node(name, op, &[x])?[0]);
         Ok(())

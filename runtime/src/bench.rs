@@ -1,0 +1,163 @@
+//! What `runtime bench` measures with.
+
+use std::time::{Duration, Instant};
+
+/// How long the inferences of a run took, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Statistics {
+    /// Half took longer.
+    pub median_ms: f64,
+    /// A tenth took longer.
+    pub p90_ms: f64,
+    /// A hundredth took longer.
+    pub p99_ms: f64,
+    /// The fastest.
+    pub min_ms: f64,
+}
+
+impl Statistics {
+    /// Of at least one duration. Percentiles are nearest ranks: the `⌈p·n⌉`-th smallest of `n`.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn of(durations: &[Duration]) -> Self {
+        let mut ms: Vec<f64> = durations.iter().map(|d| d.as_secs_f64() * 1e3).collect();
+        ms.sort_by(f64::total_cmp);
+        let rank = |percent: usize| ms[(ms.len() * percent).div_ceil(100).max(1) - 1];
+        Self { median_ms: rank(50), p90_ms: rank(90), p99_ms: rank(99), min_ms: ms[0] }
+    }
+}
+
+/// How many times to run.
+#[derive(Clone, Copy, Debug)]
+pub enum Iterations {
+    /// As many as that.
+    Exactly(usize),
+    /// Until the time is over, at least 5 and at most 1,000 times.
+    For(Duration),
+}
+
+/// Runs and times something; at least once.
+pub fn measure<E>(
+    iterations: Iterations,
+    mut run: impl FnMut() -> Result<(), E>,
+) -> Result<Vec<Duration>, E> {
+    let mut durations = Vec::new();
+    let begin = Instant::now();
+    loop {
+        let start = Instant::now();
+        run()?;
+        durations.push(start.elapsed());
+        let done = durations.len();
+        let enough = match iterations {
+            Iterations::Exactly(n) => done >= n,
+            Iterations::For(time) => done >= 1_000 || (done >= 5 && begin.elapsed() >= time),
+        };
+        if enough {
+            return Ok(durations);
+        }
+    }
+}
+
+/// Additions in one measurement of the core's frequency.
+const ADDITIONS: u64 = 2_000_000;
+
+/// Cycles per second of the core that this runs on, or `None` where we have no way to tell.
+///
+/// A chain of register additions, each waiting for the one before, takes one cycle each on every core
+/// that we know of; the fastest of several short runs is the least disturbed. (The nominal frequency
+/// says little: cores go faster for a while, and slower when hot.)
+pub fn core_frequency() -> Option<f64> {
+    let run = || {
+        let start = Instant::now();
+        dependent_additions(ADDITIONS / 16).then(|| start.elapsed().as_secs_f64())
+    };
+    let fastest = (0..8).map(|_| run()).collect::<Option<Vec<f64>>>()?.into_iter().fold(f64::MAX, f64::min);
+    (fastest > 0.0).then(|| ADDITIONS as f64 / fastest)
+}
+
+/// `16 · rounds` additions, one after the other; false where this is not known to the build.
+#[cfg(target_arch = "x86_64")]
+fn dependent_additions(rounds: u64) -> bool {
+    for _ in 0..rounds {
+        // SAFETY: adds in registers only.
+        unsafe {
+            std::arch::asm!(
+                ".rept 16", "add {x}, {y}", ".endr",
+                x = inout(reg) rounds => _, y = in(reg) 3_u64,
+                options(nomem, nostack),
+            );
+        }
+    }
+    true
+}
+
+/// `16 · rounds` additions, one after the other; false where this is not known to the build.
+#[cfg(target_arch = "aarch64")]
+fn dependent_additions(rounds: u64) -> bool {
+    for _ in 0..rounds {
+        // SAFETY: adds in registers only.
+        unsafe {
+            std::arch::asm!(
+                ".rept 16", "add {x}, {x}, {y}", ".endr",
+                x = inout(reg) rounds => _, y = in(reg) 3_u64,
+                options(nomem, nostack),
+            );
+        }
+    }
+    true
+}
+
+/// `16 · rounds` additions, one after the other; false where this is not known to the build.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn dependent_additions(_rounds: u64) -> bool {
+    false
+}
+
+/// Pixels that look like noise, always the same.
+pub fn noise(len: usize) -> Vec<u8> {
+    let mut state = 1_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    };
+    (0..len).map(|_| next()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_nearest_ranks() {
+        let durations: Vec<Duration> = (1..=200).rev().map(Duration::from_millis).collect();
+        let s = Statistics::of(&durations);
+        assert_eq!([s.median_ms, s.p90_ms, s.p99_ms, s.min_ms], [100.0, 180.0, 198.0, 1.0]);
+        let s = Statistics::of(&[Duration::from_millis(7)]);
+        assert_eq!([s.median_ms, s.p90_ms, s.p99_ms, s.min_ms], [7.0; 4]);
+    }
+
+    #[test]
+    fn as_many_runs_as_asked_for() {
+        let count = |iterations| {
+            let mut n = 0;
+            let run = || {
+                n += 1;
+                Ok::<(), ()>(())
+            };
+            let timed = measure(iterations, run).unwrap().len();
+            assert_eq!(timed, n);
+            n
+        };
+        assert_eq!(count(Iterations::Exactly(3)), 3);
+        assert_eq!(count(Iterations::For(Duration::ZERO)), 5);
+        assert_eq!(count(Iterations::For(Duration::from_secs(60))), 1_000);
+    }
+
+    #[test]
+    fn the_frequency_is_a_processors() {
+        if let Some(frequency) = core_frequency() {
+            assert!((1e7..1e10).contains(&frequency), "{frequency}");
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! `runtime bench`: how fast, where the time goes, and how much memory.
+
+use std::io::BufRead;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use foldnet_archive::Network;
+use foldnet_runtime::Session;
+use foldnet_runtime::bench::{Iterations, Statistics, core_frequency, measure, noise};
+use serde_json::{Value, json};
+
+use super::{Engine, Failure, Out, Voice, bytes, fitted, read};
+
+/// Measure how fast an archive runs here
+///
+/// Times inferences on one picture of noise, then each layer. "Of the limit" compares with one
+/// multiply-accumulate instruction of the kernel set per cycle and thread: a core that starts two of
+/// them per cycle can reach 200 %. The core's frequency is measured by a chain of additions of one cycle
+/// each.
+#[derive(clap::Args)]
+pub struct Cmd {
+    /// The quantized network
+    archive: PathBuf,
+    /// Threads; 0 means one per core
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    threads: usize,
+    /// Inferences to time; by default as many as fit into three seconds
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
+    iterations: Option<u32>,
+    /// Inferences before that
+    #[arg(long, value_name = "W", default_value_t = 5)]
+    warmup: u32,
+    /// Time the same network in f32 (tract, one thread) too
+    #[cfg(feature = "tract")]
+    #[arg(long)]
+    float: bool,
+    #[command(flatten)]
+    engine: Engine,
+    /// Read lines `run K` from standard input; for each, run K inferences and print their milliseconds
+    /// as {"ms":[…]}
+    #[arg(long)]
+    serve_stdin: bool,
+}
+
+/// Times that each layer is timed, whatever the iterations, so that the work besides them is always
+/// the same.
+const LAYER_ROUNDS: usize = 10;
+/// Time for the timed inferences when their number is not given.
+const BUDGET: Duration = Duration::from_secs(3);
+
+/// A layer's part in an inference.
+struct Layer {
+    name: String,
+    kind: &'static str,
+    macs: u64,
+    ms: f64,
+    share: f64,
+    /// Multiply-accumulates per second, in 10⁹.
+    gmac_s: f64,
+    /// Part of the instruction's limit; `None` where none is known.
+    of_limit: Option<f64>,
+}
+
+/// Everything measured.
+struct Figures {
+    times: Statistics,
+    iterations: usize,
+    float_median_ms: Option<f64>,
+    first_result_ms: f64,
+    frequency: Option<f64>,
+    of_limit: Option<f64>,
+    layers: Vec<Layer>,
+}
+
+impl Cmd {
+    /// Runs the command.
+    pub fn run(self, voice: Voice) -> Result<(), Failure> {
+        let start = Instant::now();
+        let (network, _) = read(&self.archive)?;
+        let mut session = self.engine.session(&network, self.threads)?;
+        let pixels = noise(network.input().len());
+        session.run(&pixels);
+        let first_result_ms = start.elapsed().as_secs_f64() * 1e3;
+        for _ in 0..self.warmup {
+            session.run(&pixels);
+        }
+        if self.serve_stdin {
+            return serve(&mut session, &pixels);
+        }
+        let figures = self.measure(&network, &mut session, &pixels, first_result_ms)?;
+        let mut out = Out::new();
+        if voice.json {
+            out.line(figures.json(&session))?;
+        } else {
+            figures.print(&mut out, &network, &session)?;
+        }
+        out.flush()
+    }
+
+    fn measure(
+        &self,
+        network: &Network,
+        session: &mut Session,
+        pixels: &[u8],
+        first_result_ms: f64,
+    ) -> Result<Figures, Failure> {
+        let iterations = match self.iterations {
+            Some(n) => Iterations::Exactly(n as usize),
+            None => Iterations::For(BUDGET),
+        };
+        let durations = measure(iterations, || {
+            session.run(pixels);
+            Ok::<(), Failure>(())
+        })?;
+        let frequency = core_frequency();
+        let layers = layers(session, pixels, frequency);
+        let times = Statistics::of(&durations);
+        let of_limit = limit(session, frequency, network.macs(), times.median_ms);
+        Ok(Figures {
+            times,
+            iterations: durations.len(),
+            float_median_ms: self.float_median_ms(network, pixels, iterations)?,
+            first_result_ms,
+            frequency,
+            of_limit,
+            layers,
+        })
+    }
+
+    #[cfg(feature = "tract")]
+    fn float_median_ms(
+        &self,
+        network: &Network,
+        pixels: &[u8],
+        iterations: Iterations,
+    ) -> Result<Option<f64>, Failure> {
+        if !self.float {
+            return Ok(None);
+        }
+        let mut float = foldnet_runtime::backend::tract::Float::new(network)?;
+        for _ in 0..self.warmup {
+            float.logits(pixels)?;
+        }
+        let durations = measure(iterations, || float.logits(pixels).map(|_| ()))?;
+        Ok(Some(Statistics::of(&durations).median_ms))
+    }
+
+    #[cfg(not(feature = "tract"))]
+    fn float_median_ms(&self, _: &Network, _: &[u8], _: Iterations) -> Result<Option<f64>, Failure> {
+        Ok(None)
+    }
+}
+
+/// Answers `run K` with K inferences, until the input ends.
+fn serve(session: &mut Session, pixels: &[u8]) -> Result<(), Failure> {
+    let mut out = Out::new();
+    for line in std::io::stdin().lock().lines() {
+        let line = line.map_err(|e| Failure::input(format!("standard input: {e}")))?;
+        let count = match line.split_whitespace().collect::<Vec<_>>()[..] {
+            [] => continue,
+            ["run", count] => count.parse().ok().filter(|n| (1..=1_000_000).contains(n)),
+            _ => None,
+        };
+        let count: usize =
+            count.ok_or_else(|| Failure::input(format!("standard input: {line:?} is not `run K`")))?;
+        let durations = measure(Iterations::Exactly(count), || {
+            session.run(pixels);
+            Ok::<(), Failure>(())
+        })?;
+        let ms: Vec<f64> = durations.iter().map(|d| d.as_secs_f64() * 1e3).collect();
+        out.line(json!({ "ms": ms }))?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// The part of the instruction's limit that so many multiply-accumulates in so much time stand for.
+fn limit(session: &Session, frequency: Option<f64>, macs: u64, ms: f64) -> Option<f64> {
+    let per_cycle = macs as f64 / (ms / 1e3 * frequency?);
+    Some(per_cycle / session.set().macs_per_instruction()? / session.threads() as f64)
+}
+
+/// Each layer's median over [`LAYER_ROUNDS`].
+fn layers(session: &mut Session, pixels: &[u8], frequency: Option<f64>) -> Vec<Layer> {
+    let mut rounds: Vec<Vec<Duration>> = vec![Vec::with_capacity(LAYER_ROUNDS); session.steps().len()];
+    let mut times = Vec::new();
+    for _ in 0..LAYER_ROUNDS {
+        session.run_timed(pixels, &mut times);
+        for (step, &time) in rounds.iter_mut().zip(&times) {
+            step.push(time);
+        }
+    }
+    let medians: Vec<f64> = rounds.iter().map(|r| Statistics::of(r).median_ms).collect();
+    let total: f64 = medians.iter().sum();
+    let layer = |(step, &ms): (&foldnet_runtime::StepInfo, &f64)| Layer {
+        name: step.name.clone(),
+        kind: step.kind,
+        macs: step.macs,
+        ms,
+        share: ms / total,
+        gmac_s: step.macs as f64 / ms / 1e6,
+        of_limit: (step.macs > 0).then(|| limit(session, frequency, step.macs, ms)).flatten(),
+    };
+    session.steps().iter().zip(&medians).map(layer).collect()
+}
+
+impl Figures {
+    fn json(&self, session: &Session) -> Value {
+        let layers: Vec<Value> = self
+            .layers
+            .iter()
+            .map(|l| {
+                json!({
+                    "name": l.name, "kind": l.kind, "macs": l.macs, "ms": l.ms, "share": l.share,
+                    "gmac_s": l.gmac_s, "of_limit": l.of_limit,
+                })
+            })
+            .collect();
+        json!({
+            "median_ms": self.times.median_ms,
+            "p90_ms": self.times.p90_ms,
+            "p99_ms": self.times.p99_ms,
+            "min_ms": self.times.min_ms,
+            "float_median_ms": self.float_median_ms,
+            "first_result_ms": self.first_result_ms,
+            "arena_bytes": session.arena_bytes(),
+            "scratch_bytes": session.scratch_bytes(),
+            "weight_bytes": session.weight_bytes(),
+            "iterations": self.iterations,
+            "threads": session.threads(),
+            "kernels": session.set().name(),
+            "frequency_ghz": self.frequency.map(|f| f / 1e9),
+            "of_limit": self.of_limit,
+            "layers": layers,
+        })
+    }
+
+    fn print(&self, out: &mut Out, network: &Network, session: &Session) -> Result<(), Failure> {
+        self.print_layers(out)?;
+        let t = &self.times;
+        let threads = session.threads();
+        out.line("")?;
+        out.line(format!(
+            "median {:.3} ms, p90 {:.3}, p99 {:.3}, min {:.3}; {:.1} pictures/s  ({} inferences, {threads} thread{}, {})",
+            t.median_ms,
+            t.p90_ms,
+            t.p99_ms,
+            t.min_ms,
+            1e3 / t.median_ms,
+            self.iterations,
+            if threads == 1 { "" } else { "s" },
+            session.set().name(),
+        ))?;
+        let gmac_s = network.macs() as f64 / t.median_ms / 1e6;
+        let limit = match (self.frequency, self.of_limit, session.set().macs_per_instruction()) {
+            (Some(f), Some(share), Some(macs)) => format!(
+                ": {:.0} % of {macs} MAC per cycle and thread (one instruction) at {:.2} GHz, measured",
+                100.0 * share,
+                f / 1e9
+            ),
+            _ => String::new(),
+        };
+        out.line(format!("{gmac_s:.1} GMAC/s of {:.1} MMAC{limit}", network.macs() as f64 / 1e6))?;
+        out.line(format!(
+            "memory: arena {}, scratch {}, plan with weights {}; {:.1} ms from archive to first result",
+            bytes(session.arena_bytes()),
+            bytes(session.scratch_bytes()),
+            bytes(session.weight_bytes()),
+            self.first_result_ms
+        ))?;
+        if let Some(float) = self.float_median_ms {
+            out.line(format!(
+                "f32 (tract, 1 thread): median {float:.3} ms; int8 is {:.2} times as fast",
+                float / t.median_ms
+            ))?;
+        }
+        Ok(())
+    }
+
+    fn print_layers(&self, out: &mut Out) -> Result<(), Failure> {
+        let width = self.layers.iter().map(|l| l.name.chars().count()).max().unwrap_or(0).clamp(5, 36);
+        out.line(format!(
+            "{:>4} {:width$} {:9} {:>10} {:>7} {:>9} {:>9}",
+            "step", "layer", "operator", "ms", "share", "GMAC/s", "of limit"
+        ))?;
+        for (i, l) in self.layers.iter().enumerate() {
+            let rate = if l.macs > 0 { format!("{:.2}", l.gmac_s) } else { String::new() };
+            let limit = l.of_limit.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share));
+            out.line(format!(
+                "{i:>4} {} {:9} {:>10.4} {:>5.1} % {rate:>9} {limit:>9}",
+                fitted(&l.name, width),
+                l.kind,
+                l.ms,
+                100.0 * l.share
+            ))?;
+        }
+        Ok(())
+    }
+}

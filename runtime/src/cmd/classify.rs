@@ -1,0 +1,250 @@
+//! `runtime classify`: pictures in, labels out.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use foldnet_archive::{Activation, Manifest, Network};
+use foldnet_runtime::activate;
+use foldnet_runtime::backend::Backend;
+use foldnet_runtime::dataset::{Dataset, ItemError, pictures_below};
+use foldnet_runtime::picture::{Picture, fit};
+use serde::Serialize;
+
+use super::{BAD_INPUT, Engine, Failure, Out, Voice, fitted, label, read};
+
+/// Say what is on pictures
+///
+/// Prints the most likely labels of each picture. How pictures are brought to the network's size
+/// stands in the archive. A picture that cannot be read is named and skipped.
+#[derive(clap::Args)]
+pub struct Cmd {
+    /// The quantized network, a .nnef.tgz file that `converter quantize` wrote
+    archive: PathBuf,
+    /// Pictures (JPEG, PNG, WebP, BMP), folders of them, CIFAR .bin or .npy files; `-` is one picture
+    /// on standard input
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// How many labels to print for each picture
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    top: u16,
+    /// Threads; 0 means one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    #[command(flatten)]
+    engine: Engine,
+    /// What computes
+    #[arg(long, value_enum, default_value_t = By::Cpu)]
+    backend: By,
+    /// End with exit code 2 when a picture was skipped
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    /// Foldnet's own int8 kernels
+    Cpu,
+    /// Stock tract, on the same int8 archive: slow, for comparison
+    #[cfg(feature = "tract")]
+    Tract,
+    /// tract, with the weights turned back into f32
+    #[cfg(feature = "tract")]
+    Float,
+}
+
+/// A line of `--json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    image: &'a str,
+    labels: &'a [Label],
+    ms: f64,
+}
+
+#[derive(Serialize)]
+struct Label {
+    label: String,
+    index: usize,
+    score: f32,
+}
+
+impl Cmd {
+    /// Runs the command.
+    pub fn run(self, voice: Voice) -> Result<(), Failure> {
+        let (network, manifest) = read(&self.archive)?;
+        let backend = self.backend(&network)?;
+        let mut classifier = Classifier { backend, network: &network, manifest: &manifest };
+        let mut report = Report::new(&self, voice, &network);
+        for argument in &self.images {
+            if let Err(problem) = report.argument(argument, &mut classifier) {
+                if problem.code != BAD_INPUT {
+                    return Err(problem);
+                }
+                report.skip(&problem.message);
+            }
+        }
+        report.end(self.strict)
+    }
+
+    fn backend(&self, network: &Network) -> Result<Box<dyn Backend>, Failure> {
+        Ok(match self.backend {
+            By::Cpu => Box::new(self.engine.session(network, self.threads)?),
+            #[cfg(feature = "tract")]
+            By::Tract => {
+                Box::new(foldnet_runtime::backend::tract::Stock::load(&self.archive, network.input())?)
+            }
+            #[cfg(feature = "tract")]
+            By::Float => Box::new(foldnet_runtime::backend::tract::Float::new(network)?),
+        })
+    }
+}
+
+struct Classifier<'a> {
+    backend: Box<dyn Backend>,
+    network: &'a Network,
+    manifest: &'a Manifest,
+}
+
+impl Classifier<'_> {
+    /// The `top` most likely labels, and the milliseconds from decoded picture to scores. Scores are
+    /// shares of 1: a network that ends in logits gets the softmax that it lacks.
+    fn classify(&mut self, picture: &Picture, top: usize) -> Result<(Vec<Label>, f64), Failure> {
+        let start = Instant::now();
+        let pixels = fit(picture, &self.manifest.input);
+        let mut scores = self.backend.classify(&pixels)?.to_vec();
+        if self.network.activation == Activation::None {
+            activate(Activation::Softmax, &mut scores);
+        }
+        let ms = start.elapsed().as_secs_f64() * 1e3;
+        let mut order: Vec<usize> = (0..scores.len()).collect();
+        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        let name = |&index: &usize| Label { label: label(self.manifest, index), index, score: scores[index] };
+        Ok((order.iter().take(top).map(name).collect(), ms))
+    }
+}
+
+/// What is printed, and what has been.
+struct Report {
+    out: Out,
+    voice: Voice,
+    top: usize,
+    name_width: usize,
+    label_width: usize,
+    classified: usize,
+    skipped: usize,
+    ms: f64,
+}
+
+/// More labels than this stand one below the other.
+const IN_A_ROW: usize = 3;
+
+impl Report {
+    fn new(cmd: &Cmd, voice: Voice, network: &Network) -> Self {
+        Self {
+            out: Out::new(),
+            voice,
+            top: usize::from(cmd.top).min(network.classes()),
+            name_width: 0,
+            label_width: 0,
+            classified: 0,
+            skipped: 0,
+            ms: 0.0,
+        }
+    }
+
+    fn argument(&mut self, argument: &Path, classifier: &mut Classifier<'_>) -> Result<(), Failure> {
+        if argument.as_os_str() == "-" {
+            self.widths(1, classifier);
+            return self.item("-".into(), Picture::read(std::io::stdin()), classifier);
+        }
+        if argument.is_dir() {
+            let files = pictures_below(argument)?;
+            if files.is_empty() {
+                return Err(foldnet_runtime::dataset::DatasetError::Empty(argument.into()).into());
+            }
+            self.widths(
+                files.iter().map(|f| f.to_string_lossy().chars().count()).max().unwrap_or(0),
+                classifier,
+            );
+            for file in files {
+                self.item(file.to_string_lossy().into_owned(), Picture::open(&file), classifier)?;
+            }
+            return Ok(());
+        }
+        let dataset = Dataset::open(argument)?;
+        let folder = argument.parent().unwrap_or(Path::new(""));
+        let shown = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        self.widths(shown(&dataset.name(dataset.len() - 1)).chars().count(), classifier);
+        for item in dataset.iter() {
+            match item {
+                Ok(item) => self.item(shown(&item.name), Ok(item.picture), classifier)?,
+                Err(ItemError { name, problem }) => self.item(shown(&name), Err(problem), classifier)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Columns only ever widen, so that arguments line up as far as one pass can have it.
+    fn widths(&mut self, name: usize, classifier: &Classifier<'_>) {
+        self.name_width = self.name_width.max(name.min(48));
+        let labels = classifier.manifest.labels.iter().map(|l| l.chars().count()).max();
+        self.label_width = labels.unwrap_or(10).min(24);
+    }
+
+    fn item(
+        &mut self,
+        name: String,
+        picture: Result<Picture, foldnet_runtime::picture::PictureError>,
+        classifier: &mut Classifier<'_>,
+    ) -> Result<(), Failure> {
+        let picture = match picture {
+            Ok(picture) => picture,
+            Err(problem) => {
+                self.skip(&format!("{name}: {problem}"));
+                return Ok(());
+            }
+        };
+        let (labels, ms) = classifier.classify(&picture, self.top)?;
+        self.classified += 1;
+        self.ms += ms;
+        if self.voice.json {
+            let line = Line { image: &name, labels: &labels, ms };
+            self.out.line(serde_json::to_string(&line).map_err(Failure::ours)?)?;
+        } else {
+            self.human(&name, &labels)?;
+        }
+        // Each answer is visible when it is there: a reader may wait for it.
+        self.out.flush()
+    }
+
+    fn human(&mut self, name: &str, labels: &[Label]) -> Result<(), Failure> {
+        let entry = |l: &Label| format!("{} {:5.1} %", fitted(&l.label, self.label_width), 100.0 * l.score);
+        if labels.len() <= IN_A_ROW {
+            let row: Vec<String> = labels.iter().map(entry).collect();
+            return self.out.line(format!("{}  {}", fitted(name, self.name_width), row.join("   ")));
+        }
+        self.out.line(name)?;
+        for label in labels {
+            self.out.line(format!("    {}", entry(label)))?;
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self, what: &str) {
+        self.skipped += 1;
+        eprintln!("runtime: skipped: {what}");
+    }
+
+    fn end(mut self, strict: bool) -> Result<(), Failure> {
+        self.out.flush()?;
+        if !self.voice.quiet {
+            let n = self.classified;
+            let each = if n > 0 { format!(", {:.2} ms each", self.ms / n as f64) } else { String::new() };
+            let skipped =
+                if self.skipped > 0 { format!(", {} skipped", self.skipped) } else { String::new() };
+            eprintln!("{n} picture{} classified{each}{skipped}", if n == 1 { "" } else { "s" });
+        }
+        // Each picture has been named.
+        let failed = self.classified == 0 || (strict && self.skipped > 0);
+        if failed { Err(Failure { code: BAD_INPUT, message: String::new() }) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,222 @@
+//! `runtime inspect`: the plan that an archive becomes on this CPU.
+
+use std::path::PathBuf;
+
+use foldnet_archive::{Manifest, Network, Resize};
+use foldnet_kernels::dispatch::REGISTRY;
+use foldnet_kernels::{ConvDesc, KernelSet, Source};
+use foldnet_plan::Plan;
+use foldnet_plan::format::Record;
+use foldnet_runtime::Session;
+use serde_json::json;
+
+use super::{Engine, Failure, Out, Voice, bytes, fitted, read};
+
+/// Show the plan that an archive becomes on this CPU
+///
+/// Steps with their shapes, their places in the arena and their constants; which kernels are used,
+/// and why these.
+#[derive(clap::Args)]
+pub struct Cmd {
+    /// The quantized network
+    archive: PathBuf,
+    #[command(flatten)]
+    engine: Engine,
+}
+
+/// One step, as both outputs show it.
+struct Row {
+    kind: String,
+    shapes: String,
+    /// Arena offsets: what is read, what is written.
+    reads: Vec<u32>,
+    writes: Vec<u32>,
+    constants: u32,
+    tasks: usize,
+}
+
+impl Cmd {
+    /// Runs the command.
+    pub fn run(self, voice: Voice) -> Result<(), Failure> {
+        let (network, manifest) = read(&self.archive)?;
+        let session = self.engine.session(&network, 1)?;
+        let set = session.set();
+        let plan = Plan::load(session.plan_bytes(), set).map_err(Failure::ours)?;
+        let rows: Vec<Row> = (0..session.steps().len()).map(|i| row(&plan.record(i), set)).collect();
+        let mut out = Out::new();
+        if voice.json {
+            out.line(self.json(&network, &manifest, &session, &rows))?;
+        } else {
+            self.head(&mut out, &network, &manifest, &session)?;
+            table(&mut out, &session, &rows)?;
+        }
+        out.flush()
+    }
+
+    fn head(
+        &self,
+        out: &mut Out,
+        network: &Network,
+        manifest: &Manifest,
+        session: &Session,
+    ) -> Result<(), Failure> {
+        let input = &manifest.input;
+        let resize = match input.resize {
+            Resize::Stretch => "stretched".into(),
+            Resize::Crop { short_side } => format!("short side to {short_side}, centre cropped"),
+        };
+        let calibration = &manifest.calibration;
+        let agreement = calibration
+            .agreement
+            .map_or(String::new(), |a| format!(", top-1 as in f32 on {:.1} %", 100.0 * a));
+        out.line(format!("archive    {}", self.archive.display()))?;
+        out.line(format!("source     {} ({})", manifest.source.file, manifest.source.producer))?;
+        out.line(format!(
+            "input      {}, pictures are {resize}; preprocessing {} is folded in",
+            network.input(),
+            input.preprocess
+        ))?;
+        out.line(format!(
+            "network    {} steps, {} parameters, {:.1} MMAC, {} classes, {} with labels",
+            network.steps.len(),
+            network.parameters(),
+            network.macs() as f64 / 1e6,
+            network.classes(),
+            manifest.labels.len()
+        ))?;
+        out.line(format!(
+            "quantized  on {} pictures, ranges by {}{agreement}",
+            calibration.images, calibration.method
+        ))?;
+        out.line(format!("kernels    {}: {}", session.set().name(), self.why(session.set())))?;
+        out.line(format!(
+            "memory     arena {}, scratch {} per thread, plan with constants {}",
+            bytes(session.arena_bytes()),
+            bytes(session.scratch_bytes()),
+            bytes(session.weight_bytes())
+        ))
+    }
+
+    fn why(&self, set: &dyn KernelSet) -> String {
+        if self.engine.kernels.is_some() {
+            return "asked for by --kernels".into();
+        }
+        let before: Vec<&str> =
+            REGISTRY.iter().take_while(|e| e.name != set.name()).map(|e| e.name).collect();
+        match before.as_slice() {
+            [] => "the fastest of this build".into(),
+            faster => format!("the fastest that this CPU runs (it lacks what {} need)", faster.join(", ")),
+        }
+    }
+
+    fn json(
+        &self,
+        network: &Network,
+        manifest: &Manifest,
+        session: &Session,
+        rows: &[Row],
+    ) -> serde_json::Value {
+        let steps: Vec<_> = session
+            .steps()
+            .iter()
+            .zip(rows)
+            .map(|(step, row)| {
+                json!({
+                    "name": step.name, "kind": row.kind, "shapes": row.shapes, "macs": step.macs,
+                    "reads": row.reads, "writes": row.writes, "constant_bytes": row.constants,
+                    "tasks": row.tasks,
+                })
+            })
+            .collect();
+        json!({
+            "archive": self.archive, "source": manifest.source.file, "input": network.input().to_string(),
+            "parameters": network.parameters(), "macs": network.macs(), "classes": network.classes(),
+            "kernels": session.set().name(), "arena_bytes": session.arena_bytes(),
+            "scratch_bytes": session.scratch_bytes(), "weight_bytes": session.weight_bytes(),
+            "steps": steps,
+        })
+    }
+}
+
+fn table(out: &mut Out, session: &Session, rows: &[Row]) -> Result<(), Failure> {
+    out.line("")?;
+    out.line(format!(
+        "{:>4} {:30} {:24} {:26} {:>18} {:>18} {:>10} {:>6}",
+        "step", "name", "operator", "shapes", "reads at", "writes at", "constants", "tasks"
+    ))?;
+    let places = |p: &[u32]| {
+        let words: Vec<String> = p.iter().map(u32::to_string).collect();
+        if words.is_empty() { "pixels".into() } else { words.join(", ") }
+    };
+    for (i, (step, row)) in session.steps().iter().zip(rows).enumerate() {
+        out.line(format!(
+            "{i:>4} {} {:24} {:26} {:>18} {:>18} {:>10} {:>6}",
+            fitted(&step.name, 30),
+            row.kind,
+            row.shapes,
+            places(&row.reads),
+            places(&row.writes),
+            bytes(row.constants as usize),
+            row.tasks
+        ))?;
+    }
+    Ok(())
+}
+
+fn row(record: &Record, set: &dyn KernelSet) -> Row {
+    let simple = |kind: &str, shapes: String, reads: Vec<u32>, write: u32, constants, tasks| Row {
+        kind: kind.into(),
+        shapes,
+        reads,
+        writes: vec![write],
+        constants,
+        tasks,
+    };
+    match *record {
+        Record::Conv { desc, x, skip, y, y2, blob, parallel, .. } => {
+            let input = (desc.source == Source::Tensor).then_some(x);
+            let first = (desc.output.has_int8() || !desc.output.has_affine()).then_some(y);
+            Row {
+                kind: conv_kind(&desc),
+                shapes: format!("{} → {}", desc.x, desc.y),
+                reads: input.into_iter().chain(desc.skip.then_some(skip)).collect(),
+                writes: first.into_iter().chain(desc.output.has_affine().then_some(y2)).collect(),
+                constants: blob.len,
+                tasks: if parallel { set.conv_tasks(&desc) } else { 1 },
+            }
+        }
+        Record::MaxPool { desc, x, y } => simple(
+            &format!("max {}×{} /{}", desc.kernel[0], desc.kernel[1], desc.stride[0]),
+            format!("{} → {}", desc.x, desc.y),
+            vec![x],
+            y,
+            0,
+            desc.y.h,
+        ),
+        Record::AvgPool { shape, x, y, .. } => {
+            simple("mean", format!("{shape} → 1×1×{}", shape.c), vec![x], y, 0, 1)
+        }
+        Record::Affine { shape, blob, x, y, .. } => {
+            simple("affine", shape.to_string(), vec![x], y, blob.len, shape.h)
+        }
+        Record::Add { shape, a, b, y, .. } => simple("add", shape.to_string(), vec![a, b], y, 0, shape.h),
+    }
+}
+
+/// `conv 3×3 /2 +skip +affine`.
+fn conv_kind(desc: &ConvDesc) -> String {
+    let mut words = vec![format!("conv {}×{}", desc.kernel[0], desc.kernel[1])];
+    if desc.stride != [1, 1] {
+        words.push(format!("/{}", desc.stride[0]));
+    }
+    if desc.groups > 1 {
+        words.push(format!("in {} groups", desc.groups));
+    }
+    if desc.skip {
+        words.push("+skip".into());
+    }
+    if desc.output.has_affine() {
+        words.push(if desc.output.has_int8() { "+affine".into() } else { "affine".into() });
+    }
+    words.join(" ")
+}

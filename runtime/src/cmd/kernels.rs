@@ -1,0 +1,41 @@
+//! `runtime kernels`: what this build can compute with.
+
+use foldnet_kernels::dispatch::{self, REGISTRY};
+use serde_json::json;
+
+use super::{Failure, Out, Voice};
+
+/// List the kernel sets of this build, and which one this CPU gets
+#[derive(clap::Args)]
+pub struct Cmd {}
+
+impl Cmd {
+    /// Runs the command.
+    pub fn run(self, voice: Voice) -> Result<(), Failure> {
+        let mut out = Out::new();
+        let picked = dispatch::best().name();
+        let mut sets = Vec::new();
+        for entry in REGISTRY {
+            let set = (entry.get)();
+            let (runs, picked) = (set.is_some(), entry.name == picked);
+            let macs = set.and_then(|set| set.macs_per_instruction());
+            if voice.json {
+                sets.push(json!({
+                    "name": entry.name, "needs": entry.needs, "runs": runs, "picked": picked,
+                    "macs_per_instruction": macs,
+                }));
+                continue;
+            }
+            let verdict = match (runs, picked) {
+                (_, true) => "← chosen: the fastest that this CPU runs",
+                (true, _) => "runs here",
+                (false, _) => "this CPU lacks what it needs",
+            };
+            out.line(format!("{:12} needs {:28} {verdict}", entry.name, entry.needs))?;
+        }
+        if voice.json {
+            out.line(json!({ "sets": sets, "cpu": std::env::consts::ARCH }))?;
+        }
+        out.flush()
+    }
+}
