@@ -1,0 +1,301 @@
+//! The program as its users meet it: answers, exit codes, and one clear message for each bad input.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use foldnet_archive::testing::{every_step, manifest};
+use foldnet_archive::{Activation, Manifest, Network};
+use serde_json::Value;
+
+/// A folder with an archive, pictures, and things that are neither.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        place.archive("net.nnef.tgz", &every_step(), &manifest());
+        fs::create_dir_all(place.path("photos/deep")).unwrap();
+        for (name, value) in [("photos/a.png", 10), ("photos/deep/b.bmp", 200), ("photos/c.jpg", 90)] {
+            image::RgbImage::from_pixel(20, 30, image::Rgb([value, 0, 255 - value]))
+                .save(place.path(name))
+                .unwrap();
+        }
+        fs::create_dir(place.path("mixed")).unwrap();
+        fs::copy(place.path("photos/a.png"), place.path("mixed/good.png")).unwrap();
+        fs::write(place.path("mixed/broken.jpg"), b"no picture").unwrap();
+        fs::create_dir(place.path("empty")).unwrap();
+        fs::write(place.path("notes.txt"), "hello").unwrap();
+        fs::write(place.path("nothing"), "").unwrap();
+        let whole = fs::read(place.path("net.nnef.tgz")).unwrap();
+        fs::write(place.path("cut.nnef.tgz"), &whole[..whole.len() / 2]).unwrap();
+        let newer = Manifest { format: 7, ..manifest() };
+        place.archive("newer.nnef.tgz", &every_step(), &newer);
+        fs::write(place.path("odd.bin"), [0; 3000]).unwrap();
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn archive(&self, name: &str, network: &Network, manifest: &Manifest) {
+        foldnet_archive::write(&self.path(name), network, manifest).unwrap();
+    }
+
+    fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runtime"));
+        command.args(words.split_whitespace()).current_dir(self.0.path()).stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, words: &str) -> Output {
+        self.command(words).output().unwrap()
+    }
+
+    /// Runs what must succeed; its standard output.
+    fn stdout(&self, words: &str) -> String {
+        let output = self.run(words);
+        assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn json(&self, words: &str) -> Value {
+        serde_json::from_str(&self.stdout(words)).unwrap()
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn keys(value: &Value) -> Vec<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[test]
+fn bad_input_is_named_with_exit_code_2() {
+    let place = Place::new();
+    // words; what standard error must say
+    let cases: &[(&str, &[&str])] = &[
+        ("", &["Usage"]),
+        ("classify", &["ARCHIVE"]),
+        ("classify net.nnef.tgz", &["IMAGE"]),
+        ("classify net.nnef.tgz photos --top 0", &["--top"]),
+        ("classify net.nnef.tgz photos --threads many", &["--threads"]),
+        ("classify net.nnef.tgz photos --threads 100000", &["--threads", "100000"]),
+        ("classify net.nnef.tgz photos --kernels sparc", &["--kernels", "no kernel set", "portable"]),
+        ("classify net.nnef.tgz photos --quiet -v", &["--quiet"]),
+        ("classify absent.nnef.tgz photos", &["absent.nnef.tgz", "No such file"]),
+        ("classify nothing photos", &["nothing", "not a Foldnet archive", "converter quantize"]),
+        ("classify notes.txt photos", &["notes.txt", "not a Foldnet archive"]),
+        ("classify photos photos", &["photos", "folder"]),
+        ("classify photos/a.png photos", &["a.png", "not a Foldnet archive"]),
+        ("classify cut.nnef.tgz photos", &["cut.nnef.tgz", "not a Foldnet archive"]),
+        ("classify newer.nnef.tgz photos", &["newer.nnef.tgz", "format 7", "reads format 1"]),
+        ("classify net.nnef.tgz absent.png", &["absent.png", "No such file", "0 pictures"]),
+        ("classify net.nnef.tgz empty", &["empty", "no pictures"]),
+        ("classify net.nnef.tgz notes.txt", &["notes.txt", "not a picture"]),
+        ("classify net.nnef.tgz nothing", &["nothing", "empty"]),
+        ("classify net.nnef.tgz odd.bin", &["odd.bin", "3000 bytes"]),
+        ("classify net.nnef.tgz -", &["-: empty"]),
+        ("classify net.nnef.tgz mixed --strict", &["mixed/broken.jpg", "1 picture classified", "1 skipped"]),
+        ("bench absent.nnef.tgz", &["absent.nnef.tgz"]),
+        ("bench net.nnef.tgz --iterations 0", &["--iterations"]),
+        ("inspect cut.nnef.tgz", &["cut.nnef.tgz"]),
+        ("inspect net.nnef.tgz extra", &["extra"]),
+        ("fly", &["fly"]),
+    ];
+    for (words, expected) in cases {
+        let output = place.run(words);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        assert!(!said.contains("panicked"), "{words}: {said}");
+        for word in *expected {
+            assert!(said.contains(word), "`runtime {words}` does not say {word:?}:\n{said}");
+        }
+    }
+}
+
+#[test]
+fn no_damaged_archive_panics() {
+    let place = Place::new();
+    let whole = fs::read(place.path("net.nnef.tgz")).unwrap();
+    for step in 1..24 {
+        let mut bytes = whole.clone();
+        let at = whole.len() * step / 24;
+        bytes[at] ^= 0x55;
+        fs::write(place.path("damaged.nnef.tgz"), &bytes).unwrap();
+        let output = place.run("classify damaged.nnef.tgz photos/a.png");
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "byte {at}: {said}");
+        assert!(said.contains("damaged.nnef.tgz"), "byte {at}: {said}");
+    }
+}
+
+#[test]
+fn json_lines_have_exactly_the_promised_keys() {
+    let place = Place::new();
+    let lines = place.stdout("classify net.nnef.tgz photos --json --top 2");
+    let lines: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let images: Vec<&str> = lines.iter().map(|l| l["image"].as_str().unwrap()).collect();
+    assert_eq!(images, ["photos/a.png", "photos/c.jpg", "photos/deep/b.bmp"]);
+    for line in &lines {
+        assert_eq!(keys(line), ["image", "labels", "ms"]);
+        let labels = line["labels"].as_array().unwrap();
+        assert_eq!(labels.len(), 2);
+        for label in labels {
+            assert_eq!(keys(label), ["index", "label", "score"]);
+            assert_eq!(label["label"], manifest().labels[label["index"].as_u64().unwrap() as usize]);
+        }
+        assert!(labels[0]["score"].as_f64() >= labels[1]["score"].as_f64());
+    }
+}
+
+#[test]
+fn scores_add_up_to_one_also_for_a_network_that_ends_in_logits() {
+    let place = Place::new();
+    let network = Network { activation: Activation::None, ..every_step() };
+    place.archive("logits.nnef.tgz", &network, &Manifest { labels: Vec::new(), ..manifest() });
+    let line = place.json("classify logits.nnef.tgz photos/a.png --json --top 99");
+    let labels = line["labels"].as_array().unwrap();
+    let sum: f64 = labels.iter().map(|l| l["score"].as_f64().unwrap()).sum();
+    assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+    assert_eq!(labels.len(), 4);
+    let index = labels[0]["index"].as_u64().unwrap();
+    assert_eq!(labels[0]["label"], format!("class {index}"));
+}
+
+#[test]
+fn a_picture_may_come_on_standard_input() {
+    let place = Place::new();
+    let mut command = place.command("classify net.nnef.tgz - --json --quiet");
+    command.stdin(File::open(place.path("photos/a.png")).unwrap());
+    let output = command.output().unwrap();
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(line["image"], "-");
+    assert_eq!(stderr(&output), "");
+    assert_eq!(line["labels"], place.json("classify net.nnef.tgz photos/a.png --json")["labels"]);
+}
+
+#[test]
+fn a_broken_picture_among_good_ones_is_skipped() {
+    let place = Place::new();
+    let output = place.run("classify net.nnef.tgz mixed absent.png photos/a.png");
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
+    let said = stderr(&output);
+    assert!(said.contains("mixed/broken.jpg: not a picture") && said.contains("2 skipped"), "{said}");
+}
+
+#[test]
+fn every_backend_kernel_set_and_number_of_threads_says_the_same() {
+    let place = Place::new();
+    let labels = |options: &str| {
+        place.json(&format!("classify net.nnef.tgz photos/a.png --json --top 4 {options}"))["labels"].clone()
+    };
+    let expected = labels("");
+    for options in ["--threads 1", "--threads 5", "--kernels portable"] {
+        assert_eq!(labels(options), expected, "{options}");
+    }
+    for set in place.json("kernels --json")["sets"].as_array().unwrap() {
+        let options = format!("--kernels {}", set["name"].as_str().unwrap());
+        if set["runs"] == true {
+            assert_eq!(labels(&options), expected, "{options}");
+        } else {
+            let output = place.run(&format!("classify net.nnef.tgz photos/a.png {options}"));
+            assert_eq!(output.status.code(), Some(2));
+            assert!(stderr(&output).contains("this CPU lacks"), "{}", stderr(&output));
+        }
+    }
+    #[cfg(feature = "tract")]
+    {
+        let order = |labels: &Value| -> Vec<u64> {
+            labels.as_array().unwrap().iter().map(|l| l["index"].as_u64().unwrap()).collect()
+        };
+        // The same logits; the softmax behind them may differ in its last bit.
+        assert_eq!(order(&labels("--backend tract")), order(&expected));
+        assert_eq!(labels("--backend float").as_array().unwrap().len(), 4);
+    }
+}
+
+#[test]
+fn bench_prints_the_promised_keys() {
+    let place = Place::new();
+    let figures = place.json("bench net.nnef.tgz --threads 2 --iterations 7 --warmup 0 --json");
+    for key in ["median_ms", "p90_ms", "p99_ms", "min_ms", "arena_bytes", "weight_bytes", "first_result_ms"] {
+        assert!(figures[key].as_f64().unwrap() > 0.0, "{key}");
+    }
+    assert_eq!(figures["float_median_ms"], Value::Null);
+    assert_eq!((&figures["iterations"], &figures["threads"]), (&Value::from(7), &Value::from(2)));
+    let layers = figures["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), every_step().steps.len());
+    let shares: f64 = layers.iter().map(|l| l["share"].as_f64().unwrap()).sum();
+    assert!((shares - 1.0).abs() < 1e-9);
+    #[cfg(feature = "tract")]
+    {
+        let figures = place.json("bench net.nnef.tgz --iterations 3 --float --json");
+        assert!(figures["float_median_ms"].as_f64().unwrap() > 0.0);
+        let table = place.stdout("bench net.nnef.tgz --iterations 3 --float");
+        assert!(table.contains("times as fast") && table.contains("in/conv:0"), "{table}");
+    }
+}
+
+#[test]
+fn bench_answers_requests() {
+    let place = Place::new();
+    let serve = |input: &str| {
+        let mut child = place
+            .command("bench net.nnef.tgz --serve-stdin --json")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    };
+    let output = serve("run 3\n\nrun 1\n");
+    assert!(output.status.success());
+    let counts: Vec<usize> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).unwrap()["ms"].as_array().unwrap().len())
+        .collect();
+    assert_eq!(counts, [3, 1]);
+    for bad in ["walk 3\n", "run\n", "run 0\n", "run -1\n", "run 99999999999999999999\n"] {
+        let output = serve(bad);
+        assert_eq!(output.status.code(), Some(2), "{bad}");
+        assert!(stderr(&output).contains("is not `run K`"), "{}", stderr(&output));
+    }
+}
+
+#[test]
+fn inspect_and_kernels_show_what_is_chosen() {
+    let place = Place::new();
+    let shown = place.stdout("inspect net.nnef.tgz");
+    for word in ["in/conv:0", "conv 3×3 +skip +affine", "max 3×3 /2", "arena", "x.onnx", "9×8×3"] {
+        assert!(shown.contains(word), "no {word:?} in\n{shown}");
+    }
+    let plan = place.json("inspect net.nnef.tgz --json");
+    assert_eq!(plan["steps"].as_array().unwrap().len(), every_step().steps.len());
+    let kernels = place.json("kernels --json");
+    let picked: Vec<_> = kernels["sets"].as_array().unwrap().iter().filter(|s| s["picked"] == true).collect();
+    assert_eq!(picked.len(), 1);
+    assert_eq!(plan["kernels"], picked[0]["name"]);
+    assert!(place.stdout("kernels").contains("chosen"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_error_and_a_closed_pipe_is_none() {
+    let place = Place::new();
+    let mut command = place.command("classify net.nnef.tgz photos");
+    let output = command.stdout(File::options().write(true).open(Path::new("/dev/full")).unwrap()).output();
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("standard output: No space left"), "{}", stderr(&output));
+    let mut child = place.command("classify net.nnef.tgz photos").stdout(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
