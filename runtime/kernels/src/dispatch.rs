@@ -26,6 +26,10 @@ pub const REGISTRY: &[Entry] = &[
     #[cfg(target_arch = "x86_64")]
     Entry { name: "avx2", needs: "AVX2", get: crate::x86_64::Avx2::get },
     #[cfg(target_arch = "aarch64")]
+    Entry { name: "i8mm", needs: "int8 matrix multiplication", get: crate::aarch64::i8mm::get },
+    #[cfg(target_arch = "aarch64")]
+    Entry { name: "dotprod", needs: "int8 dot products", get: crate::aarch64::dotprod::get },
+    #[cfg(target_arch = "aarch64")]
     Entry { name: "neon", needs: "NEON", get: || crate::aarch64::neon::Neon::new().map(|s| s as _) },
     Entry { name: "portable", needs: "nothing", get: || Some(&Portable) },
 ];

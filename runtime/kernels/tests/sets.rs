@@ -5,4 +5,4 @@ foldnet_kernels::stamp_tests!(portable);
 #[cfg(target_arch = "x86_64")]
 foldnet_kernels::stamp_tests!(avx512vnni, avxvnni, avx2);
 #[cfg(target_arch = "aarch64")]
-foldnet_kernels::stamp_tests!(neon);
+foldnet_kernels::stamp_tests!(neon, dotprod, i8mm);

@@ -1,0 +1,222 @@
+//! How a convolution is cut up: the depth into blocks of eight, the channels into panels of eight, the
+//! pixels into bands, and all of it into tasks. Everything here follows from the description alone, so
+//! that a blob from an untrusted file has no say in any address.
+
+use super::layout::{BLOCK, blocks, pitch};
+use super::tile::WIDEST;
+use crate::shape::{ConvDesc, Source};
+
+/// Input bytes that one band should have at most, so that they stay in the second-level cache.
+const BAND_BYTES: usize = 128 << 10;
+/// Tasks wanted: many, and evenly divided by 2, 3, 4, 6 and 8 threads.
+const TASKS: usize = 48;
+/// Bytes in front of the panels.
+pub(crate) const HEADER: usize = 64;
+/// Bytes of one row of panel constants: four vectors, in the order of a pixel pair's accumulators.
+pub(crate) const CONSTANTS: usize = 64;
+/// Bytes of weights for one panel and one block of depth.
+pub(crate) const STEP: usize = BLOCK * BLOCK;
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Geometry {
+    /// The input is read in place: 1×1, no stride, no padding.
+    pub direct: bool,
+    /// Kernel taps that the tile loops over: all of them, or, for pixels, the kernel's rows.
+    pub taps: usize,
+    /// Blocks of depth per tap.
+    pub depth: usize,
+    /// Panels of eight output channels.
+    pub panels: usize,
+    /// Bytes of one panel in the blob.
+    pub panel_bytes: usize,
+    /// Of them in front of the weights.
+    pub constant_bytes: usize,
+    /// Output pixels per band; even, but for the last band.
+    pub band: usize,
+    /// Number of bands.
+    pub bands: usize,
+    /// Parts that the panels are split into, within each band.
+    pub splits: usize,
+    /// How bands are staged; meaningless when `direct`.
+    pub stage: Stage,
+}
+
+/// The copy of a band's input in which every tap of the kernel sees one row of pixels without gaps.
+///
+/// `[block][kernel column][phase][slot][output column][8]`. Row `r` of the band's input (counted from its first
+/// padded row) has phase `r mod stride` and slot `r / stride`, so that the rows which one kernel row
+/// meets follow each other; there is one copy per kernel column, already moved and strided. For pixels
+/// there are no kernel columns, and the blocks are pieces of the kernel row's `kw·c` bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stage {
+    /// Output rows per band.
+    pub rows: usize,
+    /// Blocks of a kernel column.
+    pub blocks: usize,
+    /// Copies, one per kernel column.
+    pub columns: usize,
+    /// Row phases kept.
+    pub phases: usize,
+    /// Rows per phase.
+    pub slots: usize,
+    /// Bytes of one staged row.
+    pub row_bytes: usize,
+}
+
+impl Stage {
+    /// Bytes from one block to the next.
+    pub(crate) const fn block_bytes(&self) -> usize {
+        self.columns * self.phases * self.slots * self.row_bytes
+    }
+
+    /// Where the rows of kernel row `ky` and column `kx` begin, in a block.
+    pub(crate) const fn tap_offset(&self, desc: &ConvDesc, ky: usize, kx: usize) -> usize {
+        let row = ky * desc.dilation[0];
+        let (phase, slot) = (row % desc.stride[0], row / desc.stride[0]);
+        ((kx * self.phases + phase) * self.slots + slot) * self.row_bytes
+    }
+
+    fn new(desc: &ConvDesc, rows: usize) -> Self {
+        let reach = (desc.kernel[0] - 1) * desc.dilation[0];
+        let pixels = desc.source == Source::Pixels;
+        Self {
+            rows,
+            blocks: if pixels { (desc.kernel[1] * desc.x.c).div_ceil(BLOCK) } else { blocks(desc.x.c) },
+            columns: if pixels { 1 } else { desc.kernel[1] },
+            phases: desc.stride[0].min(reach + 1),
+            slots: rows + reach / desc.stride[0],
+            row_bytes: desc.y.w * BLOCK,
+        }
+    }
+}
+
+/// Instructions, in some unit, that a band of `pixels` takes per panel and block of depth.
+const fn band_cost(pixels: usize) -> usize {
+    let rest = pixels % WIDEST;
+    pixels / WIDEST * 51
+        + match rest.next_multiple_of(2) {
+            0 => 0,
+            2 => 10,
+            4 => 18,
+            6 => 28,
+            8 => 34,
+            10 => 44,
+            _ => 51,
+        }
+}
+
+impl Geometry {
+    /// For a validated description.
+    pub(crate) fn new(desc: &ConvDesc) -> Self {
+        let pixels = desc.source == Source::Pixels;
+        let direct = !pixels
+            && desc.kernel == [1, 1]
+            && desc.stride == [1, 1]
+            && desc.pad == [0, 0]
+            && desc.x.w == desc.y.w;
+        let panels = blocks(desc.y.c);
+        let (taps, depth) = if pixels {
+            (desc.kernel[0], (desc.kernel[1] * desc.x.c).div_ceil(BLOCK))
+        } else {
+            let most = (0..panels).map(|p| { let (a, b) = needed_blocks(desc, p); b - a }).max();
+            (desc.kernel[0] * desc.kernel[1], most.unwrap_or(0))
+        };
+        let constant_bytes = if desc.output.has_affine() { 4 * CONSTANTS } else { 2 * CONSTANTS };
+        let all = desc.y.pixels();
+        let (stage, band) = if direct {
+            let most = (BAND_BYTES / desc.x.c).max(4 * WIDEST);
+            let band = all.div_ceil(all.div_ceil(most)).next_multiple_of(WIDEST);
+            (Stage::new(desc, 1), band.min(all))
+        } else {
+            let rows = band_rows(desc, panels * taps * depth);
+            (Stage::new(desc, rows), (rows * desc.y.w).min(all))
+        };
+        let bands = all.div_ceil(band);
+        Self {
+            direct,
+            taps,
+            depth,
+            panels,
+            panel_bytes: constant_bytes + taps * depth * STEP,
+            constant_bytes,
+            band,
+            bands,
+            splits: TASKS.div_ceil(bands).min(panels),
+            stage,
+        }
+    }
+
+    /// Bytes of the blob.
+    pub(crate) const fn blob_bytes(&self) -> usize {
+        HEADER + self.panels * self.panel_bytes
+    }
+
+    /// Bytes of the table of tap offsets at the start of the scratch.
+    pub(crate) const fn table_bytes(&self) -> usize {
+        (self.taps * 8).next_multiple_of(64)
+    }
+
+    /// Bytes of the padded row of pixels behind the staged band.
+    pub(crate) const fn pixel_row_bytes(&self, desc: &ConvDesc) -> usize {
+        match desc.source {
+            Source::Tensor => 0,
+            Source::Pixels => {
+                let columns = (desc.y.w - 1) * desc.stride[1] + (desc.kernel[1] - 1) * desc.dilation[1] + 1;
+                (columns * desc.x.c).next_multiple_of(64) + 64
+            }
+        }
+    }
+
+    /// Bytes of scratch: table, staged band, slack for the last pixel pair, a row of pixels.
+    pub(crate) const fn scratch_bytes(&self, desc: &ConvDesc) -> usize {
+        if self.direct {
+            return 0;
+        }
+        self.table_bytes() + self.staged_bytes() + self.pixel_row_bytes(desc)
+    }
+
+    /// Bytes of the staged band and its slack.
+    pub(crate) const fn staged_bytes(&self) -> usize {
+        (self.stage.blocks * self.stage.block_bytes()).next_multiple_of(64) + 64
+    }
+
+    /// Bytes from one block of depth to the next.
+    pub(crate) const fn block_stride(&self, desc: &ConvDesc) -> usize {
+        if self.direct { pitch(desc.x) } else { self.stage.block_bytes() }
+    }
+
+    /// The first input block that panel `p` reads; it reads `depth` of them.
+    pub(crate) fn first_block(&self, desc: &ConvDesc, panel: usize) -> usize {
+        if desc.groups == 1 {
+            return 0;
+        }
+        needed_blocks(desc, panel).0.min(blocks(desc.x.c) - self.depth)
+    }
+}
+
+/// The input blocks that the groups of panel `p` lie in.
+fn needed_blocks(desc: &ConvDesc, panel: usize) -> (usize, usize) {
+    let (group_in, group_out) = (desc.c_in(), desc.y.c / desc.groups);
+    let first = panel * BLOCK / group_out;
+    let last = (panel * BLOCK + BLOCK - 1).min(desc.y.c - 1) / group_out;
+    (first * group_in / BLOCK, ((last + 1) * group_in).div_ceil(BLOCK))
+}
+
+/// The number of output rows per band that costs least: tiles that fill up, and few rows staged twice.
+/// A band that is not the last has an even number of pixels, as tiles write pixels in pairs.
+fn band_rows(desc: &ConvDesc, steps: usize) -> usize {
+    let cost = |rows: usize| {
+        let stage = Stage::new(desc, rows);
+        let staged = stage.blocks * stage.columns * stage.phases * stage.slots * (16 + desc.y.w / 2);
+        let (whole, rest) = (desc.y.h / rows, desc.y.h % rows);
+        let tiles = whole * band_cost(rows * desc.y.w) + band_cost(rest * desc.y.w);
+        tiles.saturating_mul(steps).saturating_add(staged.saturating_mul(whole + usize::from(rest > 0)))
+    };
+    let fits = |rows: &usize| {
+        let stage = Stage::new(desc, *rows);
+        *rows <= 2 || stage.blocks * stage.block_bytes() <= BAND_BYTES
+    };
+    let even = |rows: &usize| (*rows * desc.y.w).is_multiple_of(2) || *rows == desc.y.h;
+    (1..=desc.y.h.min(64)).take_while(fits).filter(even).min_by_key(|&r| cost(r)).unwrap_or(desc.y.h)
+}

@@ -1,0 +1,52 @@
+//! Activations in blocks of eight channels: `[c / 8][h · w][8]`.
+//!
+//! One 16-byte load is two neighbouring pixels of eight channels. Pixels run on over the ends of rows,
+//! so that a 1×1 convolution sees one long row and has one tail. A block's plane has an even number of
+//! pixels, and the last block its full eight channels; what stands in the places that this adds is
+//! undefined: kernels multiply such channels by zero and write such pixels only into such places.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::shape::Shape;
+
+/// Channels per block, and bytes per pixel of a block.
+pub(crate) const BLOCK: usize = 8;
+/// Bytes behind the last plane, so that a vector load may begin at any pixel.
+pub(crate) const SLACK: usize = 64;
+
+/// Number of channel blocks.
+pub(crate) const fn blocks(channels: usize) -> usize {
+    channels.div_ceil(BLOCK)
+}
+
+/// Bytes from one block's plane to the next.
+pub(crate) const fn pitch(shape: Shape) -> usize {
+    shape.pixels().next_multiple_of(2) * BLOCK
+}
+
+/// Bytes of an activation.
+pub(crate) const fn tensor_bytes(shape: Shape) -> usize {
+    blocks(shape.c) * pitch(shape) + SLACK
+}
+
+/// See [`crate::KernelSet::read_tensor`].
+pub(crate) fn read_tensor(shape: Shape, buffer: &[u8]) -> Vec<i8> {
+    let mut values = vec![0; shape.len()];
+    for (p, pixel) in values.chunks_exact_mut(shape.c).enumerate() {
+        for (c, v) in pixel.iter_mut().enumerate() {
+            *v = buffer[c / BLOCK * pitch(shape) + p * BLOCK + c % BLOCK] as i8;
+        }
+    }
+    values
+}
+
+/// See [`crate::KernelSet::write_tensor`].
+pub(crate) fn write_tensor(shape: Shape, values: &[i8], buffer: &mut [u8]) {
+    buffer[..tensor_bytes(shape)].fill(0);
+    for (p, pixel) in values.chunks_exact(shape.c).enumerate() {
+        for (c, &v) in pixel.iter().enumerate() {
+            buffer[c / BLOCK * pitch(shape) + p * BLOCK + c % BLOCK] = v as u8;
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What the AArch64 kernel sets share: the layout of activations, the operators that are bound by
+//! loads and rounding instead of by multiplications, and the convolution around a register tile.
+//!
+//! A set that has a [`conv::Tile`] for the blocked layout is a [`Blocked`] of it.
+
+pub(crate) mod add;
+pub(crate) mod affine;
+pub(crate) mod avg_pool;
+pub(crate) mod conv;
+pub(crate) mod epilogue;
+pub(crate) mod geometry;
+pub(crate) mod layout;
+pub(crate) mod max_pool;
+pub(crate) mod round;
+pub(crate) mod set;
+pub(crate) mod stage;
+pub(crate) mod tile;
+pub(crate) mod weights;
+
+pub(crate) use set::Blocked;

@@ -1,0 +1,20 @@
+//! ARMv8.2 with the dot product extension (Cortex-A55, A75, A76 and later): `sdot`.
+
+mod conv;
+
+use super::common::Blocked;
+use crate::set::KernelSet;
+
+static SET: Blocked<conv::Dotprod> = {
+    // SAFETY: only handed out by `get`, which looks at the CPU.
+    unsafe { Blocked::new() }
+};
+
+/// The set, where this CPU can run it.
+pub fn get() -> Option<&'static dyn KernelSet> {
+    #[cfg(feature = "std")]
+    let found = std::arch::is_aarch64_feature_detected!("dotprod");
+    #[cfg(not(feature = "std"))]
+    let found = cfg!(target_feature = "dotprod");
+    found.then_some(&SET)
+}

@@ -1,0 +1,20 @@
+//! ARMv8.6, or with the int8 matrix extension (Cortex-A510, A710, X2, Neoverse V1 and later): `smmla`.
+
+mod conv;
+
+use super::common::Blocked;
+use crate::set::KernelSet;
+
+static SET: Blocked<conv::I8mm> = {
+    // SAFETY: only handed out by `get`, which looks at the CPU.
+    unsafe { Blocked::new() }
+};
+
+/// The set, where this CPU can run it.
+pub fn get() -> Option<&'static dyn KernelSet> {
+    #[cfg(feature = "std")]
+    let found = std::arch::is_aarch64_feature_detected!("i8mm");
+    #[cfg(not(feature = "std"))]
+    let found = cfg!(target_feature = "i8mm");
+    found.then_some(&SET)
+}
