@@ -14,6 +14,7 @@
 //!    [`super::geometry::Stage`]: no pixel is computed that is not an output.
 //! 3. Everything about an epilogue that does not vary inside a convolution is a parameter of the code.
 
+use core::arch::aarch64::float32x4_t;
 use core::ops::Range;
 
 use super::epilogue::{AFFINE, BOTH, FLOAT, INT8, Places, Scalars, scaled, write_pair};
@@ -183,7 +184,7 @@ unsafe fn floats<T: Tile>(
         let s = Scalars::new(args.scalars);
         let acc = T::two(depth, x, weights, blob)[0];
         let v = scaled::<T, false>(acc, blob.cast(), &s, args.skip);
-        let v = core::mem::transmute::<_, [[f32; 4]; 4]>(v);
+        let v = core::mem::transmute::<[float32x4_t; 4], [[f32; 4]; 4]>(v);
         // The first pixel's channels come first in each vector that has them.
         let mut seen = [false; BLOCK];
         for (vector, values) in v.iter().enumerate() {

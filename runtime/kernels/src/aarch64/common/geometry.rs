@@ -119,7 +119,12 @@ impl Geometry {
         let (taps, depth) = if pixels {
             (desc.kernel[0], (desc.kernel[1] * desc.x.c).div_ceil(BLOCK))
         } else {
-            let most = (0..panels).map(|p| { let (a, b) = needed_blocks(desc, p); b - a }).max();
+            let most = (0..panels)
+                .map(|p| {
+                    let (a, b) = needed_blocks(desc, p);
+                    b - a
+                })
+                .max();
             (desc.kernel[0] * desc.kernel[1], most.unwrap_or(0))
         };
         let constant_bytes = if desc.output.has_affine() { 4 * CONSTANTS } else { 2 * CONSTANTS };

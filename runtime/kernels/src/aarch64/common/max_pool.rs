@@ -23,9 +23,8 @@ pub(crate) unsafe fn max_pool(desc: &PoolDesc, x: *const u8, y: *mut u8, rows: R
     };
     for block in 0..blocks(desc.x.c) {
         // SAFETY: block planes of both tensors; below, only pixels inside the picture are touched.
-        let (plane, out) = unsafe {
-            (x.add(block * pitch(desc.x)).cast::<i8>(), y.add(block * pitch(desc.y)).cast::<i8>())
-        };
+        let (plane, out) =
+            unsafe { (x.add(block * pitch(desc.x)).cast::<i8>(), y.add(block * pitch(desc.y)).cast::<i8>()) };
         for oy in rows.clone() {
             let top = oy * desc.stride[0];
             let inside = top >= desc.pad[0] && top - desc.pad[0] + kh <= desc.x.h;

@@ -19,10 +19,34 @@ pub(super) struct Dotprod;
 macro_rules! pixel {
     ($a:literal $b:literal $x:literal $l0:literal $l1:literal) => {
         concat!(
-            "sdot v", $a, ".4s, v0.16b, v", $x, ".4b[", $l0, "]\n",
-            "sdot v", $b, ".4s, v1.16b, v", $x, ".4b[", $l0, "]\n",
-            "sdot v", $a, ".4s, v2.16b, v", $x, ".4b[", $l1, "]\n",
-            "sdot v", $b, ".4s, v3.16b, v", $x, ".4b[", $l1, "]\n",
+            "sdot v",
+            $a,
+            ".4s, v0.16b, v",
+            $x,
+            ".4b[",
+            $l0,
+            "]\n",
+            "sdot v",
+            $b,
+            ".4s, v1.16b, v",
+            $x,
+            ".4b[",
+            $l0,
+            "]\n",
+            "sdot v",
+            $a,
+            ".4s, v2.16b, v",
+            $x,
+            ".4b[",
+            $l1,
+            "]\n",
+            "sdot v",
+            $b,
+            ".4s, v3.16b, v",
+            $x,
+            ".4b[",
+            $l1,
+            "]\n",
         )
     };
 }
@@ -65,11 +89,7 @@ tiles!(
         pair!(12 13 14 15 5),
     ),
     10,
-    concat!(
-        "ld1 {{v0.16b-v3.16b}}, [{w}], #64\n",
-        "ld1 {{v4.16b}}, [{at}], {next}\n",
-        pair!(8 9 10 11 4),
-    )
+    concat!("ld1 {{v0.16b-v3.16b}}, [{w}], #64\n", "ld1 {{v4.16b}}, [{at}], {next}\n", pair!(8 9 10 11 4),)
 );
 
 impl Tile for Dotprod {

@@ -19,10 +19,26 @@ pub(super) struct I8mm;
 macro_rules! pair {
     ($a:literal $b:literal $c:literal $d:literal $x:literal) => {
         concat!(
-            "smmla v", $a, ".4s, v", $x, ".16b, v0.16b\n",
-            "smmla v", $b, ".4s, v", $x, ".16b, v1.16b\n",
-            "smmla v", $c, ".4s, v", $x, ".16b, v2.16b\n",
-            "smmla v", $d, ".4s, v", $x, ".16b, v3.16b\n",
+            "smmla v",
+            $a,
+            ".4s, v",
+            $x,
+            ".16b, v0.16b\n",
+            "smmla v",
+            $b,
+            ".4s, v",
+            $x,
+            ".16b, v1.16b\n",
+            "smmla v",
+            $c,
+            ".4s, v",
+            $x,
+            ".16b, v2.16b\n",
+            "smmla v",
+            $d,
+            ".4s, v",
+            $x,
+            ".16b, v3.16b\n",
         )
     };
 }
@@ -58,11 +74,7 @@ tiles!(
         pair!(12 13 14 15 5),
     ),
     6,
-    concat!(
-        "ld1 {{v0.16b-v3.16b}}, [{w}], #64\n",
-        "ld1 {{v4.16b}}, [{at}], {next}\n",
-        pair!(8 9 10 11 4),
-    )
+    concat!("ld1 {{v0.16b-v3.16b}}, [{w}], #64\n", "ld1 {{v4.16b}}, [{at}], {next}\n", pair!(8 9 10 11 4),)
 );
 
 impl Tile for I8mm {
