@@ -93,8 +93,10 @@ def measure(jobs: list[Job], setup: Setup) -> Outcome:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: setup.threads])
     outcome, runners = Outcome(), {}
     for job in jobs:
+        held = not setup.avx2 or job.engine == US or engine(job.engine).hold_to_avx2()
+        label = job.label if held else f"{job.label} (cannot be held to AVX2)"
         try:
-            runners[job.label] = runner(job, setup, outcome.notes)
+            runners[label] = runner(job, setup, outcome.notes)
         except Exception as fault:  # noqa: BLE001 as above
             outcome.notes.append(f"{job.label}: {type(fault).__name__}: {fault}")
     for _ in range(setup.rounds):
@@ -110,8 +112,6 @@ def runner(job: Job, setup: Setup, notes: list[str]) -> Callable[[int], list[flo
     if job.engine == US:
         return foldnet.Server(setup.runtime, job.artifact, setup.threads, ["--isa", "avx2"] * setup.avx2).run
     peer = engine(job.engine)
-    if setup.avx2 and not peer.hold_to_avx2():
-        notes.append(f"{job.label}: has no switch that holds it to AVX2, runs with all that the CPU has")
     infer = peer.load(job.artifact, setup.threads, setup.image)
     best = np.ravel(infer()).argsort()[-5:]
     if setup.expected not in best:

@@ -161,7 +161,7 @@ impl Engine {
         }
         let set = self.set()?;
         let session = Session::new(network, set, threads)?;
-        tracing::info!("kernels {}, {} threads", set.name(), session.threads());
+        tracing::info!("kernels {}, threads {}", set.name(), session.threads());
         Ok(session)
     }
 }

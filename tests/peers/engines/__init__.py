@@ -8,7 +8,8 @@ Every file has the same five functions:
     load(artifact, threads, image) -> Callable        a call runs one inference on `image` and returns the scores
     hold_to_avx2() -> bool                            called before the engine is imported: can it be held to AVX2?
 
-The two `prepare`s raise `Unavailable` with the reason where the peer offers no such thing.
+A peer that is counted on AArch64 also has `prepare_aarch64`, like `prepare` but as it advises for that CPU.
+The `prepare`s raise `Unavailable` with the reason where the peer offers no such thing.
 
 `images` and `image` are float32 batches of one, preprocessed, in the ONNX file's layout.
 """

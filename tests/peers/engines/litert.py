@@ -35,6 +35,9 @@ def prepare(onnx_path: Path, images: Sequence[np.ndarray]) -> Path:
     return save(converter.convert(), onnx_path.with_suffix(".int8.tflite"))
 
 
+prepare_aarch64 = prepare
+
+
 def prepare_float(onnx_path: Path) -> Path:
     return save(converter_of(onnx_path).convert(), onnx_path.with_suffix(".f32.tflite"))
 
