@@ -52,12 +52,33 @@ pub enum Op {
     Relu,
     /// Sum of two inputs of one shape.
     Add,
-    /// Maximum over a window; padding never wins.
-    MaxPool(Window),
+    /// Maximum over a window.
+    MaxPool {
+        /// Kernel, stride, padding.
+        window: Window,
+        /// Whether padding counts as zeros (a zero padding folded in) or never wins.
+        floor_at_zero: bool,
+    },
     /// Mean over all pixels, output 1×1.
     GlobalAvgPool,
     /// Zero padding top, left, bottom, right; gone after the passes.
     Pad([usize; 4]),
+}
+
+impl Op {
+    /// The operator in words.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Conv(_) => "convolution",
+            Self::Affine { .. } => "affine map",
+            Self::Relu => "ReLU",
+            Self::Add => "addition",
+            Self::MaxPool { .. } => "max pooling",
+            Self::GlobalAvgPool => "global average pooling",
+            Self::Pad(_) => "padding",
+        }
+    }
 }
 
 /// A convolution; a dense layer is one whose kernel covers its whole input.
@@ -87,6 +108,19 @@ pub struct Window {
     pub stride: [usize; 2],
     /// Top, left, bottom, right.
     pub pad: [usize; 4],
+}
+
+impl Window {
+    /// Output height and width on an input of this size, each tap `dilation` apart; none where the
+    /// kernel is larger than the padded input.
+    pub fn output(&self, input: [usize; 2], dilation: [usize; 2]) -> Option<[usize; 2]> {
+        let side = |a: usize| {
+            let reach = (self.kernel[a].checked_sub(1)?) * dilation[a] + 1;
+            let room = (input[a] + self.pad[a] + self.pad[a + 2]).checked_sub(reach)?;
+            Some(room / self.stride[a] + 1)
+        };
+        Some([side(0)?, side(1)?])
+    }
 }
 
 impl Graph {

@@ -1,3 +1,20 @@
 //! From a trained ONNX ResNet to an int8 archive.
+//!
+//! ```text
+//! import   ONNX → Graph          as the exporter wrote it
+//! pass     Graph → Graph         folded: pixels in, convolutions with everything in their weights
+//! calibrate, quantize            Graph + pictures → Network
+//! emit     Network → files       the archive, QDQ ONNX
+//! report   what was done and what it cost
+//! cmd      the program
+//! ```
 
+pub mod calibrate;
+pub mod cmd;
+pub mod emit;
+pub mod float;
 pub mod graph;
+pub mod import;
+pub mod pass;
+pub mod quantize;
+pub mod report;

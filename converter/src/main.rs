@@ -1,2 +1,7 @@
 //! The program `converter`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    foldnet_converter::cmd::main()
+}

@@ -1,0 +1,157 @@
+//! `converter compare`: where two models part.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::model::{InputFlags, Model, Runner};
+use super::pictures::{Reader, spread};
+use super::talk::percent;
+use super::{Failure, Talk};
+use crate::quantize::recipe::Progress;
+use crate::quantize::score::Distance;
+use crate::report::layers::{Noise, NoiseMap};
+use foldnet_archive::Activation;
+use foldnet_runtime::dataset::Dataset;
+
+/// Compare two models or archives on pictures: agreement, divergence, error per layer
+#[derive(Args)]
+pub struct Cmd {
+    /// The reference: an ONNX model or an archive
+    a: PathBuf,
+    /// The other
+    b: PathBuf,
+    /// Folder, CIFAR .bin, or .npy
+    #[arg(long)]
+    images: PathBuf,
+    #[command(flatten)]
+    input: InputFlags,
+    /// Compare layers on this many of the pictures
+    #[arg(long, default_value_t = 32)]
+    layer_images: usize,
+    /// A layer below this many dB diverges
+    #[arg(long, default_value_t = 20.0)]
+    threshold: f64,
+    /// Exit with code 2 if a picture cannot be read
+    #[arg(long)]
+    strict: bool,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    images: usize,
+    agreement: f64,
+    kl: f64,
+    sqnr: f64,
+    largest_difference: f64,
+    skipped: usize,
+    first_diverging: Option<String>,
+    layers: Vec<Layer>,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    name: String,
+    sqnr: f64,
+}
+
+const CHUNK: usize = 64;
+
+impl Cmd {
+    /// See the module.
+    pub fn run(self, talk: &Talk) -> Result<(), Failure> {
+        let (a, b) = (Model::load(&self.a, &self.input)?, Model::load(&self.b, &self.input)?);
+        if a.classes() != b.classes() {
+            return Err(Failure::Input(anyhow::anyhow!(
+                "{} has {} outputs, {} has {}",
+                self.a.display(),
+                a.classes(),
+                self.b.display(),
+                b.classes()
+            )));
+        }
+        let size = |m: &Model| (m.input().height, m.input().width, m.input().channels);
+        if size(&a) != size(&b) {
+            return Err(Failure::Input(anyhow::anyhow!(
+                "the inputs differ in size: {:?} and {:?}",
+                size(&a),
+                size(&b)
+            )));
+        }
+        let dataset = Dataset::open(&self.images)?;
+        let (mut run_a, mut run_b) = (Runner::new(&a)?, Runner::new(&b)?);
+        let mut reader = Reader::new(&dataset, b.input(), talk);
+        let (mut logits_a, mut logits_b) = (Vec::new(), Vec::new());
+        talk.stage("comparing", dataset.len());
+        for start in (0..dataset.len()).step_by(CHUNK) {
+            let samples = reader.read(start..dataset.len().min(start + CHUNK));
+            let pixels: Vec<Vec<u8>> = samples.into_iter().map(|s| s.pixels).collect();
+            logits_a.extend(run_a.logits(&pixels)?);
+            logits_b.extend(run_b.logits(&pixels)?);
+            pixels.iter().for_each(|_| talk.tick());
+        }
+        reader.check(logits_a.len(), self.strict)?;
+        let skipped = reader.skipped;
+        let distance = Distance::between(&logits_a, &logits_b, Activation::Softmax);
+        let largest = logits_a
+            .iter()
+            .flatten()
+            .zip(logits_b.iter().flatten())
+            .fold(0.0f64, |m, (a, b)| m.max(f64::from((a - b).abs())));
+
+        let mut noise: NoiseMap = BTreeMap::new();
+        talk.stage("comparing layers", self.layer_images.min(dataset.len()));
+        let mut reader = Reader::new(&dataset, b.input(), talk);
+        let mut order = Vec::new();
+        for number in spread(dataset.len(), self.layer_images) {
+            for sample in reader.read([number]) {
+                let (values_a, values_b) = (run_a.tensors(&sample.pixels)?, run_b.tensors(&sample.pixels)?);
+                let known: BTreeMap<&str, &super::model::Values> =
+                    values_a.iter().map(|v| (v.name.as_str(), v)).collect();
+                for theirs in &values_b {
+                    let Some(ours) = known.get(theirs.name.as_str()) else { continue };
+                    if ours.values.len() != theirs.values.len() {
+                        continue;
+                    }
+                    let entry = noise.entry(theirs.name.clone()).or_insert_with(|| {
+                        order.push(theirs.name.clone());
+                        Noise::new(theirs.channels)
+                    });
+                    entry.add(&ours.values, &theirs.values);
+                }
+            }
+            talk.tick();
+        }
+        let layers: Vec<Layer> =
+            order.into_iter().map(|name| Layer { sqnr: noise[&name].sqnr(), name }).collect();
+        let first = layers.iter().find(|l| l.sqnr < self.threshold).map(|l| l.name.clone());
+        talk.clear();
+        for layer in &layers {
+            talk.say(format!("{:>7.2} dB  {}", layer.sqnr, layer.name));
+        }
+        talk.say(format!(
+            "{} pictures: same top-1 on {}; KL divergence {:.6}; logits {:.2} dB, largest difference {largest:.4}",
+            distance.images,
+            percent(distance.agreement),
+            distance.kl,
+            distance.sqnr
+        ));
+        talk.say(match &first {
+            Some(name) => format!("first layer below {} dB: {name}", self.threshold),
+            None => format!("no layer below {} dB", self.threshold),
+        });
+        talk.result(&Outcome {
+            images: distance.images,
+            agreement: distance.agreement,
+            kl: distance.kl,
+            sqnr: distance.sqnr,
+            largest_difference: largest,
+            skipped,
+            first_diverging: first,
+            layers,
+        });
+        Ok(())
+    }
+}

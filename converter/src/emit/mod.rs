@@ -1,0 +1,4 @@
+//! From a quantized network to files for other engines. The archive itself is written by
+//! [`foldnet_archive::write`].
+
+pub mod qdq;

@@ -1,0 +1,283 @@
+//! The network as ONNX in QDQ form, opset 13.
+//!
+//! Every int8 tensor is a QuantizeLinear/DequantizeLinear pair; weights are int8 initializers behind a
+//! DequantizeLinear per output channel (axis 0), biases int32 ones at scale `s_x·s_w[c]`. What one step
+//! fuses has no pair inside: between a convolution and the addition behind it there is none, so that an
+//! engine that keeps f32 in between rounds as often as we do.
+//!
+//! Input: `image`, f32 `[1, c, h, w]`, RGB, 0…255. The subtraction of the preimage of zero is a node of
+//! the graph, so that padding means what it means with us. Output: `output`, with softmax or sigmoid
+//! applied where the network has one.
+
+use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, TensorId};
+use prost::Message;
+use tract_onnx::pb;
+
+/// The file's bytes. `producer` goes into its header.
+pub fn model(network: &Network, labels: &[String]) -> Vec<u8> {
+    let mut writer = Writer { network, graph: pb::GraphProto::default() };
+    writer.graph.name = "foldnet".into();
+    writer.input();
+    for (i, step) in network.steps.iter().enumerate() {
+        writer.step(i, step);
+    }
+    writer.output();
+    let mut properties = Vec::new();
+    if !labels.is_empty() {
+        let value = labels.join("\n");
+        properties.push(pb::StringStringEntryProto { key: "labels".into(), value });
+    }
+    let model = pb::ModelProto {
+        ir_version: 8,
+        producer_name: "foldnet".into(),
+        producer_version: env!("CARGO_PKG_VERSION").into(),
+        opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: 13 }],
+        graph: Some(writer.graph),
+        metadata_props: properties,
+        ..Default::default()
+    };
+    model.encode_to_vec()
+}
+
+struct Writer<'a> {
+    network: &'a Network,
+    graph: pb::GraphProto,
+}
+
+use pb::tensor_proto::DataType;
+
+fn ints(name: &str, values: &[usize]) -> pb::AttributeProto {
+    pb::AttributeProto {
+        name: name.into(),
+        r#type: pb::attribute_proto::AttributeType::Ints as i32,
+        ints: values.iter().map(|&v| v as i64).collect(),
+        ..Default::default()
+    }
+}
+
+fn int(name: &str, value: i64) -> pb::AttributeProto {
+    pb::AttributeProto {
+        name: name.into(),
+        r#type: pb::attribute_proto::AttributeType::Int as i32,
+        i: value,
+        ..Default::default()
+    }
+}
+
+fn float_value(name: &str, dims: &[usize]) -> pb::ValueInfoProto {
+    use pb::tensor_shape_proto::{Dimension, dimension::Value};
+    let dim = dims
+        .iter()
+        .map(|&d| Dimension { denotation: String::new(), value: Some(Value::DimValue(d as i64)) })
+        .collect();
+    pb::ValueInfoProto {
+        name: name.into(),
+        r#type: Some(pb::TypeProto {
+            denotation: String::new(),
+            value: Some(pb::type_proto::Value::TensorType(pb::type_proto::Tensor {
+                elem_type: DataType::Float as i32,
+                shape: Some(pb::TensorShapeProto { dim }),
+            })),
+        }),
+        doc_string: String::new(),
+    }
+}
+
+impl Writer<'_> {
+    fn tensor(&mut self, name: &str, dims: &[usize], kind: DataType, raw: Vec<u8>) -> String {
+        self.graph.initializer.push(pb::TensorProto {
+            dims: dims.iter().map(|&d| d as i64).collect(),
+            data_type: kind as i32,
+            name: name.into(),
+            raw_data: raw,
+            ..Default::default()
+        });
+        name.into()
+    }
+
+    fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
+        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.tensor(name, dims, DataType::Float, raw)
+    }
+
+    fn int8s(&mut self, name: &str, dims: &[usize], values: &[i8]) -> String {
+        self.tensor(name, dims, DataType::Int8, values.iter().map(|&v| v as u8).collect())
+    }
+
+    fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: Vec<pb::AttributeProto>) {
+        self.graph.node.push(pb::NodeProto {
+            name: output.into(),
+            op_type: op.into(),
+            input: inputs.iter().map(|&i| i.into()).collect(),
+            output: vec![output.into()],
+            attribute: attributes,
+            ..Default::default()
+        });
+    }
+
+    fn name(&self, id: TensorId) -> String {
+        self.network.tensors[id].name.clone()
+    }
+
+    /// A pair for a tensor from the value called `from`; the result is called as the tensor.
+    fn pair(&mut self, from: &str, out: Out) {
+        let tensor = &self.network.tensors[out.tensor];
+        let name = tensor.name.clone();
+        let (scale, zero) = (tensor.scale, tensor.zero);
+        let mut from = from.to_owned();
+        // A range narrower than int8's, other than by the zero point of a ReLU.
+        if out.lo > i8::MIN || out.hi < i8::MAX {
+            let real = |q: i8| (f32::from(q) - f32::from(zero)) * scale;
+            let lo = self.floats(&format!("{name}/lo"), &[], &[real(out.lo)]);
+            let hi = self.floats(&format!("{name}/hi"), &[], &[real(out.hi)]);
+            let clipped = format!("{name}/clip");
+            self.node("Clip", &[&from, &lo, &hi], &clipped, vec![]);
+            from = clipped;
+        }
+        let s = self.floats(&format!("{name}/scale"), &[], &[scale]);
+        let z = self.int8s(&format!("{name}/zero"), &[], &[zero]);
+        let q = format!("{name}/q");
+        self.node("QuantizeLinear", &[&from, &s, &z], &q, vec![]);
+        self.node("DequantizeLinear", &[&q, &s, &z], &name, vec![]);
+    }
+
+    fn input(&mut self) {
+        let shape = self.network.input();
+        self.graph.input.push(float_value("image", &[1, shape.c, shape.h, shape.w]));
+        // The pixels less the preimage of zero: −255…255 in steps of one, so uint8 with the preimage as
+        // zero point when all channels have the same; else it stays f32, exactly.
+        let zero: Vec<f32> = self.network.pixel_zero.iter().map(|&z| f32::from(z) + 128.0).collect();
+        let zero = self.floats("pixels/preimage", &[1, shape.c, 1, 1], &zero);
+        self.node("Sub", &["image", &zero], "pixels", vec![]);
+    }
+
+    fn output(&mut self) {
+        let logits = self.name(self.network.logits);
+        let classes = self.network.classes();
+        let flat = self.flatten(&logits, "logits/flat");
+        match self.network.activation {
+            Activation::None => self.node("Identity", &[&flat], "output", vec![]),
+            Activation::Softmax => self.node("Softmax", &[&flat], "output", vec![int("axis", 1)]),
+            Activation::Sigmoid => self.node("Sigmoid", &[&flat], "output", vec![]),
+        }
+        self.graph.output.push(float_value("output", &[1, classes]));
+    }
+
+    fn flatten(&mut self, from: &str, to: &str) -> String {
+        self.node("Flatten", &[from], to, vec![int("axis", 1)]);
+        to.into()
+    }
+
+    fn step(&mut self, i: usize, step: &Step) {
+        match step {
+            Step::Conv(c) => self.conv(i, c),
+            Step::MaxPool(p) => {
+                let (x, y) = (self.name(p.x), self.name(p.y));
+                let window = |pads: &[usize; 4]| {
+                    vec![ints("kernel_shape", &p.kernel), ints("strides", &p.stride), ints("pads", pads)]
+                };
+                if p.floor_at_zero && p.pad != [0; 4] {
+                    let [t, l, b, r] = p.pad.map(|v| v as i64);
+                    let raw = [0, 0, t, l, 0, 0, b, r].iter().flat_map(|v: &i64| v.to_le_bytes()).collect();
+                    let pads = self.tensor(&format!("pads_{i}"), &[8], DataType::Int64, raw);
+                    let padded = format!("padded_{i}");
+                    self.node("Pad", &[&x, &pads], &padded, vec![]);
+                    self.node("MaxPool", &[&padded], &y, window(&[0; 4]));
+                } else {
+                    self.node("MaxPool", &[&x], &y, window(&p.pad));
+                }
+            }
+            Step::AvgPool(p) => {
+                let (x, v) = (self.name(p.x), format!("v_{i}"));
+                self.node("GlobalAveragePool", &[&x], &v, vec![]);
+                self.pair(&v, p.y);
+            }
+            Step::Affine(a) => {
+                // The step's gain is from input units to output units.
+                let (from, to) = (self.network.tensors[a.x].scale, self.network.tensors[a.y.tensor].scale);
+                let gain: Vec<f32> = a.gain.iter().map(|g| g * to / from).collect();
+                let offset: Vec<f32> = a.offset.iter().map(|o| o * to).collect();
+                let x = self.name(a.x);
+                let v = self.affine(i, &x, &gain, &offset);
+                self.pair(&v, a.y);
+            }
+            Step::Add(a) => {
+                let (x, y, v) = (self.name(a.a.0), self.name(a.b.0), format!("v_{i}"));
+                self.node("Add", &[&x, &y], &v, vec![]);
+                self.pair(&v, a.y);
+            }
+        }
+    }
+
+    fn affine(&mut self, i: usize, x: &str, gain: &[f32], offset: &[f32]) -> String {
+        let c = gain.len();
+        let gain = self.floats(&format!("gain_{i}"), &[1, c, 1, 1], gain);
+        let offset = self.floats(&format!("offset_{i}"), &[1, c, 1, 1], offset);
+        let (scaled, v) = (format!("scaled_{i}"), format!("affine_{i}"));
+        self.node("Mul", &[x, &gain], &scaled, vec![]);
+        self.node("Add", &[&scaled, &offset], &v, vec![]);
+        v
+    }
+
+    fn conv(&mut self, i: usize, c: &Conv) {
+        let channels = c.bias.len();
+        let x_scale = if c.x == PIXELS { 1.0 } else { self.network.tensors[c.x].scale };
+        let per_group = self.network.tensors[c.x].shape.c / c.groups;
+        let [kh, kw] = c.kernel;
+        let taps = kh * kw;
+        let mut oihw = Vec::with_capacity(c.weights.len());
+        for filter in c.weights.chunks_exact(taps * per_group) {
+            for input in 0..per_group {
+                oihw.extend((0..taps).map(|tap| filter[tap * per_group + input]));
+            }
+        }
+        let weights = self.int8s(&format!("weights_{i}"), &[channels, per_group, kh, kw], &oihw);
+        let scale = self.floats(&format!("weight_scale_{i}"), &[channels], &c.weight_scale);
+        let zeros = self.int8s(&format!("weight_zero_{i}"), &[channels], &vec![0; channels]);
+        let w = format!("w_{i}");
+        self.node("DequantizeLinear", &[&weights, &scale, &zeros], &w, vec![int("axis", 0)]);
+        let raw = c.bias.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let bias = self.tensor(&format!("bias_{i}"), &[channels], DataType::Int32, raw);
+        let bias_scale: Vec<f32> = c.weight_scale.iter().map(|s| s * x_scale).collect();
+        let bias_scale = self.floats(&format!("bias_scale_{i}"), &[channels], &bias_scale);
+        let zeros = vec![0; 4 * channels];
+        let bias_zero = self.tensor(&format!("bias_zero_{i}"), &[channels], DataType::Int32, zeros);
+        let b = format!("b_{i}");
+        self.node("DequantizeLinear", &[&bias, &bias_scale, &bias_zero], &b, vec![int("axis", 0)]);
+        let x = self.name(c.x);
+        let logits = c.y.is_some_and(|y| y.tensor == self.network.logits);
+        let mut v = if logits { self.name(self.network.logits) } else { format!("v_{i}") };
+        self.node(
+            "Conv",
+            &[&x, &w, &b],
+            &v,
+            vec![
+                ints("kernel_shape", &c.kernel),
+                ints("strides", &c.stride),
+                ints("dilations", &c.dilation),
+                ints("pads", &c.pad),
+                int("group", c.groups as i64),
+            ],
+        );
+        if logits {
+            return;
+        }
+        if let Some((skip, _)) = c.skip {
+            let (skip, sum) = (self.name(skip), format!("sum_{i}"));
+            self.node("Add", &[&v, &skip], &sum, vec![]);
+            v = sum;
+        }
+        if let Some(y) = c.y {
+            self.pair(&v, y);
+        }
+        if let Some(second) = &c.affine {
+            // `v` in real units is `unit` times the step's.
+            let to = self.network.tensors[second.out.tensor].scale;
+            let unit = c.y.map_or(to, |y| self.network.tensors[y.tensor].scale);
+            let gain: Vec<f32> = second.gain.iter().map(|g| g * to / unit).collect();
+            let offset: Vec<f32> = second.offset.iter().map(|o| o * to).collect();
+            let v = self.affine(i, &v, &gain, &offset);
+            self.pair(&v, second.out);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! MatMul and Gemm with constant weights: convolutions whose kernel covers their input.
+
+use foldnet_kernels::{MAX_KERNEL, Shape};
+
+use super::super::Importer;
+use super::super::node::{Node, Problem};
+use super::super::value::{Axis, Value};
+use crate::graph::{Conv, Op, Window};
+
+/// `y = x·W`.
+pub fn matmul<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&[])?;
+    let (dims, values) = importer.weights(node, 1)?;
+    let [depth, outputs] = dims[..] else {
+        return Err(format!("weights of dimensions {dims:?}; two are supported"));
+    };
+    let matrix = Matrix { values, depth, outputs, transposed: false };
+    dense(importer, node, &matrix, vec![0.0; outputs])
+}
+
+/// `y = α·x·W + β·b`.
+pub fn gemm<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&["alpha", "beta", "transA", "transB"])?;
+    if node.int("transA", 0)? != 0 {
+        return Err("a transposed picture (transA) is not supported".into());
+    }
+    let transposed = node.int("transB", 0)? != 0;
+    let (dims, mut values) = importer.weights(node, 1)?;
+    let [depth, outputs] = match dims[..] {
+        [n, k] if transposed => [k, n],
+        [k, n] => [k, n],
+        _ => return Err(format!("weights of dimensions {dims:?}; two are supported")),
+    };
+    let (alpha, beta) = (node.float("alpha", 1.0)?, node.float("beta", 1.0)?);
+    values.iter_mut().for_each(|w| *w *= alpha);
+    let bias = match node.input(2) {
+        None => vec![0.0; outputs],
+        Some(_) => {
+            let (dims, bias) = importer.weights(node, 2)?;
+            let bias = if bias.len() == 1 { vec![bias[0]; outputs] } else { bias };
+            if bias.len() != outputs {
+                return Err(format!("a bias of dimensions {dims:?} for {outputs} outputs"));
+            }
+            bias.iter().map(|b| b * beta).collect()
+        }
+    };
+    dense(importer, node, &Matrix { values, depth, outputs, transposed }, bias)
+}
+
+struct Matrix {
+    values: Vec<f32>,
+    depth: usize,
+    outputs: usize,
+    /// Output by output rather than input by input.
+    transposed: bool,
+}
+
+impl Matrix {
+    fn at(&self, input: usize, output: usize) -> f32 {
+        match self.transposed {
+            true => self.values[output * self.depth + input],
+            false => self.values[input * self.outputs + output],
+        }
+    }
+}
+
+fn dense<'a>(
+    importer: &mut Importer<'a>,
+    node: Node<'a>,
+    matrix: &Matrix,
+    bias: Vec<f32>,
+) -> Result<(), Problem> {
+    let x = importer.value(node, 0)?;
+    let shape = importer.shape(&x);
+    let sizes = x.sizes(shape);
+    if sizes.last() != Some(&matrix.depth) || matrix.outputs == 0 {
+        return Err(format!("an input of {sizes:?} and {}×{} weights", matrix.depth, matrix.outputs));
+    }
+    let last = x.dims.last().cloned().unwrap_or_default();
+    // Over channels alone it is a 1×1 convolution, over everything one that covers its input.
+    let pixelwise = last.iter().all(|a| *a == Axis::C);
+    let (kernel, out) = match pixelwise {
+        true => (Shape::new(1, 1, shape.c), Shape::new(shape.h, shape.w, matrix.outputs)),
+        false => (shape, Shape::new(1, 1, matrix.outputs)),
+    };
+    if kernel.len() != matrix.depth {
+        return Err(format!("weights over part of a picture of {shape} are not supported"));
+    }
+    if kernel.h.max(kernel.w) > MAX_KERNEL {
+        return Err(format!(
+            "a dense layer on {}×{} pixels; up to {MAX_KERNEL}×{MAX_KERNEL} are supported: pool before it",
+            kernel.h, kernel.w
+        ));
+    }
+    // How far one step along each axis moves in the matrix's rows.
+    let (mut stride, mut step) = ([0; 3], 1);
+    for axis in last.iter().rev() {
+        let (place, size) = match axis {
+            Axis::H => (0, kernel.h),
+            Axis::W => (1, kernel.w),
+            Axis::C => (2, kernel.c),
+        };
+        stride[place] = step;
+        step *= size;
+    }
+    let mut weights = Vec::with_capacity(matrix.values.len());
+    for output in 0..matrix.outputs {
+        for row in 0..kernel.h {
+            for column in 0..kernel.w {
+                weights.extend(
+                    (0..kernel.c)
+                        .map(|c| matrix.at(row * stride[0] + column * stride[1] + c * stride[2], output)),
+                );
+            }
+        }
+    }
+    let op = Op::Conv(Conv {
+        weights,
+        bias,
+        window: Window { kernel: [kernel.h, kernel.w], stride: [1, 1], pad: [0; 4] },
+        dilation: [1, 1],
+        groups: 1,
+        pad_value: vec![0.0; shape.c],
+    });
+    let mut dims = x.dims.clone();
+    if let Some(last) = dims.last_mut() {
+        *last = vec![Axis::C];
+    }
+    importer.define(node, op, vec![x.node], out, &Value { dims, ..x.clone() })
+}

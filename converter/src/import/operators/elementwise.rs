@@ -1,0 +1,115 @@
+//! Add, Sub, Mul, Div, Sum: affine maps where one side is a constant, residual additions where none is.
+
+use super::super::Importer;
+use super::super::node::{Node, Problem};
+use crate::graph::Op;
+
+/// A value and a constant of one number per channel.
+enum Sides {
+    /// Value first.
+    ValueConstant(usize),
+    /// Constant first.
+    ConstantValue(usize),
+    /// No constant.
+    Values,
+}
+
+fn sides(importer: &Importer<'_>, node: Node<'_>) -> Result<Sides, Problem> {
+    let is_constant = |i: usize| node.input(i).is_some_and(|n| importer.constants.contains_key(n));
+    if node.proto.input.len() != 2 {
+        return Err(format!("{} inputs; two are supported", node.proto.input.len()));
+    }
+    Ok(match (is_constant(0), is_constant(1)) {
+        (false, true) => Sides::ValueConstant(1),
+        (true, false) => Sides::ConstantValue(0),
+        _ => Sides::Values,
+    })
+}
+
+/// An affine map whose gain and offset come from the constant, channel by channel.
+fn affine<'a>(
+    importer: &mut Importer<'a>,
+    node: Node<'a>,
+    constant: usize,
+    map: impl Fn(f32) -> (f32, f32),
+) -> Result<(), Problem> {
+    let x = importer.value(node, 1 - constant)?;
+    let shape = importer.shape(&x);
+    let (dims, values) = importer.weights(node, constant)?;
+    let vector = x.per_channel(shape, &dims, &values).ok_or_else(|| {
+        format!(
+            "a constant of dimensions {dims:?} on a value of {:?}: one number per channel is supported",
+            x.sizes(shape)
+        )
+    })?;
+    let (gain, offset): (Vec<f32>, Vec<f32>) = vector.into_iter().map(map).unzip();
+    if let Some(c) = (0..shape.c).find(|&c| !gain[c].is_finite() || !offset[c].is_finite()) {
+        return Err(format!("channel {c} is divided by zero"));
+    }
+    importer.define(node, Op::Affine { gain, offset }, vec![x.node], shape, &x)
+}
+
+fn two_values(what: &str) -> Problem {
+    format!("{what} of two computed values is not supported")
+}
+
+/// `a + b`, also with more than two summands.
+pub fn add<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&[])?;
+    if node.proto.input.len() == 1 {
+        let value = importer.value(node, 0)?;
+        return importer.bind(node, value);
+    }
+    if node.proto.input.len() == 2 {
+        match sides(importer, node)? {
+            Sides::ValueConstant(c) | Sides::ConstantValue(c) => {
+                return affine(importer, node, c, |v| (1.0, v));
+            }
+            Sides::Values => {}
+        }
+    }
+    let mut sum = importer.value(node, 0)?;
+    for i in 1..node.proto.input.len() {
+        let other = importer.value(node, i)?;
+        let (a, b) = (importer.shape(&sum), importer.shape(&other));
+        if a != b || sum.dims != other.dims {
+            return Err(format!(
+                "summands of {:?} and {:?}: equal ones are supported",
+                sum.sizes(a),
+                other.sizes(b)
+            ));
+        }
+        importer.define(node, Op::Add, vec![sum.node, other.node], a, &sum)?;
+        sum = importer.values[node.proto.output[0].as_str()].clone();
+    }
+    Ok(())
+}
+
+/// `a − b`.
+pub fn sub<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&[])?;
+    match sides(importer, node)? {
+        Sides::ValueConstant(c) => affine(importer, node, c, |v| (1.0, -v)),
+        Sides::ConstantValue(c) => affine(importer, node, c, |v| (-1.0, v)),
+        Sides::Values => Err(two_values("the difference")),
+    }
+}
+
+/// `a · b`.
+pub fn mul<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&[])?;
+    match sides(importer, node)? {
+        Sides::ValueConstant(c) | Sides::ConstantValue(c) => affine(importer, node, c, |v| (v, 0.0)),
+        Sides::Values => Err(two_values("the product")),
+    }
+}
+
+/// `a / b`.
+pub fn div<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&[])?;
+    match sides(importer, node)? {
+        Sides::ValueConstant(c) => affine(importer, node, c, |v| (1.0 / v, 0.0)),
+        Sides::ConstantValue(_) => Err("a constant divided by a computed value is not supported".into()),
+        Sides::Values => Err(two_values("the quotient")),
+    }
+}

@@ -1,0 +1,140 @@
+//! What moves or renames numbers without computing any: no node of ours comes of it.
+
+use super::super::Importer;
+use super::super::constant::{from_integers, integers};
+use super::super::node::{Node, Problem};
+use super::super::value::Value;
+
+/// Identity, Dropout at inference, a change of the float type.
+pub fn pass<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    let value = importer.any_value(node, 0)?;
+    importer.bind(node, value)
+}
+
+/// Dimensions as a constant, since everything but the batch is known and the batch is 1.
+pub fn shape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&["start", "end"])?;
+    let value = importer.any_value(node, 0)?;
+    let sizes: Vec<i64> = value.sizes(importer.shape(&value)).iter().map(|&n| n as i64).collect();
+    let rank = sizes.len() as i64;
+    let place = |i: i64| (if i < 0 { i + rank } else { i }).clamp(0, rank) as usize;
+    let (start, end) = (place(node.int("start", 0)?), place(node.int("end", rank)?));
+    let output = node.proto.output.first().ok_or("it has no output")?;
+    importer.constants.insert(output, from_integers(&sizes[start..end.max(start)]));
+    Ok(())
+}
+
+/// Dimensions in another order.
+pub fn transpose<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&["perm"])?;
+    let value = importer.any_value(node, 0)?;
+    let order: Vec<usize> = match node.ints("perm")? {
+        Some(perm) => perm.iter().map(|&p| usize::try_from(p).unwrap_or(usize::MAX)).collect(),
+        None => (0..value.dims.len()).rev().collect(),
+    };
+    let turned = value
+        .transposed(&order)
+        .ok_or_else(|| format!("perm {order:?} does not reorder {} dimensions", value.dims.len()))?;
+    importer.bind(node, turned)
+}
+
+fn regroup<'a>(
+    importer: &mut Importer<'a>,
+    node: Node<'a>,
+    value: &Value,
+    target: &[usize],
+) -> Result<(), Problem> {
+    let shape = importer.shape(value);
+    let reshaped = value.reshaped(shape, target).ok_or_else(|| {
+        format!("from {:?} to {target:?}: only whole dimensions can be merged or parted", value.sizes(shape))
+    })?;
+    importer.bind(node, reshaped)
+}
+
+/// Other dimensions for the same numbers: 0 copies one, −1 is what remains.
+pub fn reshape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&["allowzero"])?;
+    let value = importer.any_value(node, 0)?;
+    let sizes = value.sizes(importer.shape(&value));
+    let target = integers(importer.constant(node, 1)?)?;
+    let total: usize = sizes.iter().product();
+    let copied = |(i, &n): (usize, &i64)| if n == 0 { sizes.get(i).map_or(0, |&n| n as i64) } else { n };
+    let target: Vec<i64> = target.iter().enumerate().map(copied).collect();
+    let known =
+        target.iter().filter(|&&n| n != -1).try_fold(1usize, |p, &n| p.checked_mul(usize::try_from(n).ok()?));
+    let open = target.iter().filter(|&&n| n == -1).count();
+    let rest = match (known, open) {
+        (Some(known), 0) if known == total => 1,
+        (Some(known), 1) if known > 0 && total.is_multiple_of(known) => total / known,
+        _ => return Err(format!("from {sizes:?} to {target:?} (the batch is 1)")),
+    };
+    let target: Vec<usize> = target.iter().map(|&n| if n == -1 { rest } else { n as usize }).collect();
+    regroup(importer, node, &value, &target)
+}
+
+/// Two dimensions: those before the axis, and the others.
+pub fn flatten<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&["axis"])?;
+    let value = importer.any_value(node, 0)?;
+    let sizes = value.sizes(importer.shape(&value));
+    let axis = node.int("axis", 1)?;
+    let axis = if axis < 0 { axis + sizes.len() as i64 } else { axis };
+    let axis = usize::try_from(axis).ok().filter(|&a| a <= sizes.len()).ok_or("its axis is out of range")?;
+    regroup(importer, node, &value, &[sizes[..axis].iter().product(), sizes[axis..].iter().product()])
+}
+
+/// The axes that a Squeeze or Unsqueeze names, as attribute or as input.
+fn axes(importer: &Importer<'_>, node: Node<'_>, rank: usize) -> Result<Option<Vec<usize>>, Problem> {
+    let given = match node.input(1).map(|name| importer.constants.get(name)) {
+        Some(Some(constant)) => Some(integers(constant)?),
+        Some(None) => return Err("its axes are computed from the picture".into()),
+        None => node.ints("axes")?.map(<[i64]>::to_vec),
+    };
+    let axis = |a: i64| usize::try_from(if a < 0 { a + rank as i64 } else { a }).ok().filter(|&a| a < rank);
+    given
+        .map(|axes| {
+            axes.into_iter().map(axis).collect::<Option<Vec<_>>>().ok_or("its axes are out of range".into())
+        })
+        .transpose()
+}
+
+/// Takes dimensions of length 1 away.
+pub fn squeeze<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&["axes"])?;
+    let mut value = importer.any_value(node, 0)?;
+    let rank = value.dims.len();
+    let axes = match axes(importer, node, rank)? {
+        Some(axes) => axes,
+        None => (0..rank).filter(|&d| value.dims[d].is_empty()).collect(),
+    };
+    if let Some(long) = axes.iter().find(|&&a| !value.dims[a].is_empty()) {
+        return Err(format!("dimension {long} is longer than 1"));
+    }
+    let mut place = 0;
+    value.dims.retain(|_| {
+        place += 1;
+        !axes.contains(&(place - 1))
+    });
+    importer.bind(node, value)
+}
+
+/// Adds dimensions of length 1.
+pub fn unsqueeze<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&["axes"])?;
+    let mut value = importer.any_value(node, 0)?;
+    let count = match node.input(1) {
+        Some(name) => importer.constants.get(name).map_or(0, |c| c.len()),
+        None => node.ints("axes")?.map_or(0, <[i64]>::len),
+    };
+    let rank = value.dims.len() + count;
+    let mut axes = axes(importer, node, rank)?.ok_or("it names no axes")?;
+    axes.sort_unstable();
+    axes.dedup();
+    if axes.len() != count {
+        return Err("it names an axis twice".into());
+    }
+    for axis in axes {
+        value.dims.insert(axis, Vec::new());
+    }
+    importer.bind(node, value)
+}

@@ -1,0 +1,48 @@
+//! ONNX operators, one file per family, and the table that names them.
+
+mod activation;
+mod conv;
+mod dense;
+mod elementwise;
+mod layout;
+mod norm;
+mod pad;
+mod pool;
+
+use super::Importer;
+use super::node::{Node, Problem};
+
+type Take = for<'a> fn(&mut Importer<'a>, Node<'a>) -> Result<(), Problem>;
+
+/// The operators that may be applied to what is computed from the picture.
+pub(super) const TABLE: &[(&str, Take)] = &[
+    ("Add", elementwise::add),
+    ("AveragePool", pool::average),
+    ("BatchNormalization", norm::batch),
+    ("Cast", layout::pass),
+    ("Clip", activation::clip),
+    ("Conv", conv::conv),
+    ("Div", elementwise::div),
+    ("Dropout", layout::pass),
+    ("Flatten", layout::flatten),
+    ("Gemm", dense::gemm),
+    ("GlobalAveragePool", pool::global_average),
+    ("GlobalMaxPool", pool::global_max),
+    ("Identity", layout::pass),
+    ("MatMul", dense::matmul),
+    ("Max", activation::max),
+    ("MaxPool", pool::max),
+    ("Mul", elementwise::mul),
+    ("Pad", pad::pad),
+    ("ReduceMean", pool::reduce_mean),
+    ("Relu", activation::relu),
+    ("Reshape", layout::reshape),
+    ("Shape", layout::shape),
+    ("Sigmoid", activation::sigmoid),
+    ("Softmax", activation::softmax),
+    ("Squeeze", layout::squeeze),
+    ("Sub", elementwise::sub),
+    ("Sum", elementwise::add),
+    ("Transpose", layout::transpose),
+    ("Unsqueeze", layout::unsqueeze),
+];

@@ -1,0 +1,40 @@
+//! Two affine maps in a row are one.
+
+use super::{bypass, only_reader};
+use crate::graph::{Graph, Op};
+
+/// See the module; true if something changed.
+pub fn run(graph: &mut Graph) -> bool {
+    let mut changed = false;
+    for id in 1..graph.nodes.len() {
+        let (Op::Affine { gain, offset }, Some(&from)) =
+            (&graph.nodes[id].op, graph.nodes[id].inputs.first())
+        else {
+            continue;
+        };
+        if only_reader(graph, from) != Some(id) {
+            continue;
+        }
+        let (outer, shift) = (gain.clone(), offset.clone());
+        let Op::Affine { gain, offset } = &mut graph.nodes[from].op else { continue };
+        for c in 0..outer.len() {
+            gain[c] *= outer[c];
+            offset[c] = offset[c] * outer[c] + shift[c];
+        }
+        bypass(graph, id, from);
+        changed = true;
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pass::testing::{Build, check};
+
+    #[test]
+    fn become_one() {
+        let graph = Build::new(3, 3, 3).affine().affine().affine().done();
+        check(&graph, run, &["input", "affine map"]);
+    }
+}

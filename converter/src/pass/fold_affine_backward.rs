@@ -1,0 +1,55 @@
+//! Batch normalisation into the convolution before it.
+//!
+//! ```text
+//! gain·(Σ x·w + b) + offset = Σ x·(gain·w) + (gain·b + offset)
+//! ```
+//! per output channel, where nothing else reads the convolution. Jacob et al., *Quantization and
+//! training of neural networks for efficient integer-arithmetic-only inference*, 2018, section 3.2.
+
+use super::{bypass, only_reader};
+use crate::graph::{Graph, Op};
+
+/// See the module; true if something changed.
+pub fn run(graph: &mut Graph) -> bool {
+    let mut changed = false;
+    for id in 1..graph.nodes.len() {
+        let (Op::Affine { gain, offset }, Some(&from)) =
+            (&graph.nodes[id].op, graph.nodes[id].inputs.first())
+        else {
+            continue;
+        };
+        if only_reader(graph, from) != Some(id) {
+            continue;
+        }
+        let (gain, offset) = (gain.clone(), offset.clone());
+        let Op::Conv(conv) = &mut graph.nodes[from].op else { continue };
+        let filter = conv.weights.len() / gain.len();
+        for (weights, g) in conv.weights.chunks_exact_mut(filter).zip(&gain) {
+            weights.iter_mut().for_each(|w| *w *= g);
+        }
+        for (b, (g, o)) in conv.bias.iter_mut().zip(gain.iter().zip(&offset)) {
+            *b = *b * g + o;
+        }
+        bypass(graph, id, from);
+        changed = true;
+    }
+    changed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pass::testing::{Build, check};
+
+    #[test]
+    fn into_the_convolution() {
+        let graph = Build::new(5, 5, 3).conv(4, [3, 3], [1; 4]).affine().relu().done();
+        check(&graph, run, &["input", "convolution", "ReLU"]);
+    }
+
+    #[test]
+    fn not_where_the_sum_is_read_twice() {
+        let graph = Build::new(5, 5, 3).conv(4, [3, 3], [1; 4]).affine().add(1).done();
+        check(&graph, run, &["input", "convolution", "affine map", "addition"]);
+    }
+}

@@ -1,0 +1,105 @@
+//! Small graphs, and the check that a pass keeps their function.
+
+use foldnet_archive::Activation;
+use foldnet_kernels::Shape;
+
+use super::sweep;
+use crate::float::FloatNet;
+use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
+
+/// Builds a chain, each node reading the one before.
+pub struct Build {
+    graph: Graph,
+    state: u32,
+}
+
+impl Build {
+    pub fn new(h: usize, w: usize, c: usize) -> Self {
+        let input = Node { name: "0".into(), op: Op::Input, inputs: vec![], shape: Shape::new(h, w, c) };
+        Self { graph: Graph { nodes: vec![input], output: 0, activation: Activation::None }, state: 1 }
+    }
+
+    /// Numbers between −1 and 1.
+    fn numbers(&mut self, n: usize) -> Vec<f32> {
+        let mut next = || {
+            self.state = self.state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (self.state >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..n).map(|_| next()).collect()
+    }
+
+    fn shape(&self) -> Shape {
+        self.graph.nodes[self.graph.output].shape
+    }
+
+    fn push(mut self, op: Op, also: &[NodeId], shape: Shape) -> Self {
+        let inputs = std::iter::once(self.graph.output).chain(also.iter().copied()).collect();
+        self.graph.output = self.graph.nodes.len();
+        self.graph.nodes.push(Node { name: self.graph.output.to_string(), op, inputs, shape });
+        self
+    }
+
+    pub fn conv(self, outputs: usize, kernel: [usize; 2], pad: [usize; 4]) -> Self {
+        self.grouped(outputs, kernel, pad, 1)
+    }
+
+    pub fn grouped(mut self, outputs: usize, kernel: [usize; 2], pad: [usize; 4], groups: usize) -> Self {
+        let Shape { h, w, c } = self.shape();
+        let window = Window { kernel, stride: [1, 1], pad };
+        let weights = self.numbers(outputs * kernel[0] * kernel[1] * c / groups);
+        let bias = self.numbers(outputs);
+        let [h, w] = window.output([h, w], [1, 1]).unwrap();
+        let op = Op::Conv(Conv { weights, bias, window, dilation: [1, 1], groups, pad_value: vec![0.0; c] });
+        self.push(op, &[], Shape::new(h, w, outputs))
+    }
+
+    pub fn affine(mut self) -> Self {
+        let shape = self.shape();
+        let (gain, offset) = (self.numbers(shape.c), self.numbers(shape.c));
+        self.push(Op::Affine { gain, offset }, &[], shape)
+    }
+
+    pub fn relu(self) -> Self {
+        let shape = self.shape();
+        self.push(Op::Relu, &[], shape)
+    }
+
+    pub fn add(self, other: NodeId) -> Self {
+        let shape = self.shape();
+        self.push(Op::Add, &[other], shape)
+    }
+
+    pub fn pad(self, around: [usize; 4]) -> Self {
+        let Shape { h, w, c } = self.shape();
+        let shape = Shape::new(h + around[0] + around[2], w + around[1] + around[3], c);
+        self.push(Op::Pad(around), &[], shape)
+    }
+
+    pub fn max_pool(self, kernel: [usize; 2], pad: [usize; 4]) -> Self {
+        let Shape { h, w, c } = self.shape();
+        let window = Window { kernel, stride: [1, 1], pad };
+        let [h, w] = window.output([h, w], [1, 1]).unwrap();
+        self.push(Op::MaxPool { window, floor_at_zero: false }, &[], Shape::new(h, w, c))
+    }
+
+    pub fn done(self) -> Graph {
+        self.graph
+    }
+}
+
+/// Runs a pass until it is done; what remains are nodes of these kinds, and they compute the same.
+pub fn check(before: &Graph, pass: fn(&mut Graph) -> bool, kinds: &[&str]) {
+    let mut after = before.clone();
+    while pass(&mut after) {}
+    sweep::run(&mut after);
+    let left: Vec<&str> = after.nodes.iter().map(|n| n.op.kind()).collect();
+    assert_eq!(left, kinds);
+    let pixels: Vec<u8> = (0..before.input().len()).map(|i| (i * 89 % 256) as u8).collect();
+    let run = |graph: &Graph| FloatNet::new(graph).unwrap().run(&pixels).unwrap()[graph.output].clone();
+    let (expected, got) = (run(before), run(&after));
+    let range = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+    assert_eq!(expected.len(), got.len());
+    for (e, g) in expected.iter().zip(&got) {
+        assert!((e - g).abs() <= 1e-5 * range, "{e} became {g}");
+    }
+}

@@ -1,0 +1,258 @@
+//! Layers, ranges and integer weights → [`Network`].
+//!
+//! ```text
+//! v = acc·m (+ (skip − z)·s_skip/s_y)      m[c] = s_x·s_w[c]/s_y      acc = Σ (x − z_x)·q + rne(b/(s_x·s_w[c]))
+//! ```
+//! For the pixels, `z_x` is the int8 preimage of zero per channel, and `b` takes what it moves:
+//! `Σ p·w + b = Σ (p − p0)·w + (b + Σ p0·w)`.
+
+use std::collections::HashSet;
+
+use foldnet_archive as archive;
+use foldnet_archive::{Network, Out, PIXELS, Tensor};
+
+use super::QuantizeError;
+use super::fuse::{Layer, Layout, SlotId};
+use super::weights;
+use crate::calibrate::Range;
+use crate::graph::{Conv, Graph, NodeId, Op};
+
+/// Integer weights of one convolution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packed {
+    /// OHWI.
+    pub weights: Vec<i8>,
+    /// Per output channel.
+    pub scale: Vec<f32>,
+}
+
+/// Everything that decides the quantized network.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// The float graph; its biases are what gets rounded, corrections included.
+    pub graph: Graph,
+    /// The fused layers.
+    pub layout: Layout,
+    /// Per slot; those of the pixels, of the logits and of max pooling's outputs are not used.
+    pub ranges: Vec<Range>,
+    /// Per node; none for what is no convolution.
+    pub packed: Vec<Option<Packed>>,
+}
+
+/// The int8 values that stand for zero in the pixels' channels.
+pub fn pixel_zero(graph: &Graph) -> Vec<i8> {
+    let zero = |v: f32| (v.round_ties_even().clamp(0.0, 255.0) - 128.0) as i8;
+    let reader = graph.nodes.iter().find_map(|n| match &n.op {
+        Op::Conv(c) if n.inputs[0] == 0 && c.window.pad != [0; 4] => Some(c),
+        _ => None,
+    });
+    let channels = graph.input().c;
+    reader.map_or_else(
+        // Nothing is padded: the middle keeps the accumulators smallest.
+        || vec![0; channels],
+        |c| c.pad_value.iter().copied().map(zero).collect(),
+    )
+}
+
+/// A convolution's bias with what the pixels' zero points move into it.
+pub fn effective_bias(graph: &Graph, node: NodeId, conv: &Conv) -> Vec<f64> {
+    let mut bias: Vec<f64> = conv.bias.iter().map(|&b| f64::from(b)).collect();
+    if graph.nodes[node].inputs[0] == 0 {
+        let zero = pixel_zero(graph);
+        let filter = conv.weights.len() / bias.len();
+        for (b, weights) in bias.iter_mut().zip(conv.weights.chunks_exact(filter)) {
+            *b += weights
+                .iter()
+                .enumerate()
+                .map(|(k, &w)| f64::from(w) * (f64::from(zero[k % zero.len()]) + 128.0))
+                .sum::<f64>();
+        }
+    }
+    bias
+}
+
+impl Draft {
+    /// Scale and zero point of a slot.
+    pub fn quantization(&self, slot: SlotId) -> (f32, i8) {
+        match slot {
+            0 => (1.0, 0),
+            s if s == self.layout.logits => (1.0, 0),
+            s => {
+                let range = self.ranges[self.layout.root(s)];
+                let relu = self.layout.slots[s].relu;
+                Range { lo: if relu { 0.0 } else { range.lo }, hi: range.hi }.quantization()
+            }
+        }
+    }
+
+    fn scale(&self, slot: SlotId) -> f32 {
+        self.quantization(slot).0
+    }
+
+    fn out(&self, slot: SlotId) -> Out {
+        let lo = if self.layout.slots[slot].relu { self.quantization(slot).1 } else { i8::MIN };
+        Out { tensor: slot, lo, hi: i8::MAX }
+    }
+
+    /// Builds the network; it validates.
+    pub fn network(&self) -> Result<Network, QuantizeError> {
+        let names = tensor_names(&self.graph, &self.layout);
+        let tensors = names
+            .into_iter()
+            .enumerate()
+            .map(|(id, name)| {
+                let (scale, zero) = self.quantization(id);
+                Tensor { name, shape: self.layout.slots[id].shape, scale, zero }
+            })
+            .collect();
+        let steps = self.layout.layers.iter().map(|l| self.step(l)).collect::<Result<Vec<_>, _>>()?;
+        let network = Network {
+            tensors,
+            pixel_zero: pixel_zero(&self.graph),
+            steps,
+            logits: self.layout.logits,
+            activation: self.graph.activation,
+        };
+        network.validate()?;
+        Ok(network)
+    }
+
+    fn step(&self, layer: &Layer) -> Result<archive::Step, QuantizeError> {
+        let name = self.graph.nodes[layer.node()].name.clone();
+        Ok(match *layer {
+            Layer::Conv { .. } => archive::Step::Conv(Box::new(self.conv(layer, name)?)),
+            Layer::MaxPool { node, x, y } => {
+                let Op::MaxPool { window, floor_at_zero } = &self.graph.nodes[node].op else {
+                    unreachable!("the layout is of this graph")
+                };
+                let (kernel, stride, pad) = (window.kernel, window.stride, window.pad);
+                let floor_at_zero = *floor_at_zero;
+                archive::Step::MaxPool(archive::MaxPool { name, x, y, kernel, stride, pad, floor_at_zero })
+            }
+            Layer::AvgPool { x, y, .. } => {
+                let pixels = self.layout.slots[x].shape.pixels() as f32;
+                let multiplier = self.scale(x) / (self.scale(y) * pixels);
+                archive::Step::AvgPool(archive::AvgPool { name, x, y: self.out(y), multiplier })
+            }
+            Layer::Affine { node, x, y } => {
+                let (from, to) = (self.scale(x), self.scale(y));
+                let (gain, offset) = self.affine(Some(node), self.layout.slots[x].shape.c);
+                archive::Step::Affine(archive::Affine {
+                    name,
+                    x,
+                    y: self.out(y),
+                    gain: gain.iter().map(|g| g * from / to).collect(),
+                    offset: offset.iter().map(|o| o / to).collect(),
+                })
+            }
+            Layer::Add { a, b, y, .. } => {
+                let to = self.scale(y);
+                let term = |s| (s, self.scale(s) / to);
+                archive::Step::Add(archive::Add { name, a: term(a), b: term(b), y: self.out(y) })
+            }
+        })
+    }
+
+    /// Gain and offset of an affine map; the identity for a ReLU.
+    fn affine(&self, node: Option<NodeId>, channels: usize) -> (Vec<f32>, Vec<f32>) {
+        match node.map(|n| &self.graph.nodes[n].op) {
+            Some(Op::Affine { gain, offset }) => (gain.clone(), offset.clone()),
+            _ => (vec![1.0; channels], vec![0.0; channels]),
+        }
+    }
+
+    fn conv(&self, layer: &Layer, name: String) -> Result<archive::Conv, QuantizeError> {
+        let Layer::Conv { conv: node, x, skip, y, second, .. } = *layer else {
+            unreachable!("called for convolutions")
+        };
+        let Op::Conv(conv) = &self.graph.nodes[node].op else { unreachable!("the layout is of this graph") };
+        let packed = self.packed[node].as_ref().expect("every convolution is packed");
+        let s_x = self.scale(x);
+        // The unit of the unrounded sum.
+        let unit = match (y, second) {
+            (Some(y), _) => self.scale(y),
+            (None, Some(second)) => self.scale(second.slot),
+            (None, None) => return Err(QuantizeError::Order { node: name }),
+        };
+        let reach = if x == PIXELS { 255.0 } else { 256.0 };
+        let filter = conv.weights.len() / conv.bias.len();
+        let (mut q, mut bias, mut scales) = (Vec::with_capacity(conv.weights.len()), Vec::new(), Vec::new());
+        let real = effective_bias(&self.graph, node, conv);
+        for (c, b) in real.iter().enumerate() {
+            let span = c * filter..(c + 1) * filter;
+            let (mut weights, mut scale) = (packed.weights[span.clone()].to_vec(), packed.scale[c]);
+            // The accumulator must hold the bias and every sum of products.
+            loop {
+                let rounded = (b / (f64::from(s_x) * f64::from(scale))).round_ties_even();
+                let sum: f64 = weights.iter().map(|w| f64::from(w.unsigned_abs()) * reach).sum();
+                if rounded.abs() + sum < f64::from(i32::MAX) {
+                    bias.push(rounded as i32);
+                    break;
+                }
+                scale *= 2.0;
+                if !scale.is_finite() {
+                    return Err(QuantizeError::NotFinite { node: name, channel: c });
+                }
+                weights = weights::with_scale(&conv.weights[span.clone()], scale);
+            }
+            q.extend(weights);
+            scales.push(scale);
+        }
+        let per_unit = f64::from(s_x) / f64::from(unit);
+        Ok(archive::Conv {
+            name,
+            x,
+            weights: q,
+            bias,
+            multiplier: scales.iter().map(|&s| (f64::from(s) * per_unit) as f32).collect(),
+            weight_scale: scales,
+            kernel: conv.window.kernel,
+            stride: conv.window.stride,
+            dilation: conv.dilation,
+            pad: conv.window.pad,
+            groups: conv.groups,
+            skip: skip.map(|s| (s, self.scale(s) / unit)),
+            y: y.map(|y| self.out(y)),
+            affine: second.map(|second| {
+                let to = self.scale(second.slot);
+                let (gain, offset) = self.affine(second.affine, conv.bias.len());
+                archive::SecondOutput {
+                    gain: gain.iter().map(|g| g * unit / to).collect(),
+                    offset: offset.iter().map(|o| o / to).collect(),
+                    out: self.out(second.slot),
+                }
+            }),
+        })
+    }
+}
+
+/// Names of tensors: the source model's, in letters, digits and underscores, unique.
+pub fn tensor_names(graph: &Graph, layout: &Layout) -> Vec<String> {
+    let mut taken = HashSet::new();
+    layout
+        .slots
+        .iter()
+        .enumerate()
+        .map(|(id, slot)| {
+            let raw = &graph.nodes[slot.node].name;
+            let clean: String = raw
+                .chars()
+                .map(|c| if c.is_ascii_alphanumeric() { c } else { '_' })
+                .collect::<String>()
+                .trim_matches('_')
+                .to_owned();
+            let clean = match id {
+                0 => "pixels".to_owned(),
+                _ if clean.is_empty() => "tensor".to_owned(),
+                _ => clean,
+            };
+            let mut name = clean.clone();
+            let mut n = 1;
+            while !taken.insert(name.clone()) {
+                n += 1;
+                name = format!("{clean}_{n}");
+            }
+            name
+        })
+        .collect()
+}

@@ -1,0 +1,327 @@
+//! Float graph → fused layers: which int8 tensors there will be, and which step writes each.
+//!
+//! ```text
+//! Conv (+ Add) (+ Relu)                      one convolution step
+//! Conv (+ Add) ─┬─ raw sum                   one convolution step with two outputs (ResNet V2)
+//!               └─ Affine (+ Relu)
+//! Affine (+ Relu), Add (+ Relu), Relu        elementwise steps, where no convolution can take them
+//! MaxPool, GlobalAvgPool                     as they are
+//! ```
+//!
+//! A layer stands where the sum it computes stood in the graph, so every reader comes later.
+
+use std::collections::HashMap;
+
+use foldnet_kernels::Shape;
+
+use super::QuantizeError;
+use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
+
+/// Index into [`Layout::slots`].
+pub type SlotId = usize;
+
+/// An activation that will be int8 (or, for the last, f32).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// The node whose float value this is.
+    pub node: NodeId,
+    /// Its shape.
+    pub shape: Shape,
+    /// Whether a ReLU made it.
+    pub relu: bool,
+    /// The slot whose scale it shares: the input of a max pooling.
+    pub same_as: Option<SlotId>,
+}
+
+/// The second output of a convolution: an affine map of the unrounded sum, or the sum's ReLU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Second {
+    /// The [`Op::Affine`]; none for a bare ReLU.
+    pub affine: Option<NodeId>,
+    /// What is written.
+    pub slot: SlotId,
+}
+
+/// A step to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layer {
+    /// A convolution and what is fused behind it.
+    Conv {
+        /// The [`Op::Conv`].
+        conv: NodeId,
+        /// The node whose value the unrounded sum is: the convolution or the addition.
+        sum: NodeId,
+        /// Input.
+        x: SlotId,
+        /// Residual.
+        skip: Option<SlotId>,
+        /// The rounded sum.
+        y: Option<SlotId>,
+        /// See [`Second`].
+        second: Option<Second>,
+    },
+    /// An [`Op::MaxPool`].
+    MaxPool {
+        /// The node.
+        node: NodeId,
+        /// Input.
+        x: SlotId,
+        /// Output.
+        y: SlotId,
+    },
+    /// An [`Op::GlobalAvgPool`].
+    AvgPool {
+        /// The node.
+        node: NodeId,
+        /// Input.
+        x: SlotId,
+        /// Output.
+        y: SlotId,
+    },
+    /// An [`Op::Affine`] or [`Op::Relu`] that no convolution could take.
+    Affine {
+        /// The node.
+        node: NodeId,
+        /// Input.
+        x: SlotId,
+        /// Output.
+        y: SlotId,
+    },
+    /// An [`Op::Add`] that no convolution could take.
+    Add {
+        /// The node.
+        node: NodeId,
+        /// First summand.
+        a: SlotId,
+        /// Second summand.
+        b: SlotId,
+        /// Output.
+        y: SlotId,
+    },
+}
+
+impl Layer {
+    /// The node it is named after.
+    pub fn node(&self) -> NodeId {
+        match *self {
+            Self::Conv { conv, .. } => conv,
+            Self::MaxPool { node, .. }
+            | Self::AvgPool { node, .. }
+            | Self::Affine { node, .. }
+            | Self::Add { node, .. } => node,
+        }
+    }
+}
+
+/// The fused network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layout {
+    /// Number 0 is the pixels.
+    pub slots: Vec<Slot>,
+    /// In execution order.
+    pub layers: Vec<Layer>,
+    /// The slot of the f32 logits.
+    pub logits: SlotId,
+}
+
+impl Layout {
+    /// The slot that decides this one's scale.
+    pub fn root(&self, mut slot: SlotId) -> SlotId {
+        while let Some(up) = self.slots[slot].same_as {
+            slot = up;
+        }
+        slot
+    }
+
+    /// Slots with a scale of their own, the pixels and the logits excepted.
+    pub fn scaled(&self) -> impl Iterator<Item = SlotId> + '_ {
+        (1..self.slots.len()).filter(|&s| s != self.logits && self.slots[s].same_as.is_none())
+    }
+}
+
+/// Gives a network whose output no dense layer makes (features after pooling, a batch normalisation or
+/// ReLU at the end) a depthwise 1×1 convolution with weights 1, so that its last step is one.
+pub fn with_dense_end(graph: &Graph) -> Result<Graph, QuantizeError> {
+    let out = &graph.nodes[graph.output];
+    if out.shape.pixels() != 1 {
+        return Err(QuantizeError::NotAClassifier { node: out.name.clone(), shape: out.shape });
+    }
+    let read = graph.nodes.iter().any(|n| n.inputs.contains(&graph.output));
+    if matches!(out.op, Op::Conv(_)) && !read {
+        return Ok(graph.clone());
+    }
+    let c = out.shape.c;
+    let mut graph = graph.clone();
+    let window = Window { kernel: [1, 1], stride: [1, 1], pad: [0; 4] };
+    graph.nodes.push(Node {
+        name: format!("{}/logits", graph.nodes[graph.output].name),
+        op: Op::Conv(Conv {
+            weights: vec![1.0; c],
+            bias: vec![0.0; c],
+            window,
+            dilation: [1, 1],
+            groups: c,
+            pad_value: vec![0.0; c],
+        }),
+        inputs: vec![graph.output],
+        shape: Shape::new(1, 1, c),
+    });
+    graph.output = graph.nodes.len() - 1;
+    Ok(graph)
+}
+
+/// Fuses. The graph's output must be a convolution that nothing reads, see [`with_dense_end`].
+pub fn fuse(graph: &Graph) -> Result<Layout, QuantizeError> {
+    Fuser::new(graph).run()
+}
+
+struct Fuser<'a> {
+    graph: &'a Graph,
+    readers: Vec<Vec<NodeId>>,
+    /// The convolution that each addition is fused into.
+    into: HashMap<NodeId, NodeId>,
+    /// Nodes computed by a layer that was emitted before.
+    taken: Vec<bool>,
+    slot_of: HashMap<NodeId, SlotId>,
+    layout: Layout,
+}
+
+impl<'a> Fuser<'a> {
+    fn new(graph: &'a Graph) -> Self {
+        let pixels = Slot { node: 0, shape: graph.input(), relu: false, same_as: None };
+        let mut fuser = Self {
+            graph,
+            readers: graph.readers(),
+            into: HashMap::new(),
+            taken: vec![false; graph.nodes.len()],
+            slot_of: HashMap::from([(0, 0)]),
+            layout: Layout { slots: vec![pixels], layers: Vec::new(), logits: 0 },
+        };
+        for (id, node) in graph.nodes.iter().enumerate() {
+            if node.op == Op::Add {
+                let conv = |n: &NodeId| matches!(graph.nodes[*n].op, Op::Conv(_));
+                let candidates = node.inputs.iter().copied().filter(conv);
+                if let Some(conv) = candidates.filter(|&n| fuser.only_reader(n) == Some(id)).max() {
+                    fuser.into.insert(id, conv);
+                    fuser.taken[conv] = true;
+                }
+            }
+        }
+        fuser
+    }
+
+    fn only_reader(&self, node: NodeId) -> Option<NodeId> {
+        match self.readers[node][..] {
+            [reader] if node != self.graph.output => Some(reader),
+            _ => None,
+        }
+    }
+
+    /// The ReLU behind this node, if it is the only reader.
+    fn relu_behind(&self, node: NodeId) -> Option<NodeId> {
+        self.only_reader(node).filter(|&r| self.graph.nodes[r].op == Op::Relu)
+    }
+
+    fn slot(&mut self, node: NodeId, relu: bool, same_as: Option<SlotId>) -> SlotId {
+        let id = self.layout.slots.len();
+        self.layout.slots.push(Slot { node, shape: self.graph.nodes[node].shape, relu, same_as });
+        self.slot_of.insert(node, id);
+        self.taken[node] = true;
+        id
+    }
+
+    /// The slot for a node and, where it is the only reader, its ReLU.
+    fn slot_with_relu(&mut self, node: NodeId) -> SlotId {
+        self.taken[node] = true;
+        match self.relu_behind(node) {
+            Some(relu) => self.slot(relu, true, None),
+            None => self.slot(node, false, None),
+        }
+    }
+
+    /// The slot that an elementwise or pooling node reads.
+    fn read(&self, node: NodeId, input: usize) -> Result<SlotId, QuantizeError> {
+        let from = self.graph.nodes[node].inputs[input];
+        match self.slot_of.get(&from) {
+            Some(&slot) if slot != 0 => Ok(slot),
+            Some(_) => Err(QuantizeError::ReadsPixels { node: self.graph.nodes[node].name.clone() }),
+            None => Err(QuantizeError::Order { node: self.graph.nodes[node].name.clone() }),
+        }
+    }
+
+    fn run(mut self) -> Result<Layout, QuantizeError> {
+        for id in 1..self.graph.nodes.len() {
+            if self.taken[id] {
+                continue;
+            }
+            let layer = match &self.graph.nodes[id].op {
+                Op::Input => {
+                    return Err(QuantizeError::TwoInputs { node: self.graph.nodes[id].name.clone() });
+                }
+                Op::Pad(_) => return Err(QuantizeError::Pad { node: self.graph.nodes[id].name.clone() }),
+                Op::Conv(_) => self.conv(id, id)?,
+                Op::Add => match self.into.get(&id) {
+                    Some(&conv) => self.conv(conv, id)?,
+                    None => {
+                        let (a, b) = (self.read(id, 0)?, self.read(id, 1)?);
+                        Layer::Add { node: id, a, b, y: self.slot_with_relu(id) }
+                    }
+                },
+                Op::Affine { .. } => {
+                    Layer::Affine { node: id, x: self.read(id, 0)?, y: self.slot_with_relu(id) }
+                }
+                Op::Relu => Layer::Affine { node: id, x: self.read(id, 0)?, y: self.slot(id, true, None) },
+                Op::MaxPool { .. } => {
+                    let x = self.read(id, 0)?;
+                    let relu = self.layout.slots[x].relu;
+                    Layer::MaxPool { node: id, x, y: self.slot(id, relu, Some(x)) }
+                }
+                Op::GlobalAvgPool => {
+                    let x = self.read(id, 0)?;
+                    // A mean of what a ReLU made is not negative either.
+                    let relu = self.layout.slots[x].relu;
+                    Layer::AvgPool { node: id, x, y: self.slot(id, relu, None) }
+                }
+            };
+            self.layout.layers.push(layer);
+        }
+        match self.layout.logits {
+            0 => Err(QuantizeError::Order { node: self.graph.nodes[self.graph.output].name.clone() }),
+            _ => Ok(self.layout),
+        }
+    }
+
+    fn conv(&mut self, conv: NodeId, sum: NodeId) -> Result<Layer, QuantizeError> {
+        let graph = self.graph;
+        let from = graph.nodes[conv].inputs[0];
+        let unordered = || QuantizeError::Order { node: graph.nodes[conv].name.clone() };
+        let x = *self.slot_of.get(&from).ok_or_else(unordered)?;
+        let skip = if sum == conv {
+            None
+        } else {
+            let input = graph.nodes[sum].inputs.iter().position(|&n| n != conv).ok_or_else(unordered)?;
+            Some(self.read(sum, input)?)
+        };
+        self.taken[sum] = true;
+        if sum == graph.output {
+            self.layout.logits = self.slot(sum, false, None);
+            let y = Some(self.layout.logits);
+            return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
+        }
+        if self.relu_behind(sum).is_some() {
+            let y = Some(self.slot_with_relu(sum));
+            return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
+        }
+        let readers = &self.readers[sum];
+        let affine = readers.iter().copied().find(|&r| matches!(graph.nodes[r].op, Op::Affine { .. }));
+        let relu = readers.iter().copied().find(|&r| graph.nodes[r].op == Op::Relu);
+        let alone = readers.len() == 1;
+        let y = if affine.is_some() && alone { None } else { Some(self.slot(sum, false, None)) };
+        let second = match (affine, relu) {
+            (Some(affine), _) => Some(Second { affine: Some(affine), slot: self.slot_with_relu(affine) }),
+            (None, Some(relu)) => Some(Second { affine: None, slot: self.slot(relu, true, None) }),
+            (None, None) => None,
+        };
+        Ok(Layer::Conv { conv, sum, x, skip, y, second })
+    }
+}

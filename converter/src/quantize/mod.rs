@@ -1,0 +1,85 @@
+//! Float graph → int8 network.
+//!
+//! 1. [`fuse`]: which tensors will be int8, and which step writes each.
+//! 2. [`equalize`]: per-channel factors that float does not notice.
+//! 3. Ranges of activations, from [`crate::calibrate`].
+//! 4. [`weights`] and [`rounding`]: integers for the weights.
+//! 5. [`bias`]: what rounding shifted on average goes back into the biases.
+//! 6. [`build`]: the network, in the arithmetic of [`foldnet_kernels::reference`].
+//!
+//! [`recipe`] puts them together and decides by the error of the network's output on the calibration
+//! pictures what to keep.
+
+pub mod bias;
+pub mod build;
+pub mod equalize;
+pub mod fuse;
+pub mod recipe;
+pub mod rounding;
+pub mod score;
+pub mod weights;
+
+use foldnet_archive::NetworkError;
+use foldnet_kernels::Shape;
+
+pub use recipe::{Effort, Options, Outcome, quantize};
+
+/// Why a float graph cannot be quantized.
+#[derive(Debug, thiserror::Error)]
+pub enum QuantizeError {
+    /// A second input.
+    #[error("node {node}: a second input; Foldnet takes networks with one picture as input")]
+    TwoInputs {
+        /// Its name.
+        node: String,
+    },
+    /// A padding no convolution or pooling could absorb.
+    #[error("node {node}: this padding stands in front of no convolution or pooling that could take it in")]
+    Pad {
+        /// Its name.
+        node: String,
+    },
+    /// Something other than a convolution reads the picture.
+    #[error("node {node} reads the picture itself; only a convolution or dense layer can come first")]
+    ReadsPixels {
+        /// Its name.
+        node: String,
+    },
+    /// The graph is not in execution order, or its output is not computed: a fault of ours.
+    #[error("node {node} is used before it is computed")]
+    Order {
+        /// Its name.
+        node: String,
+    },
+    /// The output is not one row of numbers.
+    #[error(
+        "node {node}: the output is {shape}, not one score per class; Foldnet takes classifiers (for a \
+         network without its top, add GlobalAveragePooling2D and Dense)"
+    )]
+    NotAClassifier {
+        /// Its name.
+        node: String,
+        /// Its output's shape.
+        shape: Shape,
+    },
+    /// A weight or bias that no int8 network can hold.
+    #[error("node {node}: weight or bias of channel {channel} is not a finite number, or far too large")]
+    NotFinite {
+        /// Its name.
+        node: String,
+        /// The output channel.
+        channel: usize,
+    },
+    /// There is nothing to calibrate with.
+    #[error("no picture to calibrate on")]
+    NoPictures,
+    /// The result does not validate: a fault of ours, or a shape the runtime does not take.
+    #[error("the quantized network is not valid: {0}")]
+    Network(#[from] NetworkError),
+    /// The quantized network does not run: a fault of ours.
+    #[error(transparent)]
+    Session(#[from] foldnet_runtime::SessionError),
+    /// The float network does not run.
+    #[error(transparent)]
+    Float(#[from] crate::float::FloatError),
+}

@@ -1,0 +1,490 @@
+//! The whole way from a float graph to a network, every decision made by the output's error.
+//!
+//! Error is [`Distance::kl`] between the float and the int8 network's answers to calibration pictures.
+//! The quantized network is run by the real kernels, so what is measured is what will run. How much is
+//! tried is bounded by a number of multiply-accumulates, not by time: the result is the same on every
+//! machine.
+
+use foldnet_archive::{Activation, Network};
+
+use super::build::{Draft, Packed, effective_bias, pixel_zero};
+use super::equalize::{self, Class, RULES};
+use super::fuse::{Layer, Layout, SlotId, fuse, with_dense_end};
+use super::score::{Distance, logits};
+use super::{QuantizeError, bias, rounding, weights};
+use crate::calibrate::{Method, Observation, Range, observe};
+use crate::graph::{Graph, NodeId, Op};
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Effort {
+    /// One try: no search.
+    Low,
+    /// Seconds for a small network, a minute for a large one.
+    Normal,
+    /// Ten times as much.
+    High,
+}
+
+impl Effort {
+    /// Multiply-accumulates that may be spent on trying.
+    fn budget(self) -> u64 {
+        match self {
+            Self::Low => 0,
+            Self::Normal => 1_500_000_000_000,
+            Self::High => 15_000_000_000_000,
+        }
+    }
+}
+
+/// What the caller decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How ranges are chosen.
+    pub method: Method,
+    /// How much is tried.
+    pub effort: Effort,
+    /// Cross-layer equalization, where it helps.
+    pub equalize: bool,
+    /// Rounding that looks at inputs, where it helps.
+    pub rounding: bool,
+    /// Bias correction, where it helps.
+    pub bias: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { method: Method::Auto, effort: Effort::Normal, equalize: true, rounding: true, bias: true }
+    }
+}
+
+/// Told what is going on.
+pub trait Progress: Sync {
+    /// A stage of this many ticks begins.
+    fn stage(&self, name: &str, ticks: usize);
+    /// One tick of it is done.
+    fn tick(&self);
+}
+
+/// No reports.
+pub struct Silent;
+
+impl Progress for Silent {
+    fn stage(&self, _: &str, _: usize) {}
+    fn tick(&self) {}
+}
+
+/// A pass that changes numbers, and what came of it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Decision {
+    /// The pass.
+    pub pass: String,
+    /// The output's error before.
+    pub before: f64,
+    /// The output's error after.
+    pub after: f64,
+    /// Whether its result was kept.
+    pub kept: bool,
+    /// In words.
+    pub note: String,
+}
+
+/// The result.
+pub struct Outcome {
+    /// The quantized network.
+    pub network: Network,
+    /// The fused layers, whose slots are the network's tensors.
+    pub layout: Layout,
+    /// The float graph with [`fuse::with_dense_end`] applied; its nodes are what slots refer to.
+    pub graph: Graph,
+    /// What was seen on the calibration pictures, in the original graph's units.
+    pub observation: Observation,
+    /// Per node, the factors by which the network's values differ from the float graph's.
+    pub factors: equalize::Factors,
+    /// Per slot, the method its range was chosen by.
+    pub methods: Vec<Method>,
+    /// In order.
+    pub decisions: Vec<Decision>,
+    /// On the pictures used for trying.
+    pub distance: Distance,
+}
+
+/// Quantizes.
+pub fn quantize(
+    graph: &Graph,
+    pictures: &[Vec<u8>],
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Outcome, QuantizeError> {
+    if pictures.is_empty() {
+        return Err(QuantizeError::NoPictures);
+    }
+    let graph = with_dense_end(graph)?;
+    let layout = fuse(&graph)?;
+    let mut watch: Vec<NodeId> = layout.slots.iter().map(|s| s.node).collect();
+    watch.sort_unstable();
+    watch.dedup();
+    let classes = if options.equalize { equalize::classes(&graph) } else { Vec::new() };
+    let none: equalize::Factors = vec![None; graph.nodes.len()];
+
+    progress.stage("observing", pictures.len());
+    let first = observe(&graph, &watch, pictures, &[none.clone()], &|| progress.tick())?;
+    let observation = if classes.is_empty() || options.effort == Effort::Low {
+        first
+    } else {
+        let variants: Vec<_> = (0..RULES.len())
+            .map(|rule| factors(&graph, &classes, &vec![rule; classes.len()], &first))
+            .collect();
+        progress.stage("observing, equalized", pictures.len());
+        observe(&graph, &watch, pictures, &variants, &|| progress.tick())?
+    };
+    let classes = if options.effort == Effort::Low { Vec::new() } else { classes };
+    let mut search = Search::new(&graph, layout, classes, &observation, pictures, options)?;
+    search.run(progress)?;
+    let (draft, network) = (search.best.draft, search.best.network);
+    Ok(Outcome {
+        distance: search.best.distance,
+        factors: search.best.factors,
+        methods: search.best.plan.methods,
+        decisions: search.decisions,
+        layout: draft.layout,
+        network,
+        graph: graph.clone(),
+        observation,
+    })
+}
+
+/// The factors per node when each class follows the rule of that number.
+fn factors(
+    graph: &Graph,
+    classes: &[Class],
+    rules: &[usize],
+    observation: &Observation,
+) -> equalize::Factors {
+    let mut all: equalize::Factors = vec![None; graph.nodes.len()];
+    for (class, &rule) in classes.iter().zip(rules).filter(|(_, rule)| **rule > 0) {
+        let factors = equalize::factors(graph, class, RULES[rule], observation);
+        for &node in &class.nodes {
+            all[node] = Some(factors.clone());
+        }
+    }
+    all
+}
+
+/// The decisions that define a draft before rounding and bias correction.
+#[derive(Clone, Debug, PartialEq)]
+struct Plan {
+    /// Per class.
+    rules: Vec<usize>,
+    /// Per slot.
+    methods: Vec<Method>,
+    /// Per slot, a factor on the range.
+    stretch: Vec<f32>,
+}
+
+/// A draft with its network and what came out.
+#[derive(Clone)]
+struct Candidate {
+    plan: Plan,
+    factors: equalize::Factors,
+    draft: Draft,
+    network: Network,
+    distance: Distance,
+}
+
+struct Search<'a> {
+    graph: &'a Graph,
+    layout: Layout,
+    classes: Vec<Class>,
+    observation: &'a Observation,
+    options: Options,
+    /// All calibration pictures.
+    pictures: &'a [Vec<u8>],
+    /// Those that candidates are tried on, and the float network's logits for them.
+    trial: Vec<Vec<u8>>,
+    truth: Vec<Vec<f32>>,
+    budget: u64,
+    cost: u64,
+    activation: Activation,
+    best: Candidate,
+    decisions: Vec<Decision>,
+}
+
+/// At most this many pictures decide.
+const TRIAL: usize = 256;
+
+impl<'a> Search<'a> {
+    fn new(
+        graph: &'a Graph,
+        layout: Layout,
+        classes: Vec<Class>,
+        observation: &'a Observation,
+        pictures: &'a [Vec<u8>],
+        options: Options,
+    ) -> Result<Self, QuantizeError> {
+        let plan = Plan {
+            rules: vec![0; classes.len()],
+            methods: vec![
+                if options.method == Method::Auto { Method::Mse } else { options.method };
+                layout.slots.len()
+            ],
+            stretch: vec![1.0; layout.slots.len()],
+        };
+        let factors = vec![None; graph.nodes.len()];
+        let draft = draft(graph, &layout, &classes, observation, &plan, &factors);
+        let network = draft.network()?;
+        // A trial on all of them should cost no more than a twentieth of what may be spent.
+        let macs = network.macs().max(1);
+        let affordable = (options.effort.budget() / 20 / macs) as usize;
+        let n = pictures.len().min(TRIAL).min(affordable.max(8));
+        let chosen: Vec<usize> = (0..n).map(|i| i * pictures.len() / n).collect();
+        let trial: Vec<Vec<u8>> = chosen.iter().map(|&i| pictures[i].clone()).collect();
+        let truth: Vec<Vec<f32>> = chosen.iter().map(|&i| observation.logits[i].clone()).collect();
+        let distance = Distance::between(&truth, &logits(&network, &trial)?, graph.activation);
+        let best = Candidate { plan, factors, draft, network, distance };
+        Ok(Self {
+            graph,
+            layout,
+            classes,
+            observation,
+            options,
+            pictures,
+            cost: macs * n as u64,
+            budget: options.effort.budget(),
+            trial,
+            truth,
+            activation: graph.activation,
+            best,
+            decisions: Vec::new(),
+        })
+    }
+
+    fn error(&self, network: &Network) -> Result<Distance, QuantizeError> {
+        Ok(Distance::between(&self.truth, &logits(network, &self.trial)?, self.activation))
+    }
+
+    /// Tries a plan; keeps it if the output's error falls.
+    fn try_plan(&mut self, plan: Plan) -> Result<bool, QuantizeError> {
+        if plan == self.best.plan {
+            return Ok(false);
+        }
+        self.budget = self.budget.saturating_sub(self.cost);
+        let factors = factors(self.graph, &self.classes, &plan.rules, self.observation);
+        let draft = draft(self.graph, &self.layout, &self.classes, self.observation, &plan, &factors);
+        let network = draft.network()?;
+        let distance = self.error(&network)?;
+        let better = distance.kl < self.best.distance.kl;
+        if better {
+            self.best = Candidate { plan, factors, draft, network, distance };
+        }
+        Ok(better)
+    }
+
+    fn affordable(&self) -> bool {
+        self.budget >= self.cost
+    }
+
+    fn run(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
+        if self.options.effort != Effort::Low {
+            self.equalize(progress)?;
+            if self.options.method == Method::Auto {
+                self.ranges(progress)?;
+            }
+        }
+        if self.options.rounding && self.options.effort != Effort::Low {
+            progress.stage("rounding", 1);
+            self.rounding()?;
+            progress.tick();
+        }
+        if self.options.bias {
+            self.bias(progress)?;
+        }
+        Ok(())
+    }
+
+    fn decide(&mut self, pass: &str, before: f64, note: String) {
+        let after = self.best.distance.kl;
+        let kept = after < before;
+        self.decisions.push(Decision { pass: pass.into(), before, after, kept, note });
+    }
+
+    fn equalize(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
+        if self.classes.is_empty() {
+            return Ok(());
+        }
+        let before = self.best.distance.kl;
+        progress.stage("equalization", RULES.len() - 1 + self.classes.len());
+        for rule in 1..RULES.len() {
+            let rules = vec![rule; self.classes.len()];
+            self.try_plan(Plan { rules, ..self.best.plan.clone() })?;
+            progress.tick();
+        }
+        for class in 0..self.classes.len() {
+            for rule in 0..RULES.len() {
+                if self.budget < self.cost * 4 {
+                    break;
+                }
+                let mut plan = self.best.plan.clone();
+                plan.rules[class] = rule;
+                self.try_plan(plan)?;
+            }
+            progress.tick();
+        }
+        let used = self.best.plan.rules.iter().filter(|&&r| r > 0).count();
+        let note = format!("{used} of {} classes of tensors scaled per channel", self.classes.len());
+        self.decide("equalization", before, note);
+        Ok(())
+    }
+
+    fn ranges(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
+        let before = self.best.distance.kl;
+        let slots: Vec<SlotId> = self.layout.scaled().collect();
+        progress.stage("ranges", slots.len());
+        for &slot in &slots {
+            for method in Method::ALL {
+                if self.affordable() {
+                    let mut plan = self.best.plan.clone();
+                    plan.methods[slot] = method;
+                    self.try_plan(plan)?;
+                }
+            }
+            for stretch in [0.8, 0.9, 1.1] {
+                if self.affordable() {
+                    let mut plan = self.best.plan.clone();
+                    plan.stretch[slot] *= stretch;
+                    self.try_plan(plan)?;
+                }
+            }
+            progress.tick();
+        }
+        self.decide("ranges", before, format!("{} tensors", slots.len()));
+        Ok(())
+    }
+
+    fn rounding(&mut self) -> Result<(), QuantizeError> {
+        let before = self.best.distance.kl;
+        let mut next = self.best.clone();
+        let take = self.afford_pictures(512);
+        let layers = rounding::round_with_inputs(&mut next.draft, &self.best.network, &take)?;
+        if layers > 0 {
+            next.network = next.draft.network()?;
+            next.distance = self.error(&next.network)?;
+            if next.distance.kl < before {
+                self.best = next;
+            }
+        }
+        self.decide("rounding by inputs", before, format!("{layers} layers"));
+        Ok(())
+    }
+
+    /// Evenly spread pictures, as many as a twelfth of the whole effort can take.
+    fn afford_pictures(&self, most: usize) -> Vec<Vec<u8>> {
+        let macs = self.best.network.macs().max(1);
+        let affordable = (Effort::Normal.budget() / 12 / macs) as usize;
+        let n = self.pictures.len().min(most).min(affordable.max(16));
+        (0..n).map(|i| self.pictures[i * self.pictures.len() / n].clone()).collect()
+    }
+
+    fn bias(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
+        const STEPS: usize = 4;
+        let before = self.best.distance.kl;
+        let pictures = self.afford_pictures(1024);
+        let mut current = self.best.clone();
+        let observation = self.observation;
+        let factors = self.best.factors.clone();
+        let means = move |node: NodeId| {
+            let mut means = observation.channels(node)?.means();
+            if let Some(factors) = &factors[node] {
+                means.iter_mut().zip(factors).for_each(|(m, f)| *m *= f64::from(*f));
+            }
+            Some(means)
+        };
+        progress.stage("bias correction", STEPS);
+        for _ in 0..STEPS {
+            bias::correct(&mut current.draft, &current.network, &pictures, 0.8, &means)?;
+            current.network = current.draft.network()?;
+            current.distance = self.error(&current.network)?;
+            if current.distance.kl < self.best.distance.kl {
+                self.best = current.clone();
+            }
+            progress.tick();
+        }
+        self.decide("bias correction", before, format!("{} pictures", pictures.len()));
+        Ok(())
+    }
+}
+
+fn draft(
+    graph: &Graph,
+    layout: &Layout,
+    classes: &[Class],
+    observation: &Observation,
+    plan: &Plan,
+    factors: &equalize::Factors,
+) -> Draft {
+    let graph = equalize::apply(graph, factors);
+    let rule_of = |node: NodeId| {
+        classes.iter().position(|c| c.nodes.binary_search(&node).is_ok()).map_or(0, |c| plan.rules[c])
+    };
+    let ranges = layout
+        .slots
+        .iter()
+        .enumerate()
+        .map(|(id, slot)| {
+            let range = plan.methods[id].range(observation.histogram(slot.node, rule_of(slot.node)));
+            Range { lo: range.lo * plan.stretch[id], hi: range.hi * plan.stretch[id] }
+        })
+        .collect();
+    let mut packed: Vec<Option<Packed>> = vec![None; graph.nodes.len()];
+    for layer in &layout.layers {
+        let Layer::Conv { conv, x, .. } = *layer else { continue };
+        let Op::Conv(c) = &graph.nodes[conv].op else { continue };
+        let importance = input_squares(&graph, layout, observation, factors, x);
+        let filter = c.weights.len() / c.bias.len().max(1);
+        let per_group = importance.len() / c.groups;
+        let group_out = c.bias.len() / c.groups;
+        let (mut q, mut scales) = (Vec::with_capacity(c.weights.len()), Vec::with_capacity(c.bias.len()));
+        let real = effective_bias(&graph, conv, c);
+        for (o, weights) in c.weights.chunks_exact(filter).enumerate() {
+            let first = o / group_out * per_group;
+            let per_weight: Vec<f32> = (0..filter).map(|k| importance[first + k % per_group]).collect();
+            let (ints, scale) = weights::channel(weights, &per_weight);
+            // A channel without weights: any scale that holds the bias.
+            let scale = if ints.iter().all(|&w| w == 0) && real[o] != 0.0 {
+                (real[o].abs() / f64::from(1 << 20)) as f32
+            } else {
+                scale
+            };
+            q.extend(ints);
+            scales.push(scale);
+        }
+        packed[conv] = Some(Packed { weights: q, scale: scales });
+    }
+    Draft { graph, layout: layout.clone(), ranges, packed }
+}
+
+/// The mean square of each channel of a layer's input, as int8 sees it.
+fn input_squares(
+    graph: &Graph,
+    layout: &Layout,
+    observation: &Observation,
+    factors: &equalize::Factors,
+    slot: SlotId,
+) -> Vec<f32> {
+    let node = layout.slots[slot].node;
+    let channels = layout.slots[slot].shape.c;
+    let Some(seen) = observation.channels(node) else { return vec![1.0; channels] };
+    let mut squares = seen.mean_squares();
+    if slot == 0 {
+        let means = seen.means();
+        for (c, zero) in pixel_zero(graph).into_iter().enumerate() {
+            let zero = f32::from(zero) + 128.0;
+            squares[c] += zero * zero - 2.0 * zero * means[c] as f32;
+        }
+    }
+    if let Some(factors) = &factors[node] {
+        squares.iter_mut().zip(factors).for_each(|(s, f)| *s *= f * f);
+    }
+    let floor = squares.iter().copied().fold(0.0, f32::max).max(1e-12) * 1e-6;
+    squares.iter().map(|s| s.max(floor)).collect()
+}

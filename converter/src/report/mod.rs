@@ -1,0 +1,81 @@
+//! What a conversion did and what it cost, as data.
+
+pub mod layers;
+
+use serde::Serialize;
+
+use crate::quantize::recipe::Decision;
+use crate::quantize::score::Distance;
+
+/// Written by `converter quantize --report`.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    /// File name of the source model.
+    pub source: String,
+    /// Its SHA-256.
+    pub sha256: String,
+    /// Which preprocessing was folded in.
+    pub preprocess: String,
+    /// Why that one.
+    pub preprocess_reason: String,
+    /// Nodes of the source graph that folding removed.
+    pub layers_folded: usize,
+    /// Steps of the int8 network.
+    pub layers_quantized: usize,
+    /// Layers left in float.
+    pub layers_float: usize,
+    /// Bytes of the source model.
+    pub bytes_before: u64,
+    /// Bytes of the archive.
+    pub bytes: u64,
+    /// Multiply-accumulates per picture.
+    pub macs: u64,
+    /// Weights and biases.
+    pub parameters: usize,
+    /// Bytes of activations at their peak, in the plan of this machine.
+    pub arena_bytes: usize,
+    /// Calibration pictures.
+    pub calibration_images: usize,
+    /// Pictures skipped because they could not be read.
+    pub skipped: usize,
+    /// Passes over the numbers, and what came of them.
+    pub passes: Vec<Decision>,
+    /// On held-out pictures.
+    pub held_out: Option<Distance>,
+    /// Accuracy on held-out pictures with labels.
+    pub accuracy: Option<Accuracy>,
+    /// Tensor by tensor.
+    pub tensors: Vec<TensorReport>,
+}
+
+/// Right answers among held-out pictures.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Accuracy {
+    /// Pictures with labels.
+    pub images: usize,
+    /// f32's share of right answers.
+    pub float: f64,
+    /// int8's.
+    pub int8: f64,
+}
+
+/// One int8 tensor.
+#[derive(Debug, Serialize)]
+pub struct TensorReport {
+    /// Its name in the archive.
+    pub name: String,
+    /// Height, width, channels.
+    pub shape: [usize; 3],
+    /// Its scale.
+    pub scale: f32,
+    /// Its zero point.
+    pub zero: i8,
+    /// How its range was chosen.
+    pub method: String,
+    /// Signal to noise in dB, see [`layers::Noise`].
+    pub sqnr: Option<f64>,
+    /// Smallest and largest float value seen, equalization aside.
+    pub seen: (f32, f32),
+    /// Counts of 64 equal parts of that range.
+    pub histogram: Vec<u64>,
+}
