@@ -96,9 +96,9 @@ mod tests {
     /// A bell with one far outlier.
     fn bell(outlier: f32) -> Histogram {
         let mut h = Histogram::new(0.001);
-        let values: Vec<f32> = (0..20_000)
+        let values: Vec<f32> = (0..2_000_000)
             .map(|i| {
-                let u = (i as f32 + 0.5) / 20_000.0;
+                let u = (i as f32 + 0.5) / 2_000_000.0;
                 (u / (1.0 - u)).ln() * 0.5
             })
             .collect();
