@@ -266,7 +266,7 @@ impl Cmd {
         }
         for d in &outcome.decisions {
             talk.say(format!(
-                "{}: divergence {:.6} → {:.6}{} ({})",
+                "{}: logits {:.2} dB → {:.2} dB{} ({})",
                 d.pass,
                 d.before,
                 d.after,

@@ -1,6 +1,9 @@
 //! The whole way from a float graph to a network, every decision made by the output's error.
 //!
-//! Error is [`Distance::kl`] between the float and the int8 network's answers to calibration pictures.
+//! Error is the noise that quantization adds to the logits, [`Distance::sqnr`], over calibration pictures.
+//! (Not the divergence of the answers: a trained network is sure of most pictures it was trained on, so
+//! that a handful of doubtful ones would decide everything, and decisions made on them do not hold on
+//! others.)
 //! The quantized network is run by the real kernels, so what is measured is what will run. How much is
 //! tried is bounded by a number of multiply-accumulates, not by time: the result is the same on every
 //! machine.
@@ -79,9 +82,9 @@ impl Progress for Silent {
 pub struct Decision {
     /// The pass.
     pub pass: String,
-    /// The output's error before.
+    /// Signal to noise of the logits before, in dB.
     pub before: f64,
-    /// The output's error after.
+    /// Signal to noise of the logits after, in dB.
     pub after: f64,
     /// Whether its result was kept.
     pub kept: bool,
@@ -128,7 +131,7 @@ pub fn quantize(
     let none: equalize::Factors = vec![None; graph.nodes.len()];
 
     progress.stage("observing", pictures.len());
-    let first = observe(&graph, &watch, pictures, &[none.clone()], &|| progress.tick())?;
+    let first = observe(&graph, &watch, pictures, &std::slice::from_ref(&none), &|| progress.tick())?;
     let observation = if classes.is_empty() || options.effort == Effort::Low {
         first
     } else {
@@ -263,7 +266,7 @@ impl<'a> Search<'a> {
         Ok(Distance::between(&self.truth, &logits(network, &self.trial)?, self.activation))
     }
 
-    /// Tries a plan; keeps it if the output's error falls.
+    /// Tries a plan; keeps it if the logits carry less noise.
     fn try_plan(&mut self, plan: Plan) -> Result<bool, QuantizeError> {
         if plan == self.best.plan {
             return Ok(false);
@@ -273,7 +276,7 @@ impl<'a> Search<'a> {
         let draft = draft(self.graph, &self.layout, &self.classes, self.observation, &plan, &factors);
         let network = draft.network()?;
         let distance = self.error(&network)?;
-        let better = distance.kl < self.best.distance.kl;
+        let better = distance.sqnr > self.best.distance.sqnr;
         if better {
             self.best = Candidate { plan, factors, draft, network, distance };
         }
@@ -303,8 +306,8 @@ impl<'a> Search<'a> {
     }
 
     fn decide(&mut self, pass: &str, before: f64, note: String) {
-        let after = self.best.distance.kl;
-        let kept = after < before;
+        let after = self.best.distance.sqnr;
+        let kept = after > before;
         self.decisions.push(Decision { pass: pass.into(), before, after, kept, note });
     }
 
@@ -312,7 +315,7 @@ impl<'a> Search<'a> {
         if self.classes.is_empty() {
             return Ok(());
         }
-        let before = self.best.distance.kl;
+        let before = self.best.distance.sqnr;
         progress.stage("equalization", RULES.len() - 1 + self.classes.len());
         for rule in 1..RULES.len() {
             let rules = vec![rule; self.classes.len()];
@@ -337,7 +340,7 @@ impl<'a> Search<'a> {
     }
 
     fn ranges(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
-        let before = self.best.distance.kl;
+        let before = self.best.distance.sqnr;
         let slots: Vec<SlotId> = self.layout.scaled().collect();
         progress.stage("ranges", slots.len());
         for &slot in &slots {
@@ -362,14 +365,14 @@ impl<'a> Search<'a> {
     }
 
     fn rounding(&mut self) -> Result<(), QuantizeError> {
-        let before = self.best.distance.kl;
+        let before = self.best.distance.sqnr;
         let mut next = self.best.clone();
         let take = self.afford_pictures(512);
         let layers = rounding::round_with_inputs(&mut next.draft, &self.best.network, &take)?;
         if layers > 0 {
             next.network = next.draft.network()?;
             next.distance = self.error(&next.network)?;
-            if next.distance.kl < before {
+            if next.distance.sqnr > before {
                 self.best = next;
             }
         }
@@ -387,7 +390,7 @@ impl<'a> Search<'a> {
 
     fn bias(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
         const STEPS: usize = 4;
-        let before = self.best.distance.kl;
+        let before = self.best.distance.sqnr;
         let pictures = self.afford_pictures(1024);
         let mut current = self.best.clone();
         let observation = self.observation;
@@ -404,7 +407,7 @@ impl<'a> Search<'a> {
             bias::correct(&mut current.draft, &current.network, &pictures, 0.8, &means)?;
             current.network = current.draft.network()?;
             current.distance = self.error(&current.network)?;
-            if current.distance.kl < self.best.distance.kl {
+            if current.distance.sqnr > self.best.distance.sqnr {
                 self.best = current.clone();
             }
             progress.tick();
