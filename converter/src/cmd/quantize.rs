@@ -49,7 +49,7 @@ pub struct Cmd {
     #[arg(long, conflicts_with = "images")]
     synthetic: bool,
     /// Exit with code 3 if accuracy (or, without labels, agreement) falls by more than this many points
-    #[arg(long, value_name = "POINTS")]
+    #[arg(long, value_name = "POINTS", value_parser = finite)]
     max_drop: Option<f64>,
     /// Write a report here, as JSON
     #[arg(long, value_name = "OUT.json")]
@@ -63,6 +63,10 @@ pub struct Cmd {
     /// Exit with code 2 if a picture cannot be read
     #[arg(long)]
     strict: bool,
+}
+
+fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| "not a finite number".into())
 }
 
 /// The result for scripts.

@@ -1,0 +1,245 @@
+//! The program as its users meet it: answers, exit codes, and one clear message for each bad input.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use common::{Onnx, small_classifier};
+use serde_json::Value;
+
+/// A folder with models, pictures, and things that are neither.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new() -> Self {
+        let place = Self(tempfile::tempdir().unwrap());
+        place.write("net.onnx", &small_classifier(3).bytes());
+        place.write("five.onnx", &small_classifier(5).bytes());
+        for class in ["ant", "bee", "cow"] {
+            fs::create_dir_all(place.path(&format!("photos/{class}"))).unwrap();
+        }
+        for i in 0..18u32 {
+            let class = ["ant", "bee", "cow"][i as usize % 3];
+            let pixel = |x: u32, y: u32| {
+                image::Rgb([(x * 29 + i * 31) as u8, (y * 23 + x * i) as u8, (x * y + i * 7) as u8])
+            };
+            image::RgbImage::from_fn(10, 12, pixel)
+                .save(place.path(&format!("photos/{class}/{i}.png")))
+                .unwrap();
+        }
+        fs::create_dir(place.path("mixed")).unwrap();
+        for i in 0..6 {
+            fs::copy(place.path("photos/ant/0.png"), place.path(&format!("mixed/{i}.png"))).unwrap();
+        }
+        place.write("mixed/broken.png", b"no picture");
+        fs::create_dir(place.path("empty")).unwrap();
+        place.write("nothing.onnx", b"");
+        place.write("notes.onnx", b"these are notes, not a network");
+        place.write("cut.onnx", &small_classifier(3).bytes()[..3000]);
+        place.write("claim.onnx", &[0x3a, 0xff, 0xff, 0xff, 0xff, 0x0f, 1, 2, 3]);
+        let unknown =
+            Onnx::new(13, &[1, 3, 8, 8]).node("NonMaxSuppression", "x", "boxes", &[]).output("boxes", &[1]);
+        place.write("unknown.onnx", &unknown.bytes());
+        let detector = small_classifier(3).output("r2", &[1, 8, 8, 8]);
+        place.write("detector.onnx", &detector.bytes());
+        let map =
+            Onnx::new(13, &[1, 3, 8, 8]).conv("x", "map", [4, 3, 3, 3], &[]).output("map", &[1, 4, 6, 6]);
+        place.write("map.onnx", &map.bytes());
+        place.write("two.txt", b"cat\ndog\n");
+        place.write("three.txt", b"ant\nbee\ncow\n");
+        place.write("binary.txt", &[0xff, 0xfe, 0]);
+        // Two CIFAR records: 32×32 pictures whose labels are beyond three classes.
+        place.write("cifar.bin", &[9u8; 2 * 3073]);
+        place.write("odd.bin", &[0; 3000]);
+        place.write("earlier.nnef.tgz", b"what was there before");
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.path(name), bytes).unwrap();
+    }
+
+    fn run(&self, words: &str) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_converter"));
+        command.args(words.split_whitespace()).current_dir(self.0.path()).stdin(Stdio::null());
+        command.output().unwrap()
+    }
+
+    fn json(&self, words: &str) -> Value {
+        let output = self.run(words);
+        assert!(output.status.success(), "{words}: {}", stderr(&output));
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Names in the folder, temporary ones included.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(self.0.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
+    let place = Place::new();
+    let before = place.names();
+    let write = "-o earlier.nnef.tgz";
+    // words; what standard error must say
+    let cases: &[(&str, &[&str])] = &[
+        ("", &["Usage"]),
+        ("quantize net.onnx", &["no pictures to calibrate on", "--images", "--synthetic"]),
+        ("quantize net.onnx --images photos --synthetic", &["--synthetic"]),
+        ("quantize absent.onnx --images photos", &["absent.onnx", "No such file"]),
+        ("quantize photos --images photos", &["photos", "folder"]),
+        ("quantize nothing.onnx --images photos", &["nothing.onnx", "not an ONNX model", "empty"]),
+        ("quantize notes.onnx --images photos", &["notes.onnx", "not an ONNX model"]),
+        ("quantize cut.onnx --images photos", &["cut.onnx", "not an ONNX model"]),
+        ("quantize claim.onnx --images photos", &["claim.onnx", "not an ONNX model"]),
+        (
+            "quantize unknown.onnx --images photos",
+            &["boxes_node", "NonMaxSuppression", "opset 13", "not supported"],
+        ),
+        ("quantize detector.onnx --images photos", &["2 outputs (logits, r2)", "detectors"]),
+        ("quantize map.onnx --images photos", &["6×6×4", "not one score per class"]),
+        ("quantize net.onnx --images absent", &["absent", "No such file"]),
+        ("quantize net.onnx --images empty", &["empty", "no pictures"]),
+        ("quantize net.onnx --images odd.bin", &["odd.bin", "3000 bytes"]),
+        ("quantize net.onnx --images cifar.bin --labels three.txt", &["label 9", "3 outputs"]),
+        ("quantize net.onnx --images mixed --strict", &["broken.png", "--strict"]),
+        ("quantize net.onnx --images photos --labels two.txt", &["two.txt", "2 labels", "3 outputs"]),
+        ("quantize net.onnx --images photos --labels binary.txt", &["binary.txt", "not a text file"]),
+        ("quantize net.onnx --images photos --labels absent.txt", &["absent.txt", "No such file"]),
+        ("quantize net.onnx --images photos --preprocess keras", &["keras", "caffe"]),
+        ("quantize net.onnx --images photos --resize crop:0", &["--resize"]),
+        ("quantize net.onnx --images photos --max-images 0", &["--max-images"]),
+        ("quantize net.onnx --images photos --max-drop nan", &["--max-drop", "finite"]),
+        (
+            "quantize net.onnx --images photos -o absent/out.nnef.tgz",
+            &["absent/out.nnef.tgz", "cannot be written"],
+        ),
+        ("quantize net.onnx --images photos -o empty", &["empty", "folder"]),
+        ("quantize net.onnx --images photos -o /dev/full", &["/dev/full", "No space left"]),
+        ("quantize net.onnx --images photos --report absent/r.json", &["absent/r.json", "cannot be written"]),
+        ("inspect cut.onnx", &["cut.onnx"]),
+        ("inspect earlier.nnef.tgz", &["earlier.nnef.tgz"]),
+        ("eval net.onnx", &["--images"]),
+        ("eval net.onnx --images cifar.bin", &["label 9"]),
+        ("eval net.onnx --images mixed --strict", &["broken.png", "--strict"]),
+        ("compare net.onnx five.onnx --images photos", &["3 outputs", "5"]),
+        ("export --qdq net.onnx", &["float model", "converter quantize"]),
+        ("export net.onnx", &["--qdq"]),
+        ("fly", &["fly"]),
+    ];
+    for (words, expected) in cases {
+        let writes = words.starts_with("quantize") && !words.contains("-o ");
+        let words = if writes { format!("{words} {write}") } else { (*words).to_owned() };
+        let output = place.run(&words);
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        assert!(!said.contains("panicked") && !said.contains("fault of ours"), "{words}: {said}");
+        for word in *expected {
+            assert!(said.contains(word), "`converter {words}` does not say {word:?}:\n{said}");
+        }
+    }
+    assert_eq!(place.names(), before, "nothing new, nothing left over");
+    assert_eq!(fs::read(place.path("earlier.nnef.tgz")).unwrap(), b"what was there before");
+}
+
+#[test]
+fn no_permission_is_named() {
+    // The superuser may write anywhere but into the kernel's own tables.
+    let place = Place::new();
+    let output = place.run("quantize net.onnx --images photos -o /proc/out.nnef.tgz");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("/proc/out.nnef.tgz: cannot be written"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_whole_way_through_and_the_same_bytes_twice() {
+    let place = Place::new();
+    let quantize = "quantize net.onnx --images photos --labels three.txt --json -o";
+    let result = place.json(&format!("{quantize} a.nnef.tgz --report report.json"));
+    assert_eq!(result["output"], "a.nnef.tgz");
+    assert_eq!(result["layers_float"], 0);
+    assert_eq!(result["layers_quantized"], 4, "{result}");
+    assert_eq!(result["calibration_images"], 15);
+    assert_eq!(result["held_out_images"], 3);
+    assert_eq!(result["bytes"].as_u64().unwrap(), fs::metadata(place.path("a.nnef.tgz")).unwrap().len());
+    assert!(result["agreement"].as_f64().is_some_and(|a| (0.0..=1.0).contains(&a)));
+    let report: Value = serde_json::from_slice(&fs::read(place.path("report.json")).unwrap()).unwrap();
+    assert_eq!(report["layers_quantized"], 4);
+    assert!(report["tensors"].as_array().is_some_and(|t| t.len() == 3), "{report}");
+
+    place.json(&format!("{quantize} b.nnef.tgz"));
+    assert_eq!(fs::read(place.path("a.nnef.tgz")).unwrap(), fs::read(place.path("b.nnef.tgz")).unwrap());
+
+    let inspected = place.json("inspect a.nnef.tgz --json");
+    assert_eq!((&inspected["kind"], &inspected["labels"]), (&"int8".into(), &3.into()));
+    assert_eq!(place.json("inspect net.onnx --json")["macs"], inspected["macs"]);
+
+    let float = place.json("eval net.onnx --images photos --json");
+    let int8 = place.json("eval a.nnef.tgz --images photos --json");
+    for outcome in [&float, &int8] {
+        assert_eq!(outcome["images"], 18);
+        let share = outcome["correct"].as_f64().unwrap() / 18.0;
+        assert!((outcome["top1"].as_f64().unwrap() - share).abs() < 1e-9);
+        assert_eq!(outcome["top5"], 1.0, "three classes");
+    }
+    let compared = place.json("compare net.onnx a.nnef.tgz --images photos --json");
+    assert!(compared["sqnr"].as_f64().unwrap() > 25.0, "{compared}");
+    assert_eq!(compared["first_diverging"], Value::Null);
+    let same = place.json("compare a.nnef.tgz b.nnef.tgz --images photos --json");
+    assert_eq!((&same["agreement"], &same["largest_difference"]), (&1.0.into(), &0.0.into()));
+
+    let exported = place.json("export --qdq a.nnef.tgz --json");
+    assert_eq!(exported["output"], "a.qdq.onnx");
+    assert!(fs::metadata(place.path("a.qdq.onnx")).unwrap().len() > 1000);
+}
+
+#[test]
+fn unreadable_pictures_are_named_counted_and_skipped() {
+    let place = Place::new();
+    let output = place.run("quantize net.onnx --images mixed -o out.nnef.tgz --json");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("skipped") && stderr(&output).contains("broken.png"));
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["skipped"], 1);
+}
+
+#[test]
+fn noise_calibrates_only_when_asked_for_and_says_so() {
+    let place = Place::new();
+    let output = place.run("quantize net.onnx --synthetic -o out.nnef.tgz");
+    assert!(output.status.success());
+    assert!(stderr(&output).contains("do not trust"));
+    assert!(place.path("out.nnef.tgz").is_file());
+}
+
+#[test]
+fn a_missed_limit_is_exit_code_3_and_the_archive_is_there_to_look_at() {
+    let place = Place::new();
+    let output = place.run("quantize net.onnx --images photos --max-drop=-1 -o out.nnef.tgz");
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert!(stderr(&output).contains("--max-drop allows -1"));
+    assert!(place.path("out.nnef.tgz").is_file());
+}
+
+#[test]
+fn quiet_is_quiet() {
+    let place = Place::new();
+    let output = place.run("quantize net.onnx --images photos -o out.nnef.tgz --quiet");
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty());
+}
