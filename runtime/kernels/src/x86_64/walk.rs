@@ -86,7 +86,7 @@ pub(super) struct Epilogue {
 }
 
 impl Epilogue {
-    fn new(args: &ConvArgs<'_>) -> Self {
+    pub fn new(args: &ConvArgs<'_>) -> Self {
         let s = args.scalars;
         Self {
             output: args.desc.output,
@@ -99,7 +99,7 @@ impl Epilogue {
     }
 
     /// The kernels that this epilogue needs, as an index into [`Kernels::tiles`].
-    fn mode(&self) -> usize {
+    pub fn mode(&self) -> usize {
         match (self.output, self.has_skip) {
             (ConvOutput::Int8, false) => INT8,
             (ConvOutput::Int8, true) => INT8_SKIP,

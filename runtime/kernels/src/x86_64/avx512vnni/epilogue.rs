@@ -60,7 +60,12 @@ pub(super) unsafe fn finish<const M: usize, const N: usize, const MODE: usize>(
 /// As [`finish`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn pixel<const N: usize, const MODE: usize>(t: &Outputs, e: &Epilogue, m: usize, acc: [__m512i; N]) {
+pub(in super::super) unsafe fn pixel<const N: usize, const MODE: usize>(
+    t: &Outputs,
+    e: &Epilogue,
+    m: usize,
+    acc: [__m512i; N],
+) {
     let mask = u64::MAX >> (64 - t.channels);
     let mut v = [_mm512_setzero_ps(); N];
     // SAFETY: the constants of the panel and `channels` bytes of each pixel's outputs and residual
