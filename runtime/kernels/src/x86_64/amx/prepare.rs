@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::super::geometry::SLACK;
 use super::geometry::Geometry;
 use crate::set::ConvArgs;
-use crate::shape::Source;
+use crate::shape::{MAX_KERNEL, Source};
 
 /// Makes the input of the given output rows ready at `to`.
 ///
@@ -65,6 +65,10 @@ unsafe fn copy_planes(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to:
 
 /// Rows under the kernel, column by column: `[output row][column][kernel row][channel]`.
 ///
+/// A pixel of three channels is moved as four bytes: the fourth is overwritten by the next pixel, which
+/// comes next in the order of memory. So the last column of the picture, behind which nothing may be
+/// read, and the padding go byte by byte.
+///
 /// # Safety
 /// As [`prepare`].
 unsafe fn interleave(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to: *mut u8) {
@@ -74,24 +78,38 @@ unsafe fn interleave(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to: 
     let zeros = args.scalars.x_zero.map(|z| z as u8 ^ 0x80);
     let columns = g.width * desc.stride[1];
     for (i, row) in rows.enumerate() {
-        // SAFETY: pixels that exist are read; `columns · kh · c` bytes are a row of the only plane.
+        // The rows under the kernel and how far apart their pixels are; padding is one pixel, again
+        // and again.
+        let mut under = [(zeros.as_ptr(), 0); MAX_KERNEL];
+        for (k, under) in under.iter_mut().enumerate().take(kh) {
+            let down = row * desc.stride[0] + k * desc.dilation[0];
+            if let Some(y) = down.checked_sub(desc.pad[0]).filter(|&y| y < desc.x.h) {
+                *under = (args.x.wrapping_add(y * desc.x.w * c), c);
+            }
+        }
+        let under = &under[..kh];
+        // SAFETY: pixels that exist are read, four bytes only where another pixel follows in the row
+        // (`zeros` has four); `columns · kh · c` bytes are a row of the only plane, and behind the last
+        // is slack.
         unsafe {
-            let to = to.add(i * g.row_bytes());
-            for k in 0..kh {
-                let down = row * desc.stride[0] + k * desc.dilation[0];
-                let from = down
-                    .checked_sub(desc.pad[0])
-                    .filter(|&y| y < desc.x.h)
-                    .map(|y| args.x.add(y * desc.x.w * c));
-                for column in 0..columns {
-                    let to = to.add((column * kh + k) * c);
-                    let inside = column.checked_sub(desc.pad[1]).filter(|&x| x < desc.x.w);
-                    let pixel = match (from, inside) {
-                        (Some(from), Some(x)) => from.add(x * c),
-                        _ => zeros.as_ptr(),
-                    };
-                    for channel in 0..c {
-                        *to.add(channel) = *pixel.add(channel);
+            let mut to = to.add(i * g.row_bytes());
+            for column in 0..columns {
+                match column.checked_sub(desc.pad[1]).filter(|&x| x < desc.x.w) {
+                    Some(x) if x + 1 < desc.x.w && c >= 3 => {
+                        for &(from, step) in under {
+                            let pixel = from.add(x * step).cast::<u32>().read_unaligned();
+                            to.cast::<u32>().write_unaligned(pixel);
+                            to = to.add(c);
+                        }
+                    }
+                    inside => {
+                        for &(from, step) in under {
+                            let pixel = inside.map_or(zeros.as_ptr(), |x| from.add(x * step));
+                            for channel in 0..c {
+                                *to.add(channel) = *pixel.add(channel);
+                            }
+                            to = to.add(c);
+                        }
                     }
                 }
             }
