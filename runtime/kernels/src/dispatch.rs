@@ -20,6 +20,12 @@ pub struct Entry {
 pub const REGISTRY: &[Entry] = &[
     // new sets go here, fastest first
     #[cfg(target_arch = "x86_64")]
+    Entry {
+        name: "amx",
+        needs: "AMX-INT8, AVX-512 VNNI and an operating system that lets programs use the former",
+        get: crate::x86_64::Amx::get,
+    },
+    #[cfg(target_arch = "x86_64")]
     Entry { name: "avx512vnni", needs: "AVX-512 F, BW, VL and VNNI", get: crate::x86_64::Avx512Vnni::get },
     #[cfg(target_arch = "x86_64")]
     Entry { name: "avxvnni", needs: "AVX2 and AVX-VNNI", get: crate::x86_64::AvxVnni::get },

@@ -29,4 +29,4 @@ pub use shape::{
     ConvDesc, ConvOutput, MAX_KERNEL, MAX_SIDE, MAX_VOLUME, PoolDesc, Shape, ShapeError, Source,
 };
 #[cfg(target_arch = "x86_64")]
-pub use x86_64::{Avx2, Avx512Vnni, AvxVnni};
+pub use x86_64::{Amx, Avx2, Avx512Vnni, AvxVnni};

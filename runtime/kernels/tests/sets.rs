@@ -3,6 +3,6 @@
 
 foldnet_kernels::stamp_tests!(portable);
 #[cfg(target_arch = "x86_64")]
-foldnet_kernels::stamp_tests!(avx512vnni, avxvnni, avx2);
+foldnet_kernels::stamp_tests!(amx, avx512vnni, avxvnni, avx2);
 #[cfg(target_arch = "aarch64")]
 foldnet_kernels::stamp_tests!(neon, dotprod, i8mm);
