@@ -26,16 +26,21 @@ use crate::quant::Requant;
 use crate::set::{AddScalars, AvgPoolScalars, ConvArgs, ConvWeights, KernelSet};
 use crate::shape::{ConvDesc, PoolDesc, Shape};
 
-mod conv;
 mod direct;
 mod elementwise;
 mod epilogue;
+mod gather;
 mod layout;
+mod pack;
+mod plan;
 mod pool;
 mod round;
+mod run;
 #[cfg(test)]
 mod tests;
 mod winograd;
+
+use plan::Plan;
 
 /// See the module.
 pub struct Neon {
@@ -76,24 +81,24 @@ impl KernelSet for Neon {
     }
 
     fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8> {
-        conv::Plan::new(desc).pack(weights)
+        Plan::new(desc).pack(weights)
     }
 
     fn check_conv(&self, desc: &ConvDesc, blob: &[u8]) -> bool {
-        conv::Plan::new(desc).check(blob)
+        Plan::new(desc).check(blob)
     }
 
     fn conv_scratch_bytes(&self, desc: &ConvDesc) -> usize {
-        conv::Plan::new(desc).scratch_bytes()
+        Plan::new(desc).scratch_bytes()
     }
 
     fn conv_tasks(&self, desc: &ConvDesc) -> usize {
-        conv::Plan::new(desc).tasks()
+        Plan::new(desc).tasks()
     }
 
     unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
         // SAFETY: forwarded.
-        unsafe { conv::Plan::new(args.desc).run(args, tasks) }
+        unsafe { Plan::new(args.desc).run(args, tasks) }
     }
 
     unsafe fn max_pool(&self, desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
