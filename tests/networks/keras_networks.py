@@ -171,7 +171,7 @@ network("residual-relu-5x5-project", **CUSTOM)(
 )
 network("residual-tanh-7x7", **CUSTOM)(lambda: by_tf2onnx(residual(2, 12, 7, "tanh", project=False, strides=(1, 1))))
 network("residual-sigmoid-5x5", **CUSTOM)(
-    lambda: by_keras(residual(3, 16, 5, "sigmoid", project=True, strides=(2, 1, 2), penalty="l1_l2"))
+    lambda: by_keras(residual(3, 16, 5, "sigmoid", project=True, strides=(2, 1, 2), penalty="L1L2"))
 )
 
 
