@@ -436,9 +436,11 @@ impl Network {
                 None => return Err(format!("writes tensor {id}, which does not exist")),
             }
             if (id == self.logits) != matches!(step, Step::Dequantize(_)) && !matches!(step, Step::Conv(_)) {
-                return Err("convolutions, dense layers and dequantizing write the logits, nothing else does; \
+                return Err(
+                    "convolutions, dense layers and dequantizing write the logits, nothing else does; \
                             dequantizing writes nothing else"
-                    .into());
+                        .into(),
+                );
             }
         }
         let shape = |id: TensorId| self.tensors[id].shape;

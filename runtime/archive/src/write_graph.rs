@@ -29,7 +29,9 @@ pub(crate) fn write_graph(network: &Network) -> (String, Vec<(String, Vec<u8>)>)
         }
     }
     w.line(&match network.steps.last() {
-        Some(Step::Dequantize(_)) => format!("logits = foldnet_flat({logits}, count = {})", network.classes()),
+        Some(Step::Dequantize(_)) => {
+            format!("logits = foldnet_flat({logits}, count = {})", network.classes())
+        }
         _ => format!("logits = squeeze({logits}, axes = [2, 3])"),
     });
     w.line(match network.activation {

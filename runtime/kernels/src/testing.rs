@@ -11,7 +11,9 @@ use std::vec::Vec;
 
 use crate::quant::Requant;
 use crate::reference::{self, ConvResult};
-use crate::set::{ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet, ScaleScalars};
+use crate::set::{
+    ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet, ScaleScalars,
+};
 use crate::shape::{ConvDesc, ConvOutput, PoolDesc, Shape, Source};
 
 /// Stamps the shared tests on a kernel set: `stamp_tests!(portable)` with the set's name in

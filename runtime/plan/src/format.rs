@@ -6,8 +6,8 @@
 //! whose name it carries, since that set alone knows the layout of its blobs, and to this version.
 
 use foldnet_kernels::{
-    ALIGN, AddScalars, AvgPoolScalars, ConvDesc, ConvOutput, ConvScalars, PoolDesc, Requant, ScaleScalars, Shape,
-    Source,
+    ALIGN, AddScalars, AvgPoolScalars, ConvDesc, ConvOutput, ConvScalars, PoolDesc, Requant, ScaleScalars,
+    Shape, Source,
 };
 
 /// The first four bytes.

@@ -206,9 +206,7 @@ fn row(record: &Record, set: &dyn KernelSet) -> Row {
         Record::Scale { shape, x, gate, y, .. } => {
             simple("scale", shape.to_string(), vec![x, gate], y, 0, shape.h)
         }
-        Record::Dequantize { shape, x, y, .. } => {
-            simple("dequantize", shape.to_string(), vec![x], y, 0, 1)
-        }
+        Record::Dequantize { shape, x, y, .. } => simple("dequantize", shape.to_string(), vec![x], y, 0, 1),
     }
 }
 

@@ -6,7 +6,9 @@
 mod memory;
 
 use foldnet_archive::{Affine, Conv, Network, NetworkError, PIXELS, Step};
-use foldnet_kernels::{AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, ScaleScalars};
+use foldnet_kernels::{
+    AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, ScaleScalars,
+};
 use foldnet_plan::Builder;
 use foldnet_plan::format::{Header, Record};
 
