@@ -63,6 +63,29 @@ pub enum Op {
     GlobalAvgPool,
     /// Zero padding top, left, bottom, right; gone after the passes.
     Pad([usize; 4]),
+    /// A function of each value by itself.
+    Curve(Curve),
+    /// The first input, each channel times the second, which is `1×1×c`.
+    Scale,
+}
+
+/// A function that is no ReLU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Curve {
+    /// `1 / (1 + exp(−x))`.
+    Sigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+impl Curve {
+    /// Its value.
+    pub fn at(self, x: f64) -> f64 {
+        match self {
+            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Self::Tanh => x.tanh(),
+        }
+    }
 }
 
 impl Op {
@@ -77,6 +100,9 @@ impl Op {
             Self::MaxPool { .. } => "max pooling",
             Self::GlobalAvgPool => "global average pooling",
             Self::Pad(_) => "padding",
+            Self::Curve(Curve::Sigmoid) => "sigmoid",
+            Self::Curve(Curve::Tanh) => "tanh",
+            Self::Scale => "product per channel",
         }
     }
 }

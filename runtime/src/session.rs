@@ -119,7 +119,11 @@ impl Session {
                     }
                     Record::MaxPool { desc, y, .. } => vec![read(desc.y, y)],
                     Record::AvgPool { shape, y, .. } => vec![read(Shape::new(1, 1, shape.c), y)],
-                    Record::Affine { shape, y, .. } | Record::Add { shape, y, .. } => vec![read(shape, y)],
+                    Record::Affine { shape, y, .. }
+                    | Record::Add { shape, y, .. }
+                    | Record::Table { shape, y, .. }
+                    | Record::Scale { shape, y, .. } => vec![read(shape, y)],
+                    Record::Dequantize { .. } => vec![],
                 },
             );
         })

@@ -1,5 +1,8 @@
 //! What the whole-product tests share.
 
+pub mod networks;
+pub mod refill;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;

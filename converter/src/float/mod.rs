@@ -13,9 +13,9 @@ use tract_onnx::tract_core::ops::cnn::{
     Conv as TractConv, KernelFormat, MaxPool as TractMaxPool, PaddingSpec, PoolSpec,
 };
 use tract_onnx::tract_core::ops::math;
-use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer};
+use tract_onnx::tract_core::ops::nn::{self, DataFormat, Reduce, Reducer};
 
-use crate::graph::{Conv, Graph, Node, Op, Window};
+use crate::graph::{Conv, Curve, Graph, Node, Op, Window};
 
 /// Why a float network does not run.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +113,9 @@ fn wire(model: &mut TypedModel, id: usize, node: &Node, inputs: &[OutletId]) -> 
             model.wire_node(name, math::mul(), &[sum, factor])?[0]
         }
         Op::Pad(around) => wire_pad(model, name, *around, inputs[0])?,
+        Op::Curve(Curve::Sigmoid) => model.wire_node(name, nn::sigmoid(), inputs)?[0],
+        Op::Curve(Curve::Tanh) => model.wire_node(name, math::tanh(), inputs)?[0],
+        Op::Scale => model.wire_node(name, math::mul(), inputs)?[0],
     })
 }
 

@@ -27,7 +27,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 pub use constant::panics_are_caught;
 pub use error::ImportError;
 
-use crate::graph::{Graph, Node as GraphNode, NodeId, Op};
+use crate::graph::{Curve, Graph, Node as GraphNode, NodeId, Op};
 use constant::Constant;
 use node::{Node, Problem};
 use value::{Axis, Value};
@@ -84,7 +84,15 @@ pub fn read(bytes: &[u8], folder: &Path) -> Result<Imported, ImportError> {
     for proto in &graph.node {
         importer.node(proto)?;
     }
-    let output = importer.output(graph)?;
+    let mut output = importer.output(graph)?;
+    // A sigmoid at the very end turns scores into probabilities and changes no order.
+    let last = &importer.nodes[output];
+    if last.op == Op::Curve(Curve::Sigmoid) && last.shape.pixels() == 1 && output + 1 == importer.nodes.len()
+    {
+        output = last.inputs[0];
+        importer.nodes.pop();
+        importer.activation = Activation::Sigmoid;
+    }
     let producer = format!("{} {}", model.producer_name, model.producer_version).trim().to_owned();
     Ok(Imported {
         graph: Graph { nodes: importer.nodes, output, activation: importer.activation },
@@ -234,6 +242,12 @@ impl<'a> Importer<'a> {
         let name = node.proto.output.first().ok_or("it has no output")?;
         self.values.insert(name, value);
         Ok(())
+    }
+
+    /// The nodes that read an ONNX tensor.
+    fn readers(&self, tensor: &str) -> Vec<&'a NodeProto> {
+        let nodes = self.model.graph.iter().flat_map(|g| &g.node);
+        nodes.filter(|n| n.input.iter().any(|i| i == tensor)).collect()
     }
 
     fn shape(&self, value: &Value) -> Shape {

@@ -20,7 +20,6 @@ pub mod score;
 pub mod weights;
 
 use foldnet_archive::NetworkError;
-use foldnet_kernels::Shape;
 
 pub use recipe::{Effort, Options, Outcome, quantize};
 
@@ -50,17 +49,6 @@ pub enum QuantizeError {
     Order {
         /// Its name.
         node: String,
-    },
-    /// The output is not one row of numbers.
-    #[error(
-        "node {node}: the output is {shape}, not one score per class; Foldnet takes classifiers (for a \
-         network without its top, add GlobalAveragePooling2D and Dense)"
-    )]
-    NotAClassifier {
-        /// Its name.
-        node: String,
-        /// Its output's shape.
-        shape: Shape,
     },
     /// A weight or bias that no int8 network can hold.
     #[error("node {node}: weight or bias of channel {channel} is not a finite number, or far too large")]

@@ -122,7 +122,7 @@ pub fn quantize(
     if pictures.is_empty() {
         return Err(QuantizeError::NoPictures);
     }
-    let graph = with_dense_end(graph)?;
+    let graph = with_dense_end(graph);
     let layout = fuse(&graph)?;
     let mut watch: Vec<NodeId> = layout.slots.iter().map(|s| s.node).collect();
     watch.sort_unstable();

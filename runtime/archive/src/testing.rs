@@ -97,6 +97,41 @@ pub fn every_step() -> Network {
     }
 }
 
+/// A network that squeezes, excites, bends and ends in a feature map.
+pub fn every_step_without_a_dense_layer() -> Network {
+    let mut network = every_step();
+    let t = |name: &str, h, w, c, scale, zero| Tensor {
+        name: name.into(),
+        shape: Shape::new(h, w, c),
+        scale,
+        zero,
+    };
+    network.steps.truncate(7);
+    network.tensors.truncate(9);
+    network.tensors.extend([
+        t("gate", 1, 1, 5, 1.0 / 256.0, -128),
+        t("gated", 5, 4, 5, 0.04, 11),
+        t("bent", 5, 4, 5, 1.0 / 128.0, 0),
+        t("logits", 5, 4, 5, 1.0, 0),
+    ]);
+    let curve = |f: fn(i32) -> i32| Box::new(core::array::from_fn(|i| f(i as i32 - 128) as i8));
+    network.steps.extend([
+        Step::Table(Table { name: "sigmoid".into(), x: 8, y: 9, table: curve(|q| q / 2 + q % 7) }),
+        Step::Scale(Scale {
+            name: "excite".into(),
+            x: 7,
+            gate: 9,
+            multiplier: 0.07 / 256.0 / 0.04,
+            y: Out { tensor: 10, lo: -128, hi: 127 },
+        }),
+        Step::Table(Table { name: "tanh".into(), x: 10, y: 11, table: curve(|q| q * q % 251 - 125) }),
+        Step::Dequantize(Dequantize { name: "out".into(), x: 11, y: 12 }),
+    ]);
+    network.logits = 12;
+    network.activation = Activation::None;
+    network
+}
+
 /// Its manifest.
 pub fn manifest() -> Manifest {
     Manifest {

@@ -24,7 +24,9 @@ mod x86_64;
 
 pub use portable::Portable;
 pub use quant::{Requant, round_ties_even};
-pub use set::{ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet};
+pub use set::{
+    ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet, ScaleScalars,
+};
 pub use shape::{
     ConvDesc, ConvOutput, MAX_KERNEL, MAX_SIDE, MAX_VOLUME, PoolDesc, Shape, ShapeError, Source,
 };

@@ -45,6 +45,10 @@ impl KernelSet for Portable {
         }
     }
 
+    fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize {
+        pixel * shape.c + channel
+    }
+
     fn pack_conv(&self, desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
         let mut blob = Vec::with_capacity(blob_bytes(desc));
         blob.extend(w.bias.iter().flat_map(|v| v.to_ne_bytes()));

@@ -108,6 +108,19 @@ pub struct AddScalars {
     pub y: Requant,
 }
 
+/// `y = rne(f32(x − x_zero)·(f32(gate − gate_zero)·multiplier)) + z`, one gate per channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScaleScalars {
+    /// Zero point of the input.
+    pub x_zero: i8,
+    /// Zero point of the gates.
+    pub gate_zero: i8,
+    /// `s_x·s_gate / s_y`.
+    pub multiplier: f32,
+    /// Rounding and range of the output.
+    pub y: Requant,
+}
+
 /// All operators for one instruction set.
 ///
 /// # Safety of the operator methods
@@ -139,6 +152,14 @@ pub trait KernelSet: Sync + Send {
 
     /// The reverse of [`KernelSet::read_tensor`]; slack is zeroed.
     fn write_tensor(&self, shape: Shape, values: &[i8], buffer: &mut [u8]);
+
+    /// Where in an activation's buffer the value of a pixel (row · width + column) and channel stands.
+    fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize;
+
+    /// The bits in which a stored byte differs from the value.
+    fn flipped(&self) -> u8 {
+        0
+    }
 
     /// Lays out weights, biases and multipliers for [`KernelSet::conv`]. The blob is position
     /// independent and holds no pointers.
@@ -202,4 +223,70 @@ pub trait KernelSet: Sync + Send {
         y: *mut u8,
         rows: Range<usize>,
     );
+
+    /// `y = table[x + 128]` on the given bytes of the buffers, at most `tensor_bytes(shape)`. It is the
+    /// same for every layout: what stands between the values is undefined afterwards.
+    ///
+    /// # Safety
+    /// See the trait.
+    unsafe fn table(&self, table: &[i8; 256], x: *const u8, y: *mut u8, bytes: Range<usize>) {
+        let flipped = self.flipped();
+        let mut stored = [0; 256];
+        for (i, &value) in table.iter().enumerate() {
+            stored[usize::from((i as u8).wrapping_sub(128) ^ flipped)] = value as u8 ^ flipped;
+        }
+        for i in bytes {
+            // SAFETY: the bytes lie inside both buffers.
+            unsafe { *y.add(i) = stored[usize::from(*x.add(i))] };
+        }
+    }
+
+    /// See [`crate::reference::scale`], on the given rows; `gate` is an activation of `1×1×shape.c`.
+    ///
+    /// # Safety
+    /// See the trait; `scratch` is this thread's own and holds `8·shape.c` bytes.
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn scale(
+        &self,
+        shape: Shape,
+        scalars: &ScaleScalars,
+        x: *const u8,
+        gate: *const u8,
+        y: *mut u8,
+        scratch: *mut u8,
+        rows: Range<usize>,
+    ) {
+        let gates = Shape::new(1, 1, shape.c);
+        // SAFETY: the scratch has room for two f32 per channel; any bytes are an f32.
+        let (gain, offset) = unsafe {
+            let floats = core::slice::from_raw_parts_mut(scratch.cast::<f32>(), 2 * shape.c);
+            floats.split_at_mut(shape.c)
+        };
+        for (c, gain) in gain.iter_mut().enumerate() {
+            // SAFETY: `locate` stays inside an activation of that shape.
+            let stored = unsafe { *gate.add(self.locate(gates, 0, c)) };
+            *gain = crate::reference::gain(scalars, (stored ^ self.flipped()) as i8);
+        }
+        // A sum with zero changes no rounding, so that the affine map gives the definition's bits.
+        offset.fill(0.0);
+        // SAFETY: the caller's promise, passed on.
+        unsafe { self.affine(shape, scalars.x_zero, scalars.y, gain, offset, x, y, rows) }
+    }
+
+    /// `y = f32(x − zero)·scale`, NHWC without gaps.
+    ///
+    /// # Safety
+    /// See the trait; `y` holds `shape.len()` values.
+    unsafe fn dequantize(&self, shape: Shape, zero: i8, scale: f32, x: *const u8, y: *mut f32) {
+        for pixel in 0..shape.pixels() {
+            for c in 0..shape.c {
+                // SAFETY: `locate` stays inside an activation of that shape, and `y` has a place for each
+                // value.
+                unsafe {
+                    let value = (*x.add(self.locate(shape, pixel, c)) ^ self.flipped()) as i8;
+                    *y.add(pixel * shape.c + c) = (i32::from(value) - i32::from(zero)) as f32 * scale;
+                }
+            }
+        }
+    }
 }

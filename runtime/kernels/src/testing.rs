@@ -11,7 +11,9 @@ use std::vec::Vec;
 
 use crate::quant::Requant;
 use crate::reference::{self, ConvResult};
-use crate::set::{ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet};
+use crate::set::{
+    ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet, ScaleScalars,
+};
 use crate::shape::{ConvDesc, ConvOutput, PoolDesc, Shape, Source};
 
 /// Stamps the shared tests on a kernel set: `stamp_tests!(portable)` with the set's name in
@@ -33,6 +35,9 @@ macro_rules! stamp_tests {
             #[test] fn avg_pool() { run($crate::testing::avg_pool); }
             #[test] fn affine() { run($crate::testing::affine); }
             #[test] fn add() { run($crate::testing::add); }
+            #[test] fn table() { run($crate::testing::table); }
+            #[test] fn scale() { run($crate::testing::scale); }
+            #[test] fn dequantize() { run($crate::testing::dequantize); }
         }
     )+};
 }
@@ -655,5 +660,83 @@ pub fn add(set: &dyn KernelSet) {
             unsafe { set.add(shape, &scalars, y, b.get().as_ptr(), y, rows) };
         }
         same(&expected, &set.read_tensor(shape, a.get()), shape, &std::format!("{} {shape}", set.name()));
+    }
+}
+
+/// In two pieces of the buffers, as threads take them.
+pub fn table(set: &dyn KernelSet) {
+    let mut rng = Rng(7);
+    for (h, w, c) in [(1, 1, 1), (3, 3, 5), (4, 5, 16), (5, 4, 17), (2, 7, 63)] {
+        let shape = Shape::new(h, w, c);
+        let values = rng.int8s(shape.len(), -128);
+        let table: [i8; 256] = rng.int8s(256, -128).try_into().expect("256 values");
+        let mut expected = vec![0; shape.len()];
+        reference::table(&table, &values, &mut expected);
+        let bytes = set.tensor_bytes(shape);
+        let mut x = Aligned::new(bytes, 0xee);
+        set.write_tensor(shape, &values, x.get_mut());
+        let mut y = Aligned::new(bytes, 0xee);
+        for piece in [bytes / 2..bytes, 0..bytes / 2] {
+            // SAFETY: buffers of the sizes that the set asked for.
+            unsafe { set.table(&table, x.get().as_ptr(), y.get_mut().as_mut_ptr(), piece) };
+        }
+        same(&expected, &set.read_tensor(shape, y.get()), shape, &std::format!("{} {shape}", set.name()));
+    }
+}
+
+/// Gates over their whole range, and channel counts around vector widths.
+pub fn scale(set: &dyn KernelSet) {
+    let mut rng = Rng(8);
+    for (h, w, c) in [(3, 3, 1), (4, 5, 16), (5, 4, 17), (2, 7, 63), (7, 7, 256), (1, 1, 1000)] {
+        let shape = Shape::new(h, w, c);
+        let (values, gates) = (rng.int8s(shape.len(), -128), rng.int8s(c, -128));
+        let scalars = ScaleScalars {
+            x_zero: rng.range(-128, 127) as i8,
+            gate_zero: rng.range(-128, 127) as i8,
+            multiplier: 0.0043,
+            y: Requant::full(rng.range(-128, 127) as i8),
+        };
+        let mut expected = vec![0; shape.len()];
+        reference::scale(&scalars, &values, &gates, &mut expected);
+        let mut x = Aligned::new(set.tensor_bytes(shape), 0xee);
+        set.write_tensor(shape, &values, x.get_mut());
+        let one = Shape::new(1, 1, c);
+        let mut gate = Aligned::new(set.tensor_bytes(one), 0xee);
+        set.write_tensor(one, &gates, gate.get_mut());
+        let mut y = Aligned::new(set.tensor_bytes(shape), 0xee);
+        let mut scratch = Aligned::new(8 * c, 0xee);
+        for rows in [h / 2..h, 0..h / 2] {
+            // SAFETY: buffers of the sizes that the set asked for, scratch as stated.
+            unsafe {
+                set.scale(
+                    shape,
+                    &scalars,
+                    x.get().as_ptr(),
+                    gate.get().as_ptr(),
+                    y.get_mut().as_mut_ptr(),
+                    scratch.get_mut().as_mut_ptr(),
+                    rows,
+                );
+            }
+        }
+        same(&expected, &set.read_tensor(shape, y.get()), shape, &std::format!("{} {shape}", set.name()));
+    }
+}
+
+/// Every bit of the floats.
+pub fn dequantize(set: &dyn KernelSet) {
+    let mut rng = Rng(9);
+    for (h, w, c) in [(1, 1, 1), (1, 1, 1000), (3, 3, 17), (7, 7, 64)] {
+        let shape = Shape::new(h, w, c);
+        let values = rng.int8s(shape.len(), -128);
+        let zero = rng.range(-128, 127) as i8;
+        let mut expected = vec![0.0; shape.len()];
+        reference::dequantize(zero, 0.0317, &values, &mut expected);
+        let mut x = Aligned::new(set.tensor_bytes(shape), 0xee);
+        set.write_tensor(shape, &values, x.get_mut());
+        let mut y = vec![f32::NAN; shape.len()];
+        // SAFETY: buffers of the sizes that the set asked for.
+        unsafe { set.dequantize(shape, zero, 0.0317, x.get().as_ptr(), y.as_mut_ptr()) };
+        assert_eq!(expected, y, "{} {shape}", set.name());
     }
 }

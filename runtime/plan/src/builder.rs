@@ -44,7 +44,9 @@ impl Builder {
         bytes.resize(base, 0);
         for (i, record) in self.records.iter_mut().enumerate() {
             match record {
-                Record::Conv { blob, .. } | Record::Affine { blob, .. } => blob.at += base as u32,
+                Record::Conv { blob, .. } | Record::Affine { blob, .. } | Record::Table { blob, .. } => {
+                    blob.at += base as u32;
+                }
                 _ => {}
             }
             record.write(&mut bytes[HEADER + i * RECORD..][..RECORD]);

@@ -10,6 +10,9 @@ use crate::format::{HEADER, Header, RECORD, Record};
 use crate::load::{PlanError, check};
 use crate::pool::Pool;
 
+/// Bytes of a tensor that a thread puts through a table at a time: a table's own cost is 256.
+const TABLE_BYTES: usize = 8192;
+
 /// A validated plan and the kernel set it runs on.
 #[derive(Clone, Copy)]
 pub struct Plan<'a> {
@@ -154,6 +157,30 @@ impl<'a> Plan<'a> {
                     set.add(shape, &scalars, a, b, memory.at(y as usize), rows);
                 }
             }),
+            Record::Table { shape, blob, x, y } => {
+                let constants = blob.get(self.bytes).expect("checked by load");
+                let table: [i8; 256] = core::array::from_fn(|i| constants[i] as i8);
+                let bytes = set.tensor_bytes(shape);
+                split(pool, bytes.div_ceil(TABLE_BYTES), &|_, pieces| {
+                    let piece = pieces.start * TABLE_BYTES..(pieces.end * TABLE_BYTES).min(bytes);
+                    // SAFETY: see above.
+                    unsafe { set.table(&table, memory.at(x as usize), memory.at(y as usize), piece) }
+                });
+            }
+            Record::Scale { shape, scalars, x, gate, y } => split(pool, shape.h, &|thread, rows| {
+                // SAFETY: see above.
+                unsafe {
+                    let (x, gate) = (memory.at(x as usize), memory.at(gate as usize));
+                    let scratch = memory.at(self.arena_bytes() + thread * self.scratch_bytes());
+                    set.scale(shape, &scalars, x, gate, memory.at(y as usize), scratch, rows);
+                }
+            }),
+            Record::Dequantize { shape, zero, scale, x, y } => {
+                // SAFETY: see above; offsets are multiples of `ALIGN`.
+                unsafe {
+                    set.dequantize(shape, zero, scale, memory.at(x as usize), memory.at(y as usize).cast());
+                }
+            }
         }
     }
 }

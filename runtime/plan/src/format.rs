@@ -6,13 +6,14 @@
 //! whose name it carries, since that set alone knows the layout of its blobs, and to this version.
 
 use foldnet_kernels::{
-    ALIGN, AddScalars, AvgPoolScalars, ConvDesc, ConvOutput, ConvScalars, PoolDesc, Requant, Shape, Source,
+    ALIGN, AddScalars, AvgPoolScalars, ConvDesc, ConvOutput, ConvScalars, PoolDesc, Requant, ScaleScalars,
+    Shape, Source,
 };
 
 /// The first four bytes.
 pub const MAGIC: [u8; 4] = *b"FNPL";
 /// The version that this build writes and reads. It changes with any change of format or of any blob.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of the header.
 pub const HEADER: usize = 128;
 /// Bytes of a step's record.
@@ -111,6 +112,43 @@ pub enum Record {
         /// Second summand.
         b: u32,
         /// Output.
+        y: u32,
+    },
+    /// A function of one value.
+    Table {
+        /// Shape of input and output.
+        shape: Shape,
+        /// 256 values of int8.
+        blob: Blob,
+        /// Input.
+        x: u32,
+        /// Output.
+        y: u32,
+    },
+    /// Each channel times its gate. Needs 8 bytes of scratch per channel.
+    Scale {
+        /// Shape of input and output.
+        shape: Shape,
+        /// Its scalars.
+        scalars: ScaleScalars,
+        /// Input.
+        x: u32,
+        /// The gates, `1×1×c`.
+        gate: u32,
+        /// Output.
+        y: u32,
+    },
+    /// The logits of a network that does not end in a convolution.
+    Dequantize {
+        /// Shape of the input.
+        shape: Shape,
+        /// Zero point of the input.
+        zero: i8,
+        /// Scale of the input.
+        scale: f32,
+        /// Input.
+        x: u32,
+        /// Output, f32, NHWC without gaps.
         y: u32,
     },
 }
@@ -239,6 +277,9 @@ const MAX_POOL: u32 = 2;
 const AVG_POOL: u32 = 3;
 const AFFINE: u32 = 4;
 const ADD: u32 = 5;
+const TABLE: u32 = 6;
+const SCALE: u32 = 7;
+const DEQUANTIZE: u32 = 8;
 
 impl Record {
     /// Writes [`RECORD`] bytes.
@@ -311,6 +352,31 @@ impl Record {
                     w.u32(v);
                 }
             }
+            Self::Table { shape, blob, x, y } => {
+                w.u32(TABLE);
+                w.shape(shape);
+                for v in [blob.at, blob.len, x, y] {
+                    w.u32(v);
+                }
+            }
+            Self::Scale { shape, scalars, x, gate, y } => {
+                w.u32(SCALE);
+                w.shape(shape);
+                w.int8s([scalars.x_zero, scalars.gate_zero, 0, 0]);
+                w.f32(scalars.multiplier);
+                w.requant(scalars.y);
+                for v in [x, gate, y] {
+                    w.u32(v);
+                }
+            }
+            Self::Dequantize { shape, zero, scale, x, y } => {
+                w.u32(DEQUANTIZE);
+                w.shape(shape);
+                w.int8s([zero, 0, 0, 0]);
+                w.f32(scale);
+                w.u32(x);
+                w.u32(y);
+            }
         }
     }
 
@@ -378,6 +444,20 @@ impl Record {
                 };
                 Self::Add { shape, scalars, a: r.u32(), b: r.u32(), y: r.u32() }
             }
+            TABLE => Self::Table { shape: r.shape(), blob: r.blob(), x: r.u32(), y: r.u32() },
+            SCALE => {
+                let shape = r.shape();
+                let [x_zero, gate_zero, _, _] = r.int8s();
+                let scalars = ScaleScalars { x_zero, gate_zero, multiplier: r.f32(), y: r.requant() };
+                Self::Scale { shape, scalars, x: r.u32(), gate: r.u32(), y: r.u32() }
+            }
+            DEQUANTIZE => Self::Dequantize {
+                shape: r.shape(),
+                zero: r.int8s()[0],
+                scale: r.f32(),
+                x: r.u32(),
+                y: r.u32(),
+            },
             _ => return None,
         })
     }

@@ -191,6 +191,30 @@ impl Checker<'_> {
                     Some(apart(b, y) && (apart(a, y) || a == y))
                 })())
             }
+            Record::Table { shape: s, blob, x, y } => {
+                shape(s.validate())?;
+                if blob.get(self.bytes).is_none_or(|b| b.len() != 256) {
+                    return Err(PlanError::Constants(step));
+                }
+                tensors((|| Some(apart(self.tensor(x, s)?, self.tensor(y, s)?)))())
+            }
+            Record::Scale { shape: s, scalars: v, x, gate, y } => {
+                shape(s.validate())?;
+                scalars(&[v.multiplier], &[v.y])?;
+                if 8 * s.c > self.header.scratch as usize {
+                    return Err(PlanError::Memory);
+                }
+                tensors((|| {
+                    let gate = self.tensor(gate, Shape::new(1, 1, s.c))?;
+                    let (x, y) = (self.tensor(x, s)?, self.tensor(y, s)?);
+                    Some(apart(x, y) && apart(gate, y))
+                })())
+            }
+            Record::Dequantize { shape: s, zero: _, scale, x, y } => {
+                shape(s.validate())?;
+                scalars(&[scale], &[])?;
+                tensors((|| Some(apart(self.tensor(x, s)?, self.span(y, 4 * s.len())?)))())
+            }
         }
     }
 

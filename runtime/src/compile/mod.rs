@@ -6,7 +6,9 @@
 mod memory;
 
 use foldnet_archive::{Affine, Conv, Network, NetworkError, PIXELS, Step};
-use foldnet_kernels::{AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant};
+use foldnet_kernels::{
+    AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, ScaleScalars,
+};
 use foldnet_plan::Builder;
 use foldnet_plan::format::{Header, Record};
 
@@ -108,6 +110,35 @@ impl Compiler<'_> {
                     y: self.at(a.y.tensor),
                 }
             }
+            Step::Table(t) => Record::Table {
+                shape: self.network.tensors[t.x].shape,
+                blob: self.builder.blob(&t.table.map(|v| v as u8)),
+                x: self.at(t.x),
+                y: self.at(t.y),
+            },
+            Step::Scale(s) => {
+                let shape = self.network.tensors[s.x].shape;
+                self.scratch = self.scratch.max(8 * shape.c);
+                Record::Scale {
+                    shape,
+                    scalars: ScaleScalars {
+                        x_zero: self.zero(s.x),
+                        gate_zero: self.zero(s.gate),
+                        multiplier: s.multiplier,
+                        y: self.network.requant(s.y),
+                    },
+                    x: self.at(s.x),
+                    gate: self.at(s.gate),
+                    y: self.at(s.y.tensor),
+                }
+            }
+            Step::Dequantize(d) => Record::Dequantize {
+                shape: self.network.tensors[d.x].shape,
+                zero: self.zero(d.x),
+                scale: self.network.tensors[d.x].scale,
+                x: self.at(d.x),
+                y: self.at(d.y),
+            },
         };
         self.builder.step(record);
     }

@@ -1,9 +1,11 @@
 //! Plans give the bits of a plain interpretation by the reference loops.
 
-use foldnet_archive::testing::every_step;
+use foldnet_archive::testing::{every_step, every_step_without_a_dense_layer};
 use foldnet_archive::{Network, PIXELS, Step};
 use foldnet_kernels::reference::{self, ConvResult};
-use foldnet_kernels::{AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, dispatch};
+use foldnet_kernels::{
+    AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, ScaleScalars, dispatch,
+};
 use foldnet_plan::{Plan, PlanError, Single};
 use proptest::prelude::*;
 
@@ -92,6 +94,26 @@ fn interpret(network: &Network, pixels: &[u8]) -> (Vec<Vec<i8>>, Vec<f32>) {
                 reference::add(&scalars, &values[a.a.0], &values[a.b.0], &mut y);
                 values[a.y.tensor] = y;
             }
+            Step::Table(t) => {
+                let mut y = vec![0; values[t.x].len()];
+                reference::table(&t.table, &values[t.x], &mut y);
+                values[t.y] = y;
+            }
+            Step::Scale(s) => {
+                let scalars = ScaleScalars {
+                    x_zero: zero(s.x),
+                    gate_zero: zero(s.gate),
+                    multiplier: s.multiplier,
+                    y: network.requant(s.y),
+                };
+                let mut y = vec![0; values[s.x].len()];
+                reference::scale(&scalars, &values[s.x], &values[s.gate], &mut y);
+                values[s.y.tensor] = y;
+            }
+            Step::Dequantize(d) => {
+                let tensor = &network.tensors[d.x];
+                reference::dequantize(tensor.zero, tensor.scale, &values[d.x], &mut logits);
+            }
         }
     }
     (values, logits)
@@ -110,12 +132,13 @@ fn run(network: &Network, set: &'static dyn KernelSet, pixels: &[u8]) -> Vec<f32
 
 #[test]
 fn every_set_gives_the_interpreters_bits() {
-    let network = every_step();
-    for entry in dispatch::REGISTRY {
-        let Some(set) = (entry.get)() else { continue };
-        for seed in 0..4 {
-            let pixels = pixels(&network, seed);
-            assert_eq!(run(&network, set, &pixels), interpret(&network, &pixels).1, "{}", entry.name);
+    for network in [every_step(), every_step_without_a_dense_layer()] {
+        for entry in dispatch::REGISTRY {
+            let Some(set) = (entry.get)() else { continue };
+            for seed in 0..4 {
+                let pixels = pixels(&network, seed);
+                assert_eq!(run(&network, set, &pixels), interpret(&network, &pixels).1, "{}", entry.name);
+            }
         }
     }
 }
@@ -162,7 +185,7 @@ proptest! {
     /// memory outside its own (which Miri and the sanitizers see).
     #[test]
     fn a_forged_plan_is_refused_or_harmless(at in any::<usize>(), with in any::<u8>()) {
-        let network = every_step();
+        let network = if with % 2 == 0 { every_step() } else { every_step_without_a_dense_layer() };
         for entry in dispatch::REGISTRY {
             let Some(set) = (entry.get)() else { continue };
             let mut bytes = compile(&network, set).unwrap();

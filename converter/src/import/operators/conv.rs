@@ -2,6 +2,7 @@
 
 use super::super::Importer;
 use super::super::node::{Node, Problem};
+use super::channel_conv;
 use crate::graph::{Conv, Op, Window};
 use foldnet_kernels::{MAX_KERNEL, Shape};
 
@@ -40,6 +41,9 @@ pub fn window(node: Node<'_>, kernel: [usize; 2], input: Shape) -> Result<(Windo
 /// `y = Σ x·w + b`.
 pub fn conv<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"])?;
+    if importer.constant(node, 1)?.rank() == 3 {
+        return channel_conv::over_channels(importer, node);
+    }
     let x = importer.picture(node, 0)?;
     let input = importer.shape(&x);
     let (dims, oihw) = importer.weights(node, 1)?;

@@ -1,6 +1,7 @@
 //! ONNX operators, one file per family, and the table that names them.
 
 mod activation;
+mod channel_conv;
 mod conv;
 mod dense;
 mod elementwise;
@@ -24,6 +25,7 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("Conv", conv::conv),
     ("Div", elementwise::div),
     ("Dropout", layout::pass),
+    ("Expand", layout::expand),
     ("Flatten", layout::flatten),
     ("Gemm", dense::gemm),
     ("GlobalAveragePool", pool::global_average),
@@ -43,6 +45,7 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("Squeeze", layout::squeeze),
     ("Sub", elementwise::sub),
     ("Sum", elementwise::add),
+    ("Tanh", activation::tanh),
     ("Transpose", layout::transpose),
     ("Unsqueeze", layout::unsqueeze),
 ];

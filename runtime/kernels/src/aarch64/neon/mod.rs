@@ -80,6 +80,10 @@ impl KernelSet for Neon {
         layout::write_tensor(shape, values, buffer);
     }
 
+    fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize {
+        pixel * layout::channel_stride(shape.c) + channel
+    }
+
     fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8> {
         Plan::new(desc).pack(weights)
     }
