@@ -298,6 +298,8 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
             skip: if in_place { y_ptr } else { residual.get().as_ptr() },
             y: y_ptr,
             y2: y2.get_mut().as_mut_ptr(),
+            x_rows: desc.x.h,
+            y_rows: desc.y.h,
             scratch: scratch.get_mut().as_mut_ptr(),
         };
         let tasks = set.conv_tasks(desc);

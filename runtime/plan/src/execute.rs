@@ -113,6 +113,8 @@ impl<'a> Plan<'a> {
                             skip: memory.at(skip as usize),
                             y: memory.at(y as usize),
                             y2: memory.at(y2 as usize),
+                            x_rows: desc.x.h,
+                            y_rows: desc.y.h,
                             scratch: memory.at(self.arena_bytes() + thread * self.scratch_bytes()),
                         };
                         set.conv(&args, tasks);

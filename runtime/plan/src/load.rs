@@ -4,6 +4,7 @@ use core::fmt;
 
 use foldnet_kernels::{ALIGN, ConvOutput, KernelSet, Requant, Shape, ShapeError, Source};
 
+use crate::crc::crc32;
 use crate::format::{Blob, CRC_AT, HEADER, Header, MAGIC, RECORD, Record, VERSION};
 
 /// The largest arena or scratch that a plan may ask for.
@@ -73,7 +74,7 @@ pub(crate) fn check(bytes: &[u8], set: &dyn KernelSet) -> Result<Header, PlanErr
     if header.len as usize != bytes.len() || records.is_none_or(|end| end > bytes.len()) {
         return Err(PlanError::Length);
     }
-    if crc32fast::hash(&bytes[CRC_AT + 4..]) != header.crc {
+    if crc32(&bytes[CRC_AT + 4..]) != header.crc {
         return Err(PlanError::Checksum);
     }
     if !bytes.as_ptr().addr().is_multiple_of(ALIGN) {
