@@ -1,0 +1,2 @@
+//! What the boards' programs share.
+#![no_std]
