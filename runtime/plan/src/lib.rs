@@ -22,6 +22,7 @@ mod execute;
 pub mod format;
 mod load;
 mod pool;
+pub mod stripes;
 
 #[cfg(feature = "alloc")]
 pub use arena::{Lifetime, assign_offsets};
