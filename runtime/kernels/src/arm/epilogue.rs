@@ -1,5 +1,6 @@
 //! From sums to outputs, as [`crate::reference::conv`] defines it.
 
+#[cfg(target_arch = "arm")]
 use crate::quant::Requant;
 use crate::set::ConvScalars;
 use crate::shape::ConvOutput;
@@ -57,7 +58,7 @@ impl Epilogue<'_> {
     }
 
     /// Whether it is only `y`, with or without a residual: what assembly does.
-    #[allow(dead_code)]
+    #[cfg(target_arch = "arm")]
     pub(super) fn plain(&self) -> Option<&Requant> {
         (self.output == ConvOutput::Int8).then_some(&self.scalars.y)
     }

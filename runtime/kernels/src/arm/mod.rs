@@ -45,6 +45,7 @@ trait Isa: Sync + Send {
     /// Bytes of scratch for one block's weights, per weight; 0 when they are used from the blob.
     const UNPACKED: usize;
     /// Whether the blob's bias contains `−x_zero·Σw`; else the window holds `x − x_zero`.
+    #[cfg(feature = "alloc")]
     const ZERO_IN_BIAS: bool;
 
     /// What stands in the window for padding.

@@ -29,6 +29,7 @@ impl Isa for Dsp {
     const NR: usize = 2;
     const MR: usize = 2;
     const UNPACKED: usize = 2;
+    #[cfg(feature = "alloc")]
     const ZERO_IN_BIAS: bool = false;
 
     fn blank(_: i8) -> i16 {

@@ -1,5 +1,11 @@
-//! Armv8.1-M with the M-profile vector extension: Cortex-M55, M85.
+//! Armv8.1-M with the M-profile vector extension, integer and f32: Cortex-M55, M85.
+//!
+//! `vmladava.s8` does sixteen products and adds them to a core register, which must be an even one: eight
+//! sums at most, two pixels × four channels, and the odd registers for everything else. The limit is
+//! 1/16 instruction per product; [`sums`] needs 14/128 + loop, the six loads for eight `vmladava`. Weights
+//! are used from flash as they are; the input's zero point is in the bias.
 
+mod finish;
 mod sums;
 
 use super::{Epilogue, Isa, Sums};
@@ -15,6 +21,7 @@ impl Isa for Helium {
     const NR: usize = 4;
     const MR: usize = 2;
     const UNPACKED: usize = 0;
+    #[cfg(feature = "alloc")]
     const ZERO_IN_BIAS: bool = true;
 
     fn blank(x_zero: i8) -> i8 {
@@ -45,6 +52,6 @@ impl Isa for Helium {
 
     unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize) {
         // SAFETY: the caller's contract.
-        unsafe { epilogue.finish(4, channels, pixels) }
+        unsafe { finish::finish(epilogue, channels, pixels) }
     }
 }
