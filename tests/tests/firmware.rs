@@ -10,19 +10,16 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-use foldnet_archive::Network;
-use foldnet_archive::testing::resnet8;
+use foldnet_archive::testing::{manifest, resnet8};
 use foldnet_kernels::dispatch;
-use foldnet_plan::Plan;
 use foldnet_runtime::Session;
-use foldnet_runtime::compile::compile_small;
 use foldnet_tests::{root, shared};
 
 struct Board {
     name: &'static str,
     machine: &'static str,
     target: &'static str,
-    set: &'static str,
+    processor: &'static str,
     /// SysTick's rate; an instruction is a nanosecond.
     megahertz: f64,
 }
@@ -32,21 +29,21 @@ const BOARDS: [Board; 3] = [
         name: "qemu-mps2-an386",
         machine: "mps2-an386",
         target: "thumbv7em-none-eabihf",
-        set: "dsp",
+        processor: "cortex-m4",
         megahertz: 25.0,
     },
     Board {
         name: "qemu-mps2-an500",
         machine: "mps2-an500",
         target: "thumbv7em-none-eabihf",
-        set: "dsp",
+        processor: "cortex-m7",
         megahertz: 25.0,
     },
     Board {
         name: "qemu-mps3-an547",
         machine: "mps3-an547",
         target: "thumbv8m.main-none-eabihf",
-        set: "helium",
+        processor: "cortex-m55",
         megahertz: 32.0,
     },
 ];
@@ -177,18 +174,54 @@ fn flash_bytes(program: &Path) -> u32 {
     (0..n).map(|i| table + i * size).filter(|&at| word(at) == 1).map(|at| word(at + 16)).sum()
 }
 
-fn check(board: &Board, network: &Network, n: usize, folder: &Path) {
-    let set = dispatch::by_name(board.set).unwrap();
-    let plan = compile_small(network, set).unwrap();
-    let memory = Plan::load(&plan, set).unwrap().memory_bytes(1);
-    let path = folder.join(format!("{}.plan", board.set));
-    std::fs::write(&path, &plan[..]).unwrap();
+/// Runs the program `converter`; what it prints on standard output.
+fn converter(arguments: &[&str]) -> serde_json::Value {
+    let out = Command::new("cargo")
+        .args(["run", "--release", "--quiet", "-p", "foldnet-converter", "--bin", "converter", "--"])
+        .args(arguments)
+        .arg("--json")
+        .arg("--quiet")
+        .current_dir(root())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "converter {arguments:?}");
+    serde_json::from_slice(&out.stdout).unwrap()
+}
+
+/// MLPerf Tiny's ResNet-8 as `converter quantize` makes it, or, where it is not at hand, a network of its
+/// shapes.
+fn archive(folder: &Path) -> PathBuf {
+    let path = folder.join("resnet8.nnef.tgz");
+    match shared() {
+        Some(shared) => {
+            let file = |name: &str| shared.join(name).to_str().unwrap().to_owned();
+            let (model, images) = (file("models/resnet8-mlperf-tiny.onnx"), file("data/cifar10/train-1000.bin"));
+            converter(&["quantize", &model, "--images", &images, "-o", path.to_str().unwrap()]);
+        }
+        None => {
+            let mut manifest = manifest();
+            (manifest.input.height, manifest.input.width) = (32, 32);
+            manifest.labels = (0..10).map(|class| format!("class {class}")).collect();
+            foldnet_archive::write(&path, &resnet8(), &manifest).unwrap();
+        }
+    }
+    path
+}
+
+fn check(board: &Board, archive: &Path, n: usize, folder: &Path) {
+    let path = folder.join(format!("{}.plan", board.name));
+    let paths = [archive, &path].map(|p| p.to_str().unwrap());
+    let sizes = converter(&["export", "--plan", board.processor, paths[0], "-o", paths[1]]);
+    let size = |key: &str| sizes[key].as_u64().unwrap() as usize;
+    let memory = size("arena_bytes");
+    let (network, _) = foldnet_archive::read(archive).unwrap();
     let program = build(board, board.name, board.name, Some(&path));
     let names = std::fs::read(&program).unwrap();
     let has = |name: &str| names.windows(name.len()).any(|w| w == name.as_bytes());
     assert!(!has("panicking"), "{}: the program can panic", board.name);
 
-    let mut session = Session::new(network, dispatch::best(), 1).unwrap();
+    let mut session = Session::new(&network, dispatch::best(), 1).unwrap();
     let mut emulator = Emulator::start(board, &program);
     assert_eq!(emulator.answer()["board"], board.name);
     let (mut ticks, mut stack, mut loop_ticks) = (0, 0, 0);
@@ -218,9 +251,12 @@ fn check(board: &Board, network: &Network, n: usize, folder: &Path) {
         "{:16} {instructions:6.2} M instructions · RAM {:5} B (arena and scratch {memory}, stack {stack}) · flash {flash} B (plan {})",
         board.name,
         memory + stack as usize,
-        plan.len(),
+        size("bytes"),
     )
     .expect("standard error");
+    // What `converter export` says of the program beside the plan.
+    assert!(flash as usize <= size("flash_needed"), "{flash} B of flash");
+    assert!(memory + stack as usize <= size("ram_needed"), "{stack} B of stack");
 }
 
 fn sample() -> usize {
@@ -233,7 +269,8 @@ fn boards_give_the_hosts_bits() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
+    let archive = archive(folder.path());
     for board in &BOARDS {
-        check(board, &resnet8(), sample(), folder.path());
+        check(board, &archive, sample(), folder.path());
     }
 }
