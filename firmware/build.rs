@@ -22,6 +22,7 @@ fn main() {
         let map = format!("boards/{board}.x");
         println!("cargo:rerun-if-changed={map}");
         fs::copy(&map, out.join("memory.x")).unwrap_or_else(|e| panic!("{map}: {e}"));
+        fs::write(out.join("device.x"), "/* No interrupts. */\n").expect("OUT_DIR can be written");
         println!("cargo:rustc-link-search={}", out.display());
         if env::var_os("CARGO_FEATURE_KERNEL_TESTS").is_none() {
             plan(&out);

@@ -12,6 +12,8 @@ use cortex_m_semihosting::hprintln;
 use embedded_alloc::LlffHeap as Heap;
 use foldnet_kernels::{KernelSet, testing};
 
+use foldnet_firmware as _;
+
 #[global_allocator]
 static HEAP: Heap = Heap::empty();
 // The board's outer memory, which the linker's map leaves alone.

@@ -197,6 +197,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    // A call per field, not a copy of this per field: firmware counts bytes.
+    #[inline(never)]
     fn u32(&mut self) -> u32 {
         let bytes = self.from.get(self.at..self.at + 4).and_then(|b| b.try_into().ok());
         self.at += 4;
@@ -256,6 +258,12 @@ impl Header {
         }
         let pixels = r.u32();
         Self { crc, len, steps, arena, scratch, input, logits, classes, set, pixels }
+    }
+
+    /// Whether the plan is for the kernel set of this name.
+    pub fn is_for(&self, name: &str) -> bool {
+        let mut name = name.bytes();
+        self.set.iter().all(|&b| b == name.next().unwrap_or(0)) && name.next().is_none()
     }
 
     /// The kernel set's name.

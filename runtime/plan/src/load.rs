@@ -85,7 +85,7 @@ pub(crate) fn check(bytes: &[u8], set: &dyn KernelSet) -> Result<Header, PlanErr
     if !bytes.as_ptr().addr().is_multiple_of(ALIGN) {
         return Err(PlanError::Alignment);
     }
-    if header.set_name() != set.name() {
+    if !header.is_for(set.name()) {
         return Err(PlanError::OtherSet);
     }
     if header.arena > MAX_MEMORY || header.scratch > MAX_MEMORY {

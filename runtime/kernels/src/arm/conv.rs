@@ -26,7 +26,7 @@ pub(super) unsafe fn run<I: Isa>(args: &ConvArgs<'_>, tasks: Range<usize>) {
         // where something is kept. Everything below stays inside what `Geometry` sized.
         unsafe {
             if keep > 0 {
-                core::ptr::copy(window.add(advance * g.row), window, keep * g.row);
+                shift(window, advance * g.row, keep * g.row);
             }
             for i in keep..g.height {
                 fill_row::<I>(args, &g, (first * d.stride[0] + i).wrapping_sub(d.pad[0]), window.add(i * g.row));
@@ -34,6 +34,19 @@ pub(super) unsafe fn run<I: Isa>(args: &ConvArgs<'_>, tasks: Range<usize>) {
             keep = shared;
             blocks::<I>(args, &g, first, rows);
         }
+    }
+}
+
+/// Moves `n` elements, `by` elements forward, to the front. (`core::ptr::copy` would bring in a `memmove`
+/// that is larger than this module.)
+unsafe fn shift<T: Copy>(window: *mut T, by: usize, n: usize) {
+    // Rows are a multiple of 8 bytes long, and scratch is aligned: so these are words. A volatile write is
+    // what keeps the compiler from making a `memmove` of this.
+    let words = window.cast::<u32>();
+    let (by, n) = (by * size_of::<T>() / 4, n * size_of::<T>() / 4);
+    for i in 0..n {
+        // SAFETY: the caller's contract.
+        unsafe { core::ptr::write_volatile(words.add(i), *words.add(by + i)) };
     }
 }
 

@@ -11,6 +11,9 @@ use crate::set::ConvWeights;
 use crate::set::{AddScalars, AvgPoolScalars, ConvArgs, KernelSet};
 use crate::shape::{ConvDesc, PoolDesc, Shape};
 
+/// Multipliers are less than this.
+const MAX_MULTIPLIER: f32 = 1e28;
+
 impl<I: Isa> KernelSet for I {
     fn name(&self) -> &'static str {
         I::NAME
@@ -38,7 +41,14 @@ impl<I: Isa> KernelSet for I {
     }
 
     fn check_conv(&self, desc: &ConvDesc, blob: &[u8]) -> bool {
-        blob.len() == Geometry::new::<I>(desc).blob_bytes::<I>(desc)
+        let g = Geometry::new::<I>(desc);
+        let multipliers = g.vector(desc).saturating_mul(4);
+        // No product of a sum with one of these is infinite, which the epilogues rely on.
+        let sound = |b: &[u8]| b.try_into().is_ok_and(|b| f32::from_le_bytes(b).abs() < MAX_MULTIPLIER);
+        blob.len() == g.blob_bytes::<I>(desc)
+            && blob
+                .get(multipliers..multipliers.saturating_mul(2))
+                .is_some_and(|m| m.chunks_exact(4).all(sound))
     }
 
     fn conv_scratch_bytes(&self, desc: &ConvDesc) -> usize {
