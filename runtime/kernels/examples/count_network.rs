@@ -96,6 +96,8 @@ fn convolve(set: &dyn KernelSet, desc: &ConvDesc, uniform: bool, times: usize) {
         skip: skip.get().as_ptr(),
         y: y.get_mut().as_mut_ptr(),
         y2: y2.get_mut().as_mut_ptr(),
+        x_rows: desc.x.h,
+        y_rows: desc.y.h,
         scratch: scratch.get_mut().as_mut_ptr(),
     };
     for _ in 0..times {

@@ -14,7 +14,7 @@
 //! channels per tile, KR products along the depth per instruction lane, for example
 //! `conv_i8_14x32c4_avx512vnni`. Rounding is always to nearest even and therefore not in the name.
 
-extern crate alloc;
+#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -74,6 +74,11 @@ pub struct ConvArgs<'a> {
     pub y: *mut u8,
     /// Second output, `tensor_bytes(desc.y)`; unused without one.
     pub y2: *mut u8,
+    /// Rows that the input's buffer holds: row `r` stands at place `r mod x_rows`. `desc.x.h`, but in
+    /// plans that run in stripes, see [`KernelSet::conv_rows_per_task`].
+    pub x_rows: usize,
+    /// The same for `y`.
+    pub y_rows: usize,
     /// This thread's own scratch, `conv_scratch_bytes(desc)`.
     pub scratch: *mut u8,
 }
@@ -148,9 +153,11 @@ pub trait KernelSet: Sync + Send {
     fn tensor_bytes(&self, shape: Shape) -> usize;
 
     /// An activation as plain NHWC int8. `buffer` holds at least `tensor_bytes(shape)`.
+    #[cfg(feature = "alloc")]
     fn read_tensor(&self, shape: Shape, buffer: &[u8]) -> Vec<i8>;
 
     /// The reverse of [`KernelSet::read_tensor`]; slack is zeroed.
+    #[cfg(feature = "alloc")]
     fn write_tensor(&self, shape: Shape, values: &[i8], buffer: &mut [u8]);
 
     /// Where in an activation's buffer the value of a pixel (row · width + column) and channel stands.
@@ -163,6 +170,7 @@ pub trait KernelSet: Sync + Send {
 
     /// Lays out weights, biases and multipliers for [`KernelSet::conv`]. The blob is position
     /// independent and holds no pointers.
+    #[cfg(feature = "alloc")]
     fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8>;
 
     /// True when `blob` (from an untrusted file) is safe to run for `desc`.
@@ -173,6 +181,13 @@ pub trait KernelSet: Sync + Send {
 
     /// How many independent, roughly equal pieces the convolution falls into.
     fn conv_tasks(&self, desc: &ConvDesc) -> usize;
+
+    /// For sets that can run a plan in stripes: a task is this many output rows, in order from the
+    /// first; it reads only the input rows that they see, and copies them before it writes; and
+    /// `x_rows` and `y_rows` may be less than all rows.
+    fn conv_rows_per_task(&self, _desc: &ConvDesc) -> Option<usize> {
+        None
+    }
 
     /// Runs some of the pieces.
     ///

@@ -5,9 +5,9 @@
 //! shapes of real ResNets at reduced size, and random ones from a seed. Tolerance is zero. On a
 //! difference the message names position, channel, expected, got and the description.
 
-use std::io::Write;
-use std::vec;
-use std::vec::Vec;
+use alloc::string::String;
+use alloc::vec::Vec;
+use alloc::{format, vec};
 
 use crate::quant::Requant;
 use crate::reference::{self, ConvResult};
@@ -43,7 +43,10 @@ macro_rules! stamp_tests {
 }
 
 /// Runs `check` on the named set; see [`crate::stamp_tests!`] for what happens without it.
+#[cfg(feature = "std")]
 pub fn with_set(name: &str, check: fn(&dyn KernelSet)) {
+    use std::io::Write;
+
     match crate::dispatch::by_name(name) {
         Ok(set) => check(set),
         Err(why) => {
@@ -54,6 +57,19 @@ pub fn with_set(name: &str, check: fn(&dyn KernelSet)) {
         }
     }
 }
+
+/// All shared tests with their names, for a runner without Rust's test harness (firmware).
+pub const ALL: &[(&str, fn(&dyn KernelSet))] = &[
+    ("layout_round_trips", layout_round_trips),
+    ("conv_edges", conv_edges),
+    ("conv_resnet_layers", conv_resnet_layers),
+    ("conv_random", conv_random),
+    ("conv_in_place_residual", conv_in_place_residual),
+    ("max_pool", max_pool),
+    ("avg_pool", avg_pool),
+    ("affine", affine),
+    ("add", add),
+];
 
 /// A small deterministic generator (SplitMix64), so that a failing case can be named by its seed.
 pub struct Rng(pub u64);
@@ -114,14 +130,14 @@ impl Aligned {
     /// The bytes.
     pub fn get(&self) -> &[u8] {
         // SAFETY: `start + len` is inside `words` by construction, and u8 has no invalid value.
-        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(self.start), self.len) }
+        unsafe { core::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(self.start), self.len) }
     }
 
     /// The bytes.
     pub fn get_mut(&mut self) -> &mut [u8] {
         // SAFETY: as `get`, and `self` is borrowed mutably.
         unsafe {
-            std::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast::<u8>().add(self.start), self.len)
+            core::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast::<u8>().add(self.start), self.len)
         }
     }
 }
@@ -144,7 +160,7 @@ fn desc(x: (usize, usize, usize), c: usize, k: usize, s: usize, p: usize) -> Con
 
 /// The convolutions of `resnet50`, `resnet50v2` (Keras Applications' structures), `resnet18` (torchvision's)
 /// on 224×224, or `cifar` (ResNet-8's and -20's widths on 32×32): name, how often, description.
-pub fn resnet_layers(network: &str) -> Vec<(std::string::String, usize, ConvDesc)> {
+pub fn resnet_layers(network: &str) -> Vec<(String, usize, ConvDesc)> {
     let mut layers: Vec<(usize, ConvDesc)> = Vec::new();
     let skip = |d: ConvDesc| ConvDesc { skip: true, ..d };
     let pixels = |d: ConvDesc| ConvDesc { source: Source::Pixels, ..d };
@@ -213,7 +229,7 @@ pub fn resnet_layers(network: &str) -> Vec<(std::string::String, usize, ConvDesc
         other => panic!("no table of layers for {other}"),
     }
     let name = |d: &ConvDesc| {
-        std::format!(
+        format!(
             "{} → {} {}×{}{}{}{}",
             d.x,
             d.y,
@@ -241,7 +257,7 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
     let weights = rng.int8s(c * desc.depth(), -127);
     let bias: Vec<i32> = (0..c).map(|_| rng.range(-100_000, 100_000) as i32).collect();
     // Most results land inside the int8 range, some saturate.
-    let typical = 127.0 * 80.0 * (desc.depth() as f32).sqrt();
+    let typical = 127.0 * 80.0 * desc.depth().isqrt() as f32;
     let multiplier: Vec<f32> =
         (0..c).map(|_| rng.range(100, 1500) as f32 / 1000.0 * 60.0 / typical).collect();
     let affine = desc.output.has_affine();
@@ -325,6 +341,8 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
             skip: if in_place { y_ptr } else { residual.get().as_ptr() },
             y: y_ptr,
             y2: y2.get_mut().as_mut_ptr(),
+            x_rows: desc.x.h,
+            y_rows: desc.y.h,
             scratch: scratch.get_mut().as_mut_ptr(),
         };
         let tasks = set.conv_tasks(desc);
@@ -338,10 +356,10 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
             // SAFETY: as above.
             unsafe { set.conv(&args, 0..tasks) };
         }
-        let context = |what: &str| std::format!("{} {what} split={split} seed={seed} {desc:?}", set.name());
+        let context = |what: &str| format!("{} {what} split={split} seed={seed} {desc:?}", set.name());
         if float {
             // SAFETY: `y` is aligned and holds c f32 values.
-            let got = unsafe { std::slice::from_raw_parts(y.get().as_ptr().cast::<f32>(), c) };
+            let got = unsafe { core::slice::from_raw_parts(y.get().as_ptr().cast::<f32>(), c) };
             assert_eq!(
                 got.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
                 expected_f.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
@@ -575,7 +593,7 @@ pub fn max_pool(set: &dyn KernelSet) {
             // SAFETY: validated, buffers of the sizes that the set asked for.
             unsafe { set.max_pool(&d, x.get().as_ptr(), y.get_mut().as_mut_ptr(), rows) };
         }
-        same(&expected, &set.read_tensor(d.y, y.get()), d.y, &std::format!("{} {d:?}", set.name()));
+        same(&expected, &set.read_tensor(d.y, y.get()), d.y, &format!("{} {d:?}", set.name()));
     }
 }
 
@@ -599,7 +617,7 @@ pub fn avg_pool(set: &dyn KernelSet) {
         let mut y = Aligned::new(set.tensor_bytes(out), 0xee);
         // SAFETY: buffers of the sizes that the set asked for.
         unsafe { set.avg_pool(shape, &scalars, x.get().as_ptr(), y.get_mut().as_mut_ptr()) };
-        same(&expected, &set.read_tensor(out, y.get()), out, &std::format!("{} {shape}", set.name()));
+        same(&expected, &set.read_tensor(out, y.get()), out, &format!("{} {shape}", set.name()));
     }
 }
 
@@ -631,7 +649,7 @@ pub fn affine(set: &dyn KernelSet) {
                 );
             }
         }
-        same(&expected, &set.read_tensor(shape, y.get()), shape, &std::format!("{} {shape}", set.name()));
+        same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
     }
 }
 
@@ -659,7 +677,7 @@ pub fn add(set: &dyn KernelSet) {
             // SAFETY: buffers of the sizes that the set asked for; `a` is `y`, as the contract allows.
             unsafe { set.add(shape, &scalars, y, b.get().as_ptr(), y, rows) };
         }
-        same(&expected, &set.read_tensor(shape, a.get()), shape, &std::format!("{} {shape}", set.name()));
+        same(&expected, &set.read_tensor(shape, a.get()), shape, &format!("{} {shape}", set.name()));
     }
 }
 

@@ -80,6 +80,8 @@ fn check(desc: &ConvDesc, weights: &[i8], x: &[i8]) -> Vec<u8> {
         skip: core::ptr::null(),
         y: y.get_mut().as_mut_ptr(),
         y2: core::ptr::null_mut(),
+        x_rows: desc.x.h,
+        y_rows: desc.y.h,
         scratch: scratch.get_mut().as_mut_ptr(),
     };
     // SAFETY: a validated description, buffers of the sizes that the set asked for.

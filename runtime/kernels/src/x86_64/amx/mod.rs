@@ -73,6 +73,14 @@ impl KernelSet for Amx {
         self.vnni.write_tensor(shape, values, buffer);
     }
 
+    fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize {
+        self.vnni.locate(shape, pixel, channel)
+    }
+
+    fn flipped(&self) -> u8 {
+        self.vnni.flipped()
+    }
+
     fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8> {
         if Geometry::suits(desc) { pack::pack(desc, weights) } else { self.vnni.pack_conv(desc, weights) }
     }
