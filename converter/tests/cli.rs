@@ -114,7 +114,6 @@ fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
             &["boxes_node", "NonMaxSuppression", "opset 13", "not supported"],
         ),
         ("quantize detector.onnx --images photos", &["2 outputs (logits, r2)", "detectors"]),
-        ("quantize map.onnx --images photos", &["6×6×4", "not one score per class"]),
         ("quantize net.onnx --images absent", &["absent", "No such file"]),
         ("quantize net.onnx --images empty", &["empty", "no pictures"]),
         ("quantize net.onnx --images odd.bin", &["odd.bin", "3000 bytes"]),
