@@ -133,7 +133,9 @@ def record(row: dict) -> None:
     rows = json.loads(path.read_text()) if path.exists() else []
     rows = sorted([r for r in rows if r["name"] != row["name"]] + [row], key=lambda r: (r["source"], r["name"]))
     lines = ",\n".join(json.dumps(r) for r in rows)
-    path.write_text(f"[\n{lines}\n]\n")
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(f"[\n{lines}\n]\n")
+    unfinished.replace(path)
 
 
 if __name__ == "__main__":
