@@ -36,6 +36,9 @@ def main() -> None:
     parser.add_argument("framework", choices=FRAMEWORKS)
     parser.add_argument("names", nargs="*", help="networks (default: all of the framework)")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
+    parser.add_argument(
+        "--again", action="store_true", help="take the graphs that are there, choose weights and compute goldens anew"
+    )
     parser.add_argument("--keep", type=Path, help="also write the refilled networks into this folder")
     arguments = parser.parse_args()
     importlib.import_module(FRAMEWORKS[arguments.framework])
@@ -45,13 +48,14 @@ def main() -> None:
     if unknown:
         parser.error(f"no network is called {', '.join(sorted(unknown))}")
     for name in names:
-        print(name if arguments.list else write(NETWORKS[name], arguments.keep), flush=True)
+        print(name if arguments.list else write(NETWORKS[name], arguments.keep, arguments.again), flush=True)
 
 
-def write(network: Network, keep: Path | None) -> str:
+def write(network: Network, keep: Path | None, again: bool) -> str:
     """Exports one network; returns a line about it."""
     start = time.monotonic()
-    model = network.export()
+    graph = HERE / "graphs" / f"{network.name}.onnx.gz"
+    model = refill(onnx.load_from_string(gzip.decompress(graph.read_bytes()))) if again else network.export()
     if any(dimension.dim_param for value in model.graph.input for dimension in value.type.tensor_type.shape.dim[1:]):
         raise SystemExit(f"{network.name}: the exporter left more than the batch open")
     inputs = [input_of(network, seed) for seed in CALIBRATION]
@@ -75,7 +79,7 @@ def write(network: Network, keep: Path | None) -> str:
     (HERE / "graphs").mkdir(exist_ok=True)
     (HERE / "golden").mkdir(exist_ok=True)
     packed = gzip.compress(data, 9, mtime=0)
-    (HERE / "graphs" / f"{network.name}.onnx.gz").write_bytes(packed)
+    graph.write_bytes(packed)
     (HERE / "golden" / f"{network.name}.f32").write_bytes(outputs[0].astype("<f4").tobytes())
     record(
         {
@@ -129,7 +133,9 @@ def record(row: dict) -> None:
     rows = json.loads(path.read_text()) if path.exists() else []
     rows = sorted([r for r in rows if r["name"] != row["name"]] + [row], key=lambda r: (r["source"], r["name"]))
     lines = ",\n".join(json.dumps(r) for r in rows)
-    path.write_text(f"[\n{lines}\n]\n")
+    unfinished = path.with_suffix(".unfinished")
+    unfinished.write_text(f"[\n{lines}\n]\n")
+    unfinished.replace(path)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from evaluate import arrays, constants, walk
 from refill import DEVIATION, Recipe
 
+BRANCH = 0.25  # deviation of what a residual branch adds
 KEPT = 8  # tensors of up to so many elements stay as exported
 PASSING = {"Identity", "Reshape", "Squeeze", "Unsqueeze", "Cast", "Flatten"}
 NORMS = {1: (1.0, 0.2, 0.3), 2: (0.0, 0.2, None), 3: (0.0, 0.1, None), 4: (1.0, 0.25, 0.3)}
@@ -98,6 +99,7 @@ def calibrate(model: onnx.ModelProto, recipes: dict[str, Recipe], inputs: list[n
             layer, _, _ = use_of(model, name, [0] * 8)
             weights[layer.output[0]] = name
     done = set()
+    quiet = branch_ends(model)
 
     def after(node: onnx.NodeProto, outputs: list[np.ndarray]) -> bool:
         name = weights.get(node.output[0])
@@ -106,12 +108,48 @@ def calibrate(model: onnx.ModelProto, recipes: dict[str, Recipe], inputs: list[n
         done.add(name)
         if name not in tensors or name not in node.input:
             raise SystemExit(f"{name}: the weights of {node.name} are no initializer of it")
-        recipes[name].step = float(recipes[name].step / deviation(np.stack(outputs)))
+        target = BRANCH if node.output[0] in quiet else 1.0
+        recipes[name].step = float(recipes[name].step * target / deviation(np.stack(outputs)))
         put(model, name, recipes[name])
         tensors[name] = recipes[name].fill(tensors[name].shape)
         return True
 
     walk(model, inputs, tensors, after)
+
+
+def branch_ends(model: onnx.ModelProto) -> set[str]:
+    """Outputs of the last convolution of each residual branch: the side of an addition that has more of them.
+
+    A branch as loud as its shortcut would make a deep network of random weights chaotic, as no trained one is: every
+    rounding would grow from block to block.
+    """
+    producers = {name: node for node in model.graph.node for name in node.output}
+    readers = [name for node in model.graph.node for name in node.input]
+    known = constants(model)
+
+    def is_sum(node: onnx.NodeProto) -> bool:
+        return node.op_type == "Add" and not any(name in known for name in node.input)
+
+    def convolutions(name: str) -> list[str]:
+        """Back from an addition to where its branch began, the last convolution first."""
+        found = []
+        while name in producers and not is_sum(producers[name]):
+            node = producers[name]
+            if node.op_type == "Conv":
+                found.append(name)
+            elif node.op_type == "Relu" and not found:
+                break
+            name = next((i for i in node.input if i not in known), "")
+            if readers.count(name) > 1 and node.op_type != "Mul" and found:
+                break
+        return found
+
+    ends = set()
+    for node in model.graph.node:
+        if is_sum(node):
+            branch = max((convolutions(name) for name in node.input), key=len)
+            ends.update(branch[:1])
+    return ends
 
 
 def deviation(outputs: np.ndarray) -> float:

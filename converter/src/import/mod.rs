@@ -27,7 +27,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 pub use constant::panics_are_caught;
 pub use error::ImportError;
 
-use crate::graph::{Curve, Graph, Node as GraphNode, NodeId, Op};
+use crate::graph::{Curve, Given, Graph, Node as GraphNode, NodeId, Op};
 use constant::Constant;
 use node::{Node, Problem};
 use value::{Axis, Value};
@@ -95,7 +95,12 @@ pub fn read(bytes: &[u8], folder: &Path) -> Result<Imported, ImportError> {
     }
     let producer = format!("{} {}", model.producer_name, model.producer_version).trim().to_owned();
     Ok(Imported {
-        graph: Graph { nodes: importer.nodes, output, activation: importer.activation },
+        graph: Graph {
+            nodes: importer.nodes,
+            output,
+            activation: importer.activation,
+            given: importer.given,
+        },
         nodes: importer.computing,
         producer,
         metadata: model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
@@ -111,6 +116,7 @@ struct Importer<'a> {
     constants: HashMap<&'a str, Constant>,
     values: HashMap<&'a str, Value>,
     activation: Activation,
+    given: HashMap<String, Given>,
     computing: usize,
 }
 
@@ -124,6 +130,7 @@ impl<'a> Importer<'a> {
             constants: HashMap::new(),
             values: HashMap::new(),
             activation: Activation::None,
+            given: HashMap::new(),
             computing: 0,
         }
     }
@@ -182,6 +189,8 @@ impl<'a> Importer<'a> {
             return Ok(());
         }
         self.computing += 1;
+        // ONNX Runtime's quantizer adds operators in a domain of its own.
+        let own = own || (node.proto.domain == "com.microsoft" && op.starts_with('Q'));
         match operators::TABLE.iter().find(|(name, _)| own && *name == op) {
             Some((_, take)) => take(self, node),
             None => {

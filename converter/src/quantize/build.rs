@@ -15,7 +15,7 @@ use super::QuantizeError;
 use super::fuse::{Layer, Layout, SlotId};
 use super::weights;
 use crate::calibrate::Range;
-use crate::graph::{Conv, Curve, Graph, NodeId, Op};
+use crate::graph::{Conv, Curve, Given, Graph, NodeId, Op};
 
 /// Integer weights of one convolution.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,11 +78,20 @@ impl Draft {
             0 => (1.0, 0),
             s if s == self.layout.logits => (1.0, 0),
             s => {
+                if let Some(Given { scale, zero }) = self.given(s) {
+                    return (scale, zero);
+                }
                 let range = self.ranges[self.layout.root(s)];
                 let relu = self.layout.slots[s].relu;
                 Range { lo: if relu { 0.0 } else { range.lo }, hi: range.hi }.quantization()
             }
         }
+    }
+
+    /// What the source model says, of this slot or the one whose scale it shares.
+    fn given(&self, slot: SlotId) -> Option<Given> {
+        let node = self.layout.slots[self.layout.root(slot)].node;
+        self.graph.given.get(&self.graph.nodes[node].name).copied()
     }
 
     fn scale(&self, slot: SlotId) -> f32 {

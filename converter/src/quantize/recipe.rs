@@ -122,6 +122,11 @@ pub fn quantize(
     if pictures.is_empty() {
         return Err(QuantizeError::NoPictures);
     }
+    let mut options = options;
+    if !graph.given.is_empty() {
+        // Somebody has decided before; see `Graph::given`.
+        options = Options { effort: Effort::Low, equalize: false, rounding: false, bias: false, ..options };
+    }
     let graph = with_dense_end(graph);
     let layout = fuse(&graph)?;
     let mut watch: Vec<NodeId> = layout.slots.iter().map(|s| s.node).collect();
@@ -448,10 +453,14 @@ fn draft(
         let group_out = c.bias.len() / c.groups;
         let (mut q, mut scales) = (Vec::with_capacity(c.weights.len()), Vec::with_capacity(c.bias.len()));
         let real = effective_bias(&graph, conv, c);
+        let grid = if graph.given.is_empty() { None } else { weights::grid(&c.weights) };
         for (o, weights) in c.weights.chunks_exact(filter).enumerate() {
             let first = o / group_out * per_group;
             let per_weight: Vec<f32> = (0..filter).map(|k| importance[first + k % per_group]).collect();
-            let (ints, scale) = weights::channel(weights, &per_weight);
+            let (ints, scale) = match grid {
+                Some(scale) => (weights::with_scale(weights, scale), scale),
+                None => weights::channel(weights, &per_weight),
+            };
             // A channel without weights: any scale that holds the bias.
             let scale = if ints.iter().all(|&w| w == 0) && real[o] != 0.0 {
                 (real[o].abs() / f64::from(1 << 20)) as f32

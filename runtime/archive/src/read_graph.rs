@@ -48,6 +48,7 @@ enum Value {
     Add(Add),
     Mean(AvgPool),
     Scale(Scale),
+    Rows(Dequantize),
 }
 
 /// A tensor file declared by `variable`, not yet read.
@@ -160,18 +161,27 @@ impl<'a> Reader<'a> {
                 };
                 self.values.insert(s.name, Value::Scale(scale));
             }
-            "foldnet_flat" => {
+            "foldnet_rows" => {
                 let [v] = s.names()?;
-                let Some(Value::Add(Add { name, a: (x, scale), b: (usize::MAX, _), .. })) =
-                    self.values.remove(v)
-                else {
-                    return s.fail("only a scaled tensor becomes the logits");
-                };
-                let from = &self.tensors[x];
-                if from.scale != scale || s.number::<usize>("count")? != from.shape.len() {
-                    return s.fail("scale or number of values are not those of the tensor");
+                match self.values.remove(v) {
+                    Some(Value::Add(Add { name, a: (x, scale), b: (usize::MAX, _), .. }))
+                        if self.tensors[x].scale == scale =>
+                    {
+                        let rows = Dequantize { name, x, y: usize::MAX };
+                        self.values.insert(s.name, Value::Rows(rows));
+                    }
+                    _ => return s.fail("only a tensor scaled by its own scale becomes the logits"),
                 }
-                let (y, shape) = (self.tensors.len(), from.shape);
+            }
+            "reshape" => {
+                let [v] = s.names()?;
+                let Some(Value::Rows(Dequantize { name, x, .. })) = self.values.remove(v) else {
+                    return s.fail("only rows become the logits");
+                };
+                let (y, shape) = (self.tensors.len(), self.tensors[x].shape);
+                if s.sizes("shape")? != [1, shape.len()] {
+                    return s.fail("the number of values is not the tensor's");
+                }
                 self.tensors.push(Tensor { name: "logits".into(), shape, scale: 1.0, zero: 0 });
                 self.logits = Some(y);
                 self.steps.push(Step::Dequantize(Dequantize { name, x, y }));
@@ -403,6 +413,7 @@ impl<'a> Reader<'a> {
             Value::Add(a) => self.tensors[a.a.0].shape,
             Value::Mean(p) => Shape::new(1, 1, self.tensors[p.x].shape.c),
             Value::Scale(p) => self.tensors[p.x].shape,
+            Value::Rows(_) => return s.fail("rows are not rounded"),
         };
         let out = Out { tensor: self.add_tensor(s, shape, scale, zero)?, lo, hi };
         self.steps.push(match value {
@@ -421,6 +432,7 @@ impl<'a> Reader<'a> {
             Value::Add(_) => return s.fail("a lone scaled tensor"),
             Value::Mean(p) => Step::AvgPool(AvgPool { y: out, ..p }),
             Value::Scale(p) => Step::Scale(Scale { y: out, ..p }),
+            Value::Rows(_) => return s.fail("rows are not rounded"),
         });
         Ok(())
     }

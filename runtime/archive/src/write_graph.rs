@@ -28,12 +28,12 @@ pub(crate) fn write_graph(network: &Network) -> (String, Vec<(String, Vec<u8>)>)
             logits = v;
         }
     }
-    w.line(&match network.steps.last() {
-        Some(Step::Dequantize(_)) => {
-            format!("logits = foldnet_flat({logits}, count = {})", network.classes())
-        }
-        _ => format!("logits = squeeze({logits}, axes = [2, 3])"),
-    });
+    if let Some(Step::Dequantize(_)) = network.steps.last() {
+        w.line(&format!("rows = foldnet_rows({logits})"));
+        w.line(&format!("logits = reshape(rows, shape = [1, {}])", network.classes()));
+    } else {
+        w.line(&format!("logits = squeeze({logits}, axes = [2, 3])"));
+    }
     w.line(match network.activation {
         Activation::None => "output = copy(logits)",
         Activation::Softmax => "output = softmax(logits, axes = [1])",

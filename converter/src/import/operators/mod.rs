@@ -9,6 +9,7 @@ mod layout;
 mod norm;
 mod pad;
 mod pool;
+mod quantized;
 
 use super::Importer;
 use super::node::{Node, Problem};
@@ -23,6 +24,7 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("Cast", layout::pass),
     ("Clip", activation::clip),
     ("Conv", conv::conv),
+    ("DequantizeLinear", quantized::dequantize),
     ("Div", elementwise::div),
     ("Dropout", layout::pass),
     ("Expand", layout::expand),
@@ -36,6 +38,12 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("MaxPool", pool::max),
     ("Mul", elementwise::mul),
     ("Pad", pad::pad),
+    ("QGemm", quantized::gemm),
+    ("QLinearAdd", quantized::add),
+    ("QLinearConv", quantized::conv),
+    ("QLinearGlobalAveragePool", quantized::global_average),
+    ("QLinearMatMul", quantized::matmul),
+    ("QuantizeLinear", quantized::quantize),
     ("ReduceMean", pool::reduce_mean),
     ("Relu", activation::relu),
     ("Reshape", layout::reshape),
