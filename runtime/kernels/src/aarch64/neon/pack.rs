@@ -43,11 +43,16 @@ impl Plan<'_> {
     /// `Σ z·w` of one output channel: kernels multiply the raw input, padding included.
     fn zero_share(&self, channel: usize, w: &ConvWeights<'_>) -> i32 {
         let depth = self.desc.depth();
-        let per_channel = w.x_zero.len() > 1;
-        w.weights[channel * depth..][..depth].iter().enumerate().fold(0i32, |sum, (i, &q)| {
-            let zero = w.x_zero[if per_channel { i % self.desc.x.c } else { 0 }];
-            sum.wrapping_add(i32::from(zero) * i32::from(q))
-        })
+        let weights = &w.weights[channel * depth..][..depth];
+        match w.x_zero {
+            [zero] => i32::from(*zero).wrapping_mul(weights.iter().map(|&q| i32::from(q)).sum()),
+            // One per channel of the pixels, tap after tap.
+            zeros => {
+                let products =
+                    weights.iter().zip(zeros.iter().cycle()).map(|(&q, &z)| i32::from(z) * i32::from(q));
+                products.fold(0, i32::wrapping_add)
+            }
+        }
     }
 
     fn pack_direct(&self, w: &ConvWeights<'_>, blob: &mut [u8]) {
@@ -56,14 +61,18 @@ impl Plan<'_> {
         let (words_at, panels_at) = (self.words_at(), self.panels_at());
         let per_group = self.group_out.div_ceil(PANEL);
         let mut panel = vec![0u8; PANEL * self.row];
+        let mut line = vec![0u8; self.row];
         for p in 0..self.panels() {
             let first = p / per_group * self.group_out + p % per_group * PANEL;
             let count = PANEL.min(self.group_out - p % per_group * PANEL);
             panel.fill(0);
             for c in 0..count {
-                for (i, &q) in w.weights[(first + c) * depth..][..depth].iter().enumerate() {
-                    let k = i / group_in * self.tap + i % group_in;
-                    panel[(k / BLOCK * PANEL + c) * BLOCK + k % BLOCK] = q as u8;
+                let weights = &w.weights[(first + c) * depth..][..depth];
+                for (to, from) in line.chunks_exact_mut(self.tap).zip(weights.chunks_exact(group_in)) {
+                    to.iter_mut().zip(from).for_each(|(to, &q)| *to = q as u8);
+                }
+                for (to, from) in panel.chunks_exact_mut(PANEL * BLOCK).zip(line.chunks_exact(BLOCK)) {
+                    to[c * BLOCK..][..BLOCK].copy_from_slice(from);
                 }
             }
             for (i, part) in panel.chunks(direct::WORD_BYTES).enumerate() {
@@ -79,15 +88,13 @@ impl Plan<'_> {
         let c_in = self.desc.x.c;
         let parts = winograd::parts(w.weights, c_in);
         blob[..4].copy_from_slice(&(parts as u32).to_ne_bytes());
-        for c in 0..self.desc.y.c {
+        let u = blob[self.words_at()..].as_chunks_mut::<2>().0;
+        for (c, weights) in w.weights.chunks_exact(9 * c_in).enumerate() {
+            let u = &mut u[c / LANES * POSITIONS * c_in * LANES..][..POSITIONS * c_in * LANES];
             for k in 0..c_in {
-                let g = core::array::from_fn(|i| {
-                    core::array::from_fn(|j| w.weights[((c * 3 + i) * 3 + j) * c_in + k])
-                });
-                for (position, u) in winograd::transform_weights(&g).into_iter().enumerate() {
-                    let index = ((c / LANES * POSITIONS + position) * c_in + k) * LANES + c % LANES;
-                    let at = self.words_at() + 2 * index;
-                    blob[at..at + 2].copy_from_slice(&u.to_ne_bytes());
+                let g = core::array::from_fn(|i| core::array::from_fn(|j| weights[(i * 3 + j) * c_in + k]));
+                for (to, value) in u.chunks_exact_mut(c_in * LANES).zip(winograd::transform_weights(&g)) {
+                    to[k * LANES + c % LANES] = value.to_ne_bytes();
                 }
             }
         }
