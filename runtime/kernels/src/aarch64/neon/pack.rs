@@ -1,10 +1,11 @@
 //! A convolution's packed form.
 //!
-//! In the CPU's byte order: a header of 64 bytes; bias, multiplier and, with a second output, gain and offset,
+//! In the CPU's byte order: a header of 64 bytes, the first of which is 1 where all floats are tame
+//! ([`super::round::is_tame`]); bias, multiplier and, with a second output, gain and offset,
 //! each of `y.c + 16` values rounded up to 16; then
 //! - direct: per group and panel of 4 channels, the words of decisions ([`super::direct::decide`]);
 //!   aligned to 64, per group and panel `[depth / 32][4][32]` int8;
-//! - Winograd: `[c_out / 8][36][c_in][8]` int16. The header's first word is the number of parts that the depth is
+//! - Winograd: `[c_out / 8][36][c_in][8]` int16. The header's second word is the number of parts that the depth is
 //!   summed in ([`super::winograd::parts`]).
 
 use alloc::vec;
@@ -12,6 +13,7 @@ use alloc::vec::Vec;
 
 use super::direct::{self, BLOCK, PANEL};
 use super::plan::Plan;
+use super::round::is_tame;
 use super::winograd::{self, LANES, POSITIONS};
 use crate::set::ConvWeights;
 
@@ -22,12 +24,13 @@ impl Plan<'_> {
     /// See [`crate::KernelSet::pack_conv`].
     pub fn pack(&self, w: &ConvWeights<'_>) -> Vec<u8> {
         let mut blob = vec![0u8; self.blob_bytes()];
+        let floats = [w.multiplier, w.gain, w.offset];
+        blob[0] = floats.iter().all(|v| v.iter().all(|&v| is_tame(v))).into();
         let vector = 4 * self.constants();
         for c in 0..self.desc.y.c {
             let at = HEADER + 4 * c;
             let bias = w.bias[c].wrapping_sub(self.zero_share(c, w));
             blob[at..at + 4].copy_from_slice(&bias.to_ne_bytes());
-            let floats = [w.multiplier, w.gain, w.offset];
             for (i, values) in floats.iter().enumerate().take(self.constant_vectors() - 1) {
                 let at = at + (i + 1) * vector;
                 blob[at..at + 4].copy_from_slice(&values[c].to_ne_bytes());
@@ -87,7 +90,7 @@ impl Plan<'_> {
     fn pack_winograd(&self, w: &ConvWeights<'_>, blob: &mut [u8]) {
         let c_in = self.desc.x.c;
         let parts = winograd::parts(w.weights, c_in);
-        blob[..4].copy_from_slice(&(parts as u32).to_ne_bytes());
+        blob[4..8].copy_from_slice(&(parts as u32).to_ne_bytes());
         let u = blob[self.words_at()..].as_chunks_mut::<2>().0;
         for (c, weights) in w.weights.chunks_exact(9 * c_in).enumerate() {
             let u = &mut u[c / LANES * POSITIONS * c_in * LANES..][..POSITIONS * c_in * LANES];
@@ -102,7 +105,7 @@ impl Plan<'_> {
 
     /// The number of parts in a Winograd blob's header.
     pub fn parts(blob: &[u8]) -> usize {
-        blob.first_chunk::<4>().map_or(0, |b| u32::from_ne_bytes(*b) as usize)
+        blob.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes) as usize
     }
 
     /// See [`crate::KernelSet::check_conv`]. Any value of a constant or a weight is safe.
