@@ -28,6 +28,8 @@ pub struct Gather<'a> {
     aside: *mut u8,
     /// Lines of pixels with their padding.
     lines: *mut u8,
+    /// Their columns and bytes.
+    line: (usize, usize),
     /// The output row whose lines stand there.
     lines_of: Option<usize>,
 }
@@ -45,6 +47,7 @@ impl<'a> Gather<'a> {
                 packed: args.scratch.add(sums),
                 aside: args.scratch.add(sums + packed),
                 lines: args.scratch.add(sums + packed + aside),
+                line: plan.line(),
                 lines_of: None,
             };
             if !plan.is_dense() {
@@ -152,32 +155,37 @@ impl<'a> Gather<'a> {
     unsafe fn window_of_pixels(&mut self, pixel: usize, mut to: *mut u8) {
         let d = self.plan.desc;
         let c = d.x.c;
-        let line_bytes = self.plan.line().1;
+        let line_bytes = self.line.1;
         let (oy, ox) = (pixel / d.y.w, pixel % d.y.w);
         if self.lines_of != Some(oy) {
             for ky in 0..d.kernel[0] {
                 let iy = (oy * d.stride[0] + ky * d.dilation[0]).wrapping_sub(d.pad[0]);
                 // SAFETY: forwarded; there is a line per row of the kernel.
-                unsafe { self.line(iy, self.lines.add(ky * line_bytes)) };
+                unsafe { self.lay_out(iy, self.lines.add(ky * line_bytes)) };
             }
             self.lines_of = Some(oy);
         }
-        for ky in 0..d.kernel[0] {
-            // SAFETY: the window lies in the line. Whole vectors may read up to 15 bytes behind the window,
+        let bytes = d.kernel[1] * c;
+        let mut line = self.lines.cast_const().wrapping_add(ox * d.stride[1] * c);
+        for _ in 0..d.kernel[0] {
+            // SAFETY: the window lies in the line. Whole vectors may read up to 31 bytes behind the window,
             // which a line has in excess, and write as much behind the row: bytes that the next one
             // overwrites or that follow the window's last.
             unsafe {
-                let line = self.lines.add(ky * line_bytes + ox * d.stride[1] * c);
-                if d.dilation[1] == 1 {
-                    copy_vectors(line, to, d.kernel[1] * c);
-                    to = to.add(d.kernel[1] * c);
-                } else {
+                if d.dilation[1] > 1 {
                     for kx in 0..d.kernel[1] {
-                        core::ptr::copy_nonoverlapping(line.add(kx * d.dilation[1] * c), to, c);
-                        to = to.add(c);
+                        core::ptr::copy_nonoverlapping(line.add(kx * d.dilation[1] * c), to.add(kx * c), c);
                     }
+                } else if bytes <= 2 * VECTOR {
+                    // All that pictures come with, up to 10×10 of three colours; no loop.
+                    vst1q_u8(to, vld1q_u8(line));
+                    vst1q_u8(to.add(VECTOR), vld1q_u8(line.add(VECTOR)));
+                } else {
+                    copy_vectors(line, to, bytes);
                 }
             }
+            to = to.wrapping_add(bytes);
+            line = line.wrapping_add(line_bytes);
         }
     }
 
@@ -185,10 +193,10 @@ impl<'a> Gather<'a> {
     ///
     /// # Safety
     /// `line` has the bytes that [`Plan::line`] says.
-    unsafe fn line(&self, iy: usize, line: *mut u8) {
+    unsafe fn lay_out(&self, iy: usize, line: *mut u8) {
         let d = self.plan.desc;
         let c = d.x.c;
-        let columns = self.plan.line().0;
+        let columns = self.line.0;
         let exists = iy < d.x.h;
         let inside = if exists { d.pad[1]..d.pad[1] + d.x.w } else { columns..columns };
         for column in (0..inside.start).chain(inside.end..columns) {

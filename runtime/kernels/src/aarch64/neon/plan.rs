@@ -113,7 +113,7 @@ impl<'a> Plan<'a> {
         let d = self.desc;
         let reach = (d.kernel[1] - 1) * d.dilation[1] + 1;
         let columns = ((d.y.w - 1) * d.stride[1] + reach).max(d.pad[1] + d.x.w);
-        (columns, (columns * d.x.c + 16).next_multiple_of(16))
+        (columns, (columns * d.x.c + 32).next_multiple_of(16))
     }
 
     /// True when windows are first copied one by one, as their taps are no whole vectors.

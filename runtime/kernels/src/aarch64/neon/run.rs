@@ -8,6 +8,7 @@ use super::gather::Gather;
 use super::layout::{VECTOR, channel_stride};
 use super::pack::HEADER;
 use super::plan::Plan;
+use super::round::is_tame;
 use super::winograd::{self, CLASSES, Class, LANES, POSITIONS, TILE, Tiling};
 use crate::set::ConvArgs;
 use crate::shape::ConvOutput;
@@ -33,6 +34,7 @@ impl Plan<'_> {
             has_skip: self.desc.skip,
             has_y: self.desc.output.has_int8(),
             has_y2: self.desc.output.has_affine(),
+            tame: args.blob[0] == 1 && is_tame(s.skip_multiplier),
         }
     }
 

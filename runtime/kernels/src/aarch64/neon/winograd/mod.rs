@@ -108,22 +108,18 @@ pub fn parts(weights: &[i8], c_in: usize) -> usize {
     (1..most).find(|&parts| exact(parts)).unwrap_or(most)
 }
 
-/// `G` without its denominators.
-const G: [[i16; 3]; REACH] = [[1, 0, 0], [1, 1, 1], [1, -1, 1], [1, 2, 4], [0, 0, 1], [1, -2, 4]];
+/// `G g`, without the denominators, of one column (or row).
+fn weights_1d([a, b, c]: [i16; 3]) -> [i16; REACH] {
+    let (even, far) = (a + c, a + 4 * c);
+    [a, even + b, even - b, far + 2 * b, c, far - 2 * b]
+}
 
-/// `G g Gᵀ` of one 3×3 kernel.
+/// `G g Gᵀ` of one 3×3 kernel, without the denominators.
 pub fn transform_weights(g: &[[i8; 3]; 3]) -> [i16; POSITIONS] {
+    let columns: [_; 3] = core::array::from_fn(|j| weights_1d(core::array::from_fn(|i| i16::from(g[i][j]))));
     let mut u = [0; POSITIONS];
-    for (i, row) in G.iter().enumerate() {
-        for (j, column) in G.iter().enumerate() {
-            let mut sum = 0;
-            for (a, g) in row.iter().zip(g) {
-                for (b, &g) in column.iter().zip(g) {
-                    sum += a * b * i16::from(g);
-                }
-            }
-            u[i * REACH + j] = sum;
-        }
+    for (i, row) in u.chunks_exact_mut(REACH).enumerate() {
+        row.copy_from_slice(&weights_1d(core::array::from_fn(|j| columns[j][i])));
     }
     u
 }
