@@ -45,9 +45,6 @@ impl Place {
         place.write("unknown.onnx", &unknown.bytes());
         let detector = small_classifier(3).output("r2", &[1, 8, 8, 8]);
         place.write("detector.onnx", &detector.bytes());
-        let map =
-            Onnx::new(13, &[1, 3, 8, 8]).conv("x", "map", [4, 3, 3, 3], &[]).output("map", &[1, 4, 6, 6]);
-        place.write("map.onnx", &map.bytes());
         place.write("two.txt", b"cat\ndog\n");
         place.write("three.txt", b"ant\nbee\ncow\n");
         place.write("binary.txt", &[0xff, 0xfe, 0]);
