@@ -272,10 +272,13 @@ pub trait KernelSet: Sync + Send {
         rows: Range<usize>,
     ) {
         let gates = Shape::new(1, 1, shape.c);
+        let floats = scratch.cast::<f32>();
         // SAFETY: the scratch has room for two f32 per channel; any bytes are an f32.
         let (gain, offset) = unsafe {
-            let floats = core::slice::from_raw_parts_mut(scratch.cast::<f32>(), 2 * shape.c);
-            floats.split_at_mut(shape.c)
+            (
+                core::slice::from_raw_parts_mut(floats, shape.c),
+                core::slice::from_raw_parts_mut(floats.add(shape.c), shape.c),
+            )
         };
         for (c, gain) in gain.iter_mut().enumerate() {
             // SAFETY: `locate` stays inside an activation of that shape.

@@ -198,8 +198,8 @@ impl<'a> Plan<'a> {
                 }
             }),
             Record::Table { shape, blob, x, y } => {
-                let constants = blob.get(self.bytes).expect("checked by load");
-                let table: [i8; 256] = core::array::from_fn(|i| constants[i] as i8);
+                let constants = blob.get(self.bytes).and_then(|b| <[u8; 256]>::try_from(b).ok());
+                let Some(table) = constants.map(|values| values.map(|v| v as i8)) else { return };
                 let bytes = set.tensor_bytes(shape);
                 split(pool, bytes.div_ceil(TABLE_BYTES), &|_, pieces| {
                     let piece = pieces.start * TABLE_BYTES..(pieces.end * TABLE_BYTES).min(bytes);
