@@ -17,6 +17,7 @@ pub mod fuse;
 pub mod recipe;
 pub mod rounding;
 pub mod score;
+pub mod sensitivity;
 pub mod weights;
 
 use foldnet_archive::NetworkError;

@@ -1,6 +1,8 @@
 //! The whole way from a float graph to a network, every decision made by the output's error.
 //!
-//! Error is the noise that quantization adds to the logits, [`Distance::sqnr`], over calibration pictures.
+//! Error is the noise that quantization adds to the logits, [`Distance::sqnr`], over calibration pictures
+//! that nothing was measured on (see [`split`]): ranges that fit what was seen too tightly cut off what was
+//! not, which shows on other pictures only.
 //! (Not the divergence of the answers: a trained network is sure of most pictures it was trained on, so
 //! that a handful of doubtful ones would decide everything, and decisions made on them do not hold on
 //! others.)
@@ -13,9 +15,11 @@ use foldnet_archive::{Activation, Network};
 use super::build::{Draft, Packed, effective_bias, pixel_zero};
 use super::equalize::{self, Class, RULES};
 use super::fuse::{Layer, Layout, SlotId, fuse, with_dense_end};
+use super::rounding::Rounder;
 use super::score::{Distance, logits};
 use super::{QuantizeError, bias, rounding, weights};
-use crate::calibrate::{Method, Observation, Range, observe};
+use crate::calibrate::{Method, Observation, Range, in_lanes, observe};
+use crate::float::{FloatNet, Grids};
 use crate::graph::{Graph, NodeId, Op};
 
 /// How much is tried.
@@ -96,8 +100,8 @@ pub struct Decision {
 pub struct Outcome {
     /// The quantized network.
     pub network: Network,
-    /// The fused layers, whose slots are the network's tensors.
-    pub layout: Layout,
+    /// The numbers it was built from; the layout's slots are the network's tensors.
+    pub draft: Draft,
     /// The float graph with [`fuse::with_dense_end`] applied; its nodes are what slots refer to.
     pub graph: Graph,
     /// What was seen on the calibration pictures, in the original graph's units.
@@ -135,8 +139,11 @@ pub fn quantize(
     let classes = if options.equalize { equalize::classes(&graph) } else { Vec::new() };
     let none: equalize::Factors = vec![None; graph.nodes.len()];
 
+    let (fit, trial) = split(pictures);
+    let pictures = &fit[..];
+    let truth = float_logits(&graph, &trial)?;
     progress.stage("observing", pictures.len());
-    let first = observe(&graph, &watch, pictures, &std::slice::from_ref(&none), &|| progress.tick())?;
+    let first = observe(&graph, &watch, pictures, std::slice::from_ref(&none), &|| progress.tick())?;
     let observation = if classes.is_empty() || options.effort == Effort::Low {
         first
     } else {
@@ -147,7 +154,7 @@ pub fn quantize(
         observe(&graph, &watch, pictures, &variants, &|| progress.tick())?
     };
     let classes = if options.effort == Effort::Low { Vec::new() } else { classes };
-    let mut search = Search::new(&graph, layout, classes, &observation, pictures, options)?;
+    let mut search = Search::new(&graph, layout, classes, &observation, pictures, (trial, truth), options)?;
     search.run(progress)?;
     let (draft, network) = (search.best.draft, search.best.network);
     Ok(Outcome {
@@ -155,11 +162,30 @@ pub fn quantize(
         factors: search.best.factors,
         methods: search.best.plan.methods,
         decisions: search.decisions,
-        layout: draft.layout,
+        draft,
         network,
         graph: graph.clone(),
         observation,
     })
+}
+
+/// Pictures to measure on, and pictures to try on: what is found on the former must hold on others.
+/// Every third goes to the latter; a dozen or fewer serve as both.
+fn split(pictures: &[Vec<u8>]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    if pictures.len() < 12 {
+        return (pictures.to_vec(), pictures.to_vec());
+    }
+    let part = |trial: bool| {
+        pictures.iter().enumerate().filter(|(i, _)| (i % 3 == 2) == trial).map(|(_, p)| p.clone()).collect()
+    };
+    (part(false), part(true))
+}
+
+/// The float network's logits.
+fn float_logits(graph: &Graph, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, QuantizeError> {
+    let net = FloatNet::rounded(graph, &Grids::default())?;
+    let answers = in_lanes(pictures.len(), |i| Ok(net.run(&pictures[i])?.swap_remove(0)));
+    answers.into_iter().collect()
 }
 
 /// The factors per node when each class follows the rule of that number.
@@ -206,11 +232,13 @@ struct Search<'a> {
     classes: Vec<Class>,
     observation: &'a Observation,
     options: Options,
-    /// All calibration pictures.
+    /// The pictures that are measured.
     pictures: &'a [Vec<u8>],
     /// Those that candidates are tried on, and the float network's logits for them.
     trial: Vec<Vec<u8>>,
     truth: Vec<Vec<f32>>,
+    /// Rounds by inputs while searching, where that is affordable.
+    rounder: Option<Rounder>,
     budget: u64,
     cost: u64,
     activation: Activation,
@@ -218,6 +246,8 @@ struct Search<'a> {
     decisions: Vec<Decision>,
 }
 
+/// Factors on a range that are tried.
+const STRETCHES: [f32; 4] = [0.9, 1.1, 1.25, 0.8];
 /// At most this many pictures decide.
 const TRIAL: usize = 256;
 
@@ -228,6 +258,7 @@ impl<'a> Search<'a> {
         classes: Vec<Class>,
         observation: &'a Observation,
         pictures: &'a [Vec<u8>],
+        (trial, truth): (Vec<Vec<u8>>, Vec<Vec<f32>>),
         options: Options,
     ) -> Result<Self, QuantizeError> {
         let plan = Plan {
@@ -239,15 +270,15 @@ impl<'a> Search<'a> {
             stretch: vec![1.0; layout.slots.len()],
         };
         let factors = vec![None; graph.nodes.len()];
-        let draft = draft(graph, &layout, &classes, observation, &plan, &factors);
+        let draft = draft(graph, &layout, &classes, observation, &plan, &factors, None);
         let network = draft.network()?;
         // A trial on all of them should cost no more than a twentieth of what may be spent.
         let macs = network.macs().max(1);
         let affordable = (options.effort.budget() / 20 / macs) as usize;
-        let n = pictures.len().min(TRIAL).min(affordable.max(8));
-        let chosen: Vec<usize> = (0..n).map(|i| i * pictures.len() / n).collect();
-        let trial: Vec<Vec<u8>> = chosen.iter().map(|&i| pictures[i].clone()).collect();
-        let truth: Vec<Vec<f32>> = chosen.iter().map(|&i| observation.logits[i].clone()).collect();
+        let n = trial.len().min(TRIAL).min(affordable.max(8));
+        let chosen = |i: usize| i * trial.len() / n;
+        let truth: Vec<Vec<f32>> = (0..n).map(|i| truth[chosen(i)].clone()).collect();
+        let trial: Vec<Vec<u8>> = (0..n).map(|i| trial[chosen(i)].clone()).collect();
         let distance = Distance::between(&truth, &logits(&network, &trial)?, graph.activation);
         let best = Candidate { plan, factors, draft, network, distance };
         Ok(Self {
@@ -258,6 +289,7 @@ impl<'a> Search<'a> {
             options,
             pictures,
             cost: macs * n as u64,
+            rounder: None,
             budget: options.effort.budget(),
             trial,
             truth,
@@ -278,7 +310,15 @@ impl<'a> Search<'a> {
         }
         self.budget = self.budget.saturating_sub(self.cost);
         let factors = factors(self.graph, &self.classes, &plan.rules, self.observation);
-        let draft = draft(self.graph, &self.layout, &self.classes, self.observation, &plan, &factors);
+        let draft = draft(
+            self.graph,
+            &self.layout,
+            &self.classes,
+            self.observation,
+            &plan,
+            &factors,
+            self.rounder.as_ref(),
+        );
         let network = draft.network()?;
         let distance = self.error(&network)?;
         let better = distance.sqnr > self.best.distance.sqnr;
@@ -288,15 +328,32 @@ impl<'a> Search<'a> {
         Ok(better)
     }
 
+    /// Tries the best plan again, after something else has changed.
+    fn retry(&mut self) -> Result<(), QuantizeError> {
+        let plan = self.best.plan.clone();
+        self.best.plan.stretch.clear();
+        self.try_plan(plan).map(drop)
+    }
+
     fn affordable(&self) -> bool {
         self.budget >= self.cost
     }
 
     fn run(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
+        let affordable = rounding::work(self.graph, &self.layout) * RULES.len() as u64 <= self.budget / 10;
+        if self.options.rounding && self.options.effort != Effort::Low && affordable {
+            let before = self.best.distance.sqnr;
+            progress.stage("rounding", self.pictures.len());
+            self.rounder = Some(Rounder::new(self.graph, &self.layout, self.pictures, &|| progress.tick())?);
+            self.best.distance.sqnr = f64::NEG_INFINITY;
+            self.retry()?;
+            self.decide("rounding by inputs", before, "every layer".into());
+        }
         if self.options.effort != Effort::Low {
             self.equalize(progress)?;
             if self.options.method == Method::Auto {
                 self.ranges(progress)?;
+                self.equalize(progress)?;
             }
         }
         if self.options.rounding && self.options.effort != Effort::Low {
@@ -347,7 +404,16 @@ impl<'a> Search<'a> {
     fn ranges(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
         let before = self.best.distance.sqnr;
         let slots: Vec<SlotId> = self.layout.scaled().collect();
-        progress.stage("ranges", slots.len());
+        progress.stage("ranges", slots.len() + 1);
+        for method in Method::ALL {
+            let methods = vec![method; self.layout.slots.len()];
+            self.try_plan(Plan { methods, ..self.best.plan.clone() })?;
+        }
+        for stretch in STRETCHES {
+            let stretch = vec![stretch; self.layout.slots.len()];
+            self.try_plan(Plan { stretch, ..self.best.plan.clone() })?;
+        }
+        progress.tick();
         for &slot in &slots {
             for method in Method::ALL {
                 if self.affordable() {
@@ -356,7 +422,7 @@ impl<'a> Search<'a> {
                     self.try_plan(plan)?;
                 }
             }
-            for stretch in [0.8, 0.9, 1.1] {
+            for stretch in STRETCHES {
                 if self.affordable() {
                     let mut plan = self.best.plan.clone();
                     plan.stretch[slot] *= stretch;
@@ -429,8 +495,10 @@ fn draft(
     observation: &Observation,
     plan: &Plan,
     factors: &equalize::Factors,
+    rounder: Option<&Rounder>,
 ) -> Draft {
-    let graph = equalize::apply(graph, factors);
+    let source = graph;
+    let mut graph = equalize::apply(source, factors);
     let rule_of = |node: NodeId| {
         classes.iter().position(|c| c.nodes.binary_search(&node).is_ok()).map_or(0, |c| plan.rules[c])
     };
@@ -444,8 +512,23 @@ fn draft(
         })
         .collect();
     let mut packed: Vec<Option<Packed>> = vec![None; graph.nodes.len()];
-    for layer in &layout.layers {
+    let rounded = in_lanes(layout.layers.len(), |i| {
+        let Layer::Conv { conv, x, .. } = layout.layers[i] else { return None };
+        let Op::Conv(c) = &source.nodes[conv].op else { return None };
+        let node = layout.slots[x].node;
+        rounder?.rounded(c, conv, rule_of(node), factors[node].as_deref())
+    });
+    for (layer, rounded) in layout.layers.iter().zip(rounded) {
         let Layer::Conv { conv, x, .. } = *layer else { continue };
+        if let (Some(mut rounded), Op::Conv(c)) = (rounded, &mut graph.nodes[conv].op) {
+            for o in 0..c.bias.len() {
+                let factor = factors[conv].as_ref().map_or(1.0, |f| f[o]);
+                rounded.packed.scale[o] *= factor;
+                c.bias[o] += (rounded.shift[o] * f64::from(factor)) as f32;
+            }
+            packed[conv] = Some(rounded.packed);
+            continue;
+        }
         let Op::Conv(c) = &graph.nodes[conv].op else { continue };
         let importance = input_squares(&graph, layout, observation, factors, x);
         let filter = c.weights.len() / c.bias.len().max(1);
