@@ -331,7 +331,9 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
         if in_place {
             y = Aligned::from(residual.get());
         }
-        let mut scratch = Aligned::new(set.conv_scratch_bytes(desc), 0xcc);
+        // What lies behind the scratch is somebody else's.
+        let scratch_bytes = set.conv_scratch_bytes(desc);
+        let mut scratch = Aligned::new(scratch_bytes + 256, 0xcc);
         let y_ptr = y.get_mut().as_mut_ptr();
         let args = ConvArgs {
             desc,
@@ -357,6 +359,7 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
             unsafe { set.conv(&args, 0..tasks) };
         }
         let context = |what: &str| format!("{} {what} split={split} seed={seed} {desc:?}", set.name());
+        assert!(scratch.get()[scratch_bytes..].iter().all(|&b| b == 0xcc), "{}", context("scratch overrun"));
         if float {
             // SAFETY: `y` is aligned and holds c f32 values.
             let got = unsafe { core::slice::from_raw_parts(y.get().as_ptr().cast::<f32>(), c) };

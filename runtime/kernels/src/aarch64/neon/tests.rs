@@ -4,8 +4,11 @@
 use std::vec;
 use std::vec::Vec;
 
+use core::arch::aarch64::{vld1q_f32, vst1q_s8};
+
 use super::Neon;
 use super::plan::Plan;
+use super::round::{Round, is_tame};
 use crate::quant::Requant;
 use crate::reference::{self, ConvResult};
 use crate::set::{ConvArgs, ConvScalars, ConvWeights, KernelSet};
@@ -71,7 +74,8 @@ fn check(desc: &ConvDesc, weights: &[i8], x: &[i8]) -> Vec<u8> {
     let mut input = Aligned::new(set.tensor_bytes(desc.x), 0);
     set.write_tensor(desc.x, x, input.get_mut());
     let mut y = Aligned::new(set.tensor_bytes(desc.y), 0);
-    let mut scratch = Aligned::new(set.conv_scratch_bytes(desc), 0x77);
+    let scratch_bytes = set.conv_scratch_bytes(desc);
+    let mut scratch = Aligned::new(scratch_bytes + 256, 0x77);
     let args = ConvArgs {
         desc,
         scalars: &scalars,
@@ -86,6 +90,7 @@ fn check(desc: &ConvDesc, weights: &[i8], x: &[i8]) -> Vec<u8> {
     };
     // SAFETY: a validated description, buffers of the sizes that the set asked for.
     unsafe { set.conv(&args, 0..set.conv_tasks(desc)) };
+    assert!(scratch.get()[scratch_bytes..].iter().all(|&b| b == 0x77), "scratch overrun: {desc:?}");
     let got = set.read_tensor(desc.y, y.get());
     if let Some(i) = (0..got.len()).find(|&i| got[i] != expected[i]) {
         panic!("value {i} is {}, not {}: {desc:?}", got[i], expected[i]);
@@ -203,4 +208,27 @@ fn foreign_parts_are_refused() {
         blob[4..8].copy_from_slice(&u32::to_ne_bytes(parts));
         assert_eq!(set.check_conv(&d, &blob), good, "{parts} parts");
     }
+}
+
+/// Ties, both bounds, values beyond every integer, and what is no number, against the definition.
+#[test]
+fn rounding() {
+    let values =
+        [0.5, 1.5, -0.5, -2.5, 126.5, 127.5, -128.5, 1e9, -1e9, 3e38, -3e38, f32::INFINITY, f32::NAN, 0.0];
+    for r in [Requant::full(0), Requant::full(-77), Requant::relu(-128), Requant::relu(3), Requant::full(127)]
+    {
+        let round = Round::new(r);
+        for v in values {
+            let (mut careful, mut plain) = ([0i8; 16], [0i8; 16]);
+            // SAFETY: NEON is part of the AArch64 baseline; each array has 16 values.
+            unsafe {
+                let v = [vld1q_f32([v; 4].as_ptr()); 4];
+                vst1q_s8(careful.as_mut_ptr(), round.apply(v));
+                vst1q_s8(plain.as_mut_ptr(), round.apply_number(v));
+            }
+            assert_eq!(careful, [r.apply(v); 16], "{v} {r:?}");
+            assert!(v.is_nan() || plain == [r.apply(v); 16], "{v} {r:?}");
+        }
+    }
+    assert!(is_tame(-1e9) && !is_tame(f32::INFINITY) && !is_tame(f32::NAN) && !is_tame(3e38));
 }
