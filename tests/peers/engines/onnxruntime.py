@@ -13,7 +13,7 @@ def version() -> str:
     return f"ONNX Runtime {installed('onnxruntime')}"
 
 
-def hold_to_avx2() -> bool:
+def hold(isa: str) -> bool:
     return False  # MLAS asks the CPU and offers no switch
 
 
