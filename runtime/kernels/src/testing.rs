@@ -58,8 +58,11 @@ pub fn with_set(name: &str, check: fn(&dyn KernelSet)) {
     }
 }
 
+/// A shared test.
+pub type Check = fn(&dyn KernelSet);
+
 /// All shared tests with their names, for a runner without Rust's test harness (firmware).
-pub const ALL: &[(&str, fn(&dyn KernelSet))] = &[
+pub const ALL: &[(&str, Check)] = &[
     ("layout_round_trips", layout_round_trips),
     ("conv_edges", conv_edges),
     ("conv_resnet_layers", conv_resnet_layers),
@@ -69,6 +72,9 @@ pub const ALL: &[(&str, fn(&dyn KernelSet))] = &[
     ("avg_pool", avg_pool),
     ("affine", affine),
     ("add", add),
+    ("table", table),
+    ("scale", scale),
+    ("dequantize", dequantize),
 ];
 
 /// A small deterministic generator (SplitMix64), so that a failing case can be named by its seed.
