@@ -196,7 +196,7 @@ fn the_whole_way_through_and_the_same_bytes_twice() {
         assert_eq!(outcome["top5"], 1.0, "three classes");
     }
     let compared = place.json("compare net.onnx a.nnef.tgz --images photos --json");
-    assert!(compared["sqnr"].as_f64().unwrap() > 25.0, "{compared}");
+    assert!(compared["sqnr"].as_f64().unwrap() > 20.0, "{compared}");
     assert_eq!(compared["first_diverging"], Value::Null);
     let same = place.json("compare a.nnef.tgz b.nnef.tgz --images photos --json");
     assert_eq!((&same["agreement"], &same["largest_difference"]), (&1.0.into(), &0.0.into()));
