@@ -24,7 +24,6 @@ import pictures
 import rounds
 from engines import NAMES, engine
 
-CALIBRATION_IMAGES = 100
 ISA = {
     "native": "every instruction the CPU has",
     "vnni": "AVX-512 VNNI without AMX where a switch exists",
@@ -36,8 +35,8 @@ def main() -> None:
     arguments = parse()
     cache = arguments.cache.expanduser()
     onnx_path = rounds.alone(models.model_path, arguments.model, cache)
-    images = arguments.images or pictures.synthetic_folder(cache / "pictures", CALIBRATION_IMAGES, models.SEED)
-    inputs = models.preprocess(arguments.model, pictures.photographs(images, CALIBRATION_IMAGES))
+    images = arguments.images or pictures.synthetic_folder(cache / "pictures", 100, models.SEED)
+    inputs = models.preprocess(arguments.model, pictures.photographs(images, arguments.calibration_images))
     singles = [inputs[i : i + 1] for i in range(len(inputs))]
     prepared = cache / f"{arguments.model}.prepared.pickle"
     if arguments.reuse:
@@ -76,6 +75,7 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=models.NAMES, default="resnet50", help="the network (default: %(default)s)")
     parser.add_argument("--images", type=Path, help="photographs to calibrate on (default: synthetic ones)")
+    parser.add_argument("--calibration-images", type=int, default=100, help="how many of them (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=models.DEFAULT_CACHE, help="models and artifacts (%(default)s)")
     parser.add_argument("--threads", type=thread_counts, default="1,2", help="thread counts, by comma (%(default)s)")
     parser.add_argument("--rounds", type=int, default=15, help="rounds (default: %(default)s)")
@@ -122,7 +122,8 @@ def ours(arguments: argparse.Namespace, onnx_path: Path, images: Path) -> tuple[
         return [], [f"{rounds.US}: {arguments.converter} is not built and no --archive is given; peers only"]
     if archive is None:
         archive = onnx_path.with_suffix(".nnef.tgz")
-        foldnet.quantize(arguments.converter, onnx_path, images, archive, arguments.quantize_option)
+        options = ["--max-images", str(arguments.calibration_images), *arguments.quantize_option]
+        foldnet.quantize(arguments.converter, onnx_path, images, archive, options)
     foldnet.require(archive, "The archive", "Make it with `converter quantize`.")
     return [rounds.Job(rounds.US, "int8", rounds.US, archive)], []
 

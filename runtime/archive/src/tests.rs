@@ -48,6 +48,17 @@ proptest! {
         prop_assert!(unpack_bytes(&bytes[..len]).is_err());
     }
 
+    /// The compressed stream has a checksum, so damage that goes unnoticed changed nothing.
+    #[test]
+    fn a_flipped_byte_is_an_error_or_changes_nothing(at in any::<usize>(), flip in 1u8..) {
+        let mut bytes = pack(&every_step(), &manifest());
+        let at = at % bytes.len();
+        bytes[at] ^= flip;
+        if let Ok(read) = unpack_bytes(&bytes) {
+            prop_assert_eq!(read, (every_step(), manifest()));
+        }
+    }
+
     #[test]
     fn a_damaged_graph_is_an_error_or_a_sound_network(at in 0usize..20_000, with in any::<u8>()) {
         let network = if at % 2 == 0 { every_step() } else { every_step_without_a_dense_layer() };
