@@ -3,6 +3,8 @@
 //! Builds the firmware with a plan, runs it in QEMU, sends it pictures over its serial line and compares
 //! the logits. Prints what each board needs: instructions, memory, flash. Where QEMU or the target is
 //! missing the test says so and does nothing, or fails if `FOLDNET_REQUIRE_FIRMWARE` is set.
+//! `FOLDNET_FIRMWARE_IMAGES=1017` sends all pictures instead of a sample; `FOLDNET_THUMB_FROM_SOURCE`
+//! builds the targets' core library with the nightly toolchain.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -56,7 +58,7 @@ fn available() -> bool {
     if !runs(Command::new("qemu-system-arm").arg("--version")) {
         missing.push("qemu-system-arm");
     }
-    for board in &BOARDS {
+    for board in BOARDS.iter().filter(|_| !from_source()) {
         let out = Command::new("rustc").args(["--print", "target-libdir", "--target", board.target]).output();
         let folder = out.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default();
         if !Path::new(&folder).is_dir() && !missing.contains(&board.target) {
@@ -71,13 +73,24 @@ fn available() -> bool {
     false
 }
 
+fn from_source() -> bool {
+    std::env::var_os("FOLDNET_THUMB_FROM_SOURCE").is_some()
+}
+
 /// Builds a board's program around a plan and returns its path.
 fn build(board: &Board, binary: &str, features: &str, plan: Option<&Path>) -> PathBuf {
     let target_dir = root().join("target/firmware");
     let mut cargo = Command::new("cargo");
+    if from_source() {
+        // The cargo that runs this test chose a toolchain for its children.
+        cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTC").arg("+nightly");
+    }
     cargo.current_dir(root().join("firmware")).env("CARGO_TARGET_DIR", &target_dir);
     cargo.args(["build", "--release", "--quiet", "--target", board.target, "--features", features]);
     cargo.args(["--bin", binary]);
+    if from_source() {
+        cargo.arg("-Zbuild-std=core,alloc");
+    }
     if let Some(plan) = plan {
         cargo.env("FOLDNET_PLAN", plan);
     }
@@ -265,6 +278,23 @@ fn check(board: &Board, archive: &Path, n: usize, folder: &Path) {
 
 fn sample() -> usize {
     std::env::var("FOLDNET_FIRMWARE_IMAGES").map_or(50, |n| n.parse().expect("a number of images"))
+}
+
+#[test]
+fn kernels_pass_the_shared_tests_on_emulated_processors() {
+    if !available() {
+        return;
+    }
+    for board in BOARDS.iter().filter(|b| b.name != "qemu-mps2-an500") {
+        let program = build(board, "kernel-tests", &format!("kernel-tests,{}", board.name), None);
+        let mut emulator = Command::new("qemu-system-arm");
+        emulator.args(["-M", board.machine, "-display", "none", "-monitor", "none"]);
+        emulator.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(&program);
+        let out = emulator.output().unwrap();
+        let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+        write!(std::io::stderr(), "{}:\n{said}", board.name).expect("standard error");
+        assert!(out.status.success() && said.contains("9 passed, 0 failed"), "{}", board.name);
+    }
 }
 
 #[test]

@@ -81,13 +81,13 @@ impl<'a> Plan<'a> {
         pool: &dyn Pool,
         memory: &'m mut [u8],
         pixels: &[u8],
-        mut observe: impl FnMut(usize, &[u8]),
+        observe: impl FnMut(usize, &[u8]),
     ) -> &'m [f32] {
         assert_eq!(pixels.len(), self.header.input.len(), "wrong number of pixel bytes");
         assert!(memory.len() >= self.memory_bytes(pool.threads()), "too little working memory");
         assert!(memory.as_ptr().addr().is_multiple_of(ALIGN), "working memory is not aligned");
         // SAFETY: asserted.
-        unsafe { self.steps(pool, memory, Picture::Apart(pixels.as_ptr()), &mut observe) }
+        unsafe { self.steps(pool, memory, Picture::Apart(pixels.as_ptr()), observe) }
     }
 
     /// Classifies the picture that stands in the working memory at [`Plan::pixels`], on the caller's
@@ -100,17 +100,17 @@ impl<'a> Plan<'a> {
             return None;
         }
         // SAFETY: checked just now.
-        Some(unsafe { self.steps(&Single, memory, Picture::Inside(at), &mut |_, _| {}) })
+        Some(unsafe { self.steps(&Single, memory, Picture::Inside(at), |_, _| {}) })
     }
 
     /// # Safety
     /// `memory` is aligned and has `memory_bytes(pool.threads())` bytes, the picture `input.len()`.
-    unsafe fn steps<'m>(
+    unsafe fn steps<'m, P: Pool + ?Sized>(
         &self,
-        pool: &dyn Pool,
+        pool: &P,
         memory: &'m mut [u8],
         picture: Picture,
-        observe: &mut dyn FnMut(usize, &[u8]),
+        mut observe: impl FnMut(usize, &[u8]),
     ) -> &'m [f32] {
         let mut before = None;
         for step in 0..self.header.steps as usize {
@@ -158,7 +158,7 @@ impl<'a> Plan<'a> {
     ///
     /// # Safety
     /// The record is of this plan, and `memory` has `memory_bytes(pool.threads())` bytes.
-    unsafe fn step(&self, record: &Record, memory: Memory, pool: &dyn Pool) {
+    unsafe fn step<P: Pool + ?Sized>(&self, record: &Record, memory: Memory, pool: &P) {
         let set = self.set;
         // SAFETY (all closures below): offsets lie inside the arena (`load`), `split` hands out
         // disjoint ranges, and each thread uses its own scratch.
@@ -272,7 +272,7 @@ impl<'a> Conv<'a> {
 
     /// # Safety
     /// See [`Plan::steps`].
-    unsafe fn run(&self, pool: &dyn Pool) {
+    unsafe fn run<P: Pool + ?Sized>(&self, pool: &P) {
         let tasks = self.set.conv_tasks(&self.desc);
         // SAFETY: `split` hands out disjoint ranges, and each thread uses its own scratch.
         let run = |thread, tasks| unsafe { self.tasks(thread, tasks) };
@@ -325,7 +325,7 @@ impl Memory {
 
 /// Lets the pool's threads take `tasks` in chunks until none is left, so that a slow core does less.
 /// `run` is told which thread it is on and which tasks to do.
-fn split(pool: &dyn Pool, tasks: usize, run: &(dyn Fn(usize, Range<usize>) + Sync)) {
+fn split<P: Pool + ?Sized>(pool: &P, tasks: usize, run: &(impl Fn(usize, Range<usize>) + Sync)) {
     let threads = pool.threads();
     if threads == 1 {
         return run(0, 0..tasks);

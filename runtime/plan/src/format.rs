@@ -17,7 +17,7 @@ pub const VERSION: u32 = 2;
 /// Bytes of the header.
 pub const HEADER: usize = 128;
 /// Bytes of a step's record.
-pub const RECORD: usize = 160;
+pub const RECORD: usize = 144;
 /// In place of an offset: there is none.
 pub const NOWHERE: u32 = u32::MAX;
 /// Where the checksum stands.
