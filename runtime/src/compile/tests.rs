@@ -3,14 +3,10 @@
 use foldnet_archive::testing::{every_step, every_step_without_a_dense_layer, resnet8};
 use foldnet_archive::{Network, PIXELS, Step};
 use foldnet_kernels::reference::{self, ConvResult};
-<<<<<<< HEAD
 use foldnet_kernels::{
     AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, ScaleScalars, dispatch,
 };
-=======
-use foldnet_kernels::{AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, dispatch};
 use foldnet_plan::format::{HEADER, RECORD};
->>>>>>> e8a6bd3 (Run the emulated boards in CI: kernels' shared tests, and ResNet-8 bit for bit; Helium copies rows by vectors)
 use foldnet_plan::{Plan, PlanError, Single};
 use proptest::prelude::*;
 
