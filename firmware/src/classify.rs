@@ -126,7 +126,6 @@ fn name(error: FrameError) -> &'static str {
 /// What to say of a plan that was refused, for the results line.
 pub fn refused(error: PlanError) -> &'static str {
     match error {
-        PlanError::NotAPlan => "not a plan",
         PlanError::Version(_) => "plan version",
         PlanError::Length | PlanError::Checksum => "damaged",
         PlanError::OtherSet => "plan for other processor",

@@ -69,6 +69,9 @@ pub const ALL: &[(&str, fn(&dyn KernelSet))] = &[
     ("avg_pool", avg_pool),
     ("affine", affine),
     ("add", add),
+    ("table", table),
+    ("scale", scale),
+    ("dequantize", dequantize),
 ];
 
 /// A small deterministic generator (SplitMix64), so that a failing case can be named by its seed.

@@ -12,6 +12,7 @@ use crate::pool::{Pool, Single};
 use crate::stripes::schedule;
 
 /// Bytes of a tensor that a thread puts through a table at a time: a table's own cost is 256.
+#[cfg(feature = "gates")]
 const TABLE_BYTES: usize = 8192;
 
 /// A validated plan and the kernel set it runs on.
@@ -197,9 +198,13 @@ impl<'a> Plan<'a> {
                     set.add(shape, &scalars, a, b, memory.at(y as usize), rows);
                 }
             }),
+            #[cfg(not(feature = "gates"))]
+            Record::Table { .. } | Record::Scale { .. } | Record::Dequantize { .. } => {}
+            #[cfg(feature = "gates")]
             Record::Table { shape, blob, x, y } => {
-                let constants = blob.get(self.bytes).expect("checked by load");
-                let table: [i8; 256] = core::array::from_fn(|i| constants[i] as i8);
+                let constants = blob.get(self.bytes).and_then(|b| <&[u8; 256]>::try_from(b).ok());
+                // Checked by load.
+                let Some(table) = constants.map(|b| b.map(|b| b as i8)) else { return };
                 let bytes = set.tensor_bytes(shape);
                 split(pool, bytes.div_ceil(TABLE_BYTES), &|_, pieces| {
                     let piece = pieces.start * TABLE_BYTES..(pieces.end * TABLE_BYTES).min(bytes);
@@ -207,6 +212,7 @@ impl<'a> Plan<'a> {
                     unsafe { set.table(&table, memory.at(x as usize), memory.at(y as usize), piece) }
                 });
             }
+            #[cfg(feature = "gates")]
             Record::Scale { shape, scalars, x, gate, y } => split(pool, shape.h, &|thread, rows| {
                 // SAFETY: see above.
                 unsafe {
@@ -215,6 +221,7 @@ impl<'a> Plan<'a> {
                     set.scale(shape, &scalars, x, gate, memory.at(y as usize), scratch, rows);
                 }
             }),
+            #[cfg(feature = "gates")]
             Record::Dequantize { shape, zero, scale, x, y } => {
                 // SAFETY: see above; offsets are multiples of `ALIGN`.
                 unsafe {
