@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The boards that have a binary here: feature and memory map have the board's name.
-const BOARDS: &[&str] = &["qemu-mps2-an386", "qemu-mps2-an500", "qemu-mps3-an547"];
+const BOARDS: &[&str] = &["qemu-mps2-an386", "qemu-mps2-an500", "qemu-mps3-an547", "rp2350-pico2"];
 
 /// Where the arena's size stands in a plan's header, and the plan's version.
 const ARENA_AT: usize = 20;
@@ -22,7 +22,10 @@ fn main() {
         let map = format!("boards/{board}.x");
         println!("cargo:rerun-if-changed={map}");
         fs::copy(&map, out.join("memory.x")).unwrap_or_else(|e| panic!("{map}: {e}"));
-        fs::write(out.join("device.x"), "/* No interrupts. */\n").expect("OUT_DIR can be written");
+        // Real parts have their interrupts from their HAL.
+        if board.starts_with("qemu") {
+            fs::write(out.join("device.x"), "/* No interrupts. */\n").expect("OUT_DIR can be written");
+        }
         println!("cargo:rustc-link-search={}", out.display());
         if env::var_os("CARGO_FEATURE_KERNEL_TESTS").is_none() {
             plan(&out);

@@ -126,13 +126,10 @@ fn name(error: FrameError) -> &'static str {
 /// What to say of a plan that was refused, for the results line.
 pub fn refused(error: PlanError) -> &'static str {
     match error {
-        PlanError::NotAPlan => "not a plan",
-        PlanError::Version(_) => "plan of another version",
-        PlanError::Length => "plan is cut",
-        PlanError::Checksum => "plan is damaged",
-        PlanError::Alignment => "plan is not aligned",
-        PlanError::OtherSet => "plan is for another processor",
-        PlanError::Memory => "plan wants more memory",
-        _ => "plan is not valid",
+        PlanError::Version(_) => "plan version",
+        PlanError::Length | PlanError::Checksum => "damaged",
+        PlanError::OtherSet => "plan for other processor",
+        PlanError::Memory => "plan too large",
+        _ => "plan not valid",
     }
 }

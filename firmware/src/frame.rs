@@ -122,11 +122,14 @@ mod tests {
 
     /// A frame padded to the reader's piece, as a sender that waits for the answer has it.
     fn apart(frames: &[Vec<u8>]) -> Vec<u8> {
-        frames.iter().flat_map(|f| {
-            let mut f = f.clone();
-            f.resize(f.len().next_multiple_of(32), 0);
-            f
-        }).collect()
+        frames
+            .iter()
+            .flat_map(|f| {
+                let mut f = f.clone();
+                f.resize(f.len().next_multiple_of(32), 0);
+                f
+            })
+            .collect()
     }
 
     #[test]
@@ -155,6 +158,9 @@ mod tests {
     fn an_endless_frame_is_survived() {
         let mut line = vec![1; 10_000];
         line.push(0);
-        assert_eq!(receive(&apart(&[line, send(&picture(9))]), 60), [Err(FrameError::Damaged), Ok(picture(9))]);
+        assert_eq!(
+            receive(&apart(&[line, send(&picture(9))]), 60),
+            [Err(FrameError::Damaged), Ok(picture(9))]
+        );
     }
 }

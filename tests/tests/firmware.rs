@@ -3,6 +3,8 @@
 //! Builds the firmware with a plan, runs it in QEMU, sends it pictures over its serial line and compares
 //! the logits. Prints what each board needs: instructions, memory, flash. Where QEMU or the target is
 //! missing the test says so and does nothing, or fails if `FOLDNET_REQUIRE_FIRMWARE` is set.
+//! `FOLDNET_FIRMWARE_IMAGES=1017` sends all pictures instead of a sample; `FOLDNET_THUMB_FROM_SOURCE`
+//! builds the targets' core library with the nightly toolchain.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -22,7 +24,13 @@ struct Board {
     processor: &'static str,
     /// SysTick's rate; an instruction is a nanosecond.
     megahertz: f64,
+    /// The most instructions that a ResNet-8 may take, in millions.
+    limit: f64,
 }
+
+/// The most memory (arena, scratch, stack) and flash that ResNet-8's program may take, in bytes.
+const RAM_LIMIT: usize = 36_000;
+const FLASH_LIMIT: u32 = 95_000;
 
 const BOARDS: [Board; 3] = [
     Board {
@@ -31,6 +39,7 @@ const BOARDS: [Board; 3] = [
         target: "thumbv7em-none-eabihf",
         processor: "cortex-m4",
         megahertz: 25.0,
+        limit: 22.4,
     },
     Board {
         name: "qemu-mps2-an500",
@@ -38,6 +47,7 @@ const BOARDS: [Board; 3] = [
         target: "thumbv7em-none-eabihf",
         processor: "cortex-m7",
         megahertz: 25.0,
+        limit: 22.4,
     },
     Board {
         name: "qemu-mps3-an547",
@@ -45,6 +55,7 @@ const BOARDS: [Board; 3] = [
         target: "thumbv8m.main-none-eabihf",
         processor: "cortex-m55",
         megahertz: 32.0,
+        limit: 3.4,
     },
 ];
 
@@ -56,7 +67,7 @@ fn available() -> bool {
     if !runs(Command::new("qemu-system-arm").arg("--version")) {
         missing.push("qemu-system-arm");
     }
-    for board in &BOARDS {
+    for board in BOARDS.iter().filter(|_| !from_source()) {
         let out = Command::new("rustc").args(["--print", "target-libdir", "--target", board.target]).output();
         let folder = out.map(|o| String::from_utf8_lossy(&o.stdout).trim().to_owned()).unwrap_or_default();
         if !Path::new(&folder).is_dir() && !missing.contains(&board.target) {
@@ -71,13 +82,24 @@ fn available() -> bool {
     false
 }
 
+fn from_source() -> bool {
+    std::env::var_os("FOLDNET_THUMB_FROM_SOURCE").is_some()
+}
+
 /// Builds a board's program around a plan and returns its path.
 fn build(board: &Board, binary: &str, features: &str, plan: Option<&Path>) -> PathBuf {
     let target_dir = root().join("target/firmware");
     let mut cargo = Command::new("cargo");
+    if from_source() {
+        // The cargo that runs this test chose a toolchain for its children.
+        cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("RUSTC").arg("+nightly");
+    }
     cargo.current_dir(root().join("firmware")).env("CARGO_TARGET_DIR", &target_dir);
     cargo.args(["build", "--release", "--quiet", "--target", board.target, "--features", features]);
     cargo.args(["--bin", binary]);
+    if from_source() {
+        cargo.arg("-Zbuild-std=core,alloc");
+    }
     if let Some(plan) = plan {
         cargo.env("FOLDNET_PLAN", plan);
     }
@@ -167,14 +189,32 @@ fn pictures(n: usize) -> Vec<Vec<u8>> {
     file.chunks_exact(3073).take(n).map(hwc).collect()
 }
 
-/// Sizes of the sections that lie in flash, from the program's headers.
-fn flash_bytes(program: &Path) -> u32 {
+/// A loadable piece of a program: where it is stored, its bytes there, where it runs, its size there.
+struct Segment {
+    stored_at: u32,
+    bytes: Vec<u8>,
+    runs_at: u32,
+    size: u32,
+}
+
+/// A program's pieces, from its headers.
+fn segments(program: &Path) -> Vec<Segment> {
     let elf = std::fs::read(program).unwrap();
     let word = |at: usize| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap());
     let half = |at: usize| u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()) as usize;
     let (table, size, n) = (word(28) as usize, half(42), half(44));
-    // Of each loadable segment, what the file holds.
-    (0..n).map(|i| table + i * size).filter(|&at| word(at) == 1).map(|at| word(at + 16)).sum()
+    let one = |at: usize| Segment {
+        stored_at: word(at + 12),
+        bytes: elf[word(at + 4) as usize..][..word(at + 16) as usize].to_vec(),
+        runs_at: word(at + 8),
+        size: word(at + 20),
+    };
+    (0..n).map(|i| table + i * size).filter(|&at| word(at) == 1).map(one).collect()
+}
+
+/// What a program takes of the flash.
+fn flash_bytes(program: &Path) -> u32 {
+    segments(program).iter().map(|s| s.bytes.len() as u32).sum()
 }
 
 /// Runs the program `converter`; what it prints on standard output.
@@ -192,6 +232,14 @@ fn converter(arguments: &[&str]) -> serde_json::Value {
     serde_json::from_slice(&out.stdout).unwrap()
 }
 
+/// A network of ResNet-8's shapes.
+fn made_up(path: &Path) {
+    let mut manifest = manifest();
+    (manifest.input.height, manifest.input.width) = (32, 32);
+    manifest.labels = (0..10).map(|class| format!("class {class}")).collect();
+    foldnet_archive::write(path, &resnet8(), &manifest).unwrap();
+}
+
 /// MLPerf Tiny's ResNet-8 as `converter quantize` makes it, or, where it is not at hand, a network of its
 /// shapes.
 fn archive(folder: &Path) -> PathBuf {
@@ -203,12 +251,7 @@ fn archive(folder: &Path) -> PathBuf {
                 (file("models/resnet8-mlperf-tiny.onnx"), file("data/cifar10/train-1000.bin"));
             converter(&["quantize", &model, "--images", &images, "-o", path.to_str().unwrap()]);
         }
-        None => {
-            let mut manifest = manifest();
-            (manifest.input.height, manifest.input.width) = (32, 32);
-            manifest.labels = (0..10).map(|class| format!("class {class}")).collect();
-            foldnet_archive::write(&path, &resnet8(), &manifest).unwrap();
-        }
+        None => made_up(&path),
     }
     path
 }
@@ -258,6 +301,11 @@ fn check(board: &Board, archive: &Path, n: usize, folder: &Path) {
         size("bytes"),
     )
     .expect("standard error");
+    assert!(instructions <= board.limit, "{instructions} M instructions");
+    assert!(
+        memory + stack as usize <= RAM_LIMIT && flash <= FLASH_LIMIT,
+        "{stack} B of stack, {flash} of flash"
+    );
     // What `converter export` says of the program beside the plan.
     assert!(flash as usize <= size("flash_needed"), "{flash} B of flash");
     assert!(memory + stack as usize <= size("ram_needed"), "{stack} B of stack");
@@ -265,6 +313,23 @@ fn check(board: &Board, archive: &Path, n: usize, folder: &Path) {
 
 fn sample() -> usize {
     std::env::var("FOLDNET_FIRMWARE_IMAGES").map_or(50, |n| n.parse().expect("a number of images"))
+}
+
+#[test]
+fn kernels_pass_the_shared_tests_on_emulated_processors() {
+    if !available() {
+        return;
+    }
+    for board in BOARDS.iter().filter(|b| b.name != "qemu-mps2-an500") {
+        let program = build(board, "kernel-tests", &format!("kernel-tests,{}", board.name), None);
+        let mut emulator = Command::new("qemu-system-arm");
+        emulator.args(["-M", board.machine, "-display", "none", "-monitor", "none"]);
+        emulator.args(["-semihosting-config", "enable=on,target=native", "-kernel"]).arg(&program);
+        let out = emulator.output().unwrap();
+        let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
+        write!(std::io::stderr(), "{}:\n{said}", board.name).expect("standard error");
+        assert!(out.status.success() && said.contains("passed, 0 failed"), "{}", board.name);
+    }
 }
 
 #[test]
@@ -277,4 +342,54 @@ fn boards_give_the_hosts_bits() {
     for board in &BOARDS {
         check(board, &archive, sample(), folder.path());
     }
+}
+
+/// Boards that no emulator has: their programs link, within the part's memories, and start where the part
+/// looks for them.
+#[test]
+fn real_boards_link() {
+    if !available() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [archive, plan] = ["resnet8.nnef.tgz", "pico2.plan"].map(|name| folder.path().join(name));
+    made_up(&archive);
+    let paths = [&archive, &plan].map(|p| p.to_str().unwrap());
+    converter(&[
+        "export",
+        "--plan",
+        "cortex-m33",
+        "--flash",
+        "4096",
+        "--ram",
+        "512",
+        paths[0],
+        "-o",
+        paths[1],
+    ]);
+    let pico = Board {
+        name: "rp2350-pico2",
+        machine: "",
+        target: "thumbv8m.main-none-eabihf",
+        processor: "cortex-m33",
+        megahertz: 0.0,
+        limit: 0.0,
+    };
+    let segments = segments(&build(&pico, pico.name, pico.name, Some(&plan)));
+    let (flash, ram) = (0x1000_0000..0x1040_0000, 0x2000_0000..0x2008_0000);
+    for s in &segments {
+        assert!(s.bytes.is_empty() || flash.contains(&(s.stored_at + s.bytes.len() as u32 - 1)));
+        let end = s.runs_at + s.size.max(1) - 1;
+        assert!(flash.contains(&end) || ram.contains(&end), "{:x}…{end:x}", s.runs_at);
+    }
+    // The RP2350's boot ROM wants an image definition, which starts with this word, in the first 4 kB.
+    let mut start: Vec<_> = segments.iter().filter(|s| s.stored_at < flash.start + 4096).collect();
+    start.sort_by_key(|s| s.stored_at);
+    assert_eq!(start[0].stored_at, flash.start, "no vectors");
+    let marker = 0xffff_ded3_u32.to_le_bytes();
+    let found = start.iter().any(|s| {
+        let reach = (flash.start + 4096 - s.stored_at) as usize;
+        s.bytes[..s.bytes.len().min(reach)].chunks(4).any(|word| word == marker)
+    });
+    assert!(found, "no image definition");
 }

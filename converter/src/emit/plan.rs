@@ -16,7 +16,7 @@ pub const PROCESSORS: &[(&str, &str)] = &[
 
 /// Flash that our program wants beside the plan, without drivers: code, vectors and constants, rounded
 /// up. A test holds the emulated boards' programs to it.
-pub const PROGRAM_FLASH: usize = 20 * 1024;
+pub const PROGRAM_FLASH: usize = 14 * 1024;
 /// The same of memory: stack and statics.
 pub const PROGRAM_RAM: usize = 3 * 1024;
 

@@ -40,12 +40,16 @@ fn main() -> ! {
     }
     hprintln!("{} passed, 0 failed", testing::ALL.len());
     exit(EXIT_SUCCESS);
-    loop {}
+    loop {
+        cortex_m::asm::wfi();
+    }
 }
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     hprintln!("FAILED {}", info);
     exit(EXIT_FAILURE);
-    loop {}
+    loop {
+        cortex_m::asm::wfi();
+    }
 }

@@ -6,7 +6,9 @@
 
 use cortex_m_rt::entry;
 use foldnet_firmware::qemu::{Qemu, Uart};
-use foldnet_firmware::{Arena, Classifier, classify, classify::Counts, classify::refused, frame::Line, report::Report};
+use foldnet_firmware::{
+    Arena, Classifier, classify, classify::Counts, classify::refused, frame::Line, report::Report,
+};
 use foldnet_kernels::Dsp;
 
 include!(concat!(env!("OUT_DIR"), "/plan.rs"));

@@ -48,6 +48,7 @@ impl KernelSet for Portable {
         }
     }
 
+    #[cfg(feature = "gates")]
     fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize {
         pixel * shape.c + channel
     }

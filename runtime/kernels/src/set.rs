@@ -161,9 +161,11 @@ pub trait KernelSet: Sync + Send {
     fn write_tensor(&self, shape: Shape, values: &[i8], buffer: &mut [u8]);
 
     /// Where in an activation's buffer the value of a pixel (row · width + column) and channel stands.
+    #[cfg(feature = "gates")]
     fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize;
 
     /// The bits in which a stored byte differs from the value.
+    #[cfg(feature = "gates")]
     fn flipped(&self) -> u8 {
         0
     }
@@ -244,6 +246,7 @@ pub trait KernelSet: Sync + Send {
     ///
     /// # Safety
     /// See the trait.
+    #[cfg(feature = "gates")]
     unsafe fn table(&self, table: &[i8; 256], x: *const u8, y: *mut u8, bytes: Range<usize>) {
         let flipped = self.flipped();
         let mut stored = [0; 256];
@@ -260,6 +263,7 @@ pub trait KernelSet: Sync + Send {
     ///
     /// # Safety
     /// See the trait; `scratch` is this thread's own and holds `8·shape.c` bytes.
+    #[cfg(feature = "gates")]
     #[allow(clippy::too_many_arguments)]
     unsafe fn scale(
         &self,
@@ -295,6 +299,7 @@ pub trait KernelSet: Sync + Send {
     ///
     /// # Safety
     /// See the trait; `y` holds `shape.len()` values.
+    #[cfg(feature = "gates")]
     unsafe fn dequantize(&self, shape: Shape, zero: i8, scale: f32, x: *const u8, y: *mut f32) {
         for pixel in 0..shape.pixels() {
             for c in 0..shape.c {

@@ -58,11 +58,11 @@ pub fn with_set(name: &str, check: fn(&dyn KernelSet)) {
     }
 }
 
-/// A shared test.
-pub type Check = fn(&dyn KernelSet);
+/// A shared test and its name.
+pub type Test = (&'static str, fn(&dyn KernelSet));
 
 /// All shared tests with their names, for a runner without Rust's test harness (firmware).
-pub const ALL: &[(&str, Check)] = &[
+pub const ALL: &[Test] = &[
     ("layout_round_trips", layout_round_trips),
     ("conv_edges", conv_edges),
     ("conv_resnet_layers", conv_resnet_layers),
@@ -707,7 +707,7 @@ pub fn table(set: &dyn KernelSet) {
             // SAFETY: buffers of the sizes that the set asked for.
             unsafe { set.table(&table, x.get().as_ptr(), y.get_mut().as_mut_ptr(), piece) };
         }
-        same(&expected, &set.read_tensor(shape, y.get()), shape, &std::format!("{} {shape}", set.name()));
+        same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
     }
 }
 
@@ -746,7 +746,7 @@ pub fn scale(set: &dyn KernelSet) {
                 );
             }
         }
-        same(&expected, &set.read_tensor(shape, y.get()), shape, &std::format!("{} {shape}", set.name()));
+        same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
     }
 }
 

@@ -12,6 +12,7 @@ use crate::pool::{Pool, Single};
 use crate::stripes::schedule;
 
 /// Bytes of a tensor that a thread puts through a table at a time: a table's own cost is 256.
+#[cfg(feature = "gates")]
 const TABLE_BYTES: usize = 8192;
 
 /// A validated plan and the kernel set it runs on.
@@ -81,13 +82,13 @@ impl<'a> Plan<'a> {
         pool: &dyn Pool,
         memory: &'m mut [u8],
         pixels: &[u8],
-        mut observe: impl FnMut(usize, &[u8]),
+        observe: impl FnMut(usize, &[u8]),
     ) -> &'m [f32] {
         assert_eq!(pixels.len(), self.header.input.len(), "wrong number of pixel bytes");
         assert!(memory.len() >= self.memory_bytes(pool.threads()), "too little working memory");
         assert!(memory.as_ptr().addr().is_multiple_of(ALIGN), "working memory is not aligned");
         // SAFETY: asserted.
-        unsafe { self.steps(pool, memory, Picture::Apart(pixels.as_ptr()), &mut observe) }
+        unsafe { self.steps(pool, memory, Picture::Apart(pixels.as_ptr()), observe) }
     }
 
     /// Classifies the picture that stands in the working memory at [`Plan::pixels`], on the caller's
@@ -100,17 +101,17 @@ impl<'a> Plan<'a> {
             return None;
         }
         // SAFETY: checked just now.
-        Some(unsafe { self.steps(&Single, memory, Picture::Inside(at), &mut |_, _| {}) })
+        Some(unsafe { self.steps(&Single, memory, Picture::Inside(at), |_, _| {}) })
     }
 
     /// # Safety
     /// `memory` is aligned and has `memory_bytes(pool.threads())` bytes, the picture `input.len()`.
-    unsafe fn steps<'m>(
+    unsafe fn steps<'m, P: Pool + ?Sized>(
         &self,
-        pool: &dyn Pool,
+        pool: &P,
         memory: &'m mut [u8],
         picture: Picture,
-        observe: &mut dyn FnMut(usize, &[u8]),
+        mut observe: impl FnMut(usize, &[u8]),
     ) -> &'m [f32] {
         let mut before = None;
         for step in 0..self.header.steps as usize {
@@ -158,7 +159,7 @@ impl<'a> Plan<'a> {
     ///
     /// # Safety
     /// The record is of this plan, and `memory` has `memory_bytes(pool.threads())` bytes.
-    unsafe fn step(&self, record: &Record, memory: Memory, pool: &dyn Pool) {
+    unsafe fn step<P: Pool + ?Sized>(&self, record: &Record, memory: Memory, pool: &P) {
         let set = self.set;
         // SAFETY (all closures below): offsets lie inside the arena (`load`), `split` hands out
         // disjoint ranges, and each thread uses its own scratch.
@@ -197,9 +198,13 @@ impl<'a> Plan<'a> {
                     set.add(shape, &scalars, a, b, memory.at(y as usize), rows);
                 }
             }),
+            #[cfg(not(feature = "gates"))]
+            Record::Table { .. } | Record::Scale { .. } | Record::Dequantize { .. } => {}
+            #[cfg(feature = "gates")]
             Record::Table { shape, blob, x, y } => {
-                let constants = blob.get(self.bytes).and_then(|b| <[u8; 256]>::try_from(b).ok());
-                let Some(table) = constants.map(|values| values.map(|v| v as i8)) else { return };
+                let constants = blob.get(self.bytes).and_then(|b| <&[u8; 256]>::try_from(b).ok());
+                // Checked by load.
+                let Some(table) = constants.map(|b| b.map(|b| b as i8)) else { return };
                 let bytes = set.tensor_bytes(shape);
                 split(pool, bytes.div_ceil(TABLE_BYTES), &|_, pieces| {
                     let piece = pieces.start * TABLE_BYTES..(pieces.end * TABLE_BYTES).min(bytes);
@@ -207,6 +212,7 @@ impl<'a> Plan<'a> {
                     unsafe { set.table(&table, memory.at(x as usize), memory.at(y as usize), piece) }
                 });
             }
+            #[cfg(feature = "gates")]
             Record::Scale { shape, scalars, x, gate, y } => split(pool, shape.h, &|thread, rows| {
                 // SAFETY: see above.
                 unsafe {
@@ -215,6 +221,7 @@ impl<'a> Plan<'a> {
                     set.scale(shape, &scalars, x, gate, memory.at(y as usize), scratch, rows);
                 }
             }),
+            #[cfg(feature = "gates")]
             Record::Dequantize { shape, zero, scale, x, y } => {
                 // SAFETY: see above; offsets are multiples of `ALIGN`.
                 unsafe {
@@ -272,7 +279,7 @@ impl<'a> Conv<'a> {
 
     /// # Safety
     /// See [`Plan::steps`].
-    unsafe fn run(&self, pool: &dyn Pool) {
+    unsafe fn run<P: Pool + ?Sized>(&self, pool: &P) {
         let tasks = self.set.conv_tasks(&self.desc);
         // SAFETY: `split` hands out disjoint ranges, and each thread uses its own scratch.
         let run = |thread, tasks| unsafe { self.tasks(thread, tasks) };
@@ -325,7 +332,7 @@ impl Memory {
 
 /// Lets the pool's threads take `tasks` in chunks until none is left, so that a slow core does less.
 /// `run` is told which thread it is on and which tasks to do.
-fn split(pool: &dyn Pool, tasks: usize, run: &(dyn Fn(usize, Range<usize>) + Sync)) {
+fn split<P: Pool + ?Sized>(pool: &P, tasks: usize, run: &(impl Fn(usize, Range<usize>) + Sync)) {
     let threads = pool.threads();
     if threads == 1 {
         return run(0, 0..tasks);

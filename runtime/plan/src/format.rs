@@ -17,7 +17,7 @@ pub const VERSION: u32 = 2;
 /// Bytes of the header.
 pub const HEADER: usize = 128;
 /// Bytes of a step's record.
-pub const RECORD: usize = 160;
+pub const RECORD: usize = 144;
 /// In place of an offset: there is none.
 pub const NOWHERE: u32 = u32::MAX;
 /// Where the checksum stands.
@@ -490,13 +490,16 @@ impl Record {
                 };
                 Self::Add { shape, scalars, a: r.u32(), b: r.u32(), y: r.u32() }
             }
+            #[cfg(feature = "gates")]
             TABLE => Self::Table { shape: r.shape(), blob: r.blob(), x: r.u32(), y: r.u32() },
+            #[cfg(feature = "gates")]
             SCALE => {
                 let shape = r.shape();
                 let [x_zero, gate_zero, _, _] = r.int8s();
                 let scalars = ScaleScalars { x_zero, gate_zero, multiplier: r.f32(), y: r.requant() };
                 Self::Scale { shape, scalars, x: r.u32(), gate: r.u32(), y: r.u32() }
             }
+            #[cfg(feature = "gates")]
             DEQUANTIZE => Self::Dequantize {
                 shape: r.shape(),
                 zero: r.int8s()[0],

@@ -213,6 +213,11 @@ impl Checker<'_> {
                     Some(apart(b, y) && (apart(a, y) || a == y))
                 })())
             }
+            #[cfg(not(feature = "gates"))]
+            Record::Table { .. } | Record::Scale { .. } | Record::Dequantize { .. } => {
+                Err(PlanError::UnknownStep(step))
+            }
+            #[cfg(feature = "gates")]
             Record::Table { shape: s, blob, x, y } => {
                 shape(s.validate())?;
                 if blob.get(self.bytes).is_none_or(|b| b.len() != 256) {
@@ -220,6 +225,7 @@ impl Checker<'_> {
                 }
                 tensors((|| Some(apart(self.tensor(x, s)?, self.tensor(y, s)?)))())
             }
+            #[cfg(feature = "gates")]
             Record::Scale { shape: s, scalars: v, x, gate, y } => {
                 shape(s.validate())?;
                 scalars(&[v.multiplier], &[v.y])?;
@@ -232,6 +238,7 @@ impl Checker<'_> {
                     Some(apart(x, y) && apart(gate, y))
                 })())
             }
+            #[cfg(feature = "gates")]
             Record::Dequantize { shape: s, zero: _, scale, x, y } => {
                 shape(s.validate())?;
                 scalars(&[scale], &[])?;

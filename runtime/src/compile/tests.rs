@@ -6,6 +6,7 @@ use foldnet_kernels::reference::{self, ConvResult};
 use foldnet_kernels::{
     AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, ScaleScalars, dispatch,
 };
+use foldnet_plan::format::{HEADER, RECORD};
 use foldnet_plan::{Plan, PlanError, Single};
 use proptest::prelude::*;
 
@@ -222,7 +223,7 @@ proptest! {
             let Some(set) = (entry.get)() else { continue };
             for mut bytes in [compile(&network, set).unwrap(), compile_small(&network, set).unwrap()] {
                 // The header and the records: that is where sizes and offsets stand.
-                let at = 12 + at % (128 + 160 * network.steps.len() - 12);
+                let at = 12 + at % (HEADER + RECORD * network.steps.len() - 12);
                 bytes[at] = with;
                 let crc = crc32fast::hash(&bytes[12..]);
                 bytes[8..12].copy_from_slice(&crc.to_le_bytes());

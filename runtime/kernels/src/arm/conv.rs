@@ -26,7 +26,7 @@ pub(super) unsafe fn run<I: Isa>(args: &ConvArgs<'_>, tasks: Range<usize>) {
         // where something is kept. Everything below stays inside what `Geometry` sized.
         unsafe {
             if keep > 0 {
-                shift(window, advance * g.row, keep * g.row);
+                I::shift(window, window.add(advance * g.row), keep * g.row * size_of::<I::Element>());
             }
             for i in keep..g.height {
                 fill_row::<I>(
@@ -42,34 +42,20 @@ pub(super) unsafe fn run<I: Isa>(args: &ConvArgs<'_>, tasks: Range<usize>) {
     }
 }
 
-/// Moves `n` elements, `by` elements forward, to the front. (`core::ptr::copy` would bring in a `memmove`
-/// that is larger than this module.)
-unsafe fn shift<T: Copy>(window: *mut T, by: usize, n: usize) {
-    // Rows are a multiple of 8 bytes long, and scratch is aligned: so these are words. A volatile write is
-    // what keeps the compiler from making a `memmove` of this.
-    let words = window.cast::<u32>();
-    let (by, n) = (by * size_of::<T>() / 4, n * size_of::<T>() / 4);
-    for i in 0..n {
-        // SAFETY: the caller's contract.
-        unsafe { core::ptr::write_volatile(words.add(i), *words.add(by + i)) };
-    }
-}
-
 /// Copies row `iy` of the input, or padding where there is no such row, into a window row.
 unsafe fn fill_row<I: Isa>(args: &ConvArgs<'_>, g: &Geometry, iy: usize, to: *mut I::Element) {
     let d = args.desc;
     let zeros = args.scalars.x_zero;
     // All four places hold the tensor's zero point unless the input is pixels.
     let zero = |c: usize| zeros[c & 3];
+    let pixels = d.source == Source::Pixels;
     let blank = |from: usize, until: usize| {
-        for i in from * g.channels..until * g.channels {
-            let z = if d.source == Source::Pixels {
-                zero(i.checked_rem(g.channels).unwrap_or(0))
-            } else {
-                zero(0)
-            };
-            // SAFETY: `until ≤ columns`.
-            unsafe { *to.add(i) = I::blank(z) };
+        for p in from..until {
+            for c in 0..g.channels {
+                let z = if pixels { zero(c) } else { zeros[0] };
+                // SAFETY: `until ≤ columns`.
+                unsafe { *to.add(p * g.channels + c) = I::blank(z) };
+            }
         }
     };
     if iy >= d.x.h {
@@ -84,13 +70,13 @@ unsafe fn fill_row<I: Isa>(args: &ConvArgs<'_>, g: &Geometry, iy: usize, to: *mu
     unsafe {
         let x = args.x.add(place * d.x.w * d.x.c);
         let to = to.add(left * g.channels);
-        if d.source == Source::Tensor && d.x.c == g.channels {
+        if !pixels && d.x.c == g.channels {
             return I::copy(x.cast(), n * d.x.c, zeros[0], to);
         }
-        let flip = if d.source == Source::Pixels { 0x80 } else { 0 };
+        let flip = if pixels { 0x80 } else { 0 };
         for p in 0..n {
             for c in 0..g.channels {
-                let z = if d.source == Source::Pixels { zero(c) } else { zero(0) };
+                let z = if pixels { zero(c) } else { zeros[0] };
                 *to.add(p * g.channels + I::place(c)) =
                     if c < d.x.c { I::element((*x.add(p * d.x.c + c) ^ flip) as i8, z) } else { I::blank(0) };
             }

@@ -60,6 +60,9 @@ trait Isa: Sync + Send {
     /// Copies `n` values, a multiple of [`Isa::CHANNELS`], into the window.
     unsafe fn copy(x: *const i8, n: usize, x_zero: i8, to: *mut Self::Element);
 
+    /// Moves bytes, a multiple of 8, to lower addresses by at least 16. Both are multiples of 8.
+    unsafe fn shift(to: *mut Self::Element, from: *const Self::Element, bytes: usize);
+
     /// Prepares one block's weights: `n` of them, in the blob's order. Returns where they are now.
     unsafe fn unpack(weights: *const i8, n: usize, to: *mut u8) -> *const u8;
 

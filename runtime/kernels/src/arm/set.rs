@@ -35,6 +35,7 @@ impl<I: Isa> KernelSet for I {
         }
     }
 
+    #[cfg(feature = "gates")]
     fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize {
         pixel * shape.c + channel
     }

@@ -49,6 +49,11 @@ impl Isa for Dsp {
         unsafe { rows::widen(x, n / 4, i32::from(x_zero), to) }
     }
 
+    unsafe fn shift(to: *mut i16, from: *const i16, bytes: usize) {
+        // SAFETY: the caller's contract.
+        unsafe { rows::shift(to.cast(), from.cast(), bytes / 8) }
+    }
+
     unsafe fn unpack(weights: *const i8, n: usize, to: *mut u8) -> *const u8 {
         // SAFETY: the caller's contract.
         unsafe { rows::unpack(weights, n / 8, to.cast()) };

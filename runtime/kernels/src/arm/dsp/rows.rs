@@ -44,6 +44,24 @@ mod assembly {
         )
     }
 
+    /// Moves pairs of words to lower addresses.
+    ///
+    /// # Safety
+    /// Both hold `8·pairs` bytes and are multiples of 4; `to` is below `from`.
+    #[unsafe(naked)]
+    pub unsafe extern "C" fn shift(to: *mut u64, from: *const u64, pairs: usize) {
+        naked_asm!(
+            ".arch armv7e-m",
+            "2:",
+            "subs r2, r2, #1",
+            "it lo",
+            "bxlo lr",
+            "ldrd r3, r12, [r1], #8",
+            "strd r3, r12, [r0], #8",
+            "b 2b",
+        )
+    }
+
     /// Unpacks `octets` times four weights of one channel and four of the next: each channel's halfwords
     /// 0 and 2, then each channel's 1 and 3.
     ///
@@ -96,6 +114,12 @@ mod model {
             // SAFETY: the caller's contract.
             unsafe { *to.add((i & !3) + PLACE[i & 3]) = (i32::from(*x.add(i)) - x_zero) as i16 };
         }
+    }
+
+    /// See the assembly's.
+    pub unsafe fn shift(to: *mut u64, from: *const u64, pairs: usize) {
+        // SAFETY: the caller's contract.
+        unsafe { core::ptr::copy(from, to, pairs) }
     }
 
     /// See the assembly's.

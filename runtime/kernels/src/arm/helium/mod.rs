@@ -6,6 +6,7 @@
 //! are used from flash as they are; the input's zero point is in the bias.
 
 mod finish;
+mod rows;
 mod sums;
 
 use super::{Epilogue, Isa, Sums};
@@ -38,7 +39,12 @@ impl Isa for Helium {
 
     unsafe fn copy(x: *const i8, n: usize, _: i8, to: *mut i8) {
         // SAFETY: the caller's contract.
-        unsafe { core::ptr::copy_nonoverlapping(x, to, n) }
+        unsafe { rows::copy(x, n, to) }
+    }
+
+    unsafe fn shift(to: *mut i8, from: *const i8, bytes: usize) {
+        // SAFETY: the caller's contract; forwards, in pieces no longer than the distance.
+        unsafe { rows::copy(from, bytes, to) }
     }
 
     unsafe fn unpack(weights: *const i8, _: usize, _: *mut u8) -> *const u8 {
