@@ -181,7 +181,7 @@ fn frame(pixels: &[u8]) -> Vec<u8> {
 fn pictures(n: usize) -> Vec<Vec<u8>> {
     let Some(shared) = shared() else {
         return (0..n.min(4))
-            .map(|seed| (0..3072).map(|i| (i * (seed + 3) * 7919 >> 4) as u8).collect())
+            .map(|seed| (0..3072).map(|i| ((i * (seed + 3) * 7919) >> 4) as u8).collect())
             .collect();
     };
     let file = std::fs::read(shared.join("data/cifar10/test-1017.bin")).unwrap();

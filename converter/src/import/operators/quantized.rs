@@ -100,13 +100,16 @@ pub fn dequantize<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(),
     importer.bind(node, x)
 }
 
-/// Weights at three inputs as floats, with their scales per output: `axis` is the outputs' dimension.
-fn weights(
-    importer: &Importer<'_>,
-    node: Node<'_>,
-    first: usize,
-    axis: usize,
-) -> Result<(Vec<usize>, Vec<f32>, Vec<f32>), Problem> {
+/// Integer weights as floats.
+struct Weights {
+    dims: Vec<usize>,
+    values: Vec<f32>,
+    /// Per output.
+    scales: Vec<f32>,
+}
+
+/// Weights, scales and zero points at three inputs; `axis` is the outputs' dimension.
+fn weights(importer: &Importer<'_>, node: Node<'_>, first: usize, axis: usize) -> Result<Weights, Problem> {
     let constant = importer.constant(node, first)?;
     let dims = constant.shape().to_vec();
     let outputs = *dims.get(axis).ok_or_else(|| format!("weights of dimensions {dims:?}"))?;
@@ -126,7 +129,7 @@ fn weights(
         (q - zeros[output]) * scales[output]
     });
     let values = dequantized.collect();
-    Ok((dims, values, scales))
+    Ok(Weights { dims, values, scales })
 }
 
 /// An int32 bias at scale `s_x·s_w`, if the input is given.
@@ -143,7 +146,7 @@ fn bias(importer: &Importer<'_>, node: Node<'_>, input: usize, scales: &[f32]) -
 pub fn conv<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"])?;
     let x = importer.picture(node, 0)?;
-    let (dims, values, scales) = weights(importer, node, 3, 0)?;
+    let Weights { dims, values, scales } = weights(importer, node, 3, 0)?;
     let bias = bias(importer, node, 8, &scales)?;
     conv::with_weights(importer, node, &x, &dims, &values, bias)?;
     note_output(importer, node, 6, 7)
@@ -152,7 +155,7 @@ pub fn conv<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
 /// MatMul on integers.
 pub fn matmul<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[])?;
-    let (dims, values, _) = weights(importer, node, 3, 1)?;
+    let Weights { dims, values, .. } = weights(importer, node, 3, 1)?;
     let [depth, outputs] = dims[..] else {
         return Err(format!("weights of dimensions {dims:?}; two are supported"));
     };
@@ -167,7 +170,7 @@ pub fn gemm<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
         return Err("a transposed picture (transA) or a factor (alpha) is not supported".into());
     }
     let transposed = node.int("transB", 0)? != 0;
-    let (dims, values, scales) = weights(importer, node, 3, usize::from(!transposed))?;
+    let Weights { dims, values, scales } = weights(importer, node, 3, usize::from(!transposed))?;
     let [depth, outputs] = match dims[..] {
         [n, k] if transposed => [k, n],
         [k, n] => [k, n],
