@@ -1,8 +1,8 @@
 //! ONNX → [`Graph`], as the exporter wrote it.
 //!
 //! The file is parsed by tract-onnx; then its nodes are walked in order. Each ONNX tensor is a
-//! [`Constant`] or a [`Value`]. Nodes on constants are run at once ([`constant::evaluate`]); nodes on
-//! values are taken over by the function that [`operators::TABLE`] has for them. What is not
+//! `Constant` or a `Value`. Nodes on constants are run at once (`constant::evaluate`); nodes on
+//! values are taken over by the function that `operators::TABLE` has for them. What is not
 //! understood — an operator, an attribute, a shape — is an error that names the node. A dynamic batch
 //! becomes 1.
 

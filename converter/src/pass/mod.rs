@@ -1,7 +1,7 @@
 //! Rewrites of the float graph, one file each, until nothing changes any more.
 //!
 //! Each pass keeps the graph's function (up to f32 rounding) and makes it smaller. A new one is its
-//! file and a line in [`PASSES`].
+//! file and a line in `PASSES`.
 
 mod affine_chain;
 mod fold_affine_backward;

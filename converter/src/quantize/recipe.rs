@@ -1,7 +1,7 @@
 //! The whole way from a float graph to a network, every decision made by the output's error.
 //!
 //! Error is the noise that quantization adds to the logits, [`Distance::sqnr`], over calibration pictures
-//! that nothing was measured on (see [`split`]): ranges that fit what was seen too tightly cut off what was
+//! that nothing was measured on (see `split`): ranges that fit what was seen too tightly cut off what was
 //! not, which shows on other pictures only.
 //! (Not the divergence of the answers: a trained network is sure of most pictures it was trained on, so
 //! that a handful of doubtful ones would decide everything, and decisions made on them do not hold on
@@ -102,7 +102,8 @@ pub struct Outcome {
     pub network: Network,
     /// The numbers it was built from; the layout's slots are the network's tensors.
     pub draft: Draft,
-    /// The float graph with [`fuse::with_dense_end`] applied; its nodes are what slots refer to.
+    /// The float graph with [`crate::quantize::fuse::with_dense_end`] applied; its nodes are what
+    /// slots refer to.
     pub graph: Graph,
     /// What was seen on the calibration pictures, in the original graph's units.
     pub observation: Observation,
