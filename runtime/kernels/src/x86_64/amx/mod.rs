@@ -4,18 +4,20 @@
 //! two `vpdpbusd`. Activations lie as for `avx512vnni`, which lends the element-wise operators and
 //! runs the convolutions that tiles do not suit, see [`geometry::Geometry::suits`].
 //!
-//! ResNet-50's convolutions reach three tenths of it together (`share_of_peak amx`). What keeps the rest:
+//! ResNet-50's convolutions reach three tenths of it together (`share_of_peak amx`). Where the rest goes:
 //!
 //! - *Sums to bytes.* Sums leave tiles through memory, and each vector of 16 takes five vector
-//!   instructions, ten with a residual. On Sapphire Rapids these hardly overlap with tile instructions. The
-//!   1×1 layers from 64 to 256 channels, where one `tdpbusd` is the whole depth, spend nine tenths of
-//!   their time so (10 to 15 % of the limit); 3×3 layers a tenth.
-//! - *Weights from memory.* The 7×7 layers multiply each weight by 49 pixels, four tiles of 16, and
-//!   ask for 16 bytes of weights per cycle, of which the third cache delivers about seven (35 %).
-//! - *Loads.* A block with neither input nor weights in the first cache asks the second for 64 bytes a
-//!   cycle: 1×1 layers of 1024 and more channels, and 3×3 layers for their weights (45 to 55 %).
+//!   instructions, ten with a residual. They are placed between the next block's multiplications, but
+//!   measured apart the two parts' times add up: a third of the whole is this. The 1×1 layers from 64 to
+//!   256 channels, where one `tdpbusd` is the whole depth, are mostly this (10 to 15 % of the limit).
+//! - *Weights.* The 7×7 layers multiply each weight by 49 pixels, four tiles of 16, so a weight is read
+//!   for every four multiplications (35 %).
+//! - *Input and weights beyond the first cache:* 1×1 layers of 1024 and more channels, and 3×3 layers for
+//!   their weights (45 to 55 %).
 //! - *The stem.* 147 products fill three chunks of 64, and interleaving the rows under the kernel takes
 //!   as long as the multiplications (12 %).
+//!
+//! Why the units overlap so little is not understood; finer mixing of the two was tried and did not help.
 
 mod finish;
 mod geometry;

@@ -4,9 +4,9 @@
 //! by panel:  prepare; for panel { for block { multiply; finish the block before } }
 //! by block:  for piece of rows { prepare; for block { for panel { multiply; finish the one before } } }
 //! ```
-//! A block's sums go through memory (tiles can go nowhere else) and are turned into bytes while the *next*
-//! block is multiplied: tiles and vectors are different units, and the order in the instruction
-//! stream lets them work at the same time.
+//! A block's sums go through memory (tiles can go nowhere else) and are turned into bytes between the
+//! multiplications of the *next* block: so they have left the store queue by then. That tiles and vectors,
+//! different units, worked at the same time was the hope; see the module above for what was measured.
 
 use core::ops::Range;
 
