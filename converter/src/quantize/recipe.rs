@@ -138,36 +138,53 @@ pub fn quantize(
     watch.sort_unstable();
     watch.dedup();
     let classes = if options.equalize { equalize::classes(&graph) } else { Vec::new() };
-    let none: equalize::Factors = vec![None; graph.nodes.len()];
 
     let (fit, trial) = split(pictures);
-    let pictures = &fit[..];
     let truth = float_logits(&graph, &trial)?;
-    progress.stage("observing", pictures.len());
-    let first = observe(&graph, &watch, pictures, std::slice::from_ref(&none), &|| progress.tick())?;
-    let observation = if classes.is_empty() || options.effort == Effort::Low {
-        first
-    } else {
-        let variants: Vec<_> = (0..RULES.len())
-            .map(|rule| factors(&graph, &classes, &vec![rule; classes.len()], &first))
-            .collect();
-        progress.stage("observing, equalized", pictures.len());
-        observe(&graph, &watch, pictures, &variants, &|| progress.tick())?
-    };
-    let classes = if options.effort == Effort::Low { Vec::new() } else { classes };
-    let mut search = Search::new(&graph, layout, classes, &observation, pictures, (trial, truth), options)?;
+    let seen = |pictures: &[Vec<u8>]| observations(&graph, &watch, &classes, pictures, options, progress);
+    let observation = seen(&fit)?;
+    let classes = if options.effort == Effort::Low { Vec::new() } else { classes.clone() };
+    let mut search = Search::new(&graph, layout, classes, &observation, &fit, (trial, truth), options)?;
     search.run(progress)?;
-    let (draft, network) = (search.best.draft, search.best.network);
+    let refitted = if fit.len() < pictures.len() && search.follows_from_plan() {
+        let observation = seen(pictures)?;
+        search.refit(&observation, pictures, progress)?;
+        Some(observation)
+    } else {
+        None
+    };
+    let Search { best, decisions, .. } = search;
     Ok(Outcome {
-        distance: search.best.distance,
-        factors: search.best.factors,
-        methods: search.best.plan.methods,
-        decisions: search.decisions,
-        draft,
-        network,
+        distance: best.distance,
+        factors: best.factors,
+        methods: best.plan.methods,
+        decisions,
+        draft: best.draft,
+        network: best.network,
         graph: graph.clone(),
-        observation,
+        observation: refitted.unwrap_or(observation),
     })
+}
+
+/// What is seen of the watched nodes on pictures, also with each rule's factors where those are tried.
+fn observations(
+    graph: &Graph,
+    watch: &[NodeId],
+    classes: &[Class],
+    pictures: &[Vec<u8>],
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Observation, QuantizeError> {
+    let none: equalize::Factors = vec![None; graph.nodes.len()];
+    progress.stage("observing", pictures.len());
+    let first = observe(graph, watch, pictures, std::slice::from_ref(&none), &|| progress.tick())?;
+    if classes.is_empty() || options.effort == Effort::Low {
+        return Ok(first);
+    }
+    let variants: Vec<_> =
+        (0..RULES.len()).map(|rule| factors(graph, classes, &vec![rule; classes.len()], &first)).collect();
+    progress.stage("observing, equalized", pictures.len());
+    Ok(observe(graph, watch, pictures, &variants, &|| progress.tick())?)
 }
 
 /// Pictures to measure on, and pictures to try on: what is found on the former must hold on others.
@@ -244,6 +261,8 @@ struct Search<'a> {
     cost: u64,
     activation: Activation,
     best: Candidate,
+    /// A pass behind the search, which a plan does not tell, has changed the best network.
+    changed_later: bool,
     decisions: Vec<Decision>,
 }
 
@@ -296,6 +315,7 @@ impl<'a> Search<'a> {
             truth,
             activation: graph.activation,
             best,
+            changed_later: false,
             decisions: Vec::new(),
         })
     }
@@ -365,6 +385,41 @@ impl<'a> Search<'a> {
         if self.options.bias {
             self.bias(progress)?;
         }
+        Ok(())
+    }
+
+    /// Whether the best network is what its plan gives with every layer rounded by its inputs, and no
+    /// later pass has changed it.
+    fn follows_from_plan(&self) -> bool {
+        self.rounder.is_some() && !self.changed_later
+    }
+
+    /// The same decisions, with ranges, equalization and rounding measured on all pictures: what was left
+    /// out to decide on has served its purpose.
+    fn refit(
+        &mut self,
+        observation: &Observation,
+        pictures: &[Vec<u8>],
+        progress: &dyn Progress,
+    ) -> Result<(), QuantizeError> {
+        let before = self.best.distance.sqnr;
+        progress.stage("rounding on all", pictures.len());
+        let rounder = Rounder::new(self.graph, &self.layout, pictures, &|| progress.tick())?;
+        let plan = self.best.plan.clone();
+        let factors = factors(self.graph, &self.classes, &plan.rules, observation);
+        let draft =
+            draft(self.graph, &self.layout, &self.classes, observation, &plan, &factors, Some(&rounder));
+        let network = draft.network()?;
+        let distance = self.error(&network)?;
+        self.best = Candidate { plan, factors, draft, network, distance };
+        let note = format!("the same decisions on all {} pictures", pictures.len());
+        self.decisions.push(Decision {
+            pass: "measuring again".into(),
+            before,
+            after: distance.sqnr,
+            kept: true,
+            note,
+        });
         Ok(())
     }
 
@@ -446,6 +501,7 @@ impl<'a> Search<'a> {
             next.distance = self.error(&next.network)?;
             if next.distance.sqnr > before {
                 self.best = next;
+                self.changed_later = true;
             }
         }
         self.decide("rounding by inputs", before, format!("{layers} layers"));
@@ -481,6 +537,7 @@ impl<'a> Search<'a> {
             current.distance = self.error(&current.network)?;
             if current.distance.sqnr > self.best.distance.sqnr {
                 self.best = current.clone();
+                self.changed_later = true;
             }
             progress.tick();
         }
