@@ -10,12 +10,15 @@
 //! tried is bounded by a number of multiply-accumulates, not by time: the result is the same on every
 //! machine.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
+
 use foldnet_archive::{Activation, Network};
 
 use super::build::{Draft, Packed, effective_bias, pixel_zero};
 use super::equalize::{self, Class, RULES};
 use super::fuse::{Layer, Layout, SlotId, fuse, with_dense_end};
-use super::rounding::Rounder;
+use super::rounding::{Rounded, Rounder};
 use super::score::{Distance, logits};
 use super::{QuantizeError, bias, rounding, weights};
 use crate::calibrate::{Method, Observation, Range, in_lanes, observe};
@@ -257,6 +260,7 @@ struct Search<'a> {
     truth: Vec<Vec<f32>>,
     /// Rounds by inputs while searching, where that is affordable.
     rounder: Option<Rounder>,
+    nearest: Nearest,
     budget: u64,
     cost: u64,
     activation: Activation,
@@ -290,7 +294,8 @@ impl<'a> Search<'a> {
             stretch: vec![1.0; layout.slots.len()],
         };
         let factors = vec![None; graph.nodes.len()];
-        let draft = draft(graph, &layout, &classes, observation, &plan, &factors, None);
+        let nearest = Nearest::default();
+        let draft = draft(graph, &layout, &classes, observation, &plan, &factors, None, &nearest);
         let network = draft.network()?;
         // A trial on all of them should cost no more than a twentieth of what may be spent.
         let macs = network.macs().max(1);
@@ -310,6 +315,7 @@ impl<'a> Search<'a> {
             pictures,
             cost: macs * n as u64,
             rounder: None,
+            nearest,
             budget: options.effort.budget(),
             trial,
             truth,
@@ -339,6 +345,7 @@ impl<'a> Search<'a> {
             &plan,
             &factors,
             self.rounder.as_ref(),
+            &self.nearest,
         );
         let network = draft.network()?;
         let distance = self.error(&network)?;
@@ -407,8 +414,16 @@ impl<'a> Search<'a> {
         let rounder = Rounder::new(self.graph, &self.layout, pictures, &|| progress.tick())?;
         let plan = self.best.plan.clone();
         let factors = factors(self.graph, &self.classes, &plan.rules, observation);
-        let draft =
-            draft(self.graph, &self.layout, &self.classes, observation, &plan, &factors, Some(&rounder));
+        let draft = draft(
+            self.graph,
+            &self.layout,
+            &self.classes,
+            observation,
+            &plan,
+            &factors,
+            Some(&rounder),
+            &Nearest::default(),
+        );
         let network = draft.network()?;
         let distance = self.error(&network)?;
         self.best = Candidate { plan, factors, draft, network, distance };
@@ -546,6 +561,7 @@ impl<'a> Search<'a> {
     }
 }
 
+#[allow(clippy::too_many_arguments)]
 fn draft(
     graph: &Graph,
     layout: &Layout,
@@ -554,6 +570,7 @@ fn draft(
     plan: &Plan,
     factors: &equalize::Factors,
     rounder: Option<&Rounder>,
+    nearest: &Nearest,
 ) -> Draft {
     let source = graph;
     let mut graph = equalize::apply(source, factors);
@@ -573,47 +590,75 @@ fn draft(
     let rounded = in_lanes(layout.layers.len(), |i| {
         let Layer::Conv { conv, x, .. } = layout.layers[i] else { return None };
         let Op::Conv(c) = &source.nodes[conv].op else { return None };
-        let node = layout.slots[x].node;
-        rounder?.rounded(c, conv, rule_of(node), factors[node].as_deref())
+        let (node, rule) = (layout.slots[x].node, rule_of(layout.slots[x].node));
+        let by_inputs = rounder.and_then(|r| r.rounded(c, conv, rule, factors[node].as_deref()));
+        Some(by_inputs.unwrap_or_else(|| Rounded {
+            packed: nearest.packed(conv, rule, || {
+                pack(&graph, conv, &input_squares(&graph, layout, observation, factors, x), factors)
+            }),
+            shift: vec![0.0; c.bias.len()],
+        }))
     });
     for (layer, rounded) in layout.layers.iter().zip(rounded) {
-        let Layer::Conv { conv, x, .. } = *layer else { continue };
-        if let (Some(mut rounded), Op::Conv(c)) = (rounded, &mut graph.nodes[conv].op) {
-            for o in 0..c.bias.len() {
-                let factor = factors[conv].as_ref().map_or(1.0, |f| f[o]);
-                rounded.packed.scale[o] *= factor;
-                c.bias[o] += (rounded.shift[o] * f64::from(factor)) as f32;
-            }
-            packed[conv] = Some(rounded.packed);
+        let (Layer::Conv { conv, .. }, Some(Rounded { packed: mut whole, shift })) = (*layer, rounded) else {
             continue;
+        };
+        let Op::Conv(c) = &mut graph.nodes[conv].op else { continue };
+        for o in 0..c.bias.len() {
+            let factor = factors[conv].as_ref().map_or(1.0, |f| f[o]);
+            whole.scale[o] *= factor;
+            c.bias[o] += (shift[o] * f64::from(factor)) as f32;
         }
         let Op::Conv(c) = &graph.nodes[conv].op else { continue };
-        let importance = input_squares(&graph, layout, observation, factors, x);
         let filter = c.weights.len() / c.bias.len().max(1);
-        let per_group = importance.len() / c.groups;
-        let group_out = c.bias.len() / c.groups;
-        let (mut q, mut scales) = (Vec::with_capacity(c.weights.len()), Vec::with_capacity(c.bias.len()));
-        let real = effective_bias(&graph, conv, c);
-        let grid = if graph.given.is_empty() { None } else { weights::grid(&c.weights) };
-        for (o, weights) in c.weights.chunks_exact(filter).enumerate() {
-            let first = o / group_out * per_group;
-            let per_weight: Vec<f32> = (0..filter).map(|k| importance[first + k % per_group]).collect();
-            let (ints, scale) = match grid {
-                Some(scale) => (weights::with_scale(weights, scale), scale),
-                None => weights::channel(weights, &per_weight),
-            };
+        for (o, b) in effective_bias(&graph, conv, c).into_iter().enumerate() {
             // A channel without weights: any scale that holds the bias.
-            let scale = if ints.iter().all(|&w| w == 0) && real[o] != 0.0 {
-                (real[o].abs() / f64::from(1 << 20)) as f32
-            } else {
-                scale
-            };
-            q.extend(ints);
-            scales.push(scale);
+            if b != 0.0 && whole.weights[o * filter..(o + 1) * filter].iter().all(|&w| w == 0) {
+                whole.scale[o] = (b.abs() / f64::from(1 << 20)) as f32;
+            }
         }
-        packed[conv] = Some(Packed { weights: q, scale: scales });
+        packed[conv] = Some(whole);
     }
     Draft { graph, layout: layout.clone(), ranges, packed }
+}
+
+/// A convolution's weights rounded to their nearest levels, with scales as they are before the layer's own
+/// output is equalized: those factors scale a whole channel, which changes no integer.
+fn pack(graph: &Graph, conv: NodeId, importance: &[f32], factors: &equalize::Factors) -> Packed {
+    let Op::Conv(c) = &graph.nodes[conv].op else { unreachable!("called for convolutions") };
+    let filter = c.weights.len() / c.bias.len().max(1);
+    let per_group = importance.len() / c.groups;
+    let group_out = c.bias.len() / c.groups;
+    let grid = if graph.given.is_empty() { None } else { weights::grid(&c.weights) };
+    let (mut q, mut scales) = (Vec::with_capacity(c.weights.len()), Vec::with_capacity(c.bias.len()));
+    for (o, weights) in c.weights.chunks_exact(filter).enumerate() {
+        let first = o / group_out * per_group;
+        let per_weight: Vec<f32> = (0..filter).map(|k| importance[first + k % per_group]).collect();
+        let (ints, scale) = match grid {
+            Some(scale) => (weights::with_scale(weights, scale), scale),
+            None => weights::channel(weights, &per_weight),
+        };
+        q.extend(ints);
+        scales.push(scale / factors[conv].as_ref().map_or(1.0, |f| f[o]));
+    }
+    Packed { weights: q, scale: scales }
+}
+
+/// What [`pack`] made, by convolution and its input's rule: most trials change neither.
+#[derive(Default)]
+struct Nearest(Mutex<HashMap<(NodeId, usize), Packed>>);
+
+impl Nearest {
+    fn packed(&self, conv: NodeId, rule: usize, pack: impl FnOnce() -> Packed) -> Packed {
+        let known = |m: &Self| m.0.lock().ok().and_then(|m| m.get(&(conv, rule)).cloned());
+        known(self).unwrap_or_else(|| {
+            let packed = pack();
+            if let Ok(mut map) = self.0.lock() {
+                map.insert((conv, rule), packed.clone());
+            }
+            packed
+        })
+    }
 }
 
 /// The mean square of each channel of a layer's input, as int8 sees it.
