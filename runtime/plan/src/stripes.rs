@@ -10,7 +10,7 @@
 //!     run the first until every row that this task sees is there
 //!     run the task
 //! ```
-//! [`schedule`] walks through exactly this; compiler, validation and executor all use it, so they cannot
+//! `schedule` walks through exactly this; compiler, validation and executor all use it, so they cannot
 //! differ.
 
 use core::ops::Range;
