@@ -132,6 +132,7 @@ pub fn quantize(
         options = Options { effort: Effort::Low, equalize: false, rounding: false, bias: false, ..options };
     }
     let graph = with_dense_end(graph);
+    check_finite(&graph)?;
     let layout = fuse(&graph)?;
     let mut watch: Vec<NodeId> = layout.slots.iter().map(|s| s.node).collect();
     watch.sort_unstable();
@@ -144,6 +145,10 @@ pub fn quantize(
     let truth = float_logits(&graph, &trial)?;
     progress.stage("observing", pictures.len());
     let first = observe(&graph, &watch, pictures, std::slice::from_ref(&none), &|| progress.tick())?;
+    let sound = |node: &NodeId| first.channels(*node).is_none_or(|c| c.all_finite());
+    if let Some(&node) = watch.iter().find(|n| !sound(n)) {
+        return Err(QuantizeError::NoValue { node: graph.nodes[node].name.clone() });
+    }
     let observation = if classes.is_empty() || options.effort == Effort::Low {
         first
     } else {
@@ -167,6 +172,25 @@ pub fn quantize(
         graph: graph.clone(),
         observation,
     })
+}
+
+/// Every weight and bias is a number.
+fn check_finite(graph: &Graph) -> Result<(), QuantizeError> {
+    for node in &graph.nodes {
+        let bad = |values: &[f32], channels: usize| {
+            let per_channel = (values.len() / channels.max(1)).max(1);
+            values.iter().position(|v| !v.is_finite()).map(|i| i / per_channel)
+        };
+        let channel = match &node.op {
+            Op::Conv(c) => bad(&c.weights, c.bias.len()).or_else(|| bad(&c.bias, c.bias.len())),
+            Op::Affine { gain, offset } => bad(gain, gain.len()).or_else(|| bad(offset, offset.len())),
+            _ => None,
+        };
+        if let Some(channel) = channel {
+            return Err(QuantizeError::NotFinite { node: node.name.clone(), channel });
+        }
+    }
+    Ok(())
 }
 
 /// Pictures to measure on, and pictures to try on: what is found on the former must hold on others.
