@@ -20,6 +20,9 @@ pub mod score;
 pub mod sensitivity;
 pub mod weights;
 
+#[cfg(test)]
+mod tests;
+
 use foldnet_archive::NetworkError;
 
 pub use recipe::{Effort, Options, Outcome, quantize};
@@ -58,6 +61,15 @@ pub enum QuantizeError {
         node: String,
         /// The output channel.
         channel: usize,
+    },
+    /// The float network itself has no sound value there.
+    #[error(
+        "node {node}: its value on a calibration picture is infinite or not a number; the model's weights are \
+         damaged or far too large"
+    )]
+    NoValue {
+        /// Its name.
+        node: String,
     },
     /// There is nothing to calibrate with.
     #[error("no picture to calibrate on")]

@@ -136,6 +136,7 @@ pub fn quantize(
         options = Options { effort: Effort::Low, equalize: false, rounding: false, bias: false, ..options };
     }
     let graph = with_dense_end(graph);
+    check_finite(&graph)?;
     let layout = fuse(&graph)?;
     let mut watch: Vec<NodeId> = layout.slots.iter().map(|s| s.node).collect();
     watch.sort_unstable();
@@ -181,6 +182,10 @@ fn observations(
     let none: equalize::Factors = vec![None; graph.nodes.len()];
     progress.stage("observing", pictures.len());
     let first = observe(graph, watch, pictures, std::slice::from_ref(&none), &|| progress.tick())?;
+    let sound = |node: &NodeId| first.channels(*node).is_none_or(|c| c.all_finite());
+    if let Some(&node) = watch.iter().find(|n| !sound(n)) {
+        return Err(QuantizeError::NoValue { node: graph.nodes[node].name.clone() });
+    }
     if classes.is_empty() || options.effort == Effort::Low {
         return Ok(first);
     }
@@ -188,6 +193,25 @@ fn observations(
         (0..RULES.len()).map(|rule| factors(graph, classes, &vec![rule; classes.len()], &first)).collect();
     progress.stage("observing, equalized", pictures.len());
     Ok(observe(graph, watch, pictures, &variants, &|| progress.tick())?)
+}
+
+/// Every weight and bias is a number.
+fn check_finite(graph: &Graph) -> Result<(), QuantizeError> {
+    for node in &graph.nodes {
+        let bad = |values: &[f32], channels: usize| {
+            let per_channel = (values.len() / channels.max(1)).max(1);
+            values.iter().position(|v| !v.is_finite()).map(|i| i / per_channel)
+        };
+        let channel = match &node.op {
+            Op::Conv(c) => bad(&c.weights, c.bias.len()).or_else(|| bad(&c.bias, c.bias.len())),
+            Op::Affine { gain, offset } => bad(gain, gain.len()).or_else(|| bad(offset, offset.len())),
+            _ => None,
+        };
+        if let Some(channel) = channel {
+            return Err(QuantizeError::NotFinite { node: node.name.clone(), channel });
+        }
+    }
+    Ok(())
 }
 
 /// Pictures to measure on, and pictures to try on: what is found on the former must hold on others.
