@@ -68,7 +68,7 @@ impl Capture {
         shared.slot.end(why);
     }
 
-    fn capture(&self, mut source: Option<Box<dyn Source>>, shared: &Shared) -> String {
+    fn capture(&self, mut source: Option<Box<dyn Source>>, shared: &Shared) -> Result<(), String> {
         let mut frame = Frame::default();
         let mut wait = RETRY.0;
         let mut last_words = String::new();
@@ -79,8 +79,8 @@ impl Capture {
                         tracing::info!("{}", opened.describe());
                         source = Some(opened);
                     }
-                    Err(SourceError::End) => return "the input has ended".into(),
-                    Err(SourceError::Unusable(why)) if self.final_words() => return why,
+                    Err(SourceError::End) => return Ok(()),
+                    Err(SourceError::Unusable(why)) if self.final_words() => return Err(why),
                     Err(e) => {
                         let words = e.to_string();
                         if words != last_words {
@@ -92,14 +92,14 @@ impl Capture {
                     }
                 }
                 if shared.stopped() {
-                    return "stopped".into();
+                    return Ok(());
                 }
                 continue;
             };
             match self.frames(open.as_mut(), &mut frame, shared) {
-                SourceError::Nothing => return "stopped".into(),
-                SourceError::End => return "the input has ended".into(),
-                SourceError::Unusable(why) if self.final_words() => return why,
+                SourceError::Nothing => return Ok(()),
+                SourceError::End => return Ok(()),
+                SourceError::Unusable(why) if self.final_words() => return Err(why),
                 e => {
                     tracing::warn!("{e}; opening again");
                     if shared.alive.swap(false, Ordering::Relaxed) {

@@ -84,25 +84,20 @@ pub struct Report {
     pub lost: u64,
 }
 
-/// Whoever is told of every frame.
+/// Whoever is told of every frame. `false` ends the loop.
 pub trait Listener {
     /// A frame was classified: the frame, what the network saw of it, and what is known.
-    fn frame(&mut self, frame: &Frame, pixels: &[u8], report: &Report) -> Result<(), ListenerError>;
+    fn frame(&mut self, frame: &Frame, pixels: &[u8], report: &Report) -> bool;
 
     /// There is another network.
     fn model(&mut self, model: &Model);
 
-    /// Nothing came for a while; `alive`: frames are still expected at any moment.
-    fn idle(&mut self, alive: bool) -> Result<(), ListenerError>;
+    /// Nothing came for a while; `alive`: frames have come until now.
+    fn idle(&mut self, alive: bool) -> bool;
 
     /// Another view, if someone wants it.
     fn view(&mut self) -> Option<View>;
 }
-
-/// Why the loop has to end for a listener's sake.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ListenerError(pub String);
 
 /// What happens beside the frames.
 pub trait Control {
@@ -112,7 +107,8 @@ pub trait Control {
     fn replacement(&mut self) -> Option<Model>;
 }
 
-/// Classifies frames until the source ends or `control` says stop; why it ended.
+/// Classifies frames until the source ends or someone says stop. An error is why the source ended, when
+/// that is not as it should be.
 pub fn run(
     shared: &Arc<Shared>,
     mut model: Model,
@@ -121,7 +117,7 @@ pub fn run(
     top: usize,
     control: &mut dyn Control,
     listener: &mut dyn Listener,
-) -> Result<String, ListenerError> {
+) -> Result<(), String> {
     let mut fitter = Fitter::new(model.manifest.input.clone(), view);
     let mut smoother = Smoother::new(pace.smooth, pace.hysteresis);
     let (mut frame, mut pixels, mut scores) = (Frame::default(), Vec::new(), Vec::new());
@@ -132,7 +128,7 @@ pub fn run(
     listener.model(&model);
     loop {
         if control.stop() {
-            return Ok("stopped".into());
+            return Ok(());
         }
         if let Some(other) = control.replacement() {
             model = other;
@@ -151,10 +147,12 @@ pub fn run(
         match shared.slot.take(&mut frame, Duration::from_millis(250)) {
             Taken::Frame => {}
             Taken::Nothing => {
-                listener.idle(shared.alive.load(Ordering::Relaxed))?;
+                if !listener.idle(shared.alive.load(Ordering::Relaxed)) {
+                    return Ok(());
+                }
                 continue;
             }
-            Taken::End(why) => return Ok(why),
+            Taken::End(how) => return how,
         }
         skipped += 1;
         if skipped < pace.every {
@@ -196,6 +194,8 @@ pub fn run(
         report.dropped = shared.slot.dropped();
         report.damaged = damaged + shared.damaged.load(Ordering::Relaxed);
         report.lost = shared.lost.load(Ordering::Relaxed);
-        listener.frame(&frame, &pixels, &report)?;
+        if !listener.frame(&frame, &pixels, &report) {
+            return Ok(());
+        }
     }
 }

@@ -11,8 +11,8 @@ struct Inside {
     waiting: Frame,
     /// Whether `waiting` has not been taken.
     fresh: bool,
-    /// Why there will be no more.
-    end: Option<String>,
+    /// There will be no more; why, if that is not as it should be.
+    end: Option<Result<(), String>>,
     dropped: u64,
 }
 
@@ -30,8 +30,8 @@ pub enum Taken {
     Frame,
     /// Nothing in this time.
     Nothing,
-    /// There will be no more; why.
-    End(String),
+    /// There will be no more; why, if that is not as it should be.
+    End(Result<(), String>),
 }
 
 impl Slot {
@@ -56,7 +56,7 @@ impl Slot {
     }
 
     /// Nothing will be put in any more.
-    pub fn end(&self, why: String) {
+    pub fn end(&self, why: Result<(), String>) {
         self.lock().end = Some(why);
         self.changed.notify_all();
     }
@@ -102,10 +102,10 @@ mod tests {
         assert_eq!((mine.number, slot.dropped()), (5, 4));
         assert_eq!(slot.take(&mut mine, Duration::ZERO), Taken::Nothing);
         slot.put(&mut numbered(6), false, || false);
-        slot.end("over".into());
+        slot.end(Ok(()));
         // The last frame is still worth classifying.
         assert_eq!(slot.take(&mut mine, Duration::ZERO), Taken::Frame);
-        assert_eq!(slot.take(&mut mine, Duration::ZERO), Taken::End("over".into()));
+        assert_eq!(slot.take(&mut mine, Duration::ZERO), Taken::End(Ok(())));
     }
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
                 for n in 1..=200 {
                     slot.put(&mut numbered(n), true, || false);
                 }
-                slot.end(String::new());
+                slot.end(Ok(()));
             }
         });
         let (mut mine, mut seen) = (Frame::default(), Vec::new());

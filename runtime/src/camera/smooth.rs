@@ -1,7 +1,7 @@
 //! Scores over time, and a label that does not flicker.
 //!
 //! ```text
-//! m ← m + a·(p − m),  a = 1 / smooth      (the first frame: m = p)
+//! m ← (1 − a)·m + a·p,  a = 1 / smooth      (the first frame: m = p)
 //! label ← argmax m    when m[argmax] − m[label] > hysteresis, else as it was
 //! ```
 //! `m` of probabilities stays one: their sum is kept.
@@ -32,7 +32,7 @@ impl Smoother {
             self.label = None;
         }
         for (mean, score) in self.mean.iter_mut().zip(scores) {
-            *mean += self.rate * (score - *mean);
+            *mean = (1.0 - self.rate) * *mean + self.rate * score;
         }
         let best = most_likely(&self.mean)?;
         let lead = |label: usize| self.mean[best] - self.mean[label];
