@@ -1,7 +1,9 @@
 //! The subcommands, one file each, and what they share: output, failures, and the choice of engine.
 
 pub mod bench;
+pub mod camera;
 pub mod classify;
+pub mod devices;
 pub mod inspect;
 pub mod kernels;
 
@@ -131,6 +133,11 @@ impl Out {
     /// One line.
     pub fn line(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
         writeln!(self.0, "{text}").map_err(Self::failure)
+    }
+
+    /// Words without a line's end.
+    pub fn text(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
+        write!(self.0, "{text}").map_err(Self::failure)
     }
 
     /// Everything written so far becomes visible.
