@@ -47,6 +47,8 @@ impl Place {
     fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_runtime"));
         command.args(words.split_whitespace()).current_dir(self.0.path()).stdin(Stdio::null());
+        // Not the plans of whoever runs the tests.
+        command.env("XDG_CACHE_HOME", self.path("cache"));
         command
     }
 
