@@ -14,7 +14,7 @@ mod testing;
 
 pub use preprocess::{Preprocess, PreprocessError, prepend};
 
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, Op};
 
 /// Tries once over the whole graph; true if something changed.
 type Pass = fn(&mut Graph) -> bool;
@@ -40,6 +40,14 @@ fn only_reader(graph: &Graph, node: NodeId) -> Option<NodeId> {
         (Some(reader), None) if graph.nodes[reader].inputs.iter().filter(|&&i| i == node).count() == 1 => {
             Some(reader)
         }
+        _ => None,
+    }
+}
+
+/// Gain, offset and input of a node that is an affine map.
+fn affine(graph: &Graph, node: NodeId) -> Option<(Vec<f32>, Vec<f32>, NodeId)> {
+    match (&graph.nodes[node].op, graph.nodes[node].inputs.first()) {
+        (Op::Affine { gain, offset }, Some(&from)) => Some((gain.clone(), offset.clone(), from)),
         _ => None,
     }
 }
