@@ -10,7 +10,11 @@ use core::ptr::{read_volatile, write_volatile};
 use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use embedded_io::{ErrorType, Read, Write};
 
-use crate::classify::Board;
+use foldnet_kernels::KernelSet;
+
+use crate::arena::Arena;
+use crate::classify::{Board, Classifier, Counts, classify, refused};
+use crate::frame::Line;
 use crate::report::Report;
 
 #[cfg(feature = "qemu-mps3-an547")]
@@ -22,6 +26,36 @@ const UART: usize = 0x4000_4000;
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [usize; 1] = [0];
+
+/// A board's whole program: says `greeting` (a line of JSON), then answers pictures from the first UART; refuses a plan in
+/// words and sleeps.
+#[inline(always)]
+pub fn run<const N: usize>(
+    greeting: &str,
+    plan: &'static [u8],
+    set: &'static dyn KernelSet,
+    arena: &'static Arena<N>,
+) -> ! {
+    let (mut uart, mut counts) = (Uart::new(), Counts::default());
+    if let (Some(memory), Some(core)) = (arena.take(), cortex_m::Peripherals::take()) {
+        let mut board = Qemu::new(core.SYST);
+        match Classifier::new(plan, set, memory) {
+            Ok(mut classifier) => {
+                let mut source = Line::new(uart);
+                Report::new(&mut uart).text(greeting).line();
+                loop {
+                    classify(&mut classifier, &mut source, &mut uart, &mut board, &mut counts);
+                }
+            }
+            Err(error) => {
+                Report::new(&mut uart).text("{\"error\":\"").text(refused(error)).text("\"}").line();
+            }
+        }
+    }
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
 
 /// Arm's CMSDK UART.
 #[derive(Clone, Copy)]

@@ -5,10 +5,7 @@
 #![no_main]
 
 use cortex_m_rt::entry;
-use foldnet_firmware::qemu::{Qemu, Uart};
-use foldnet_firmware::{
-    Arena, Classifier, classify, classify::Counts, classify::refused, frame::Line, report::Report,
-};
+use foldnet_firmware::{Arena, qemu};
 use foldnet_kernels::Dsp;
 
 include!(concat!(env!("OUT_DIR"), "/plan.rs"));
@@ -19,23 +16,5 @@ static ARENA: Arena<ARENA_BYTES> = Arena::new();
 
 #[entry]
 fn main() -> ! {
-    let (mut uart, mut counts) = (Uart::new(), Counts::default());
-    if let (Some(memory), Some(core)) = (ARENA.take(), cortex_m::Peripherals::take()) {
-        let mut board = Qemu::new(core.SYST);
-        match Classifier::new(&PLAN.0, &Dsp, memory) {
-            Ok(mut classifier) => {
-                let mut source = Line::new(uart);
-                Report::new(&mut uart).text("{\"board\":\"qemu-mps2-an386\"}").line();
-                loop {
-                    classify(&mut classifier, &mut source, &mut uart, &mut board, &mut counts);
-                }
-            }
-            Err(error) => {
-                Report::new(&mut uart).text("{\"error\":\"").text(refused(error)).text("\"}").line();
-            }
-        }
-    }
-    loop {
-        cortex_m::asm::wfi();
-    }
+    qemu::run("{\"board\":\"qemu-mps2-an386\"}", &PLAN.0, &Dsp, &ARENA)
 }
