@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Failure;
 use crate::calibrate::in_lanes;
-use crate::float::FloatNet;
+use crate::float::{FloatNet, Grids};
 use crate::graph::{Graph, NodeId};
 use crate::import;
 use crate::import::family::recognize;
@@ -220,8 +220,9 @@ pub struct Values {
 
 /// Runs either on all cores.
 pub enum Runner {
-    /// A float network, and which of its nodes go by which name.
-    Float(Box<FloatNet>, Vec<(NodeId, String, usize)>, NodeId),
+    /// A float network for its logits, the same with every node's value, and which of its nodes go by
+    /// which name with how many channels.
+    Float(Box<FloatNet>, Box<FloatNet>, Vec<(NodeId, String, usize)>),
     /// One session per core.
     Int8(Vec<Session>, Network),
 }
@@ -231,7 +232,8 @@ impl Runner {
     pub fn new(model: &Model) -> Result<Self, Failure> {
         match model {
             Model::Float(m) => {
-                let net = FloatNet::new(&m.graph)?;
+                let logits = FloatNet::rounded(&m.graph, &Grids::default())?;
+                let whole = FloatNet::new(&m.graph)?;
                 // The names that the archive made from this graph has.
                 let graph = with_dense_end(&m.graph);
                 let layout = fuse(&graph)?;
@@ -240,7 +242,7 @@ impl Runner {
                     .filter(|&id| id != layout.logits)
                     .map(|id| (layout.slots[id].node, names[id].clone(), layout.slots[id].shape.c))
                     .collect();
-                Ok(Self::Float(Box::new(net), named, m.graph.output))
+                Ok(Self::Float(Box::new(logits), Box::new(whole), named))
             }
             Model::Int8(m) => {
                 let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -254,14 +256,14 @@ impl Runner {
     /// The logits of each picture.
     pub fn logits(&mut self, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, Failure> {
         match self {
-            Self::Float(net, _, output) => {
+            Self::Float(net, ..) => {
                 let cores = std::thread::available_parallelism().map_or(1, usize::from);
                 let lanes = in_lanes(cores, |lane| {
                     pictures
                         .iter()
                         .skip(lane)
                         .step_by(cores)
-                        .map(|p| Ok(net.run(p)?[*output].to_vec()))
+                        .map(|p| Ok(net.run(p)?.swap_remove(0)))
                         .collect::<Result<Vec<_>, crate::float::FloatError>>()
                 });
                 let lanes = lanes.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -284,7 +286,7 @@ impl Runner {
     /// Every int8 tensor (or what it stands for in float) on one picture.
     pub fn tensors(&mut self, pixels: &[u8]) -> Result<Vec<Values>, Failure> {
         match self {
-            Self::Float(net, named, _) => {
+            Self::Float(_, net, named) => {
                 let values = net.run(pixels)?;
                 let value = |(node, name, channels): &(NodeId, String, usize)| Values {
                     name: name.clone(),

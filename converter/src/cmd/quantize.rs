@@ -265,6 +265,7 @@ impl Cmd {
                     .arena_bytes(),
                 calibration_images: manifest.calibration.images,
                 skipped: pictures.skipped,
+                centred: outcome.centred,
                 passes: outcome.decisions.clone(),
                 held_out: distance,
                 accuracy,
@@ -279,6 +280,9 @@ impl Cmd {
             };
             foldnet_archive::write_file(path, text.as_bytes())
                 .map_err(|e| anyhow!("{}: {e}; the report was not written", path.display()))?;
+        }
+        if outcome.centred > 0 {
+            talk.say(format!("{} tensors of the trunk centred per channel", outcome.centred));
         }
         for d in &outcome.decisions {
             talk.say(format!(

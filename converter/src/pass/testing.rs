@@ -63,6 +63,13 @@ impl Build {
         self.push(op, &[], Shape::new(h, w, outputs))
     }
 
+    /// A convolution of stride 1, padded to keep its size, that reads an earlier node.
+    pub fn beside(mut self, from: NodeId, outputs: usize, kernel: [usize; 2]) -> Self {
+        self.graph.output = from;
+        let around = [kernel[0] / 2, kernel[1] / 2, kernel[0] / 2, kernel[1] / 2];
+        self.conv(outputs, kernel, around)
+    }
+
     pub fn affine(mut self) -> Self {
         let shape = self.shape();
         let (gain, offset) = (self.numbers(shape.c), self.numbers(shape.c));

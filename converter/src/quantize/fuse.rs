@@ -165,6 +165,14 @@ impl Layout {
         slot
     }
 
+    /// The nodes whose values are tensors, ascending.
+    pub fn nodes(&self) -> Vec<NodeId> {
+        let mut nodes: Vec<NodeId> = self.slots.iter().map(|s| s.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes
+    }
+
     /// Slots with a scale of their own, the pixels and the logits excepted.
     pub fn scaled(&self) -> impl Iterator<Item = SlotId> + '_ {
         (1..self.slots.len()).filter(|&s| s != self.logits && self.slots[s].same_as.is_none())

@@ -1,17 +1,19 @@
 //! Float graph → int8 network.
 //!
 //! 1. [`fuse`]: which tensors will be int8, and which step writes each.
-//! 2. [`equalize`]: per-channel factors that float does not notice.
-//! 3. Ranges of activations, from [`crate::calibrate`].
-//! 4. [`weights`] and [`rounding`]: integers for the weights.
-//! 5. [`bias`]: what rounding shifted on average goes back into the biases.
-//! 6. [`build`]: the network, in the arithmetic of [`foldnet_kernels::reference`].
+//! 2. [`center`]: per-channel offsets that float does not notice.
+//! 3. [`equalize`]: per-channel factors that float does not notice.
+//! 4. Ranges of activations, from [`crate::calibrate`].
+//! 5. [`weights`] and [`rounding`]: integers for the weights.
+//! 6. [`bias`]: what rounding shifted on average goes back into the biases.
+//! 7. [`build`]: the network, in the arithmetic of [`foldnet_kernels::reference`].
 //!
 //! [`recipe`] puts them together and decides by the error of the network's output on the calibration
 //! pictures what to keep.
 
 pub mod bias;
 pub mod build;
+pub mod center;
 pub mod equalize;
 pub mod fuse;
 pub mod recipe;

@@ -16,6 +16,7 @@ use std::sync::Mutex;
 use foldnet_archive::{Activation, Network};
 
 use super::build::{Draft, Packed, effective_bias, pixel_zero};
+use super::center::center;
 use super::equalize::{self, Class, RULES};
 use super::fuse::{Layer, Layout, SlotId, fuse, with_dense_end};
 use super::rounding::{Rounded, Rounder};
@@ -99,14 +100,21 @@ pub struct Decision {
     pub note: String,
 }
 
+impl Decision {
+    /// Kept if it lowers the noise.
+    pub fn new(pass: &str, before: f64, after: f64, note: String) -> Self {
+        Self { pass: pass.into(), before, after, kept: after > before, note }
+    }
+}
+
 /// The result.
 pub struct Outcome {
     /// The quantized network.
     pub network: Network,
     /// The numbers it was built from; the layout's slots are the network's tensors.
     pub draft: Draft,
-    /// The float graph with [`crate::quantize::fuse::with_dense_end`] applied; its nodes are what
-    /// slots refer to.
+    /// The float graph with [`crate::quantize::fuse::with_dense_end`] and [`crate::quantize::center`]
+    /// applied; its nodes are what slots refer to.
     pub graph: Graph,
     /// What was seen on the calibration pictures, in the original graph's units.
     pub observation: Observation,
@@ -114,6 +122,8 @@ pub struct Outcome {
     pub factors: equalize::Factors,
     /// Per slot, the method its range was chosen by.
     pub methods: Vec<Method>,
+    /// Tensors that were centred, see [`crate::quantize::center`].
+    pub centred: usize,
     /// In order.
     pub decisions: Vec<Decision>,
     /// On the pictures used for trying.
@@ -137,14 +147,15 @@ pub fn quantize(
     }
     let graph = with_dense_end(graph);
     check_finite(&graph)?;
-    let layout = fuse(&graph)?;
-    let mut watch: Vec<NodeId> = layout.slots.iter().map(|s| s.node).collect();
-    watch.sort_unstable();
-    watch.dedup();
-    let classes = if options.equalize { equalize::classes(&graph) } else { Vec::new() };
-
     let (fit, trial) = split(pictures);
     let truth = float_logits(&graph, &trial)?;
+    let layout = fuse(&graph)?;
+    let (graph, centred) = match options.effort {
+        Effort::Low => (graph, 0),
+        _ => center(&graph, &layout, &fit)?,
+    };
+    let watch = layout.nodes();
+    let classes = if options.equalize { equalize::classes(&graph) } else { Vec::new() };
     let seen = |pictures: &[Vec<u8>]| observations(&graph, &watch, &classes, pictures, options, progress);
     let observation = seen(&fit)?;
     let classes = if options.effort == Effort::Low { Vec::new() } else { classes.clone() };
@@ -162,6 +173,7 @@ pub fn quantize(
         distance: best.distance,
         factors: best.factors,
         methods: best.plan.methods,
+        centred,
         decisions,
         draft: best.draft,
         network: best.network,
@@ -261,6 +273,15 @@ struct Plan {
     stretch: Vec<f32>,
 }
 
+impl Plan {
+    /// Nothing equalized, every range by one method.
+    fn first(classes: usize, layout: &Layout, options: Options) -> Self {
+        let method = if options.method == Method::Auto { Method::Mse } else { options.method };
+        let slots = layout.slots.len();
+        Self { rules: vec![0; classes], methods: vec![method; slots], stretch: vec![1.0; slots] }
+    }
+}
+
 /// A draft with its network and what came out.
 #[derive(Clone)]
 struct Candidate {
@@ -299,6 +320,11 @@ const STRETCHES: [f32; 4] = [0.9, 1.1, 1.25, 0.8];
 /// At most this many pictures decide.
 const TRIAL: usize = 256;
 
+/// Pictures that a trial may run: it should cost no more than a twentieth of what may be spent.
+fn affordable(macs: u64, effort: Effort) -> usize {
+    ((effort.budget() / 20 / macs.max(1)) as usize).clamp(8, TRIAL)
+}
+
 impl<'a> Search<'a> {
     fn new(
         graph: &'a Graph,
@@ -309,22 +335,13 @@ impl<'a> Search<'a> {
         (trial, truth): (Vec<Vec<u8>>, Vec<Vec<f32>>),
         options: Options,
     ) -> Result<Self, QuantizeError> {
-        let plan = Plan {
-            rules: vec![0; classes.len()],
-            methods: vec![
-                if options.method == Method::Auto { Method::Mse } else { options.method };
-                layout.slots.len()
-            ],
-            stretch: vec![1.0; layout.slots.len()],
-        };
+        let plan = Plan::first(classes.len(), &layout, options);
         let factors = vec![None; graph.nodes.len()];
         let nearest = Nearest::default();
         let draft = draft(graph, &layout, &classes, observation, &plan, &factors, None, &nearest);
         let network = draft.network()?;
-        // A trial on all of them should cost no more than a twentieth of what may be spent.
         let macs = network.macs().max(1);
-        let affordable = (options.effort.budget() / 20 / macs) as usize;
-        let n = trial.len().min(TRIAL).min(affordable.max(8));
+        let n = trial.len().min(affordable(macs, options.effort));
         let chosen = |i: usize| i * trial.len() / n;
         let truth: Vec<Vec<f32>> = (0..n).map(|i| truth[chosen(i)].clone()).collect();
         let trial: Vec<Vec<u8>> = (0..n).map(|i| trial[chosen(i)].clone()).collect();
@@ -463,9 +480,7 @@ impl<'a> Search<'a> {
     }
 
     fn decide(&mut self, pass: &str, before: f64, note: String) {
-        let after = self.best.distance.sqnr;
-        let kept = after > before;
-        self.decisions.push(Decision { pass: pass.into(), before, after, kept, note });
+        self.decisions.push(Decision::new(pass, before, self.best.distance.sqnr, note));
     }
 
     fn equalize(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {

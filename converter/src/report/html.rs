@@ -83,9 +83,14 @@ fn tiles(out: &mut String, r: &Report) {
 }
 
 fn passes(out: &mut String, r: &Report) {
+    let _ = writeln!(
+        out,
+        "<h2>Passes</h2>\n<p>{} tensors were centred per channel. Each pass below is kept if it lowers the noise of the logits on calibration pictures that nothing was \
+         measured on; where everything is measured again on all pictures at the end, that is kept in any case.</p>",
+        r.centred
+    );
     out.push_str(
-        "<h2>Passes</h2>\n<p>Each is kept if it lowers the noise of the logits on calibration pictures that \
-         nothing was measured on.</p>\n<div class=\"wide\"><table><thead><tr><th>pass<th>before<th>after<th>\
+        "<div class=\"wide\"><table><thead><tr><th>pass<th>before<th>after<th>\
          <th>what</tr></thead>\n",
     );
     for d in &r.passes {
@@ -271,6 +276,7 @@ mod tests {
             arena_bytes: 999,
             calibration_images: 80,
             skipped: 0,
+            centred: 2,
             passes: Vec::new(),
             held_out: Some(Distance { images: 20, agreement: 0.95, kl: 0.001, sqnr: 40.0 }),
             accuracy: None,

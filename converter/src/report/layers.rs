@@ -6,17 +6,28 @@ use crate::quantize::score::sqnr;
 
 /// Running sums for one tensor, per channel.
 ///
-/// Signal to noise after the gain per channel that fits best, since equalization changes gains without
-/// changing what is said:
+/// Signal to noise after the straight line per channel that fits best, since equalization changes gains
+/// and centring offsets without changing what is said; both sides around their channel's mean:
 ///
 /// ```text
 /// SQNR = 10·log10( Σ a² / Σ_c (Σ a² − (Σ ab)²/Σ b²) )
 /// ```
 #[derive(Clone, Debug)]
 pub struct Noise {
-    aa: Vec<f64>,
-    ab: Vec<f64>,
-    bb: Vec<f64>,
+    channels: Vec<Sums>,
+    pixels: f64,
+}
+
+/// Sums of one channel. They are of differences from its first values: a channel that hardly varies around
+/// a large mean keeps its digits.
+#[derive(Clone, Copy, Debug, Default)]
+struct Sums {
+    first: Option<(f64, f64)>,
+    a: f64,
+    b: f64,
+    aa: f64,
+    ab: f64,
+    bb: f64,
 }
 
 /// By tensor name.
@@ -25,31 +36,37 @@ pub type NoiseMap = BTreeMap<String, Noise>;
 impl Noise {
     /// Nothing added.
     pub fn new(channels: usize) -> Self {
-        Self { aa: vec![0.0; channels], ab: vec![0.0; channels], bb: vec![0.0; channels] }
+        Self { channels: vec![Sums::default(); channels], pixels: 0.0 }
     }
 
     /// Adds one picture's values, NHWC: the true ones and the others.
     pub fn add(&mut self, truth: &[f32], other: &[f32]) {
-        let n = self.aa.len();
+        let n = self.channels.len();
         for (a, b) in truth.chunks_exact(n).zip(other.chunks_exact(n)) {
-            for c in 0..n {
-                let (a, b) = (f64::from(a[c]), f64::from(b[c]));
-                self.aa[c] += a * a;
-                self.ab[c] += a * b;
-                self.bb[c] += b * b;
+            for (sums, (&a, &b)) in self.channels.iter_mut().zip(a.iter().zip(b)) {
+                let (a, b) = (f64::from(a), f64::from(b));
+                let (a0, b0) = *sums.first.get_or_insert((a, b));
+                let (a, b) = (a - a0, b - b0);
+                sums.a += a;
+                sums.b += b;
+                sums.aa += a * a;
+                sums.ab += a * b;
+                sums.bb += b * b;
             }
+            self.pixels += 1.0;
         }
     }
 
     /// In dB.
     pub fn sqnr(&self) -> f64 {
-        let signal: f64 = self.aa.iter().sum();
-        let noise: f64 = (0..self.aa.len())
-            .map(|c| {
-                let explained = if self.bb[c] > 0.0 { self.ab[c] * self.ab[c] / self.bb[c] } else { 0.0 };
-                (self.aa[c] - explained).max(0.0)
-            })
-            .sum();
+        let (mut signal, mut noise) = (0.0, 0.0);
+        for s in &self.channels {
+            let n = self.pixels.max(1.0);
+            let (aa, ab, bb) = (s.aa - s.a * s.a / n, s.ab - s.a * s.b / n, s.bb - s.b * s.b / n);
+            let explained = if bb > 0.0 { ab * ab / bb } else { 0.0 };
+            signal += aa.max(0.0);
+            noise += (aa - explained).max(0.0);
+        }
         sqnr(signal, noise)
     }
 }
@@ -59,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn gains_per_channel_are_no_noise_and_errors_are() {
+    fn lines_per_channel_are_no_noise_and_errors_are() {
         let truth = [1.0, -2.0, 3.0, 4.0, -5.0, 6.0];
         let mut same = Noise::new(2);
         same.add(&truth, &truth.iter().enumerate().map(|(i, v)| v * (i % 2 + 2) as f32).collect::<Vec<_>>());

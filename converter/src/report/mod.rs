@@ -40,6 +40,8 @@ pub struct Report {
     pub calibration_images: usize,
     /// Pictures skipped because they could not be read.
     pub skipped: usize,
+    /// Tensors stored around the middle of each of their channels.
+    pub centred: usize,
     /// Passes over the numbers, and what came of them.
     pub passes: Vec<Decision>,
     /// On held-out pictures.
