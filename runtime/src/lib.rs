@@ -10,6 +10,8 @@ pub mod dataset;
 pub mod frame;
 pub mod picture;
 pub mod pool;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod session;
 pub mod source;
 

@@ -34,9 +34,7 @@ impl Window {
         let recent = |at: &Instant| now.saturating_duration_since(*at) < Duration::from_secs(2);
         let recent: Vec<Instant> = self.seen.iter().map(|(at, _)| *at).filter(recent).collect();
         match recent[..] {
-            [first, .., last] if last > first => {
-                (recent.len() - 1) as f64 / (last - first).as_secs_f64()
-            }
+            [first, .., last] if last > first => (recent.len() - 1) as f64 / (last - first).as_secs_f64(),
             _ => 0.0,
         }
     }

@@ -9,6 +9,12 @@ use foldnet_archive::Manifest;
 use foldnet_runtime::camera::capture::Capture;
 use foldnet_runtime::camera::{Control, Listener, Model, Pace, Report, run, signals};
 use foldnet_runtime::frame::{Format, Frame, Matrix, Range, Turn, View};
+#[cfg(feature = "serve")]
+use foldnet_runtime::serve::{
+    self,
+    access::Access,
+    hub::{Hub, Publisher},
+};
 use foldnet_runtime::source::{Place, SourceError, Wishes, open};
 use serde::Serialize;
 
@@ -80,6 +86,15 @@ pub struct Cmd {
     /// End after so many classified frames
     #[arg(long, value_name = "N")]
     frames: Option<u64>,
+    /// Serve a page with the live picture, events and metrics; alone it is 127.0.0.1:8080. Other
+    /// addresses than this machine's own need a token
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "[ADDRESS:]PORT", num_args = 0..=1, default_missing_value = "8080", value_parser = address)]
+    listen: Option<std::net::SocketAddr>,
+    /// What a request to the page must bring; better in the environment, as FOLDNET_TOKEN
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "TOKEN", requires = "listen")]
+    token: Option<String>,
     /// Threads; 0 means one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -120,6 +135,14 @@ fn region(text: &str) -> Result<[f32; 4], String> {
     }
 }
 
+#[cfg(feature = "serve")]
+fn address(text: &str) -> Result<std::net::SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(([127, 0, 0, 1], port).into());
+    }
+    text.parse().map_err(|_| "a port, or an address with one, as 0.0.0.0:8080".into())
+}
+
 impl Cmd {
     /// Runs the command.
     pub fn run(self, voice: Voice) -> Result<(), Failure> {
@@ -138,17 +161,44 @@ impl Cmd {
             }
             Err(e) => return Err(Failure::input(e)),
         };
-        if let Some(source) = source.as_ref().filter(|_| !voice.quiet) {
-            eprintln!("{}", source.describe());
+        let what = source.as_ref().map_or_else(|| format!("waiting for {place:?}"), |s| s.describe());
+        if !voice.quiet {
+            eprintln!("{what}");
         }
+        #[cfg(feature = "serve")]
+        let page = self.page(what, voice)?;
         let shared = Capture { place, wishes, all: self.all }.start(source).map_err(Failure::ours)?;
         let mut control = Signals { reload: None, cmd: &self };
         let mut listener = Teller::new(&self, voice);
+        #[cfg(feature = "serve")]
+        {
+            listener.page = page;
+        }
+        #[cfg(feature = "serve")]
+        let top = usize::from(self.top).max(if self.listen.is_some() { 5 } else { 0 });
+        #[cfg(not(feature = "serve"))]
         let top = usize::from(self.top);
         let ended = run(&shared, model, self.view(), self.pace(), top, &mut control, &mut listener);
         shared.stop.store(true, std::sync::atomic::Ordering::Relaxed);
         listener.end()?;
         ended.map_err(Failure::input)
+    }
+
+    /// Starts the page, if it is wanted.
+    #[cfg(feature = "serve")]
+    fn page(&self, camera: String, voice: Voice) -> Result<Option<Publisher>, Failure> {
+        let Some(listen) = self.listen else { return Ok(None) };
+        let token = self.token.clone().or_else(|| std::env::var("FOLDNET_TOKEN").ok());
+        let with_token = token.is_some();
+        let access = Access::new(listen, token).map_err(Failure::input)?;
+        let hub = Hub::start(camera, self.view()).map_err(Failure::ours)?;
+        let address = serve::start(listen, access, hub.clone())
+            .map_err(|e| Failure::input(format!("--listen {listen}: {e}")))?;
+        if !voice.quiet {
+            let token = if with_token { "/?token=…" } else { "/" };
+            eprintln!("page: http://{address}{token}");
+        }
+        Ok(Some(Publisher::new(hub, self.view(), |m| names(&m.manifest, m.network.classes()))))
     }
 
     fn wishes(&self) -> Wishes {
@@ -253,9 +303,12 @@ struct Teller {
     terminal: bool,
     labels: Vec<String>,
     limit: Option<u64>,
+    top: usize,
     told: Option<(Option<usize>, Instant)>,
     last: Report,
     failure: Option<Failure>,
+    #[cfg(feature = "serve")]
+    page: Option<Publisher>,
 }
 
 /// How often a terminal's line changes.
@@ -269,16 +322,20 @@ impl Teller {
             terminal: std::io::stdout().is_terminal() && !voice.json,
             labels: Vec::new(),
             limit: cmd.frames,
+            top: usize::from(cmd.top),
             told: None,
             last: Report::default(),
             failure: None,
+            #[cfg(feature = "serve")]
+            page: None,
         }
     }
 
     fn tell(&mut self, report: &Report) -> Result<(), Failure> {
         if self.voice.json {
             let name = |i: usize| self.labels[i].as_str();
-            let labels = report.top.iter().map(|&(i, score)| Label { label: name(i), index: i, score });
+            let labels =
+                report.top.iter().take(self.top).map(|&(i, score)| Label { label: name(i), index: i, score });
             let line = Line {
                 frame: report.number,
                 label: report.label.map(name),
@@ -306,14 +363,11 @@ impl Teller {
         let top: Vec<String> = report
             .top
             .iter()
+            .take(self.top)
             .map(|&(i, score)| format!("{} {:.1} %", self.labels[i], 100.0 * score))
             .collect();
-        let line = format!(
-            "{:<48}  {:5.1} fps  {:6.1} ms old",
-            top.join("   "),
-            report.fps,
-            report.latency_ms
-        );
+        let line =
+            format!("{:<48}  {:5.1} fps  {:6.1} ms old", top.join("   "), report.fps, report.latency_ms);
         if self.terminal {
             // Back to the line's start, and clear what was longer.
             self.out.text(format!("\r{line}\x1b[K"))?;
@@ -344,7 +398,13 @@ impl Teller {
 }
 
 impl Listener for Teller {
-    fn frame(&mut self, _: &Frame, _: &[u8], report: &Report) -> bool {
+    fn frame(&mut self, frame: &Frame, pixels: &[u8], report: &Report) -> bool {
+        #[cfg(feature = "serve")]
+        if let Some(page) = &mut self.page {
+            page.frame(frame, pixels, report);
+        }
+        #[cfg(not(feature = "serve"))]
+        let _ = (frame, pixels);
         if let Err(failure) = self.tell(report) {
             self.failure = Some(failure);
             return false;
@@ -356,13 +416,27 @@ impl Listener for Teller {
     fn model(&mut self, model: &Model) {
         self.labels = names(&model.manifest, model.network.classes());
         self.told = None;
+        #[cfg(feature = "serve")]
+        if let Some(page) = &mut self.page {
+            page.model(model);
+        }
     }
 
-    fn idle(&mut self, _: bool) -> bool {
+    fn idle(&mut self, alive: bool) -> bool {
+        #[cfg(feature = "serve")]
+        if let Some(page) = &mut self.page {
+            page.idle(alive);
+        }
+        #[cfg(not(feature = "serve"))]
+        let _ = alive;
         true
     }
 
     fn view(&mut self) -> Option<View> {
+        #[cfg(feature = "serve")]
+        if let Some(page) = &mut self.page {
+            return page.view();
+        }
         None
     }
 }

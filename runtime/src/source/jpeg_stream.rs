@@ -25,16 +25,26 @@ const MAX_GAP: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum State {
     /// Before one; the last byte was FF.
-    Gap { ff: bool },
+    Gap {
+        ff: bool,
+    },
     /// A marker is next.
     Marker,
     /// FF was read, its code is next.
     Code,
     /// The two bytes of a segment's length are next; `scan`: scan data follow it.
-    High { scan: bool },
-    Low { scan: bool, high: u8 },
+    High {
+        scan: bool,
+    },
+    Low {
+        scan: bool,
+        high: u8,
+    },
     /// So many bytes of a segment are left.
-    Segment { scan: bool, left: usize },
+    Segment {
+        scan: bool,
+        left: usize,
+    },
     /// In scan data.
     Scan,
     /// In scan data, behind FF.
@@ -114,13 +124,11 @@ impl Splitter {
             (State::Code, 0x01 | 0xd0..=0xd7) => State::Marker,
             (State::Code, code) => State::High { scan: code == 0xda },
             (State::High { scan }, high) => State::Low { scan, high },
-            (State::Low { scan, high }, low) => {
-                match usize::from(u16::from_be_bytes([high, low])) {
-                    0 | 1 => return lost(self),
-                    2 => after(scan),
-                    n => State::Segment { scan, left: n - 2 },
-                }
-            }
+            (State::Low { scan, high }, low) => match usize::from(u16::from_be_bytes([high, low])) {
+                0 | 1 => return lost(self),
+                2 => after(scan),
+                n => State::Segment { scan, left: n - 2 },
+            },
             (State::Segment { scan, left: 1 }, _) => after(scan),
             (State::Segment { scan, left }, _) => State::Segment { scan, left: left - 1 },
             (State::Scan, 0xff) | (State::ScanFf, 0xff) => State::ScanFf,

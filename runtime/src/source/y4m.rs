@@ -49,9 +49,8 @@ impl<R: BufRead> Y4m<R> {
         let (mut width, mut height) = (0, 0);
         let (mut chroma, mut range) = ("420jpeg", Range::Limited);
         for word in words {
-            let number = || {
-                word[1..].parse().map_err(|_| SourceError::unusable(format!("Y4M: {word} is no number")))
-            };
+            let number =
+                || word[1..].parse().map_err(|_| SourceError::unusable(format!("Y4M: {word} is no number")));
             match word.as_bytes()[0] {
                 b'W' => width = number()?,
                 b'H' => height = number()?,

@@ -1,0 +1,231 @@
+//! What is served, and how streams are fed.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Extension, Router};
+use bytes::Bytes;
+use http_body::Frame;
+use tokio::sync::{mpsc, watch};
+
+use super::access::{Access, Verdict};
+use super::hub::Hub;
+use super::{STALLED, Stalled, metrics};
+
+const PAGE: &str = include_str!("page.html");
+const OPENAPI: &str = include_str!("openapi.json");
+/// Bytes of a request's body.
+const MAX_BODY: usize = 4096;
+/// How often a stream shows that it lives when there is nothing to say.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+
+/// All routes, behind the access rule.
+pub fn router(access: Access, hub: Arc<Hub>) -> Router {
+    Router::new()
+        .route("/", get(|| async { typed("text/html; charset=utf-8", PAGE) }))
+        .route("/openapi.json", get(|| async { typed("application/json", OPENAPI) }))
+        .route("/api/state", get(state))
+        .route("/api/roi", post(roi))
+        .route("/events", get(events))
+        .route("/live.mjpg", get(live))
+        .route("/seen.mjpg", get(seen))
+        .route("/metrics", get(scrape))
+        .with_state(hub)
+        .layer(from_fn_with_state(access, guard))
+}
+
+fn typed(kind: &'static str, body: impl Into<Body>) -> Response {
+    ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
+}
+
+async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
+    let verdict = access.judge(request.headers(), request.uri().query());
+    let mut response = match verdict {
+        Verdict::Welcome | Verdict::WelcomeByAddress => next.run(request).await,
+        Verdict::NoToken => {
+            (StatusCode::UNAUTHORIZED, "a token is needed: open the page with ?token=…\n").into_response()
+        }
+        Verdict::WrongHost => {
+            (StatusCode::FORBIDDEN, "this page answers to this machine's own names only\n").into_response()
+        }
+    };
+    let headers = response.headers_mut();
+    if verdict == Verdict::WelcomeByAddress
+        && let Some(cookie) = access.cookie().and_then(|c| HeaderValue::try_from(c).ok())
+    {
+        headers.insert(header::SET_COOKIE, cookie);
+    }
+    let fixed = [
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; \
+             script-src 'unsafe-inline'; frame-ancestors 'none'",
+        ),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn state(State(hub): State<Arc<Hub>>) -> Response {
+    let state = hub.state.borrow().clone();
+    match serde_json::to_string(&*state) {
+        Ok(json) => typed("application/json", json),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
+    }
+}
+
+async fn scrape(State(hub): State<Arc<Hub>>) -> Response {
+    let state = hub.state.borrow().clone();
+    typed(metrics::CONTENT_TYPE, metrics::text(&state))
+}
+
+/// `{"roi": [x, y, w, h]}` or `{"roi": null}`. A body that is not declared as JSON is refused, so that
+/// no form of another site can send one.
+async fn roi(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wish {
+        roi: Option<[f32; 4]>,
+    }
+    let is_json = |v: &HeaderValue| v.as_bytes().starts_with(b"application/json");
+    if !request.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
+        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+    }
+    let body = axum::body::to_bytes(request.into_body(), MAX_BODY);
+    let body = match tokio::time::timeout(HEARTBEAT, body).await {
+        Ok(Ok(body)) => body,
+        Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
+        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+    };
+    let good = |r: &[f32; 4]| {
+        r.iter().all(|s| (0.0..=1.0).contains(s)) && r[0] < 1.0 && r[1] < 1.0 && r[2] > 0.0 && r[3] > 0.0
+    };
+    match serde_json::from_slice::<Wish>(&body) {
+        Ok(Wish { roi }) if roi.as_ref().is_none_or(good) => {
+            hub.look(roi);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Ok(_) => (StatusCode::BAD_REQUEST, "four shares of the picture\n").into_response(),
+        Err(e) => (StatusCode::BAD_REQUEST, format!("{e}\n")).into_response(),
+    }
+}
+
+/// A body that is fed through a channel of one part.
+struct Fed(mpsc::Receiver<Bytes>);
+
+impl http_body::Body for Fed {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        self.0.poll_recv(context).map(|part| part.map(|bytes| Ok(Frame::data(bytes))))
+    }
+}
+
+/// Feeds a viewer with what `part` makes of the newest value, or of none when there is nothing new for
+/// a while. Values that come faster than the viewer reads are left out.
+fn feed<T: Clone + Send + Sync + 'static>(
+    mut values: watch::Receiver<T>,
+    stalled: Stalled,
+    keep: impl Send + 'static,
+    part: impl Fn(Option<T>) -> Bytes + Send + 'static,
+) -> Body {
+    let (send, receive) = mpsc::channel(1);
+    values.mark_changed();
+    tokio::spawn(async move {
+        let _keep = keep;
+        loop {
+            let next = tokio::select! {
+                () = send.closed() => return,
+                changed = values.changed() => match changed {
+                    Ok(()) => part(Some(values.borrow_and_update().clone())),
+                    Err(_) => return,
+                },
+                () = tokio::time::sleep(HEARTBEAT) => part(None),
+            };
+            if next.is_empty() {
+                continue;
+            }
+            match tokio::time::timeout(STALLED, send.send(next)).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => return,
+                Err(_) => return stalled.0.notify_one(),
+            }
+        }
+    });
+    Body::new(Fed(receive))
+}
+
+async fn events(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Stalled>) -> Response {
+    let part = |state: Option<Arc<super::hub::State>>| match state.map(|s| serde_json::to_string(&*s)) {
+        Some(Ok(json)) => Bytes::from(format!("data: {json}\n\n")),
+        _ => Bytes::from_static(b": alive\n\n"),
+    };
+    typed("text/event-stream", feed(hub.state.subscribe(), stalled, (), part))
+}
+
+async fn live(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Stalled>) -> Response {
+    pictures(hub.live.subscribe(), stalled, &hub)
+}
+
+async fn seen(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Stalled>) -> Response {
+    pictures(hub.seen.subscribe(), stalled, &hub)
+}
+
+fn pictures(values: watch::Receiver<Bytes>, stalled: Stalled, hub: &Arc<Hub>) -> Response {
+    let part = |jpeg: Option<Bytes>| match jpeg {
+        Some(jpeg) if !jpeg.is_empty() => {
+            let head =
+                format!("--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
+            Bytes::from([head.as_bytes(), &jpeg[..], &b"\r\n"[..]].concat())
+        }
+        Some(_) => Bytes::new(),
+        // Readers skip what stands between parts.
+        None => Bytes::from_static(b"\r\n"),
+    };
+    typed("multipart/x-mixed-replace; boundary=frame", feed(values, stalled, hub.viewer(), part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_documented() {
+        let document: serde_json::Value = serde_json::from_str(OPENAPI).unwrap();
+        let documented: Vec<&String> = document["paths"].as_object().unwrap().keys().collect();
+        let source = include_str!("routes.rs");
+        let routes: Vec<&str> = source
+            .split(".route(\"")
+            .skip(1)
+            .filter_map(|rest| rest.split_once('"').map(|(path, _)| path))
+            .filter(|path| path.starts_with('/'))
+            .collect();
+        assert!(routes.len() >= 8);
+        for route in &routes {
+            assert!(documented.iter().any(|d| d == route), "{route} is not documented");
+        }
+        assert_eq!(documented.len(), routes.len());
+        let fields = serde_json::to_value(super::super::hub::State::default()).unwrap();
+        let schema = &document["components"]["schemas"]["State"]["properties"];
+        for field in fields.as_object().unwrap().keys() {
+            assert!(schema[field].is_object(), "{field} is not documented");
+        }
+    }
+}
