@@ -3,6 +3,7 @@
 pub mod aligned;
 pub mod backend;
 pub mod bench;
+pub mod cache;
 pub mod camera;
 pub mod compile;
 pub mod cores;

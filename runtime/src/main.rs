@@ -22,7 +22,7 @@ struct Cli {
 #[derive(clap::Subcommand)]
 enum Command {
     Classify(cmd::classify::Cmd),
-    Camera(cmd::camera::Cmd),
+    Camera(Box<cmd::camera::Cmd>),
     Devices(cmd::devices::Cmd),
     Bench(cmd::bench::Cmd),
     Inspect(cmd::inspect::Cmd),

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// The version of the archive format that this build writes and reads.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

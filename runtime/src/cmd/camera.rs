@@ -251,7 +251,10 @@ impl Control for Signals<'_> {
             let (send, receive) = channel();
             let (archive, engine, threads) =
                 (self.cmd.archive.clone(), self.cmd.engine.clone(), self.cmd.threads);
-            std::thread::spawn(move || send.send(load(&archive, &engine, threads)));
+            std::thread::spawn(move || {
+                // Without a receiver nobody waits for it any more.
+                let _ = send.send(load(&archive, &engine, threads));
+            });
             self.reload = Some(receive);
         }
         let loaded = match self.reload.as_ref()?.try_recv() {

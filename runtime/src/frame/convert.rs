@@ -138,12 +138,12 @@ pub fn row_to_rgb(frame: &Frame, y: usize, columns: Span<usize>, out: &mut [u8])
 }
 
 /// Does a first pixel that is the second of its pair; the rest starts with a pair.
-fn odd_start<'a>(
+fn odd_start(
     columns: Span<usize>,
-    out: &'a mut [u8],
+    out: &mut [u8],
     one: impl FnOnce(usize, &mut [u8]),
-) -> (Span<usize>, &'a mut [u8]) {
-    if columns.start % 2 == 0 || columns.is_empty() {
+) -> (Span<usize>, &mut [u8]) {
+    if columns.start.is_multiple_of(2) || columns.is_empty() {
         return (columns, out);
     }
     let (head, rest) = out.split_at_mut(3);

@@ -2,7 +2,7 @@
 //!
 //! Each frame is copied out of the driver's buffer, which goes back at once: a slow network never
 //! holds a buffer, so the driver never stops for want of one. Of the formats we read, the first of
-//! [`FORMATS`] that the camera has is taken unless another is wished; size and rate are what the
+//! `FORMATS` that the camera has is taken unless another is wished; size and rate are what the
 //! driver makes of the wish.
 
 mod ioctl;
