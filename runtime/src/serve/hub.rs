@@ -13,8 +13,10 @@ use image::{ExtendedColorType, ImageEncoder};
 use serde::Serialize;
 use tokio::sync::watch;
 
-use crate::camera::{Model, Report};
+use crate::camera::capture::Shared;
+use crate::camera::{Listener, Model, Report};
 use crate::frame::{Fitter, Frame, View};
+use crate::source::Place;
 
 /// The least time between two pictures, and between two events.
 const PREVIEW: Duration = Duration::from_millis(100);
@@ -77,6 +79,10 @@ pub struct State {
     pub damaged: u64,
     /// Times that the source was lost.
     pub lost: u64,
+    /// Frames that were not classified because nothing had changed.
+    pub rested: u64,
+    /// Whether the network rests.
+    pub resting: bool,
     /// Frames classified a second.
     pub fps: f64,
     /// The network alone.
@@ -93,6 +99,24 @@ pub struct State {
     pub temperature: Option<f64>,
     /// People looking at pictures.
     pub viewers: usize,
+    /// What is kept and told elsewhere.
+    #[serde(flatten)]
+    pub others: Others,
+}
+
+/// What is kept and told elsewhere; nothing of what is not wanted.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Others {
+    /// Frames written by `--keep-uncertain`.
+    pub kept: Option<u64>,
+    /// Frames that it could not write.
+    pub kept_failed: Option<u64>,
+    /// Webhook calls made.
+    pub calls: Option<u64>,
+    /// Webhook calls given up.
+    pub calls_failed: Option<u64>,
+    /// Whether the MQTT broker is there.
+    pub mqtt: Option<bool>,
 }
 
 /// What waits to be made into pictures.
@@ -118,6 +142,10 @@ pub struct Hub {
     wake: Condvar,
     stop: AtomicBool,
     view: Mutex<(View, bool)>,
+    /// Where frames come from, and where they came from at first.
+    pub source: Arc<Shared>,
+    /// The place that the program was started with.
+    pub place: Place,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -135,8 +163,8 @@ impl Drop for Viewer {
 
 impl Hub {
     /// Starts the thread that makes pictures.
-    pub fn start(camera: String, view: View) -> std::io::Result<Arc<Self>> {
-        let state = State { camera, roi: view.roi, ..State::default() };
+    pub fn start(source: Arc<Shared>, place: Place, view: View) -> std::io::Result<Arc<Self>> {
+        let state = State { camera: source.what(), roi: view.roi, ..State::default() };
         let hub = Arc::new(Self {
             state: watch::Sender::new(Arc::new(state)),
             live: watch::Sender::new(Bytes::new()),
@@ -146,6 +174,8 @@ impl Hub {
             wake: Condvar::new(),
             stop: AtomicBool::new(false),
             view: Mutex::new((view, false)),
+            source,
+            place,
         });
         let theirs = hub.clone();
         std::thread::Builder::new().name("preview".into()).spawn(move || theirs.make_pictures())?;
@@ -277,13 +307,12 @@ pub struct Publisher {
     view: View,
     published: Option<Instant>,
     drawn: Option<Instant>,
-    temperature: (Option<f64>, Option<Instant>),
-    name: Box<dyn Fn(&Model) -> Vec<String> + Send>,
+    others: Box<dyn Fn() -> Others + Send>,
 }
 
 impl Publisher {
-    /// For a hub; `name` tells what a model's classes are called.
-    pub fn new(hub: Arc<Hub>, view: View, name: impl Fn(&Model) -> Vec<String> + Send + 'static) -> Self {
+    /// For a hub; `others` tells what is kept and told elsewhere.
+    pub fn new(hub: Arc<Hub>, view: View, others: impl Fn() -> Others + Send + 'static) -> Self {
         Self {
             hub,
             labels: Vec::new(),
@@ -292,75 +321,79 @@ impl Publisher {
             view,
             published: None,
             drawn: None,
-            temperature: (None, None),
-            name: Box::new(name),
+            others: Box::new(others),
         }
     }
 
-    /// There is another network.
-    pub fn model(&mut self, model: &Model) {
+    fn state(&self, r: &Report) -> State {
+        let score =
+            |&(index, score): &(usize, f32)| Score { label: self.labels[index].clone(), index, score };
+        State {
+            alive: true,
+            camera: self.hub.source.what(),
+            model: self.model.clone(),
+            label: r.label.map(|i| self.labels[i].clone()),
+            labels: r.top.iter().map(score).collect(),
+            roi: self.view.roi,
+            size: [r.size.0, r.size.1],
+            classified: r.classified,
+            captured: r.captured,
+            dropped: r.dropped,
+            damaged: r.damaged,
+            lost: r.lost,
+            rested: r.rested,
+            resting: r.resting,
+            fps: r.fps,
+            network_ms: r.network_ms,
+            fit_ms: r.fit_ms,
+            latency_ms: r.latency_ms,
+            latency_p50_ms: r.latency_p50_ms,
+            latency_p99_ms: r.latency_p99_ms,
+            temperature: r.temperature,
+            viewers: self.hub.viewers(),
+            others: (self.others)(),
+        }
+    }
+}
+
+impl Listener for Publisher {
+    fn model(&mut self, model: &Model) {
         let input = &model.manifest.input;
-        self.labels = (self.name)(model);
+        self.labels.clone_from(&model.labels);
         self.input = [input.width, input.height, input.channels];
         self.model = ModelFacts {
             source: model.manifest.source.file.clone(),
             input: self.input,
-            classes: model.network.classes(),
+            classes: model.session.classes(),
             kernels: model.session.set().name(),
             threads: model.session.threads(),
         };
     }
 
-    /// The view that was asked for since the last call.
-    pub fn view(&mut self) -> Option<View> {
+    fn view(&mut self) -> Option<View> {
         let view = self.hub.take_view()?;
         self.view = view;
         Some(view)
     }
 
-    /// Frames stopped coming, or nothing changed.
-    pub fn idle(&mut self, alive: bool) {
+    fn idle(&mut self, alive: bool) {
+        let camera = self.hub.source.what();
         self.hub.state.send_if_modified(|state| {
-            let changed = state.alive != alive;
+            let changed = state.alive != alive || state.camera != camera;
             if changed {
-                *state = Arc::new(State { alive, fps: 0.0, ..(**state).clone() });
+                let model = self.model.clone();
+                *state = Arc::new(State { alive, camera, model, fps: 0.0, ..(**state).clone() });
             }
             changed
         });
     }
 
     /// Publishes what is known after a frame; the pictures only when someone looks.
-    pub fn frame(&mut self, frame: &Frame, pixels: &[u8], r: &Report) {
+    fn frame(&mut self, frame: &Frame, pixels: &[u8], r: &Report) -> bool {
         let due = |at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= PREVIEW);
         if due(self.published) {
             self.published = Some(Instant::now());
-            let temperature = self.temperature();
-            let camera = self.hub.state.borrow().camera.clone();
-            let score =
-                |&(index, score): &(usize, f32)| Score { label: self.labels[index].clone(), index, score };
-            let state = State {
-                alive: true,
-                camera,
-                model: self.model.clone(),
-                label: r.label.map(|i| self.labels[i].clone()),
-                labels: r.top.iter().map(score).collect(),
-                roi: self.view.roi,
-                size: [r.size.0, r.size.1],
-                classified: r.classified,
-                captured: r.captured,
-                dropped: r.dropped,
-                damaged: r.damaged,
-                lost: r.lost,
-                fps: r.fps,
-                network_ms: r.network_ms,
-                fit_ms: r.fit_ms,
-                latency_ms: r.latency_ms,
-                latency_p50_ms: r.latency_p50_ms,
-                latency_p99_ms: r.latency_p99_ms,
-                temperature,
-                viewers: self.hub.viewers(),
-            };
-            self.hub.state.send_replace(Arc::new(state));
+            self.hub.state.send_replace(Arc::new(self.state(r)));
         }
         if self.hub.viewers() > 0 && due(self.drawn) {
             // The drawing thread holds the lock for a moment only; a busy one loses this picture.
@@ -373,16 +406,6 @@ impl Publisher {
                 self.hub.wake.notify_one();
             }
         }
-    }
-
-    /// The board's temperature, read once a second.
-    fn temperature(&mut self) -> Option<f64> {
-        let (value, at) = &mut self.temperature;
-        if at.is_none_or(|at| at.elapsed() > Duration::from_secs(1)) {
-            let text = std::fs::read_to_string("/sys/class/thermal/thermal_zone0/temp");
-            *value = text.ok().and_then(|t| t.trim().parse::<f64>().ok()).map(|milli| milli / 1e3);
-            *at = Some(Instant::now());
-        }
-        *value
+        true
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use super::access::{Access, Verdict};
 use super::hub::Hub;
 use super::{STALLED, Stalled, metrics};
+use crate::source::Place;
 
 const PAGE: &str = include_str!("page.html");
 const OPENAPI: &str = include_str!("openapi.json");
@@ -34,6 +35,8 @@ pub fn router(access: Access, hub: Arc<Hub>) -> Router {
         .route("/openapi.json", get(|| async { typed("application/json", OPENAPI) }))
         .route("/api/state", get(state))
         .route("/api/roi", post(roi))
+        .route("/api/cameras", get(cameras))
+        .route("/api/camera", post(camera))
         .route("/events", get(events))
         .route("/live.mjpg", get(live))
         .route("/seen.mjpg", get(seen))
@@ -92,34 +95,98 @@ async fn scrape(State(hub): State<Arc<Hub>>) -> Response {
     typed(metrics::CONTENT_TYPE, metrics::text(&state))
 }
 
-/// `{"roi": [x, y, w, h]}` or `{"roi": null}`. A body that is not declared as JSON is refused, so that
-/// no form of another site can send one.
-async fn roi(State(hub): State<Arc<Hub>>, request: Request) -> Response {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Wish {
-        roi: Option<[f32; 4]>,
-    }
+/// A small JSON body. One that is not declared as JSON is refused, so that no form of another site can
+/// send one.
+async fn read<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Response> {
     let is_json = |v: &HeaderValue| v.as_bytes().starts_with(b"application/json");
     if !request.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
-        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+        return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response());
     }
     let body = axum::body::to_bytes(request.into_body(), MAX_BODY);
     let body = match tokio::time::timeout(HEARTBEAT, body).await {
         Ok(Ok(body)) => body,
-        Ok(Err(_)) => return StatusCode::PAYLOAD_TOO_LARGE.into_response(),
-        Err(_) => return StatusCode::REQUEST_TIMEOUT.into_response(),
+        Ok(Err(_)) => return Err(StatusCode::PAYLOAD_TOO_LARGE.into_response()),
+        Err(_) => return Err(StatusCode::REQUEST_TIMEOUT.into_response()),
     };
+    serde_json::from_slice(&body).map_err(|e| (StatusCode::BAD_REQUEST, format!("{e}\n")).into_response())
+}
+
+/// `{"roi": [x, y, w, h]}` or `{"roi": null}`
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Part {
+    roi: Option<[f32; 4]>,
+}
+
+async fn roi(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     let good = |r: &[f32; 4]| {
         r.iter().all(|s| (0.0..=1.0).contains(s)) && r[0] < 1.0 && r[1] < 1.0 && r[2] > 0.0 && r[3] > 0.0
     };
-    match serde_json::from_slice::<Wish>(&body) {
-        Ok(Wish { roi }) if roi.as_ref().is_none_or(good) => {
+    match read::<Part>(request).await {
+        Ok(Part { roi }) if roi.as_ref().is_none_or(good) => {
             hub.look(roi);
             StatusCode::NO_CONTENT.into_response()
         }
         Ok(_) => (StatusCode::BAD_REQUEST, "four shares of the picture\n").into_response(),
-        Err(e) => (StatusCode::BAD_REQUEST, format!("{e}\n")).into_response(),
+        Err(refusal) => refusal,
+    }
+}
+
+/// A place that frames may be asked from.
+#[derive(serde::Serialize)]
+struct Camera {
+    camera: String,
+    name: String,
+}
+
+/// The place that the program was started with, and this machine's cameras. Asking drivers may take a
+/// while, so another thread does.
+async fn places(hub: Arc<Hub>) -> Vec<(Place, Camera)> {
+    let list = move || {
+        let start = hub.place.clone();
+        let mut all = vec![(start.clone(), Camera { camera: start.to_string(), name: "as started".into() })];
+        #[cfg(target_os = "linux")]
+        for listed in crate::source::v4l::devices().0 {
+            let place = Place::Device(listed.device);
+            if place == start {
+                all[0].1.name = listed.name;
+            } else {
+                let camera = place.to_string();
+                all.push((place, Camera { camera, name: listed.name }));
+            }
+        }
+        all
+    };
+    tokio::task::spawn_blocking(list).await.unwrap_or_default()
+}
+
+async fn cameras(State(hub): State<Arc<Hub>>) -> Response {
+    let cameras: Vec<Camera> = places(hub).await.into_iter().map(|(_, camera)| camera).collect();
+    match serde_json::to_string(&cameras) {
+        Ok(json) => typed("application/json", json),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
+    }
+}
+
+/// `{"camera": "/dev/video1"}`
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Choice {
+    camera: String,
+}
+
+async fn camera(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    let choice = match read::<Choice>(request).await {
+        Ok(choice) => choice,
+        Err(refusal) => return refusal,
+    };
+    // Of those listed only: a viewer must not make us open any file there is.
+    match places(hub.clone()).await.into_iter().find(|(_, listed)| listed.camera == choice.camera) {
+        Some((place, _)) => {
+            hub.source.choose(place);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        None => (StatusCode::NOT_FOUND, "no such camera\n").into_response(),
     }
 }
 
@@ -217,7 +284,7 @@ mod tests {
             .filter_map(|rest| rest.split_once('"').map(|(path, _)| path))
             .filter(|path| path.starts_with('/'))
             .collect();
-        assert!(routes.len() >= 8);
+        assert!(routes.len() >= 10);
         for route in &routes {
             assert!(documented.iter().any(|d| d == route), "{route} is not documented");
         }

@@ -1,24 +1,33 @@
 //! `runtime camera`: frames in, labels out, until told to stop.
 
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::time::{Duration, Instant};
+mod tell;
 
-use foldnet_archive::Manifest;
-use foldnet_runtime::camera::capture::Capture;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+
+use foldnet_runtime::camera::capture::{Capture, Shared};
+use foldnet_runtime::camera::keep::{Keep, Keeper, Kept};
+use foldnet_runtime::camera::rule::Rule;
+use foldnet_runtime::camera::service::Service;
 use foldnet_runtime::camera::{Control, Listener, Model, Pace, Report, run, signals};
 use foldnet_runtime::frame::{Format, Frame, Matrix, Range, Turn, View};
+#[cfg(feature = "publish")]
+use foldnet_runtime::publish::{
+    mqtt::{Destination, Mqtt},
+    tls,
+    webhook::{Calls, Webhook},
+};
 #[cfg(feature = "serve")]
 use foldnet_runtime::serve::{
     self,
     access::Access,
-    hub::{Hub, Publisher},
+    hub::{Hub, Others, Publisher},
 };
 use foldnet_runtime::source::{Place, SourceError, Wishes, open};
-use serde::Serialize;
 
-use super::{Engine, Failure, Out, Voice, label, read};
+use super::{Engine, Failure, Voice, label};
+use tell::Teller;
 
 /// Say what a camera sees
 ///
@@ -65,6 +74,10 @@ pub struct Cmd {
     /// Classify no more frames per second than this
     #[arg(long, value_name = "N", value_parser = rate)]
     fps_max: Option<f64>,
+    /// While no part of the picture changes by more than so many levels (of 255), run the network once
+    /// a second only; alone it is 4
+    #[arg(long, value_name = "LEVELS", num_args = 0..=1, default_missing_value = "4", value_parser = levels)]
+    idle: Option<f32>,
     /// Mean of scores over about so many frames; 1 for none
     #[arg(long, value_name = "FRAMES", default_value_t = 5.0, value_parser = smooth)]
     smooth: f32,
@@ -95,6 +108,36 @@ pub struct Cmd {
     #[cfg(feature = "serve")]
     #[arg(long, value_name = "TOKEN", requires = "listen")]
     token: Option<String>,
+    /// Keep frames that the network is unsure of in this folder, to label and train on again
+    #[arg(long, value_name = "FOLDER")]
+    keep_uncertain: Option<PathBuf>,
+    /// Unsure is a frame whose best score is below this
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share, requires = "keep_uncertain")]
+    keep_below: f32,
+    /// The most megabytes of kept frames; the oldest go first
+    #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000), requires = "keep_uncertain")]
+    keep_mb: u64,
+    /// Tell labels to a broker: mqtt[s]://[user:password@]host[:port][/prefix]; Home Assistant finds
+    /// them by itself. The password is better in the environment, as FOLDNET_MQTT_PASSWORD
+    #[cfg(feature = "publish")]
+    #[arg(long, value_name = "URL")]
+    mqtt: Option<String>,
+    /// What this camera is called there; else what the machine is called
+    #[cfg(feature = "publish")]
+    #[arg(long, value_name = "NAME", requires = "mqtt")]
+    mqtt_name: Option<String>,
+    /// Call the webhook when this holds: 'cat > 0.8 for 5 frames'. May be given several times
+    #[cfg(feature = "publish")]
+    #[arg(long, value_name = "RULE", requires = "webhook")]
+    when: Vec<Rule>,
+    /// An http[s]:// address that gets a JSON object by POST whenever a rule begins to hold
+    #[cfg(feature = "publish")]
+    #[arg(long, value_name = "URL", requires = "when")]
+    webhook: Option<String>,
+    /// Certificates (PEM) to trust for mqtts:// and https://, in place of the system's
+    #[cfg(feature = "publish")]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Threads; 0 means one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
@@ -125,6 +168,10 @@ fn smooth(text: &str) -> Result<f32, String> {
 
 fn share(text: &str) -> Result<f32, String> {
     text.parse().ok().filter(|r| (0.0..=1.0).contains(r)).ok_or_else(|| "0 to 1".into())
+}
+
+fn levels(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|r| (0.0..=255.0).contains(r)).ok_or_else(|| "0 to 255".into())
 }
 
 fn region(text: &str) -> Result<[f32; 4], String> {
@@ -161,44 +208,108 @@ impl Cmd {
             }
             Err(e) => return Err(Failure::input(e)),
         };
-        let what = source.as_ref().map_or_else(|| format!("waiting for {place:?}"), |s| s.describe());
+        let what = source.as_ref().map_or_else(|| format!("waiting for {place}"), |s| s.describe());
         if !voice.quiet {
             eprintln!("{what}");
         }
-        #[cfg(feature = "serve")]
-        let page = self.page(what, voice)?;
-        let shared = Capture { place, wishes, all: self.all }.start(source).map_err(Failure::ours)?;
-        let mut control = Signals { reload: None, cmd: &self };
-        let mut listener = Teller::new(&self, voice);
-        #[cfg(feature = "serve")]
-        {
-            listener.page = page;
-        }
-        #[cfg(feature = "serve")]
-        let top = usize::from(self.top).max(if self.listen.is_some() { 5 } else { 0 });
-        #[cfg(not(feature = "serve"))]
-        let top = usize::from(self.top);
-        let ended = run(&shared, model, self.view(), self.pace(), top, &mut control, &mut listener);
+        let shared = Arc::new(Shared::default());
+        shared.describe(what);
+        let mut others = self.others(&model, &shared, &place, voice)?;
+        let capture = Capture { place, wishes, all: self.all };
+        capture.start(source, shared.clone()).map_err(Failure::ours)?;
+        let mut teller = Teller::new(self.frames, usize::from(self.top), voice);
+        let mut control = Signals { reload: None, cmd: &self, service: Service::of_environment() };
+        control.service.tell("READY=1");
+        let mut everyone = Everyone { teller: &mut teller, others: &mut others };
+        let top = usize::from(self.top).max(MIN_TOP);
+        let ended = run(&shared, model, self.view(), self.pace(), top, &mut control, &mut everyone);
+        control.service.tell("STOPPING=1");
         shared.stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        listener.end()?;
+        // Who has something to finish does it now.
+        drop(others);
+        teller.end()?;
         ended.map_err(Failure::input)
+    }
+
+    /// Whoever else wants to know of frames.
+    fn others(
+        &self,
+        model: &Model,
+        shared: &Arc<Shared>,
+        place: &Place,
+        voice: Voice,
+    ) -> Result<Vec<Box<dyn Listener>>, Failure> {
+        let mut all: Vec<Box<dyn Listener>> = Vec::new();
+        let mut facts = Facts::default();
+        if let Some(folder) = &self.keep_uncertain {
+            let keep =
+                Keep { folder: folder.clone(), max_bytes: self.keep_mb * 1_000_000, below: self.keep_below };
+            let keeper = Keeper::start(keep).map_err(Failure::input)?;
+            facts.kept = Some(keeper.kept());
+            all.push(Box::new(keeper));
+        }
+        #[cfg(feature = "publish")]
+        self.publish(model, &mut all, &mut facts)?;
+        #[cfg(not(feature = "publish"))]
+        let _ = model;
+        #[cfg(feature = "serve")]
+        if let Some(page) = self.page(shared, place, voice, facts)? {
+            all.push(Box::new(page));
+        }
+        #[cfg(not(feature = "serve"))]
+        let _ = (shared, place, voice, facts);
+        Ok(all)
+    }
+
+    #[cfg(feature = "publish")]
+    fn publish(
+        &self,
+        model: &Model,
+        all: &mut Vec<Box<dyn Listener>>,
+        facts: &mut Facts,
+    ) -> Result<(), Failure> {
+        let tls = || tls::config(self.ca.as_deref());
+        if let Some(url) = &self.webhook {
+            for rule in self.when.iter().filter(|rule| rule.class(&model.labels).is_none()) {
+                return Err(Failure::input(format!("--when {:?}: the network has no such label", rule.text)));
+            }
+            let webhook = Webhook::start(url, self.when.clone(), tls)
+                .map_err(|e| Failure::input(format!("--webhook {e}")))?;
+            facts.calls = Some(webhook.calls());
+            all.push(Box::new(webhook));
+        }
+        if let Some(url) = &self.mqtt {
+            let name = self.mqtt_name.clone().unwrap_or_else(host_name);
+            let password = std::env::var("FOLDNET_MQTT_PASSWORD").ok();
+            let mqtt = Mqtt::start(Destination { url: url.clone(), password, name }, tls)
+                .map_err(|e| Failure::input(format!("--mqtt {e}")))?;
+            facts.mqtt = Some(mqtt.connected());
+            all.push(Box::new(mqtt));
+        }
+        Ok(())
     }
 
     /// Starts the page, if it is wanted.
     #[cfg(feature = "serve")]
-    fn page(&self, camera: String, voice: Voice) -> Result<Option<Publisher>, Failure> {
+    fn page(
+        &self,
+        shared: &Arc<Shared>,
+        place: &Place,
+        voice: Voice,
+        facts: Facts,
+    ) -> Result<Option<Publisher>, Failure> {
         let Some(listen) = self.listen else { return Ok(None) };
         let token = self.token.clone().or_else(|| std::env::var("FOLDNET_TOKEN").ok());
         let with_token = token.is_some();
         let access = Access::new(listen, token).map_err(Failure::input)?;
-        let hub = Hub::start(camera, self.view()).map_err(Failure::ours)?;
+        let hub = Hub::start(shared.clone(), place.clone(), self.view()).map_err(Failure::ours)?;
         let address = serve::start(listen, access, hub.clone())
             .map_err(|e| Failure::input(format!("--listen {listen}: {e}")))?;
         if !voice.quiet {
             let token = if with_token { "/?token=…" } else { "/" };
             eprintln!("page: http://{address}{token}");
         }
-        Ok(Some(Publisher::new(hub, self.view(), |m| names(&m.manifest, m.network.classes()))))
+        Ok(Some(Publisher::new(hub, self.view(), move || facts.read())))
     }
 
     fn wishes(&self) -> Wishes {
@@ -225,24 +336,97 @@ impl Cmd {
     }
 
     fn pace(&self) -> Pace {
-        Pace { every: self.every, fps_max: self.fps_max, smooth: self.smooth, hysteresis: self.hysteresis }
+        Pace {
+            every: self.every,
+            fps_max: self.fps_max,
+            smooth: self.smooth,
+            hysteresis: self.hysteresis,
+            idle: self.idle,
+        }
+    }
+}
+
+/// As many labels as the page and MQTT tell.
+const MIN_TOP: usize = 5;
+
+/// How those fare who keep and tell.
+#[derive(Default)]
+struct Facts {
+    kept: Option<Arc<Kept>>,
+    #[cfg(feature = "publish")]
+    calls: Option<Arc<Calls>>,
+    #[cfg(feature = "publish")]
+    mqtt: Option<Arc<std::sync::atomic::AtomicBool>>,
+}
+
+#[cfg(feature = "serve")]
+impl Facts {
+    fn read(&self) -> Others {
+        use std::sync::atomic::Ordering::Relaxed;
+        Others {
+            kept: self.kept.as_ref().map(|k| k.written.load(Relaxed)),
+            kept_failed: self.kept.as_ref().map(|k| k.failed.load(Relaxed)),
+            #[cfg(feature = "publish")]
+            calls: self.calls.as_ref().map(|c| c.made.load(Relaxed)),
+            #[cfg(feature = "publish")]
+            calls_failed: self.calls.as_ref().map(|c| c.failed.load(Relaxed)),
+            #[cfg(feature = "publish")]
+            mqtt: self.mqtt.as_ref().map(|m| m.load(Relaxed)),
+            ..Others::default()
+        }
+    }
+}
+
+#[cfg(feature = "publish")]
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "camera".into() } else { name.into() }
+}
+
+/// The one who speaks, whose word ends the program, and all others.
+struct Everyone<'a> {
+    teller: &'a mut Teller,
+    others: &'a mut Vec<Box<dyn Listener>>,
+}
+
+impl Listener for Everyone<'_> {
+    fn frame(&mut self, frame: &Frame, pixels: &[u8], report: &Report) -> bool {
+        let go_on = self.teller.frame(frame, pixels, report);
+        self.others.frame(frame, pixels, report) && go_on
+    }
+
+    fn model(&mut self, model: &Model) {
+        self.teller.model(model);
+        self.others.model(model);
+    }
+
+    fn idle(&mut self, alive: bool) {
+        self.others.idle(alive);
+    }
+
+    fn view(&mut self) -> Option<View> {
+        self.others.view()
     }
 }
 
 fn load(archive: &Path, engine: &Engine, threads: usize) -> Result<Model, Failure> {
-    let (network, manifest) = read(archive)?;
-    let session = engine.session(&network, threads)?;
-    Ok(Model { network, manifest, session })
+    let (manifest, session) = engine.load(archive, threads)?;
+    let labels = (0..session.classes()).map(|class| label(&manifest, class)).collect();
+    Ok(Model { manifest, session, labels })
 }
 
-/// Signals, and the archive read again in a thread of its own, so that frames go on meanwhile.
+/// Signals, the service manager, and the archive read again in a thread of its own, so that frames go
+/// on meanwhile.
 struct Signals<'a> {
     reload: Option<Receiver<Result<Model, Failure>>>,
     cmd: &'a Cmd,
+    service: Service,
 }
 
 impl Control for Signals<'_> {
-    fn stop(&self) -> bool {
+    fn stop(&mut self) -> bool {
+        self.service.alive();
         signals::stop()
     }
 
@@ -275,175 +459,4 @@ impl Control for Signals<'_> {
             }
         }
     }
-}
-
-/// A line of `--json`.
-#[derive(Serialize)]
-struct Line<'a> {
-    frame: u64,
-    label: Option<&'a str>,
-    labels: Vec<Label<'a>>,
-    latency_ms: f64,
-    ms: f64,
-    fps: f64,
-    captured: u64,
-    dropped: u64,
-    damaged: u64,
-}
-
-#[derive(Serialize)]
-struct Label<'a> {
-    label: &'a str,
-    index: usize,
-    score: f32,
-}
-
-/// Tells what is seen: on a terminal one line that stays, otherwise a line for each new label; with
-/// `--json` a line for each frame.
-struct Teller {
-    out: Out,
-    voice: Voice,
-    terminal: bool,
-    labels: Vec<String>,
-    limit: Option<u64>,
-    top: usize,
-    told: Option<(Option<usize>, Instant)>,
-    last: Report,
-    failure: Option<Failure>,
-    #[cfg(feature = "serve")]
-    page: Option<Publisher>,
-}
-
-/// How often a terminal's line changes.
-const REFRESH: Duration = Duration::from_millis(100);
-
-impl Teller {
-    fn new(cmd: &Cmd, voice: Voice) -> Self {
-        Self {
-            out: Out::new(),
-            voice,
-            terminal: std::io::stdout().is_terminal() && !voice.json,
-            labels: Vec::new(),
-            limit: cmd.frames,
-            top: usize::from(cmd.top),
-            told: None,
-            last: Report::default(),
-            failure: None,
-            #[cfg(feature = "serve")]
-            page: None,
-        }
-    }
-
-    fn tell(&mut self, report: &Report) -> Result<(), Failure> {
-        if self.voice.json {
-            let name = |i: usize| self.labels[i].as_str();
-            let labels =
-                report.top.iter().take(self.top).map(|&(i, score)| Label { label: name(i), index: i, score });
-            let line = Line {
-                frame: report.number,
-                label: report.label.map(name),
-                labels: labels.collect(),
-                latency_ms: report.latency_ms,
-                ms: report.network_ms,
-                fps: report.fps,
-                captured: report.captured,
-                dropped: report.dropped,
-                damaged: report.damaged,
-            };
-            self.out.line(serde_json::to_string(&line).map_err(Failure::ours)?)?;
-            return self.out.flush();
-        }
-        let (label, at) = self.told.unzip();
-        let due = if self.terminal {
-            at.is_none_or(|at: Instant| at.elapsed() >= REFRESH)
-        } else {
-            label != Some(report.label)
-        };
-        if !due {
-            return Ok(());
-        }
-        self.told = Some((report.label, Instant::now()));
-        let top: Vec<String> = report
-            .top
-            .iter()
-            .take(self.top)
-            .map(|&(i, score)| format!("{} {:.1} %", self.labels[i], 100.0 * score))
-            .collect();
-        let line =
-            format!("{:<48}  {:5.1} fps  {:6.1} ms old", top.join("   "), report.fps, report.latency_ms);
-        if self.terminal {
-            // Back to the line's start, and clear what was longer.
-            self.out.text(format!("\r{line}\x1b[K"))?;
-        } else {
-            self.out.line(line)?;
-        }
-        self.out.flush()
-    }
-
-    fn end(mut self) -> Result<(), Failure> {
-        if let Some(failure) = self.failure {
-            return Err(failure);
-        }
-        if self.terminal && self.told.is_some() {
-            self.out.line("")?;
-        }
-        self.out.flush()?;
-        if !self.voice.quiet {
-            let r = &self.last;
-            eprintln!(
-                "{} frames classified of {} captured, {} dropped, {} damaged; source lost {} times; \
-                 age at the label p50 {:.1} ms, p99 {:.1} ms",
-                r.classified, r.captured, r.dropped, r.damaged, r.lost, r.latency_p50_ms, r.latency_p99_ms
-            );
-        }
-        Ok(())
-    }
-}
-
-impl Listener for Teller {
-    fn frame(&mut self, frame: &Frame, pixels: &[u8], report: &Report) -> bool {
-        #[cfg(feature = "serve")]
-        if let Some(page) = &mut self.page {
-            page.frame(frame, pixels, report);
-        }
-        #[cfg(not(feature = "serve"))]
-        let _ = (frame, pixels);
-        if let Err(failure) = self.tell(report) {
-            self.failure = Some(failure);
-            return false;
-        }
-        self.last.clone_from(report);
-        self.limit.is_none_or(|limit| report.classified < limit)
-    }
-
-    fn model(&mut self, model: &Model) {
-        self.labels = names(&model.manifest, model.network.classes());
-        self.told = None;
-        #[cfg(feature = "serve")]
-        if let Some(page) = &mut self.page {
-            page.model(model);
-        }
-    }
-
-    fn idle(&mut self, alive: bool) -> bool {
-        #[cfg(feature = "serve")]
-        if let Some(page) = &mut self.page {
-            page.idle(alive);
-        }
-        #[cfg(not(feature = "serve"))]
-        let _ = alive;
-        true
-    }
-
-    fn view(&mut self) -> Option<View> {
-        #[cfg(feature = "serve")]
-        if let Some(page) = &mut self.page {
-            return page.view();
-        }
-        None
-    }
-}
-
-fn names(manifest: &Manifest, classes: usize) -> Vec<String> {
-    (0..classes).map(|class| label(manifest, class)).collect()
 }
