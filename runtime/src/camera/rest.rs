@@ -1,8 +1,8 @@
 //! Idle mode: while the picture does not change, the network runs once a second.
 //!
 //! ```text
-//! cell(i, j) = mean of the pixels in one of 16 × 16 cells (fewer in a smaller picture)
-//! still      = |cell − cell at the last classified frame| ≤ levels, for every cell
+//! cell(i, j, c) = mean of channel c in one of 16 × 16 cells (fewer in a smaller picture)
+//! still         = |cell − cell at the last classified frame| ≤ levels, for every cell and channel
 //! ```
 //! Means over cells do not see a sensor's noise. The comparison is with the last *classified* frame, so
 //! that a slow change adds up until it counts. A picture that has been still for [`STILL`] is one to
@@ -68,21 +68,23 @@ fn cells(pixels: &[u8], [width, height]: [usize; 2], means: &mut Vec<f32>) {
         return;
     }
     let channels = pixels.len() / (width * height);
-    let mut sums = vec![0_u32; columns];
+    let mut sums = vec![0_u32; columns * channels];
     for cell in 0..rows {
         let span = cell * height / rows..(cell + 1) * height / rows;
         sums.fill(0);
-        for row in
-            pixels[width * channels * span.start..width * channels * span.end].chunks_exact(width * channels)
-        {
-            for (column, sum) in sums.iter_mut().enumerate() {
+        let stride = width * channels;
+        for row in pixels[stride * span.start..stride * span.end].chunks_exact(stride) {
+            for (column, sums) in sums.chunks_exact_mut(channels).enumerate() {
                 let span = channels * (column * width / columns)..channels * ((column + 1) * width / columns);
-                *sum += row[span].iter().map(|&p| u32::from(p)).sum::<u32>();
+                for pixel in row[span].chunks_exact(channels) {
+                    sums.iter_mut().zip(pixel).for_each(|(sum, &sample)| *sum += u32::from(sample));
+                }
             }
         }
-        means.extend(sums.iter().enumerate().map(|(column, &sum)| {
+        means.extend(sums.iter().enumerate().map(|(at, &sum)| {
+            let column = at / channels;
             let across = (column + 1) * width / columns - column * width / columns;
-            sum as f32 / (channels * across * span.len()) as f32
+            sum as f32 / (across * span.len()) as f32
         }));
     }
 }
@@ -130,6 +132,11 @@ mod tests {
         assert_eq!(noise, 72);
         assert_eq!(skipped(&mut rest, start, 100..120, &picture(95, Some((20, 140)))), 0);
         assert!(!rest.resting());
+        // Another colour of the same lightness.
+        assert_eq!(skipped(&mut rest, start, 120..150, &picture(95, None)), 9);
+        let mut reddish = picture(95, None);
+        reddish.chunks_exact_mut(3).for_each(|pixel| (pixel[0], pixel[2]) = (pixel[0] + 20, pixel[2] - 20));
+        assert_eq!(skipped(&mut rest, start, 150..160, &reddish), 0);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! driver's bytes ── Frame ── convert.rs: one row to RGB ── fit.rs: crop, resize, turn ──▶ pixels (u8, HWC)
 //! ```
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod convert;
 mod fit;
 mod huffman;

@@ -256,6 +256,7 @@ async fn connect(
 ) {
     let mut wait = RETRY.0;
     let mut last_words = String::new();
+    let mut leaving = false;
     loop {
         match events.poll().await {
             Ok(Event::Incoming(Packet::ConnAck(_))) => {
@@ -265,9 +266,11 @@ async fn connect(
                 wait = RETRY.0;
                 last_words.clear();
             }
-            // We said good-bye.
-            Ok(Event::Outgoing(Outgoing::Disconnect)) => return,
+            // The broker hangs up when it has read this. Closing first could take it what it has not
+            // read yet.
+            Ok(Event::Outgoing(Outgoing::Disconnect)) => leaving = true,
             Ok(_) => {}
+            Err(_) if leaving => return,
             Err(e) => {
                 if connected.swap(false, Ordering::Relaxed) {
                     sessions.send_modify(|n| *n += 1);

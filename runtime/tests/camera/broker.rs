@@ -24,8 +24,8 @@ pub struct Hello {
     pub login: Option<(String, String)>,
 }
 
-trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
 
 pub struct Broker {
     listener: TcpListener,

@@ -60,10 +60,9 @@ fn a_service_manager_is_told() {
         for _ in 0..10 {
             assert_eq!(manager.hears(), "WATCHDOG=1", "{words}");
         }
-        running.signal("-TERM");
+        running.ends_well();
         let last = std::iter::repeat_with(|| manager.hears()).find(|said| said != "WATCHDOG=1");
         assert_eq!(last.as_deref(), Some("STOPPING=1"));
-        running.ends_well();
     }
 }
 

@@ -63,7 +63,6 @@ fn memory_and_descriptors_stay_flat() {
     assert!(memory_after <= memory + 1024, "{memory} kB, then {memory_after} kB");
     assert!(descriptors_after <= descriptors + 1, "{descriptors}, then {descriptors_after}");
     assert!(state(&at)["damaged"].as_u64() > Some(10));
-    running.signal("-TERM");
     running.ends_well();
     feeder.join().unwrap();
 }

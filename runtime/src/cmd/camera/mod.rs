@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use foldnet_runtime::camera::capture::{Capture, Shared};
 use foldnet_runtime::camera::keep::{Keep, Keeper, Kept};
+#[cfg(feature = "publish")]
 use foldnet_runtime::camera::rule::Rule;
 use foldnet_runtime::camera::service::Service;
 use foldnet_runtime::camera::{Control, Listener, Model, Pace, Report, run, signals};
