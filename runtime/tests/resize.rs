@@ -68,8 +68,10 @@ fn every_case_is_tensorflows_but_for_rounding() {
         let words: Vec<&str> = line.split(' ').collect();
         let n: Vec<usize> = words[1..5].iter().map(|w| w.parse().unwrap()).collect();
         let resize = if words[0] == "bilinear" { Resize::Bilinear } else { Resize::Stretch };
-        let theirs: Vec<u8> =
-            (0..words[5].len()).step_by(2).map(|i| u8::from_str_radix(&words[5][i..i + 2], 16).unwrap()).collect();
+        let theirs: Vec<u8> = (0..words[5].len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&words[5][i..i + 2], 16).unwrap())
+            .collect();
         let ours = fit(&draw(n[0], n[1]), &input(n[3], n[2], 3, resize));
         assert_eq!(ours.len(), theirs.len());
         let off: Vec<u8> = ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).collect();

@@ -35,7 +35,7 @@ class Browser:
         while port is None:
             line = self.driver.stdout.readline()
             assert line, "chromedriver does not start"
-            found = re.search(r"on port (\d+)", line)
+            found = re.search(r"successfully on port (\d+)", line)
             port = found and found.group(1)
         self.at = f"http://127.0.0.1:{port}/session"
         options = {

@@ -65,7 +65,7 @@ struct State {
 #[derive(Clone, Default)]
 struct Told {
     state: Option<Arc<State>>,
-    source: String,
+    source: Option<String>,
     end: bool,
 }
 
@@ -154,7 +154,7 @@ impl Listener for Mqtt {
     fn model(&mut self, model: &Model) {
         self.labels.clone_from(&model.labels);
         self.last = None;
-        self.told.send_modify(|told| told.source.clone_from(&model.manifest.source.file));
+        self.told.send_modify(|told| told.source = Some(model.manifest.source.file.clone()));
     }
 
     fn frame(&mut self, _frame: &Frame, _pixels: &[u8], report: &Report) -> bool {
@@ -199,7 +199,7 @@ async fn talk(
     let (client, events) = AsyncClient::new(options, WAITING);
     let (sessions, mut session) = watch::channel(0_u64);
     tokio::spawn(connect(events, sessions, connected.clone(), shown));
-    let mut greeted = 0;
+    let mut greeted = None;
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
@@ -217,12 +217,13 @@ async fn talk(
             let _ = tokio::time::timeout(FAREWELL, farewell(&client, topics, &mut session)).await;
             return;
         }
-        if now != greeted {
-            greeted = now;
-            let hello = discovery(topics, &told.source);
+        let Some(source) = told.source else { continue };
+        if greeted.as_ref() != Some(&(now, source.clone())) {
+            let hello = discovery(topics, &source);
             for (topic, text) in hello.into_iter().chain([(topics.status.clone(), "online".into())]) {
                 say(&client, topic, QoS::AtLeastOnce, text);
             }
+            greeted = Some((now, source));
         }
         if let Some(text) = told.state.and_then(|state| serde_json::to_string(&*state).ok()) {
             say(&client, topics.state.clone(), QoS::AtMostOnce, text);

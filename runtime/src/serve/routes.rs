@@ -22,6 +22,7 @@ use super::{STALLED, Stalled, metrics};
 use crate::source::Place;
 
 const PAGE: &str = include_str!("page.html");
+const ICON: &str = include_str!("icon.svg");
 const OPENAPI: &str = include_str!("openapi.json");
 /// Bytes of a request's body.
 const MAX_BODY: usize = 4096;
@@ -32,6 +33,7 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 pub fn router(access: Access, hub: Arc<Hub>) -> Router {
     Router::new()
         .route("/", get(|| async { typed("text/html; charset=utf-8", PAGE) }))
+        .route("/icon.svg", get(|| async { typed("image/svg+xml", ICON) }))
         .route("/openapi.json", get(|| async { typed("application/json", OPENAPI) }))
         .route("/api/state", get(state))
         .route("/api/roi", post(roi))
@@ -205,46 +207,47 @@ impl http_body::Body for Fed {
     }
 }
 
-/// Feeds a viewer with what `part` makes of the newest value, or of none when there is nothing new for
-/// a while. Values that come faster than the viewer reads are left out.
+/// Feeds a viewer: `start` first, then what `part` makes of the newest value, or of the same one when
+/// there is nothing new for a while (`true`). Values that come faster than the viewer reads are left out.
 fn feed<T: Clone + Send + Sync + 'static>(
     mut values: watch::Receiver<T>,
     stalled: Stalled,
     keep: impl Send + 'static,
-    part: impl Fn(Option<T>) -> Bytes + Send + 'static,
+    start: &'static str,
+    part: impl Fn(T, bool) -> Bytes + Send + 'static,
 ) -> Body {
     let (send, receive) = mpsc::channel(1);
     values.mark_changed();
     tokio::spawn(async move {
         let _keep = keep;
+        let mut next = Bytes::from_static(start.as_bytes());
         loop {
-            let next = tokio::select! {
+            if !next.is_empty() {
+                match tokio::time::timeout(STALLED, send.send(next)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) => return,
+                    Err(_) => return stalled.0.notify_one(),
+                }
+            }
+            next = tokio::select! {
                 () = send.closed() => return,
                 changed = values.changed() => match changed {
-                    Ok(()) => part(Some(values.borrow_and_update().clone())),
+                    Ok(()) => part(values.borrow_and_update().clone(), false),
                     Err(_) => return,
                 },
-                () = tokio::time::sleep(HEARTBEAT) => part(None),
+                () = tokio::time::sleep(HEARTBEAT) => part(values.borrow().clone(), true),
             };
-            if next.is_empty() {
-                continue;
-            }
-            match tokio::time::timeout(STALLED, send.send(next)).await {
-                Ok(Ok(())) => {}
-                Ok(Err(_)) => return,
-                Err(_) => return stalled.0.notify_one(),
-            }
         }
     });
     Body::new(Fed(receive))
 }
 
 async fn events(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Stalled>) -> Response {
-    let part = |state: Option<Arc<super::hub::State>>| match state.map(|s| serde_json::to_string(&*s)) {
-        Some(Ok(json)) => Bytes::from(format!("data: {json}\n\n")),
+    let part = |state: Arc<super::hub::State>, same: bool| match serde_json::to_string(&*state) {
+        Ok(json) if !same => Bytes::from(format!("data: {json}\n\n")),
         _ => Bytes::from_static(b": alive\n\n"),
     };
-    typed("text/event-stream", feed(hub.state.subscribe(), stalled, (), part))
+    typed("text/event-stream", feed(hub.state.subscribe(), stalled, (), "", part))
 }
 
 async fn live(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Stalled>) -> Response {
@@ -255,18 +258,17 @@ async fn seen(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Stalled
     pictures(hub.seen.subscribe(), stalled, &hub)
 }
 
+/// The line between two pictures stands at the end of the first: browsers show a picture when they see it.
 fn pictures(values: watch::Receiver<Bytes>, stalled: Stalled, hub: &Arc<Hub>) -> Response {
-    let part = |jpeg: Option<Bytes>| match jpeg {
-        Some(jpeg) if !jpeg.is_empty() => {
-            let head =
-                format!("--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
-            Bytes::from([head.as_bytes(), &jpeg[..], &b"\r\n"[..]].concat())
+    let part = |jpeg: Bytes, _| {
+        if jpeg.is_empty() {
+            return jpeg;
         }
-        Some(_) => Bytes::new(),
-        // Readers skip what stands between parts.
-        None => Bytes::from_static(b"\r\n"),
+        let head = format!("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
+        Bytes::from([head.as_bytes(), &jpeg[..], &b"\r\n--frame\r\n"[..]].concat())
     };
-    typed("multipart/x-mixed-replace; boundary=frame", feed(values, stalled, hub.viewer(), part))
+    let body = feed(values, stalled, hub.viewer(), "--frame\r\n", part);
+    typed("multipart/x-mixed-replace; boundary=frame", body)
 }
 
 #[cfg(test)]
@@ -284,7 +286,7 @@ mod tests {
             .filter_map(|rest| rest.split_once('"').map(|(path, _)| path))
             .filter(|path| path.starts_with('/'))
             .collect();
-        assert!(routes.len() >= 10);
+        assert!(routes.len() >= 11);
         for route in &routes {
             assert!(documented.iter().any(|d| d == route), "{route} is not documented");
         }

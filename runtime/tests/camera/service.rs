@@ -88,7 +88,8 @@ fn the_unit_starts_what_there_is() {
     let mut words = start.split(' ');
     assert_eq!((words.next(), words.next()), (Some("camera"), Some("/etc/foldnet/model.nnef.tgz")));
     let options: Vec<&str> = words.filter(|w| !w.starts_with('$')).collect();
-    let running = Running::start(&place, &format!("--device /dev/video250 {}", options.join(" ")));
+    let mut running = Running::start(&place, &format!("--device /dev/video250 {}", options.join(" ")));
+    running.says("waiting for /dev/video250");
     running.ends_well();
     for key in [
         "ProtectSystem",
