@@ -155,6 +155,8 @@ def main() -> None:
                 # Some changes of label for the time line.
                 browser.until("document.querySelectorAll('#times li').length >= 4", "labels over time")
                 browser.run("scrollTo(0, 0)")
+                # The picture that belongs to the label arrives a moment after it.
+                time.sleep(0.7)
                 image = browser.devtools("Page.captureScreenshot", format="webp", quality=80)["data"]
                 (shots / f"{view}-{scheme}.webp").write_bytes(base64.b64decode(image))
                 errors = browser.errors()

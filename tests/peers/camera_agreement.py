@@ -1,12 +1,13 @@
-"""Whether the camera sees what the network was calibrated with: photographs as a camera's frames.
+"""Whether frames are fitted as the pictures were that the network was calibrated with.
 
     camera_agreement.py RUNTIME ARCHIVE PHOTOGRAPHS [--side 32] [--tensorflow ARCHIVE]
 
 Each photograph is brought to 640×480, sent as YUYV (BT.601, limited range, halved chroma) and as RGB through
-`runtime camera --input -`, and compared with `runtime classify` of the same picture made small by Pillow
-(bilinear, which antialiases). The archive's rule must be `stretch` and its input SIDE×SIDE. With --tensorflow,
-an archive whose rule is `bilinear` is compared with TensorFlow's tf.image.resize in the same way. Prints the
-share of equal top-1 labels.
+`runtime camera --input -`, and compared with `runtime classify` of the picture that the frame is, made small
+by Pillow (bilinear, which antialiases); the picture of a YUYV frame is by the standard's formula in f64. The
+archive's rule must be `stretch` and its input SIDE×SIDE. With --tensorflow, an archive whose rule is
+`bilinear` is compared with TensorFlow's tf.image.resize in the same way. Prints the share of equal top-1
+labels; the last line of a rule says what the camera's own halved chroma costs.
 """
 
 from __future__ import annotations
@@ -32,6 +33,16 @@ def yuyv(picture: Image.Image) -> bytes:
     for first, chroma in ((0, u), (1, v)):
         out[:, first::2, 1] = np.rint(128 + 224 * (chroma[:, ::2] + chroma[:, 1::2]) / 2)
     return out.tobytes()
+
+
+def decoded(frame: bytes) -> Image.Image:
+    """The picture of a YUYV frame."""
+    samples = np.frombuffer(frame, np.uint8).reshape(SIZE[1], SIZE[0], 2).astype(np.float64)
+    y = (samples[..., 0] - 16) / 219
+    u, v = ((np.repeat(samples[:, first::2, 1], 2, axis=1) - 128) / 224 for first in (0, 1))
+    r, b = y + 1.402 * v, y + 1.772 * u
+    g = (y - 0.299 * r - 0.114 * b) / 0.587
+    return Image.fromarray(np.clip(np.rint(255 * np.stack([r, g, b], -1)), 0, 255).astype(np.uint8))
 
 
 def labels(command: list, feed: bytes = b"") -> list[int]:
@@ -69,17 +80,22 @@ def main() -> None:
     arguments = parser.parse_args()
     files = sorted(arguments.photographs.glob("*.jpg"))
     pictures = [Image.open(file).convert("RGB").resize(SIZE, Image.Resampling.BICUBIC) for file in files]
-    frames = {"yuyv": [yuyv(p) for p in pictures], "rgb": [p.tobytes() for p in pictures]}
+    rgb, yuv = [p.tobytes() for p in pictures], [yuyv(p) for p in pictures]
     side = (arguments.side, arguments.side)
     rules = [("Pillow", arguments.archive, lambda p: p.resize(side, Image.Resampling.BILINEAR))]
     if arguments.tensorflow:
         rules.append(("TensorFlow", arguments.tensorflow, lambda p: tensorflow_small(p, arguments.side)))
     for name, archive, small in rules:
-        expected = still(arguments.runtime, archive, [small(p) for p in pictures])
-        for kind, sent in frames.items():
-            seen = camera(arguments.runtime, archive, kind, sent)
-            same = sum(a == b for a, b in zip(seen, expected, strict=True))
-            print(f"{kind} against {name}: {same} of {len(files)} photographs, {100 * same / len(files):.1f} %")
+        original = still(arguments.runtime, archive, [small(p) for p in pictures])
+        through_yuv = still(arguments.runtime, archive, [small(decoded(f)) for f in yuv])
+        seen = {kind: camera(arguments.runtime, archive, kind, f) for kind, f in (("rgb", rgb), ("yuyv", yuv))}
+        for what, ours, theirs in (
+            (f"rgb against {name}", seen["rgb"], original),
+            (f"yuyv against {name} on the same frame", seen["yuyv"], through_yuv),
+            ("yuyv against the picture before it was YUYV", seen["yuyv"], original),
+        ):
+            same = sum(a == b for a, b in zip(ours, theirs, strict=True))
+            print(f"{what}: {same} of {len(files)} photographs, {100 * same / len(files):.1f} %")
 
 
 if __name__ == "__main__":
