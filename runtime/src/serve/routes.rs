@@ -258,16 +258,18 @@ async fn seen(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Stalled
     pictures(hub.seen.subscribe(), stalled, &hub)
 }
 
-/// The line between two pictures stands at the end of the first: browsers show a picture when they see it.
+/// What stands before a picture. Browsers show one when they have read the head of the next, so that is
+/// sent at once behind each; its length is not known by then.
+const BEFORE: &str = "--frame\r\nContent-Type: image/jpeg\r\n\r\n";
+
 fn pictures(values: watch::Receiver<Bytes>, stalled: Stalled, hub: &Arc<Hub>) -> Response {
     let part = |jpeg: Bytes, _| {
         if jpeg.is_empty() {
             return jpeg;
         }
-        let head = format!("Content-Type: image/jpeg\r\nContent-Length: {}\r\n\r\n", jpeg.len());
-        Bytes::from([head.as_bytes(), &jpeg[..], &b"\r\n--frame\r\n"[..]].concat())
+        Bytes::from([&jpeg[..], b"\r\n", BEFORE.as_bytes()].concat())
     };
-    let body = feed(values, stalled, hub.viewer(), "--frame\r\n", part);
+    let body = feed(values, stalled, hub.viewer(), BEFORE, part);
     typed("multipart/x-mixed-replace; boundary=frame", body)
 }
 
