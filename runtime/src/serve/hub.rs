@@ -377,12 +377,12 @@ impl Listener for Publisher {
     }
 
     fn idle(&mut self, alive: bool) {
-        let camera = self.hub.source.what();
+        let (camera, lost) = (self.hub.source.what(), self.hub.source.lost.load(Ordering::Relaxed));
         self.hub.state.send_if_modified(|state| {
-            let changed = state.alive != alive || state.camera != camera;
+            let changed = state.alive != alive || state.camera != camera || state.lost != lost;
             if changed {
                 let model = self.model.clone();
-                *state = Arc::new(State { alive, camera, model, fps: 0.0, ..(**state).clone() });
+                *state = Arc::new(State { alive, camera, lost, model, fps: 0.0, ..(**state).clone() });
             }
             changed
         });
