@@ -11,8 +11,13 @@ pub mod dataset;
 pub mod frame;
 pub mod picture;
 pub mod pool;
+#[cfg(feature = "publish")]
+pub mod publish;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod session;
 pub mod source;
+pub mod url;
 
 pub use compile::compile;
 pub use session::{Session, SessionError, StepInfo, activate};

@@ -25,7 +25,7 @@ pub struct InputFlags {
     /// What training did to the pixels: none, tf (x/127.5 − 1), caffe (BGR − mean), torch (ImageNet mean and deviation), or MEAN/STD in pixel units, each one number or three
     #[arg(long, value_name = "KIND")]
     preprocess: Option<String>,
-    /// How pictures of another size are fitted: stretch, or crop:SHORT (short side, then the centre)
+    /// How pictures of another size are fitted: stretch (antialiased), bilinear (as tf.image.resize, not antialiased), or crop:SHORT (short side, then the centre)
     #[arg(long, value_name = "RULE", value_parser = parse_resize)]
     resize: Option<Resize>,
 }
@@ -33,13 +33,14 @@ pub struct InputFlags {
 fn parse_resize(text: &str) -> Result<Resize, String> {
     match text.split_once(':') {
         None if text == "stretch" => Ok(Resize::Stretch),
+        None if text == "bilinear" => Ok(Resize::Bilinear),
         Some(("crop", short)) => match short.parse() {
             Ok(short_side) if (1..=foldnet_kernels::MAX_SIDE).contains(&short_side) => {
                 Ok(Resize::Crop { short_side })
             }
             _ => Err(format!("{short} is no length of a side")),
         },
-        _ => Err("stretch, or crop:SHORT, for example crop:256".into()),
+        _ => Err("stretch, bilinear, or crop:SHORT, for example crop:256".into()),
     }
 }
 

@@ -61,13 +61,16 @@ pub struct Input {
     pub std: Vec<f32>,
 }
 
-/// How a picture is brought to the network's size; always bilinear with antialiasing (a triangle
-/// filter whose support grows with the reduction), rounded to u8.
+/// How a picture is brought to the network's size, rounded to u8: bilinear with antialiasing (a triangle
+/// filter whose support grows with the reduction), but for one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "rule", deny_unknown_fields)]
 pub enum Resize {
-    /// Both sides independently: Keras' `image_dataset_from_directory`.
+    /// Both sides independently: Pillow's `resize`, `tf.image.resize(…, antialias=True)`.
     Stretch,
+    /// Both sides independently, between the two nearest samples, without antialiasing:
+    /// `tf.image.resize`, and so Keras' `image_dataset_from_directory`.
+    Bilinear,
     /// The short side to `short_side`, then the centre: torchvision (256 for 224).
     Crop {
         /// Length of the short side before the crop.

@@ -1,7 +1,7 @@
 //! The capture thread: opens the source, fills the slot, and opens the source again when it is lost.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::slot::Slot;
@@ -28,17 +28,44 @@ pub struct Shared {
     pub lost: AtomicU64,
     /// Whether frames are coming.
     pub alive: AtomicBool,
+    /// The source in words.
+    what: Mutex<String>,
+    /// Another place to take frames from, until it is taken up.
+    choice: Mutex<Option<Place>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
+    /// The source in words.
+    pub fn what(&self) -> String {
+        lock(&self.what).clone()
+    }
+
+    /// Says what the source is.
+    pub fn describe(&self, what: String) {
+        *lock(&self.what) = what;
+    }
+
+    /// Asks for frames from another place.
+    pub fn choose(&self, place: Place) {
+        *lock(&self.choice) = Some(place);
+    }
+
+    fn chosen(&self) -> bool {
+        lock(&self.choice).is_some()
+    }
+
     fn stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }
 
-    /// Sleeps, but not on when stopped.
+    /// Sleeps, but not on when stopped, or when there is another place to try.
     fn sleep(&self, how_long: Duration) {
         let until = Instant::now() + how_long;
-        while !self.stopped() {
+        while !self.stopped() && !self.chosen() {
             let left = until.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
@@ -62,21 +89,28 @@ pub struct Capture {
 impl Capture {
     /// Runs until the source has ended for good, or stop is set. `source` is open already, or is
     /// waited for.
-    pub fn run(self, source: Option<Box<dyn Source>>, shared: &Shared) {
+    pub fn run(mut self, source: Option<Box<dyn Source>>, shared: &Shared) {
         let why = self.capture(source, shared);
         shared.alive.store(false, Ordering::Relaxed);
         shared.slot.end(why);
     }
 
-    fn capture(&self, mut source: Option<Box<dyn Source>>, shared: &Shared) -> Result<(), String> {
+    fn capture(&mut self, mut source: Option<Box<dyn Source>>, shared: &Shared) -> Result<(), String> {
         let mut frame = Frame::default();
         let mut wait = RETRY.0;
         let mut last_words = String::new();
         loop {
+            if let Some(place) = lock(&shared.choice).take() {
+                (source, wait) = (None, RETRY.0);
+                shared.describe(format!("opening {place}"));
+                self.place = place;
+                last_words.clear();
+            }
             let Some(open) = &mut source else {
                 match source::open(&self.place, &self.wishes) {
                     Ok(opened) => {
                         tracing::info!("{}", opened.describe());
+                        shared.describe(opened.describe());
                         source = Some(opened);
                     }
                     Err(SourceError::End) => return Ok(()),
@@ -85,6 +119,7 @@ impl Capture {
                         let words = e.to_string();
                         if words != last_words {
                             tracing::warn!("{words}; trying again");
+                            shared.describe(words.clone());
                             last_words = words;
                         }
                         shared.sleep(wait);
@@ -97,6 +132,9 @@ impl Capture {
                 continue;
             };
             match self.frames(open.as_mut(), &mut frame, shared) {
+                SourceError::Nothing if shared.chosen() => {
+                    shared.alive.store(false, Ordering::Relaxed);
+                }
                 SourceError::Nothing => return Ok(()),
                 SourceError::End => return Ok(()),
                 SourceError::Unusable(why) if self.final_words() => return Err(why),
@@ -122,11 +160,12 @@ impl Capture {
         matches!(self.place, Place::Stdin)
     }
 
-    /// Takes frames until the source says something final; [`SourceError::Nothing`] when stopped.
+    /// Takes frames until the source says something final; [`SourceError::Nothing`] when stopped, or
+    /// when another place is chosen.
     fn frames(&self, source: &mut dyn Source, frame: &mut Frame, shared: &Shared) -> SourceError {
         let mut last = Instant::now();
         loop {
-            if shared.stopped() {
+            if shared.stopped() || shared.chosen() {
                 return SourceError::Nothing;
             }
             match source.next(frame) {
@@ -134,7 +173,7 @@ impl Capture {
                     last = Instant::now();
                     shared.alive.store(true, Ordering::Relaxed);
                     shared.captured.fetch_add(1, Ordering::Relaxed);
-                    shared.slot.put(frame, self.all, || shared.stopped());
+                    shared.slot.put(frame, self.all, || shared.stopped() || shared.chosen());
                 }
                 Err(SourceError::Frame(e)) => {
                     // Something comes at least, so the source is not frozen.
@@ -156,10 +195,8 @@ impl Capture {
     }
 
     /// Starts the thread. It is not joined: it may be waiting for standard input.
-    pub fn start(self, source: Option<Box<dyn Source>>) -> std::io::Result<Arc<Shared>> {
-        let shared = Arc::new(Shared::default());
-        let theirs = shared.clone();
-        std::thread::Builder::new().name("capture".into()).spawn(move || self.run(source, &theirs))?;
-        Ok(shared)
+    pub fn start(self, source: Option<Box<dyn Source>>, shared: Arc<Shared>) -> std::io::Result<()> {
+        std::thread::Builder::new().name("capture".into()).spawn(move || self.run(source, &shared))?;
+        Ok(())
     }
 }

@@ -8,32 +8,39 @@
 //! The age of a frame is counted from the source's timestamp to the label.
 
 pub mod capture;
+pub mod keep;
+pub mod rest;
+pub mod rule;
+pub mod service;
 pub mod signals;
 pub mod slot;
 pub mod smooth;
 pub mod stats;
+pub mod temperature;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use foldnet_archive::{Activation, Manifest, Network};
+use foldnet_archive::{Activation, Manifest};
 
 use crate::frame::{Fitter, Frame, View};
 use crate::session::{Session, activate};
 use capture::Shared;
+use rest::Rest;
 use slot::Taken;
-use smooth::Smoother;
+use smooth::{Smoother, most_likely};
 use stats::Window;
+use temperature::Thermometer;
 
 /// A network that can be run.
 pub struct Model {
-    /// What it is.
-    pub network: Network,
     /// Where it comes from.
     pub manifest: Manifest,
     /// Ready to run.
     pub session: Session,
+    /// What each class is called.
+    pub labels: Vec<String>,
 }
 
 /// How often, and how steadily.
@@ -47,6 +54,8 @@ pub struct Pace {
     pub smooth: f32,
     /// The lead that a new label needs.
     pub hysteresis: f32,
+    /// Rest while no part of the picture changes by more than so many levels, see [`rest`].
+    pub idle: Option<f32>,
 }
 
 /// What is known after a frame.
@@ -62,6 +71,10 @@ pub struct Report {
     pub label: Option<usize>,
     /// The most likely classes and their smoothed scores, the best first.
     pub top: Vec<(usize, f32)>,
+    /// The smoothed scores of all classes.
+    pub scores: Vec<f32>,
+    /// The most likely class by this frame alone, and its score.
+    pub alone: (usize, f32),
     /// From the pixels to the scores.
     pub network_ms: f64,
     /// From the driver's buffer to the pixels.
@@ -82,27 +95,55 @@ pub struct Report {
     pub damaged: u64,
     /// Times that the source was lost.
     pub lost: u64,
+    /// Frames that were not classified because nothing had changed.
+    pub rested: u64,
+    /// Whether the network rests.
+    pub resting: bool,
+    /// Degrees Celsius, where the board tells.
+    pub temperature: Option<f64>,
 }
 
-/// Whoever is told of every frame. `false` ends the loop.
+/// Whoever is told of every frame.
 pub trait Listener {
-    /// A frame was classified: the frame, what the network saw of it, and what is known.
+    /// A frame was classified: the frame, what the network saw of it, and what is known. `false` ends
+    /// the loop.
     fn frame(&mut self, frame: &Frame, pixels: &[u8], report: &Report) -> bool;
 
     /// There is another network.
-    fn model(&mut self, model: &Model);
+    fn model(&mut self, _model: &Model) {}
 
     /// Nothing came for a while; `alive`: frames have come until now.
-    fn idle(&mut self, alive: bool) -> bool;
+    fn idle(&mut self, _alive: bool) {}
 
     /// Another view, if someone wants it.
-    fn view(&mut self) -> Option<View>;
+    fn view(&mut self) -> Option<View> {
+        None
+    }
 }
 
-/// What happens beside the frames.
+impl Listener for Vec<Box<dyn Listener>> {
+    fn frame(&mut self, frame: &Frame, pixels: &[u8], report: &Report) -> bool {
+        // Everyone is told, also of the last frame.
+        self.iter_mut().fold(true, |go_on, one| one.frame(frame, pixels, report) && go_on)
+    }
+
+    fn model(&mut self, model: &Model) {
+        self.iter_mut().for_each(|one| one.model(model));
+    }
+
+    fn idle(&mut self, alive: bool) {
+        self.iter_mut().for_each(|one| one.idle(alive));
+    }
+
+    fn view(&mut self) -> Option<View> {
+        self.iter_mut().filter_map(|one| one.view()).last()
+    }
+}
+
+/// What happens beside the frames. Asked several times a second, whether frames come or not.
 pub trait Control {
     /// Whether to end.
-    fn stop(&self) -> bool;
+    fn stop(&mut self) -> bool;
     /// A network to go on with.
     fn replacement(&mut self) -> Option<Model>;
 }
@@ -122,6 +163,8 @@ pub fn run(
     let mut smoother = Smoother::new(pace.smooth, pace.hysteresis);
     let (mut frame, mut pixels, mut scores) = (Frame::default(), Vec::new(), Vec::new());
     let (mut latencies, mut report) = (Window::default(), Report::default());
+    let mut rest = pace.idle.map(Rest::new);
+    let mut thermometer = Thermometer::default();
     let mut damaged = 0;
     let mut skipped = 0;
     let mut due = Instant::now();
@@ -134,6 +177,7 @@ pub fn run(
             model = other;
             fitter = Fitter::new(model.manifest.input.clone(), fitter.view());
             smoother.reset();
+            rest = pace.idle.map(Rest::new);
             listener.model(&model);
         }
         if let Some(view) = listener.view() {
@@ -147,9 +191,7 @@ pub fn run(
         match shared.slot.take(&mut frame, Duration::from_millis(250)) {
             Taken::Frame => {}
             Taken::Nothing => {
-                if !listener.idle(shared.alive.load(Ordering::Relaxed)) {
-                    return Ok(());
-                }
+                listener.idle(shared.alive.load(Ordering::Relaxed));
                 continue;
             }
             Taken::End(how) => return how,
@@ -171,16 +213,26 @@ pub fn run(
             continue;
         }
         let fitted = Instant::now();
+        if let Some(rest) = &mut rest {
+            if rest.may_skip(&pixels, [model.manifest.input.width, model.manifest.input.height], fitted) {
+                report.rested += 1;
+                continue;
+            }
+            report.resting = rest.resting();
+        }
         scores.clear();
         scores.extend_from_slice(model.session.classify(&pixels));
-        if model.network.activation == Activation::None {
+        if model.session.activation() == Activation::None {
             activate(Activation::Softmax, &mut scores);
         }
         let done = Instant::now();
         let latency = done.saturating_duration_since(frame.captured);
         latencies.push(done, latency);
         let ms = |d: Duration| d.as_secs_f64() * 1e3;
+        report.alone = most_likely(&scores).map_or((0, 0.0), |class| (class, scores[class]));
         report.label = smoother.push(&scores);
+        report.scores.clear();
+        report.scores.extend_from_slice(smoother.scores());
         report.top.clear();
         report.top.extend(smoother.top(top).into_iter().map(|i| (i, smoother.scores()[i])));
         report.classified += 1;
@@ -194,6 +246,7 @@ pub fn run(
         report.dropped = shared.slot.dropped();
         report.damaged = damaged + shared.damaged.load(Ordering::Relaxed);
         report.lost = shared.lost.load(Ordering::Relaxed);
+        report.temperature = thermometer.read(done);
         if !listener.frame(&frame, &pixels, &report) {
             return Ok(());
         }

@@ -15,7 +15,8 @@ pub struct Smoother {
     label: Option<usize>,
 }
 
-fn most_likely(scores: &[f32]) -> Option<usize> {
+/// The class with the highest score; of equals the first.
+pub fn most_likely(scores: &[f32]) -> Option<usize> {
     (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a)))
 }
 

@@ -63,6 +63,7 @@ impl Cmd {
         let input = &manifest.input;
         let resize = match input.resize {
             Resize::Stretch => "stretched".into(),
+            Resize::Bilinear => "stretched without antialiasing".into(),
             Resize::Crop { short_side } => format!("short side to {short_side}, centre cropped"),
         };
         let calibration = &manifest.calibration;

@@ -18,6 +18,9 @@ use foldnet_runtime::cache::{Cache, LoadError};
 use foldnet_runtime::dataset::DatasetError;
 use foldnet_runtime::pool::PoolError;
 use foldnet_runtime::{Session, SessionError};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
 /// Exit code: a fault of ours.
 pub const OUR_FAULT: u8 = 1;
@@ -112,12 +115,53 @@ impl Voice {
             (_, 1) => tracing::Level::INFO,
             _ => tracing::Level::DEBUG,
         };
-        tracing_subscriber::fmt()
-            .with_max_level(level)
-            .with_writer(std::io::stderr)
-            .with_target(false)
-            .without_time()
-            .init();
+        let logs = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
+        if to_journal() {
+            logs.event_format(Journal).init();
+        } else {
+            logs.with_target(false).without_time().init();
+        }
+    }
+}
+
+/// Whether standard error is the journal's, which says so by the file's numbers.
+fn to_journal() -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd;
+        use std::os::unix::fs::MetadataExt;
+        let file = std::io::stderr().as_fd().try_clone_to_owned().map(std::fs::File::from);
+        let about = file.and_then(|file| file.metadata());
+        let said = std::env::var("JOURNAL_STREAM");
+        matches!((about, said), (Ok(a), Ok(said)) if said == format!("{}:{}", a.dev(), a.ino()))
+    }
+    #[cfg(not(unix))]
+    false
+}
+
+/// Lines as the journal reads them: `<priority>` first, no time, no colour.
+struct Journal;
+
+impl<S, N> FormatEvent<S, N> for Journal
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut to: Writer<'_>,
+        event: &tracing::Event<'_>,
+    ) -> std::fmt::Result {
+        let priority = match *event.metadata().level() {
+            tracing::Level::ERROR => 3,
+            tracing::Level::WARN => 4,
+            tracing::Level::INFO => 6,
+            _ => 7,
+        };
+        write!(to, "<{priority}>")?;
+        context.field_format().format_fields(to.by_ref(), event)?;
+        writeln!(to)
     }
 }
 

@@ -4,6 +4,8 @@
 //! driver's bytes ── Frame ── convert.rs: one row to RGB ── fit.rs: crop, resize, turn ──▶ pixels (u8, HWC)
 //! ```
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod convert;
 mod fit;
 mod huffman;
@@ -134,6 +136,9 @@ pub enum FrameError {
     /// Empty or beyond our bounds.
     #[error("a frame of {0}×{1} pixels (a side has 1 to {MAX_SIDE}, and a frame at most 48 MB)")]
     Size(usize, usize),
+    /// The driver marked it so.
+    #[error("a frame that the driver calls damaged")]
+    Marked,
     /// The JPEG is damaged.
     #[error("a frame that is no good JPEG: {0}")]
     Jpeg(#[from] PictureError),

@@ -1,7 +1,7 @@
 //! A picture as the network's pixels.
 //!
 //! - A picture that already has the network's size is taken as it is, whatever the rule.
-//! - [`Resize::Stretch`]: both sides independently.
+//! - [`Resize::Stretch`]: both sides independently. [`Resize::Bilinear`]: likewise, without antialiasing.
 //! - [`Resize::Crop`], as torchvision's `Resize(short_side)` and `CenterCrop`: the short side becomes
 //!   `short_side`, the long one `⌊short_side·long/short⌋`; then the window whose first row is
 //!   `rne((h − H)/2)`, likewise for columns. What the window reaches beyond the picture is black.
@@ -13,25 +13,34 @@ use std::ops::Range;
 use foldnet_archive::{Input, Resize};
 
 use super::Picture;
-use super::resize::resize_window;
+use super::resize::{Filter, resize_window};
 
 /// The picture as `height × width × channels` bytes.
 pub fn fit(picture: &Picture, input: &Input) -> Vec<u8> {
     let rgb = match input.resize {
         _ if (picture.width, picture.height) == (input.width, input.height) => picture.rgb.clone(),
-        Resize::Stretch => {
-            resize_window(picture, (input.width, input.height), 0..input.width, 0..input.height)
+        Resize::Stretch | Resize::Bilinear => {
+            let size = (input.width, input.height);
+            resize_window(picture, filter(input.resize), size, 0..size.0, 0..size.1)
         }
         Resize::Crop { short_side } => crop(picture, short_side, input.width, input.height),
     };
     channels(rgb, input.channels)
 }
 
+/// How a rule filters.
+pub fn filter(resize: Resize) -> Filter {
+    match resize {
+        Resize::Bilinear => Filter::Plain,
+        Resize::Stretch | Resize::Crop { .. } => Filter::Antialiased,
+    }
+}
+
 fn crop(picture: &Picture, short_side: usize, width: usize, height: usize) -> Vec<u8> {
     let size = cropped_size((picture.width, picture.height), short_side);
     let (columns, left) = window(size.0, width);
     let (rows, top) = window(size.1, height);
-    let inside = resize_window(picture, size, columns.clone(), rows.clone());
+    let inside = resize_window(picture, Filter::Antialiased, size, columns.clone(), rows.clone());
     if columns.len() == width && rows.len() == height {
         return inside;
     }

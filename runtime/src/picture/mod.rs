@@ -5,6 +5,8 @@
 //!                                              └ resize.rs, as Pillow resizes
 //! ```
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod decode;
 mod fit;
 mod jpeg_end;
@@ -12,7 +14,7 @@ pub(crate) mod resize;
 
 pub use decode::{MAX_FILE, MAX_SIDE, PictureError};
 pub use fit::fit;
-pub(crate) use fit::{channels, cropped_size, window};
+pub(crate) use fit::{channels, cropped_size, filter, window};
 
 /// A picture in memory: RGB, u8, rows from the top, pixels from the left.
 #[derive(Clone, PartialEq, Eq)]

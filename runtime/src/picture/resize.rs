@@ -11,6 +11,10 @@
 //! K(i, j)   = ⌊k·2²² + ½⌋                        22-bit fixed point
 //! out(i)    = (2²¹ + Σⱼ K(i, j)·in(j)) >> 22
 //! ```
+//! [`Filter::Plain`] is TensorFlow's `tf.image.resize(…, "bilinear")` but for the rounding to u8: two
+//! taps at `⌊c⌋` and `⌈c⌉` inside the picture, `c = (i + ½)·s − ½` in f32, with the weights `1 − (c − ⌊c⌋)`
+//! and `c − ⌊c⌋`.
+//!
 //! A pass whose size does not change is left out. Only the columns and rows of the asked-for window
 //! are computed, so that a crop costs its own size, whatever the picture's.
 
@@ -20,16 +24,26 @@ use super::Picture;
 
 const PRECISION: u32 = 22;
 
+/// What samples are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// All that the output covers.
+    Antialiased,
+    /// The nearest two.
+    Plain,
+}
+
 /// The window `columns` × `rows` of the picture resized to `width` × `height`, RGB. The window lies
 /// inside that size.
 pub fn resize_window(
     picture: &Picture,
+    filter: Filter,
     (width, height): (usize, usize),
     columns: Range<usize>,
     rows: Range<usize>,
 ) -> Vec<u8> {
-    let across = Axis::new(picture.width(), width, columns);
-    let down = Axis::new(picture.height(), height, rows);
+    let across = Axis::new(filter, picture.width(), width, columns);
+    let down = Axis::new(filter, picture.height(), height, rows);
     let needed = down.inputs();
     let stride = 3 * picture.width();
     let mut narrow = Vec::with_capacity(3 * across.len() * needed.len());
@@ -42,10 +56,10 @@ pub fn resize_window(
 }
 
 /// One output sample: the taps it is the weighted sum of.
-struct Output {
-    first: usize,
+pub(super) struct Output {
+    pub(super) first: usize,
     /// Fixed-point weights; empty in an axis that keeps its size.
-    weights: Vec<i32>,
+    pub(super) weights: Vec<i32>,
 }
 
 /// A resizing along one axis.
@@ -53,18 +67,28 @@ pub struct Axis {
     /// True when nothing is to be done but taking the window.
     same: bool,
     outputs: Vec<Output>,
+    #[cfg(target_arch = "x86_64")]
+    packed: super::avx2::Packed,
 }
 
 impl Axis {
     /// The samples `window` of `to` that `from` samples are resized to.
-    pub fn new(from: usize, to: usize, window: Range<usize>) -> Self {
-        if from == to {
-            return Self {
-                same: true,
-                outputs: window.map(|i| Output { first: i, weights: Vec::new() }).collect(),
-            };
+    pub fn new(filter: Filter, from: usize, to: usize, window: Range<usize>) -> Self {
+        let same = from == to;
+        let output = |i| match filter {
+            _ if same => Output { first: i, weights: Vec::new() },
+            Filter::Antialiased => Output::antialiased(from, to, i),
+            Filter::Plain => Output::plain(from, to, i),
+        };
+        let outputs: Vec<Output> = window.map(output).collect();
+        #[cfg(target_arch = "x86_64")]
+        let packed = super::avx2::Packed::new(&outputs);
+        Self {
+            same,
+            outputs,
+            #[cfg(target_arch = "x86_64")]
+            packed,
         }
-        Self { same: false, outputs: window.map(|i| Output::new(from, to, i)).collect() }
     }
 
     /// Outputs.
@@ -87,16 +111,17 @@ impl Axis {
             let Range { start, end } = self.inputs();
             return out.extend_from_slice(&row[3 * (start - first)..3 * (end - first)]);
         }
-        for output in &self.outputs {
-            let mut sums = [1_i32 << (PRECISION - 1); 3];
-            let taps = row[3 * (output.first - first)..].chunks_exact(3);
-            for (pixel, &weight) in taps.zip(&output.weights) {
-                for (sum, &sample) in sums.iter_mut().zip(pixel) {
-                    *sum += i32::from(sample) * weight;
-                }
-            }
-            out.extend(sums.map(to_byte));
+        let start = out.len();
+        // A vector unit stores a byte more.
+        out.resize(start + 3 * self.outputs.len() + 1, 0);
+        #[cfg(target_arch = "x86_64")]
+        let done = self.packed.resize_row(&self.outputs, row, first, &mut out[start..]);
+        #[cfg(not(target_arch = "x86_64"))]
+        let done = 0;
+        for (output, pixel) in self.outputs[done..].iter().zip(out[start + 3 * done..].chunks_exact_mut(3)) {
+            pixel.copy_from_slice(&output.pixel(&row[3 * (output.first - first)..]));
         }
+        out.truncate(start + 3 * self.outputs.len());
     }
 
     /// Appends the output rows. `narrow` holds rows of `stride` bytes, the first of [`Axis::inputs`]
@@ -105,23 +130,57 @@ impl Axis {
         if self.same {
             return out.extend_from_slice(narrow);
         }
-        let top = self.inputs().start;
         sums.resize(stride, 0);
+        let top = self.inputs().start;
         for output in &self.outputs {
-            sums.fill(1 << (PRECISION - 1));
-            let taps = narrow[stride * (output.first - top)..].chunks_exact(stride);
-            for (row, &weight) in taps.zip(&output.weights) {
-                for (sum, &sample) in sums.iter_mut().zip(row) {
-                    *sum += i32::from(sample) * weight;
-                }
-            }
+            let taps = &narrow[stride * (output.first - top)..];
+            #[cfg(target_arch = "x86_64")]
+            super::avx2::column_sums(taps, stride, &output.weights, sums);
+            #[cfg(not(target_arch = "x86_64"))]
+            column_sums(taps, stride, &output.weights, sums);
             out.extend(sums.iter().map(|&sum| to_byte(sum)));
         }
     }
 }
 
+/// Sums of rows of `stride` bytes, weighted, with the half that rounds.
+#[inline(always)]
+pub(super) fn column_sums(taps: &[u8], stride: usize, weights: &[i32], sums: &mut [i32]) {
+    sums.fill(1 << (PRECISION - 1));
+    for (row, &weight) in taps.chunks_exact(stride).zip(weights) {
+        for (sum, &sample) in sums.iter_mut().zip(row) {
+            *sum += i32::from(sample) * weight;
+        }
+    }
+}
+
 impl Output {
-    fn new(from: usize, to: usize, i: usize) -> Self {
+    /// The output's R, G and B, of a row that begins with its first tap.
+    fn pixel(&self, row: &[u8]) -> [u8; 3] {
+        let mut sums = [1_i32 << (PRECISION - 1); 3];
+        for (pixel, &weight) in row.chunks_exact(3).zip(&self.weights) {
+            for (sum, &sample) in sums.iter_mut().zip(pixel) {
+                *sum += i32::from(sample) * weight;
+            }
+        }
+        sums.map(to_byte)
+    }
+
+    fn plain(from: usize, to: usize, i: usize) -> Self {
+        // The operations and their order are TensorFlow's.
+        let scale = from as f32 / to as f32;
+        let centre = (i as f32 + 0.5) * scale - 0.5;
+        let first = centre.floor().max(0.0) as usize;
+        let second = (centre.ceil().max(0.0) as usize).min(from - 1);
+        let share = centre - centre.floor();
+        let fixed = |k: f32| (0.5 + f64::from(k) * f64::from(1 << PRECISION)) as i32;
+        if second <= first {
+            return Self { first: second, weights: vec![1 << PRECISION] };
+        }
+        Self { first, weights: vec![(1 << PRECISION) - fixed(share), fixed(share)] }
+    }
+
+    fn antialiased(from: usize, to: usize, i: usize) -> Self {
         // The operations and their order are Pillow's: the last bit of the f64 matters.
         let scale = from as f64 / to as f64;
         let support = scale.max(1.0);

@@ -4,12 +4,13 @@
 //! `200`; what follows goes to the JPEG splitter, see there.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::jpeg_stream::Splitter;
 use super::{PATIENCE, Source, SourceError};
 use crate::frame::Frame;
+use crate::url::Url;
 
 /// The longest head of an answer.
 const MAX_HEAD: u64 = 16 << 10;
@@ -24,80 +25,16 @@ pub struct Http {
     shown: String,
 }
 
-/// The parts of `http://[user:password@]host[:port]/path`.
-#[derive(Debug, PartialEq)]
-struct Url {
-    login: Option<String>,
-    host: String,
-    port: u16,
-    path: String,
-}
-
-impl Url {
-    fn parse(url: &str) -> Result<Self, SourceError> {
-        let bad = |why: &str| SourceError::unusable(format!("{url}: {why}"));
-        let rest = url.strip_prefix("http://").ok_or_else(|| bad("only http:// is understood"))?;
-        if rest.bytes().any(|b| b <= b' ' || b == 0x7f) {
-            return Err(bad("blanks or control characters"));
-        }
-        let split = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(split);
-        let path = if path.starts_with('/') { path.into() } else { format!("/{path}") };
-        let (login, address) = match authority.rsplit_once('@') {
-            Some((login, address)) => (Some(login.to_string()), address),
-            None => (None, authority),
-        };
-        let (host, port) = match address.rsplit_once(':') {
-            Some((host, port)) if !port.ends_with(']') => {
-                (host, port.parse().map_err(|_| bad("the port is no number"))?)
-            }
-            _ => (address, 80),
-        };
-        if host.is_empty() {
-            return Err(bad("no host"));
-        }
-        Ok(Self { login, host: host.into(), port, path })
-    }
-
-    fn connect(&self) -> std::io::Result<TcpStream> {
-        let name = self.host.trim_start_matches('[').trim_end_matches(']');
-        let mut problem = std::io::ErrorKind::NotFound.into();
-        for address in (name, self.port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, CONNECT) {
-                Ok(stream) => return Ok(stream),
-                Err(e) => problem = e,
-            }
-        }
-        Err(problem)
-    }
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::new();
-    for three in bytes.chunks(3) {
-        let n = three.iter().fold(0, |n, &b| n << 8 | u32::from(b)) << (8 * (3 - three.len()));
-        for i in 0..4 {
-            let digit = DIGITS[(n >> (18 - 6 * i)) as usize % 64];
-            text.push(if i <= three.len() { char::from(digit) } else { '=' });
-        }
-    }
-    text
-}
-
 impl Http {
     /// Connects, and reads the answer's head.
     pub fn open(url: &str) -> Result<Self, SourceError> {
-        let url = Url::parse(url)?;
+        let url = Url::parse(url, &[("http", 80)]).map_err(SourceError::Unusable)?;
         let shown = format!("http://{}:{}{}", url.host, url.port, url.path);
         let at = |e: &dyn std::fmt::Display| SourceError::Lost(format!("{shown}: {e}"));
-        let mut stream = url.connect().map_err(|e| at(&e))?;
+        let mut stream = url.connect(CONNECT).map_err(|e| at(&e))?;
         stream.set_read_timeout(Some(CONNECT)).map_err(|e| at(&e))?;
         stream.set_write_timeout(Some(CONNECT)).map_err(|e| at(&e))?;
-        let login = match &url.login {
-            Some(login) => format!("Authorization: Basic {}\r\n", base64(login.as_bytes())),
-            None => String::new(),
-        };
+        let login = url.authorization();
         let (host, port, path) = (&url.host, url.port, &url.path);
         let request = format!("GET {path} HTTP/1.0\r\nHost: {host}:{port}\r\n{login}Accept: */*\r\n\r\n");
         stream.write_all(request.as_bytes()).map_err(|e| at(&e))?;
@@ -220,24 +157,5 @@ mod tests {
             assert!(matches!(&error, SourceError::Lost(e) if e.contains(word)), "{word}: {error}");
             server.join().unwrap();
         }
-    }
-
-    #[test]
-    fn addresses() {
-        let url = |login: Option<&str>, host: &str, port, path: &str| Url {
-            login: login.map(Into::into),
-            host: host.into(),
-            port,
-            path: path.into(),
-        };
-        assert_eq!(Url::parse("http://cam").unwrap(), url(None, "cam", 80, "/"));
-        assert_eq!(Url::parse("http://a:b@cam:81/x/y").unwrap(), url(Some("a:b"), "cam", 81, "/x/y"));
-        assert_eq!(Url::parse("http://[::1]:81?q").unwrap(), url(None, "[::1]", 81, "/?q"));
-        assert_eq!(Url::parse("http://[::1]").unwrap(), url(None, "[::1]", 80, "/"));
-        for bad in ["https://cam/", "http://", "http://cam:x/", "http://cam/a b", "http://cam/\r\nX: y"] {
-            assert!(Url::parse(bad).is_err(), "{bad}");
-        }
-        assert_eq!(base64(b"a"), "YQ==");
-        assert_eq!(base64(b"abc"), "YWJj");
     }
 }

@@ -70,6 +70,21 @@ pub enum Place {
     Http(String),
 }
 
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Device(path) | Self::Files(path) => write!(f, "{}", path.display()),
+            Self::Stdin => write!(f, "standard input"),
+            // Its login is nobody's business.
+            Self::Http(url) => write!(
+                f,
+                "http://{}",
+                url.rsplit_once('@').map_or(url.trim_start_matches("http://"), |(_, rest)| rest)
+            ),
+        }
+    }
+}
+
 impl Place {
     /// Tells by the looks of it.
     pub fn new(what: &str) -> Self {

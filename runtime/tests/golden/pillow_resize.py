@@ -64,10 +64,11 @@ def line(rule, channels, picture, network, short_side, pixels):
     print(rule, *numbers, f"{zlib.crc32(pixels):08x}", shown)
 
 
-print(f"# Made by pillow_resize.py, which says how, with Pillow {PIL.__version__}.")
-for size, network in STRETCH:
-    result = draw(*size).resize(network, Image.Resampling.BILINEAR)
-    line("stretch", 3, size, network, 0, result.tobytes())
-for size, network, short_side in CROP:
-    line("crop", 3, size, network, short_side, crop(draw(*size), short_side, *network).tobytes())
-line("stretch", 1, (20, 16), (12, 9), 0, draw(20, 16).resize((12, 9), Image.Resampling.BILINEAR).convert("L").tobytes())
+if __name__ == "__main__":
+    print(f"# Made by pillow_resize.py, which says how, with Pillow {PIL.__version__}.")
+    for size, network in STRETCH:
+        result = draw(*size).resize(network, Image.Resampling.BILINEAR)
+        line("stretch", 3, size, network, 0, result.tobytes())
+    for size, network, short_side in CROP:
+        line("crop", 3, size, network, short_side, crop(draw(*size), short_side, *network).tobytes())
+    line("stretch", 1, (20, 16), (12, 9), 0, draw(20, 16).resize((12, 9), Image.Resampling.BILINEAR).convert("L").tobytes())

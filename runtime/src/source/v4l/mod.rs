@@ -19,7 +19,6 @@ pub use list::{Listed, ListedFormat, devices};
 
 use super::{PATIENCE, Source, SourceError, Wishes};
 use crate::frame::{Colors, Format, Frame, FrameError, MAX_BYTES, Matrix, Range};
-use crate::picture::PictureError;
 
 /// What we read, the best first: uncompressed before compressed, colour before grey.
 const FORMATS: [([u8; 4], Format); 8] = [
@@ -323,8 +322,7 @@ impl Source for Camera {
         let mut again = named(buffer.index);
         call(&self.device, &ioctl::QBUF, &mut again).map_err(|e| self.lost(e))?;
         if damaged {
-            let problem = PictureError::Damaged("the driver says so".into());
-            return Err(SourceError::Frame(FrameError::Jpeg(problem)));
+            return Err(FrameError::Marked.into());
         }
         if self.format == Format::Jpeg {
             frame.is_jpeg();

@@ -1,4 +1,5 @@
-//! Our pixels are Pillow's, bit for bit. `golden/pillow_resize.py` says how the file was made.
+//! Our pixels are Pillow's, bit for bit, and TensorFlow's but for rounding. `golden/pillow_resize.py` and
+//! `golden/tensorflow_resize.py` say how the files were made.
 
 use foldnet_archive::{Input, Resize};
 use foldnet_runtime::picture::{Picture, fit};
@@ -58,4 +59,26 @@ fn a_sliver_costs_its_own_size() {
         let pixels = fit(&draw(w, h), &input(224, 224, 3, Resize::Crop { short_side: 256 }));
         assert_eq!(pixels.len(), 224 * 224 * 3);
     }
+}
+
+#[test]
+fn every_case_is_tensorflows_but_for_rounding() {
+    let mut cases = 0;
+    for line in include_str!("golden/tensorflow_resize.txt").lines().filter(|l| !l.starts_with('#')) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let n: Vec<usize> = words[1..5].iter().map(|w| w.parse().unwrap()).collect();
+        let resize = if words[0] == "bilinear" { Resize::Bilinear } else { Resize::Stretch };
+        let theirs: Vec<u8> = (0..words[5].len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&words[5][i..i + 2], 16).unwrap())
+            .collect();
+        let ours = fit(&draw(n[0], n[1]), &input(n[3], n[2], 3, resize));
+        assert_eq!(ours.len(), theirs.len());
+        let off: Vec<u8> = ours.iter().zip(&theirs).map(|(a, b)| a.abs_diff(*b)).collect();
+        let mean = off.iter().map(|&o| f64::from(o)).sum::<f64>() / off.len() as f64;
+        // Each of the two passes rounds; TensorFlow rounds once.
+        assert!(off.iter().all(|&o| o <= 1) && mean < 0.5, "{}: mean {mean}, {off:?}", &line[..24]);
+        cases += 1;
+    }
+    assert_eq!(cases, 24);
 }

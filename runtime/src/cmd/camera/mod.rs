@@ -1,0 +1,463 @@
+//! `runtime camera`: frames in, labels out, until told to stop.
+
+mod tell;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
+
+use foldnet_runtime::camera::capture::{Capture, Shared};
+use foldnet_runtime::camera::keep::{Keep, Keeper, Kept};
+#[cfg(feature = "publish")]
+use foldnet_runtime::camera::rule::Rule;
+use foldnet_runtime::camera::service::Service;
+use foldnet_runtime::camera::{Control, Listener, Model, Pace, Report, run, signals};
+use foldnet_runtime::frame::{Format, Frame, Matrix, Range, Turn, View};
+#[cfg(feature = "publish")]
+use foldnet_runtime::publish::{
+    mqtt::{Destination, Mqtt},
+    tls,
+    webhook::{Calls, Webhook},
+};
+#[cfg(feature = "serve")]
+use foldnet_runtime::serve::{
+    self,
+    access::Access,
+    hub::{Hub, Others, Publisher},
+};
+use foldnet_runtime::source::{Place, SourceError, Wishes, open};
+
+use super::{Engine, Failure, Voice, label};
+use tell::Teller;
+
+/// Say what a camera sees
+///
+/// Labels of a live picture, until SIGINT or SIGTERM. SIGHUP reads the archive again. When frames come
+/// faster than the network runs, the newest is taken and the others are counted as dropped.
+#[derive(clap::Args)]
+pub struct Cmd {
+    /// The quantized network, a .nnef.tgz file that `converter quantize` wrote
+    archive: PathBuf,
+    /// A camera
+    #[arg(long, value_name = "DEVICE", default_value = "/dev/video0")]
+    device: PathBuf,
+    /// In place of a camera: `-` (Y4M, motion JPEG or raw video on standard input), an http:// address
+    /// of motion JPEG, a picture, or a folder of pictures
+    #[arg(long, value_name = "WHAT", conflicts_with = "device")]
+    input: Option<String>,
+    /// Pixel format: yuyv, nv12, i420, i422, i444, rgb, grey, mjpeg; raw video needs it
+    #[arg(long, value_name = "NAME", value_parser = format)]
+    format: Option<Format>,
+    /// Frame size; a camera comes as near as it can, raw video needs it
+    #[arg(long, value_name = "WxH", value_parser = size)]
+    size: Option<(usize, usize)>,
+    /// Frames per second to ask the camera for, or to show pictures at
+    #[arg(long, value_name = "N", value_parser = rate)]
+    fps: Option<f64>,
+    /// What Y, U and V are made with, in place of what the source says
+    #[arg(long, value_name = "NAME", value_parser = ["bt601", "bt709"])]
+    matrix: Option<String>,
+    /// The range of Y, U and V, in place of what the source says
+    #[arg(long, value_name = "NAME", value_parser = ["limited", "full"])]
+    range: Option<String>,
+    /// Wait for a camera that is not there yet
+    #[arg(long)]
+    wait: bool,
+    /// Classify every frame: let the source wait instead of dropping frames
+    #[arg(long)]
+    all: bool,
+    /// End after one turn through the pictures
+    #[arg(long)]
+    once: bool,
+    /// Classify every Nth frame
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    every: u64,
+    /// Classify no more frames per second than this
+    #[arg(long, value_name = "N", value_parser = rate)]
+    fps_max: Option<f64>,
+    /// While no part of the picture changes by more than so many levels (of 255), run the network once
+    /// a second only; alone it is 4
+    #[arg(long, value_name = "LEVELS", num_args = 0..=1, default_missing_value = "4", value_parser = levels)]
+    idle: Option<f32>,
+    /// Mean of scores over about so many frames; 1 for none
+    #[arg(long, value_name = "FRAMES", default_value_t = 5.0, value_parser = smooth)]
+    smooth: f32,
+    /// The lead in score that a new label needs
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05, value_parser = share)]
+    hysteresis: f32,
+    /// Part of the picture to look at: left, top, width and height as shares, as 0.25,0,0.5,1
+    #[arg(long, value_name = "X,Y,W,H", value_parser = region)]
+    roi: Option<[f32; 4]>,
+    /// Turn the picture clockwise: 90, 180 or 270
+    #[arg(long, value_name = "DEGREES", value_parser = ["0", "90", "180", "270"], default_value = "0")]
+    rotate: String,
+    /// Exchange left and right
+    #[arg(long)]
+    flip: bool,
+    /// How many labels to tell
+    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    top: u16,
+    /// End after so many classified frames
+    #[arg(long, value_name = "N")]
+    frames: Option<u64>,
+    /// Serve a page with the live picture, events and metrics; alone it is 127.0.0.1:8080. Other
+    /// addresses than this machine's own need a token
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "[ADDRESS:]PORT", num_args = 0..=1, default_missing_value = "8080", value_parser = address)]
+    listen: Option<std::net::SocketAddr>,
+    /// What a request to the page must bring; better in the environment, as FOLDNET_TOKEN
+    #[cfg(feature = "serve")]
+    #[arg(long, value_name = "TOKEN", requires = "listen")]
+    token: Option<String>,
+    /// Keep frames that the network is unsure of in this folder, to label and train on again
+    #[arg(long, value_name = "FOLDER")]
+    keep_uncertain: Option<PathBuf>,
+    /// Unsure is a frame whose best score is below this
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share, requires = "keep_uncertain")]
+    keep_below: f32,
+    /// The most megabytes of kept frames; the oldest go first
+    #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000), requires = "keep_uncertain")]
+    keep_mb: u64,
+    /// Tell labels to a broker: mqtt[s]://[user:password@]host[:port][/prefix]; Home Assistant finds
+    /// them by itself. The password is better in the environment, as FOLDNET_MQTT_PASSWORD
+    #[cfg(feature = "publish")]
+    #[arg(long, value_name = "URL")]
+    mqtt: Option<String>,
+    /// What this camera is called there; else what the machine is called
+    #[cfg(feature = "publish")]
+    #[arg(long, value_name = "NAME", requires = "mqtt")]
+    mqtt_name: Option<String>,
+    /// Call the webhook when this holds: 'cat > 0.8 for 5 frames'. May be given several times
+    #[cfg(feature = "publish")]
+    #[arg(long, value_name = "RULE", requires = "webhook")]
+    when: Vec<Rule>,
+    /// An http[s]:// address that gets a JSON object by POST whenever a rule begins to hold
+    #[cfg(feature = "publish")]
+    #[arg(long, value_name = "URL", requires = "when")]
+    webhook: Option<String>,
+    /// Certificates (PEM) to trust for mqtts:// and https://, in place of the system's
+    #[cfg(feature = "publish")]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// Threads; 0 means one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    #[command(flatten)]
+    engine: Engine,
+}
+
+fn format(name: &str) -> Result<Format, String> {
+    let found = Format::NAMED.iter().find(|(n, _)| *n == name);
+    found.map(|(_, f)| *f).ok_or_else(|| "no such format".into())
+}
+
+fn size(text: &str) -> Result<(usize, usize), String> {
+    let parse = || {
+        let (w, h) = text.split_once(['x', '×'])?;
+        Some((w.parse().ok()?, h.parse().ok()?))
+    };
+    parse().ok_or_else(|| "a size is two numbers, as 640x480".into())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|r| (0.001..=1000.0).contains(r)).ok_or_else(|| "0.001 to 1000".into())
+}
+
+fn smooth(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|r| (1.0..=10_000.0).contains(r)).ok_or_else(|| "1 to 10000".into())
+}
+
+fn share(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|r| (0.0..=1.0).contains(r)).ok_or_else(|| "0 to 1".into())
+}
+
+fn levels(text: &str) -> Result<f32, String> {
+    text.parse().ok().filter(|r| (0.0..=255.0).contains(r)).ok_or_else(|| "0 to 255".into())
+}
+
+fn region(text: &str) -> Result<[f32; 4], String> {
+    let numbers: Option<Vec<f32>> = text.split(',').map(|n| share(n).ok()).collect();
+    match numbers.as_deref() {
+        Some(&[x, y, w, h]) if x < 1.0 && y < 1.0 && w > 0.0 && h > 0.0 => Ok([x, y, w, h]),
+        _ => Err("a region is four shares of the picture, as 0.25,0,0.5,1".into()),
+    }
+}
+
+#[cfg(feature = "serve")]
+fn address(text: &str) -> Result<std::net::SocketAddr, String> {
+    if let Ok(port) = text.parse() {
+        return Ok(([127, 0, 0, 1], port).into());
+    }
+    text.parse().map_err(|_| "a port, or an address with one, as 0.0.0.0:8080".into())
+}
+
+impl Cmd {
+    /// Runs the command.
+    pub fn run(self, voice: Voice) -> Result<(), Failure> {
+        signals::listen();
+        let model = load(&self.archive, &self.engine, self.threads)?;
+        let place = match &self.input {
+            Some(what) => Place::new(what),
+            None => Place::Device(self.device.clone()),
+        };
+        let wishes = self.wishes();
+        let source = match open(&place, &wishes) {
+            Ok(source) => Some(source),
+            Err(SourceError::Lost(why)) if self.wait => {
+                tracing::warn!("{why}; waiting for it");
+                None
+            }
+            Err(e) => return Err(Failure::input(e)),
+        };
+        let what = source.as_ref().map_or_else(|| format!("waiting for {place}"), |s| s.describe());
+        if !voice.quiet {
+            eprintln!("{what}");
+        }
+        let shared = Arc::new(Shared::default());
+        shared.describe(what);
+        let mut others = self.others(&model, &shared, &place, voice)?;
+        let capture = Capture { place, wishes, all: self.all };
+        capture.start(source, shared.clone()).map_err(Failure::ours)?;
+        let mut teller = Teller::new(self.frames, usize::from(self.top), voice);
+        let mut control = Signals { reload: None, cmd: &self, service: Service::of_environment() };
+        control.service.tell("READY=1");
+        let mut everyone = Everyone { teller: &mut teller, others: &mut others };
+        let top = usize::from(self.top).max(MIN_TOP);
+        let ended = run(&shared, model, self.view(), self.pace(), top, &mut control, &mut everyone);
+        control.service.tell("STOPPING=1");
+        shared.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        // Who has something to finish does it now.
+        drop(others);
+        teller.end()?;
+        ended.map_err(Failure::input)
+    }
+
+    /// Whoever else wants to know of frames.
+    fn others(
+        &self,
+        model: &Model,
+        shared: &Arc<Shared>,
+        place: &Place,
+        voice: Voice,
+    ) -> Result<Vec<Box<dyn Listener>>, Failure> {
+        let mut all: Vec<Box<dyn Listener>> = Vec::new();
+        let mut facts = Facts::default();
+        if let Some(folder) = &self.keep_uncertain {
+            let keep =
+                Keep { folder: folder.clone(), max_bytes: self.keep_mb * 1_000_000, below: self.keep_below };
+            let keeper = Keeper::start(keep).map_err(Failure::input)?;
+            facts.kept = Some(keeper.kept());
+            all.push(Box::new(keeper));
+        }
+        #[cfg(feature = "publish")]
+        self.publish(model, &mut all, &mut facts)?;
+        #[cfg(not(feature = "publish"))]
+        let _ = model;
+        #[cfg(feature = "serve")]
+        if let Some(page) = self.page(shared, place, voice, facts)? {
+            all.push(Box::new(page));
+        }
+        #[cfg(not(feature = "serve"))]
+        let _ = (shared, place, voice, facts);
+        Ok(all)
+    }
+
+    #[cfg(feature = "publish")]
+    fn publish(
+        &self,
+        model: &Model,
+        all: &mut Vec<Box<dyn Listener>>,
+        facts: &mut Facts,
+    ) -> Result<(), Failure> {
+        let tls = || tls::config(self.ca.as_deref());
+        if let Some(url) = &self.webhook {
+            for rule in self.when.iter().filter(|rule| rule.class(&model.labels).is_none()) {
+                return Err(Failure::input(format!("--when {:?}: the network has no such label", rule.text)));
+            }
+            let webhook = Webhook::start(url, self.when.clone(), tls)
+                .map_err(|e| Failure::input(format!("--webhook {e}")))?;
+            facts.calls = Some(webhook.calls());
+            all.push(Box::new(webhook));
+        }
+        if let Some(url) = &self.mqtt {
+            let name = self.mqtt_name.clone().unwrap_or_else(host_name);
+            let password = std::env::var("FOLDNET_MQTT_PASSWORD").ok();
+            let mqtt = Mqtt::start(Destination { url: url.clone(), password, name }, tls)
+                .map_err(|e| Failure::input(format!("--mqtt {e}")))?;
+            facts.mqtt = Some(mqtt.connected());
+            all.push(Box::new(mqtt));
+        }
+        Ok(())
+    }
+
+    /// Starts the page, if it is wanted.
+    #[cfg(feature = "serve")]
+    fn page(
+        &self,
+        shared: &Arc<Shared>,
+        place: &Place,
+        voice: Voice,
+        facts: Facts,
+    ) -> Result<Option<Publisher>, Failure> {
+        let Some(listen) = self.listen else { return Ok(None) };
+        let token = self.token.clone().or_else(|| std::env::var("FOLDNET_TOKEN").ok());
+        let with_token = token.is_some();
+        let access = Access::new(listen, token).map_err(Failure::input)?;
+        let hub = Hub::start(shared.clone(), place.clone(), self.view()).map_err(Failure::ours)?;
+        let address = serve::start(listen, access, hub.clone())
+            .map_err(|e| Failure::input(format!("--listen {listen}: {e}")))?;
+        if !voice.quiet {
+            let token = if with_token { "/?token=…" } else { "/" };
+            eprintln!("page: http://{address}{token}");
+        }
+        Ok(Some(Publisher::new(hub, self.view(), move || facts.read())))
+    }
+
+    fn wishes(&self) -> Wishes {
+        let matrix = |name: &String| if name == "bt709" { Matrix::Bt709 } else { Matrix::Bt601 };
+        let range = |name: &String| if name == "full" { Range::Full } else { Range::Limited };
+        Wishes {
+            size: self.size,
+            fps: self.fps,
+            format: self.format,
+            matrix: self.matrix.as_ref().map(matrix),
+            range: self.range.as_ref().map(range),
+            once: self.once,
+        }
+    }
+
+    fn view(&self) -> View {
+        let turn = match self.rotate.as_str() {
+            "90" => Turn::Right,
+            "180" => Turn::Half,
+            "270" => Turn::Left,
+            _ => Turn::None,
+        };
+        View { turn, mirror: self.flip, roi: self.roi }
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            every: self.every,
+            fps_max: self.fps_max,
+            smooth: self.smooth,
+            hysteresis: self.hysteresis,
+            idle: self.idle,
+        }
+    }
+}
+
+/// As many labels as the page and MQTT tell.
+const MIN_TOP: usize = 5;
+
+/// How those fare who keep and tell.
+#[derive(Default)]
+struct Facts {
+    kept: Option<Arc<Kept>>,
+    #[cfg(feature = "publish")]
+    calls: Option<Arc<Calls>>,
+    #[cfg(feature = "publish")]
+    mqtt: Option<Arc<std::sync::atomic::AtomicBool>>,
+}
+
+#[cfg(feature = "serve")]
+impl Facts {
+    fn read(&self) -> Others {
+        use std::sync::atomic::Ordering::Relaxed;
+        Others {
+            kept: self.kept.as_ref().map(|k| k.written.load(Relaxed)),
+            kept_failed: self.kept.as_ref().map(|k| k.failed.load(Relaxed)),
+            #[cfg(feature = "publish")]
+            calls: self.calls.as_ref().map(|c| c.made.load(Relaxed)),
+            #[cfg(feature = "publish")]
+            calls_failed: self.calls.as_ref().map(|c| c.failed.load(Relaxed)),
+            #[cfg(feature = "publish")]
+            mqtt: self.mqtt.as_ref().map(|m| m.load(Relaxed)),
+            ..Others::default()
+        }
+    }
+}
+
+#[cfg(feature = "publish")]
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "camera".into() } else { name.into() }
+}
+
+/// The one who speaks, whose word ends the program, and all others.
+struct Everyone<'a> {
+    teller: &'a mut Teller,
+    others: &'a mut Vec<Box<dyn Listener>>,
+}
+
+impl Listener for Everyone<'_> {
+    fn frame(&mut self, frame: &Frame, pixels: &[u8], report: &Report) -> bool {
+        let go_on = self.teller.frame(frame, pixels, report);
+        self.others.frame(frame, pixels, report) && go_on
+    }
+
+    fn model(&mut self, model: &Model) {
+        self.teller.model(model);
+        self.others.model(model);
+    }
+
+    fn idle(&mut self, alive: bool) {
+        self.others.idle(alive);
+    }
+
+    fn view(&mut self) -> Option<View> {
+        self.others.view()
+    }
+}
+
+fn load(archive: &Path, engine: &Engine, threads: usize) -> Result<Model, Failure> {
+    let (manifest, session) = engine.load(archive, threads)?;
+    let labels = (0..session.classes()).map(|class| label(&manifest, class)).collect();
+    Ok(Model { manifest, session, labels })
+}
+
+/// Signals, the service manager, and the archive read again in a thread of its own, so that frames go
+/// on meanwhile.
+struct Signals<'a> {
+    reload: Option<Receiver<Result<Model, Failure>>>,
+    cmd: &'a Cmd,
+    service: Service,
+}
+
+impl Control for Signals<'_> {
+    fn stop(&mut self) -> bool {
+        self.service.alive();
+        signals::stop()
+    }
+
+    fn replacement(&mut self) -> Option<Model> {
+        if self.reload.is_none() && signals::take_reload() {
+            let (send, receive) = channel();
+            let (archive, engine, threads) =
+                (self.cmd.archive.clone(), self.cmd.engine.clone(), self.cmd.threads);
+            std::thread::spawn(move || {
+                // Without a receiver nobody waits for it any more.
+                let _ = send.send(load(&archive, &engine, threads));
+            });
+            self.reload = Some(receive);
+        }
+        let loaded = match self.reload.as_ref()?.try_recv() {
+            Err(TryRecvError::Empty) => return None,
+            Err(TryRecvError::Disconnected) => Err(Failure::ours("reading it failed")),
+            Ok(loaded) => loaded,
+        };
+        self.reload = None;
+        let archive = self.cmd.archive.display();
+        match loaded {
+            Ok(model) => {
+                eprintln!("{archive} was read again");
+                Some(model)
+            }
+            Err(e) => {
+                eprintln!("runtime: {archive} is refused, the old network goes on: {}", e.message);
+                None
+            }
+        }
+    }
+}

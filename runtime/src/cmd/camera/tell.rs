@@ -1,0 +1,158 @@
+//! What `runtime camera` says on standard output.
+
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+use foldnet_runtime::camera::{Listener, Model, Report};
+use foldnet_runtime::frame::Frame;
+use serde::Serialize;
+
+use crate::cmd::{Failure, Out, Voice};
+
+/// A line of `--json`.
+#[derive(Serialize)]
+struct Line<'a> {
+    frame: u64,
+    label: Option<&'a str>,
+    labels: Vec<Label<'a>>,
+    latency_ms: f64,
+    ms: f64,
+    fps: f64,
+    captured: u64,
+    dropped: u64,
+    damaged: u64,
+    resting: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    temperature: Option<f64>,
+}
+
+#[derive(Serialize)]
+struct Label<'a> {
+    label: &'a str,
+    index: usize,
+    score: f32,
+}
+
+/// Tells what is seen: on a terminal one line that stays, otherwise a line for each new label; with
+/// `--json` a line for each frame.
+pub struct Teller {
+    out: Out,
+    voice: Voice,
+    terminal: bool,
+    labels: Vec<String>,
+    limit: Option<u64>,
+    top: usize,
+    told: Option<(Option<usize>, Instant)>,
+    last: Report,
+    failure: Option<Failure>,
+}
+
+/// How often a terminal's line changes.
+const REFRESH: Duration = Duration::from_millis(100);
+
+impl Teller {
+    /// For a camera that ends after so many frames, and tells the `top` best labels.
+    pub fn new(limit: Option<u64>, top: usize, voice: Voice) -> Self {
+        Self {
+            out: Out::new(),
+            voice,
+            terminal: std::io::stdout().is_terminal() && !voice.json,
+            labels: Vec::new(),
+            limit,
+            top,
+            told: None,
+            last: Report::default(),
+            failure: None,
+        }
+    }
+
+    fn tell(&mut self, report: &Report) -> Result<(), Failure> {
+        if self.voice.json {
+            let name = |i: usize| self.labels[i].as_str();
+            let labels =
+                report.top.iter().take(self.top).map(|&(i, score)| Label { label: name(i), index: i, score });
+            let line = Line {
+                frame: report.number,
+                label: report.label.map(name),
+                labels: labels.collect(),
+                latency_ms: report.latency_ms,
+                ms: report.network_ms,
+                fps: report.fps,
+                captured: report.captured,
+                dropped: report.dropped,
+                damaged: report.damaged,
+                resting: report.resting,
+                temperature: report.temperature,
+            };
+            self.out.line(serde_json::to_string(&line).map_err(Failure::ours)?)?;
+            return self.out.flush();
+        }
+        let (label, at) = self.told.unzip();
+        let due = if self.terminal {
+            at.is_none_or(|at: Instant| at.elapsed() >= REFRESH)
+        } else {
+            label != Some(report.label)
+        };
+        if !due {
+            return Ok(());
+        }
+        self.told = Some((report.label, Instant::now()));
+        let top: Vec<String> = report
+            .top
+            .iter()
+            .take(self.top)
+            .map(|&(i, score)| format!("{} {:.1} %", self.labels[i], 100.0 * score))
+            .collect();
+        let warm = report.temperature.map_or(String::new(), |celsius| format!("  {celsius:.0} °C"));
+        let resting = if report.resting { "  at rest" } else { "" };
+        let line = format!(
+            "{:<48}  {:5.1} fps  {:6.1} ms old{warm}{resting}",
+            top.join("   "),
+            report.fps,
+            report.latency_ms
+        );
+        if self.terminal {
+            // Back to the line's start, and clear what was longer.
+            self.out.text(format!("\r{line}\x1b[K"))?;
+        } else {
+            self.out.line(line)?;
+        }
+        self.out.flush()
+    }
+
+    /// The last words.
+    pub fn end(mut self) -> Result<(), Failure> {
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        if self.terminal && self.told.is_some() {
+            self.out.line("")?;
+        }
+        self.out.flush()?;
+        if !self.voice.quiet {
+            let r = &self.last;
+            eprintln!(
+                "{} frames classified of {} captured, {} dropped, {} damaged; source lost {} times; \
+                 age at the label p50 {:.1} ms, p99 {:.1} ms",
+                r.classified, r.captured, r.dropped, r.damaged, r.lost, r.latency_p50_ms, r.latency_p99_ms
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Listener for Teller {
+    fn frame(&mut self, _frame: &Frame, _pixels: &[u8], report: &Report) -> bool {
+        if let Err(failure) = self.tell(report) {
+            self.failure = Some(failure);
+            return false;
+        }
+        self.last.clone_from(report);
+        self.limit.is_none_or(|limit| report.classified < limit)
+    }
+
+    fn model(&mut self, model: &Model) {
+        self.labels.clone_from(&model.labels);
+        self.told = None;
+    }
+}

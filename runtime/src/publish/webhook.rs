@@ -1,0 +1,156 @@
+//! `POST`s a JSON object to an address when a rule fires.
+//!
+//! ```text
+//! {"rule": "cat > 0.8 for 5 frames", "label": "cat", "score": 0.93, "frame": 1207, "time": 1795651200.123}
+//! ```
+//! In a thread of its own: three tries, then the call is given up and said. At most [`WAITING`] calls
+//! wait; more are given up at once.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use serde::Serialize;
+
+use crate::camera::rule::{Rule, Watch};
+use crate::camera::{Listener, Model, Report};
+use crate::frame::Frame;
+use crate::url::Url;
+
+/// Calls that may wait.
+pub const WAITING: usize = 32;
+/// How long connecting, asking and the answer may take, each.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Waits before the second and the third try.
+const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
+/// The longest first line of an answer.
+const MAX_LINE: u64 = 4096;
+
+#[derive(Serialize)]
+struct Call<'a> {
+    rule: &'a str,
+    label: &'a str,
+    score: f32,
+    frame: u64,
+    time: f64,
+}
+
+/// How it went so far.
+#[derive(Debug, Default)]
+pub struct Calls {
+    /// Answered with success.
+    pub made: AtomicU64,
+    /// Given up.
+    pub failed: AtomicU64,
+}
+
+/// Watches rules and calls an address when one fires.
+pub struct Webhook {
+    rules: Vec<Rule>,
+    watches: Vec<Watch>,
+    labels: Vec<String>,
+    waiting: SyncSender<String>,
+    calls: Arc<Calls>,
+}
+
+impl Webhook {
+    /// Starts the thread that calls.
+    pub fn start(
+        url: &str,
+        rules: Vec<Rule>,
+        tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
+    ) -> Result<Self, String> {
+        let url = Url::parse(url, &[("http", 80), ("https", 443)])?;
+        let tls = if url.scheme == "https" { Some(tls()?) } else { None };
+        let (waiting, receive) = sync_channel(WAITING);
+        let calls = Arc::new(Calls::default());
+        let theirs = calls.clone();
+        std::thread::Builder::new()
+            .name("webhook".into())
+            .spawn(move || call_all(&url, tls.as_ref(), &receive, &theirs))
+            .map_err(|e| e.to_string())?;
+        Ok(Self { rules, watches: Vec::new(), labels: Vec::new(), waiting, calls })
+    }
+
+    /// How it went so far.
+    pub fn calls(&self) -> Arc<Calls> {
+        self.calls.clone()
+    }
+}
+
+impl Listener for Webhook {
+    fn model(&mut self, model: &Model) {
+        self.labels.clone_from(&model.labels);
+        self.watches = self.rules.iter().map(|rule| Watch::new(rule.clone(), &self.labels)).collect();
+        for rule in self.rules.iter().filter(|rule| rule.class(&self.labels).is_none()) {
+            tracing::warn!("the network has no label for the rule {:?}", rule.text);
+        }
+    }
+
+    fn frame(&mut self, _frame: &Frame, _pixels: &[u8], report: &Report) -> bool {
+        for watch in &mut self.watches {
+            let Some((class, score)) = watch.push(&report.scores) else { continue };
+            let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
+            let (rule, label) = (watch.rule.text.as_str(), self.labels[class].as_str());
+            let call = Call { rule, label, score, frame: report.number, time };
+            let given_up =
+                serde_json::to_string(&call).map_or(true, |body| self.waiting.try_send(body).is_err());
+            if given_up {
+                self.calls.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!("{rule:?} fired, but too many calls are waiting");
+            }
+        }
+        true
+    }
+}
+
+fn call_all(url: &Url, tls: Option<&Arc<ClientConfig>>, waiting: &Receiver<String>, calls: &Calls) {
+    while let Ok(body) = waiting.recv() {
+        let mut tries = 0;
+        let counter = loop {
+            match call(url, tls, &body) {
+                Ok(()) => break &calls.made,
+                Err(e) => {
+                    tracing::warn!("{}: {e}", url.shown());
+                    let Some(&pause) = RETRY.get(tries) else { break &calls.failed };
+                    tries += 1;
+                    std::thread::sleep(pause);
+                }
+            }
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn call(url: &Url, tls: Option<&Arc<ClientConfig>>, body: &str) -> Result<(), String> {
+    let stream = url.connect(PATIENCE).map_err(|e| e.to_string())?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
+    stream.set_write_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
+    let Some(tls) = tls else { return talk(url, stream, body) };
+    let name = ServerName::try_from(url.name().to_string()).map_err(|e| e.to_string())?;
+    let connection = ClientConnection::new(tls.clone(), name).map_err(|e| e.to_string())?;
+    talk(url, StreamOwned::new(connection, stream), body)
+}
+
+fn talk(url: &Url, mut stream: impl Read + Write, body: &str) -> Result<(), String> {
+    let Url { host, port, path, .. } = url;
+    let (login, length) = (url.authorization(), body.len());
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{login}Content-Type: application/json\r\n\
+         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).and_then(|()| stream.flush()).map_err(|e| e.to_string())?;
+    let mut line = Vec::new();
+    BufReader::new(stream.take(MAX_LINE)).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
+    let line = String::from_utf8_lossy(&line);
+    let code = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)).unwrap_or("");
+    if code.len() == 3 && code.starts_with('2') {
+        Ok(())
+    } else {
+        Err(format!("the answer is {:?}", line.trim_end()))
+    }
+}

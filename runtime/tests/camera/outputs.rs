@@ -1,0 +1,267 @@
+//! What goes elsewhere: MQTT, webhooks, kept frames, metrics.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::broker::{Broker, encrypted, tls};
+use crate::place::{Place, Running, body, get, until};
+
+const STATE: &str = "home/garden/state";
+const STATUS: &str = "home/garden/status";
+
+#[test]
+fn a_broker_hears_labels_and_may_go_and_come_back() {
+    let place = Place::new();
+    let broker = Broker::new(None);
+    let address = broker.address;
+    let words = format!(
+        "--input photos --fps 50 --mqtt mqtt://me:secret@{address}/home --mqtt-name garden --listen 0 -v"
+    );
+    let mut running = Running::start(&place, &words);
+    let mut client = broker.welcome();
+    let will = client.hello.will.clone().unwrap();
+    assert_eq!((will.topic.as_str(), will.text.as_str(), will.retained), (STATUS, "offline", true));
+    assert_eq!(client.hello.login, Some(("me".into(), "secret".into())));
+    // Home Assistant's messages come first, each whole in itself.
+    let mut found = Vec::new();
+    let online = loop {
+        let message = client.next().unwrap().unwrap();
+        assert!(message.retained);
+        if message.topic == STATUS {
+            break message.text;
+        }
+        let config: Value = serde_json::from_str(&message.text).unwrap();
+        assert_eq!(
+            message.topic,
+            format!("homeassistant/sensor/foldnet_garden/{}/config", {
+                let id = config["unique_id"].as_str().unwrap();
+                id.strip_prefix("foldnet_garden_").unwrap()
+            })
+        );
+        assert_eq!((&config["state_topic"], &config["availability_topic"]), (&STATE.into(), &STATUS.into()));
+        assert_eq!(config["device"]["model"], "x.onnx");
+        found.push(config["name"].as_str().unwrap().to_string());
+    };
+    assert_eq!(online, "online");
+    assert_eq!(found, ["Label", "Score", "Frames a second", "Age at the label", "Temperature"]);
+    let state: Value = serde_json::from_str(&client.hears(STATE)).unwrap();
+    assert!(state["label"].is_string() && state["alive"] == true, "{state}");
+    assert_eq!(state["labels"].as_array().unwrap().len(), 4);
+    let at = running.page();
+    assert_eq!(until(&at, |s| s["mqtt"] == true)["mqtt"], true);
+    // Away, and back: everything is said anew, to a broker that has forgotten it.
+    drop((client, broker));
+    until(&at, |s| s["mqtt"] == false);
+    let broker = Broker::again(address);
+    let mut client = broker.welcome();
+    assert_eq!(client.hears(STATUS), "online");
+    client.hears(STATE);
+    // A good-bye of its own, not the last will.
+    let listening = std::thread::spawn(move || {
+        let said = client.hears(STATUS);
+        while client.next().unwrap().is_some() {}
+        said
+    });
+    running.ends_well();
+    assert_eq!(listening.join().unwrap(), "offline");
+}
+
+#[test]
+fn a_broker_is_trusted_by_its_certificate_only() {
+    let place = Place::new();
+    let (config, pem) = tls();
+    std::fs::write(place.path("ca.pem"), pem).unwrap();
+    std::fs::write(place.path("other.pem"), tls().1).unwrap();
+    let broker = Broker::new(Some(config));
+    let words = |ca: &str| {
+        format!(
+            "--input photos --mqtt mqtts://localhost:{} --mqtt-name x --ca {ca} -v",
+            broker.address.port()
+        )
+    };
+    let running = Running::start(&place, &words("ca.pem"));
+    let mut client = broker.welcome();
+    assert_eq!(client.hears("foldnet/x/status"), "online");
+    let listening = std::thread::spawn(move || while client.next().unwrap().is_some() {});
+    running.ends_well();
+    listening.join().unwrap();
+    // One that answers, but is not trusted, is refused.
+    let mut running = Running::start(&place, &words("other.pem"));
+    std::thread::spawn(move || broker.welcome());
+    let said = running.says("trying again");
+    assert!(said.to_lowercase().contains("certificate"), "{said}");
+    running.ends_well();
+}
+
+#[test]
+fn what_cannot_be_published_to_is_named() {
+    let place = Place::new();
+    std::fs::write(place.path("empty.pem"), "").unwrap();
+    for (words, expected) in [
+        ("--mqtt http://broker", "mqtt://"),
+        ("--mqtt mqtts://broker --ca empty.pem", "no certificate"),
+        ("--webhook ftp://x --when a>0", "http://"),
+        ("--webhook http://x --when nobody>0.5", "no such label"),
+        ("--webhook http://x --when a", "a rule reads as"),
+        ("--webhook http://x", "--when"),
+        ("--keep-uncertain net.nnef.tgz", "net.nnef.tgz"),
+    ] {
+        let output = place.run(&format!("--input photos {words}"));
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        assert!(said.contains(expected), "{words}: {said}");
+    }
+}
+
+/// Reads a request and answers it; the head, and the body.
+fn answer(mut stream: impl Read + Write, code: &str) -> (String, Value) {
+    let mut head = String::new();
+    let mut reader = BufReader::new(&mut stream);
+    while !head.ends_with("\r\n\r\n") {
+        assert!(reader.read_line(&mut head).unwrap() > 0);
+    }
+    let length = head.lines().find_map(|l| l.strip_prefix("Content-Length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    reader.read_exact(&mut body).unwrap();
+    stream.write_all(format!("HTTP/1.1 {code}\r\nContent-Length: 0\r\n\r\n").as_bytes()).unwrap();
+    stream.flush().unwrap();
+    (head, serde_json::from_slice(&body).unwrap())
+}
+
+#[test]
+fn a_rule_calls_and_calls_again_when_refused() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://me:secret@{}/hook?a=b", listener.local_addr().unwrap());
+    let mut command = place.command("--input photos --fps 50 --listen 0 --webhook");
+    command.args([&url, "--when", "a > 0 for 3 frames", "--when", "B \"Quoted\" < 0"]);
+    let mut running = Running::of(command);
+    let at = running.page();
+    let call = |code| answer(listener.accept().unwrap().0, code);
+    let (head, first) = call("503 Later");
+    assert!(head.starts_with("POST /hook?a=b HTTP/1.1\r\n"), "{head}");
+    assert!(
+        head.contains("Authorization: Basic bWU6c2VjcmV0\r\n")
+            && head.contains("Content-Type: application/json"),
+        "{head}"
+    );
+    assert_eq!((&first["rule"], &first["label"]), (&"a > 0 for 3 frames".into(), &"a".into()));
+    assert!(first["score"].as_f64().unwrap() > 0.0 && first["time"].as_f64().unwrap() > 1.7e9);
+    let (_, second) = call("204 Thanks");
+    assert_eq!(first, second);
+    let state = until(&at, |s| s["calls"] == 1);
+    assert_eq!(state["calls_failed"], 0);
+    assert!(body(&get(&at, "/metrics", "")).contains("\nfoldnet_webhook_calls_total 1\n"));
+    running.ends_well();
+}
+
+#[test]
+fn a_webhook_may_be_encrypted() {
+    let place = Place::new();
+    let (config, pem) = tls();
+    std::fs::write(place.path("ca.pem"), pem).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = place.command("--input photos --ca ca.pem --when a>0 --webhook");
+    command.arg(format!("https://localhost:{}/", listener.local_addr().unwrap().port()));
+    let running = Running::of(command);
+    let (_, call) = answer(encrypted(listener.accept().unwrap().0, &config), "200 OK");
+    assert_eq!(call["label"], "a");
+    running.ends_well();
+}
+
+#[test]
+fn unsure_frames_are_kept_within_a_bound() {
+    let place = Place::new();
+    // A picture that makes about half a megabyte of JPEG, so that the smallest bound is reached at once.
+    let mut state = 1_u32;
+    let noise = image::RgbImage::from_fn(600, 500, |_, _| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        image::Rgb([state >> 24, state >> 16 & 255, state >> 8 & 255].map(|c| c as u8))
+    });
+    noise.save(place.path("noise.bmp")).unwrap();
+    std::fs::create_dir(place.path("kept")).unwrap();
+    std::fs::write(place.path("kept/0000000000001_a_10.jpg"), vec![0; 900_000]).unwrap();
+    std::fs::write(place.path("kept/mine.jpg"), vec![0; 900_000]).unwrap();
+    let mut running = Running::start(
+        &place,
+        "--input noise.bmp --keep-uncertain kept --keep-below 1 --keep-mb 1 --listen 0",
+    );
+    let at = running.page();
+    until(&at, |s| s["kept"].as_u64() >= Some(2));
+    running.ends_well();
+    let kept: Vec<_> = std::fs::read_dir(place.path("kept"))
+        .unwrap()
+        .map(|e| e.unwrap())
+        .filter(|e| e.file_name() != "mine.jpg")
+        .collect();
+    let bytes: u64 = kept.iter().map(|e| e.metadata().unwrap().len()).sum();
+    assert!(bytes > 0 && bytes <= 1_000_000, "{bytes}");
+    assert!(place.path("kept/mine.jpg").exists() && !place.path("kept/0000000000001_a_10.jpg").exists());
+    for file in kept {
+        assert_eq!(image::open(file.path()).unwrap().width(), 600);
+    }
+}
+
+/// In namespaces of its own, a test may mount a disk as small as it likes.
+#[test]
+fn a_full_disk_is_survived_and_used_again() {
+    let may = Command::new("unshare").args(["-rm", "true"]).output();
+    if !may.is_ok_and(|o| o.status.success()) {
+        eprintln!("SKIPPED: this system gives no namespace in which to mount a small disk");
+        return;
+    }
+    let place = Place::new();
+    std::fs::create_dir(place.path("disk")).unwrap();
+    // The disk is full from the start; the last signal of the shell makes room.
+    let script = format!(
+        "mount -t tmpfs -o size=64k tmpfs disk && dd if=/dev/zero of=disk/fill bs=1k count=100 2>/dev/null; \
+         trap 'rm disk/fill' USR1; \
+         '{}' camera net.nnef.tgz --input photos --keep-uncertain disk --keep-below 1 --listen 0 -v & \
+         child=$!; trap \"kill $child\" TERM; \
+         while kill -0 $child 2>/dev/null; do wait $child; code=$?; done; exit $code",
+        env!("CARGO_BIN_EXE_runtime")
+    );
+    let mut command = Command::new("unshare");
+    command.args(["-rm", "sh", "-c", &script]).current_dir(place.0.path());
+    command.stdin(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let mut running = Running::of(command);
+    let at = running.page();
+    running.says("a frame cannot be kept");
+    let state = until(&at, |s| s["kept_failed"].as_u64() >= Some(2));
+    assert_eq!(state["kept"], 0);
+    running.signal("-USR1");
+    until(&at, |s| s["kept"].as_u64() >= Some(2));
+    running.ends_well();
+}
+
+#[test]
+fn a_still_picture_lets_the_network_rest() {
+    let place = Place::new();
+    let mut running = Running::start(&place, "--input photos/1.png --fps 100 --idle --listen 0");
+    let at = running.page();
+    let state = until(&at, |s| s["resting"] == true && s["rested"].as_u64() > Some(100));
+    assert!(state["rested"].as_u64() < state["captured"].as_u64());
+    assert!(body(&get(&at, "/metrics", "")).contains("\nfoldnet_resting 1\n"));
+    running.ends_well();
+    // What changes is looked at.
+    let mut running = Running::start(&place, "--input photos --fps 100 --idle --listen 0");
+    let at = running.page();
+    let state = until(&at, |s| s["classified"].as_u64() > Some(300));
+    assert_eq!((&state["rested"], &state["resting"]), (&0.into(), &false.into()));
+    running.ends_well();
+}
+
+#[test]
+fn the_pace_is_kept() {
+    let place = Place::new();
+    let mut running = Running::start(&place, "--input photos --fps 1000 --fps-max 20 --listen 0");
+    let at = running.page();
+    let state = until(&at, |s| s["classified"].as_u64() >= Some(30));
+    // However slow this machine is, it cannot be faster than asked for.
+    assert!(state["fps"].as_f64().unwrap() < 21.0, "{state}");
+    assert!(state["dropped"].as_u64() > Some(30), "{state}");
+    running.ends_well();
+}

@@ -1,0 +1,152 @@
+//! Frames of each kind in, labels out; sources that fail, go and come back.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::place::{Place, Running, lines, state, stderr, until};
+
+fn y4m(frames: usize) -> Vec<u8> {
+    let mut bytes = b"YUV4MPEG2 W32 H16 F30:1 C420jpeg\n".to_vec();
+    for n in 0..frames {
+        bytes.extend(b"FRAME\n");
+        bytes.extend(vec![(n * 40) as u8; 32 * 16]);
+        bytes.extend(vec![128; 2 * 16 * 8]);
+    }
+    bytes
+}
+
+fn jpeg(grey: u8) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    let picture = image::RgbImage::from_pixel(32, 16, image::Rgb([grey; 3]));
+    picture.write_to(&mut bytes, image::ImageFormat::Jpeg).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn every_frame_of_a_video_gets_a_line() {
+    let place = Place::new();
+    let all = lines(&place.fed("--input - --all --json", y4m(7)));
+    assert_eq!(all.len(), 7);
+    // A temperature stands there as well, where the board tells.
+    let keys = all[0].as_object().unwrap().keys().map(String::as_str);
+    let keys: Vec<&str> = keys.filter(|key| *key != "temperature").collect();
+    assert_eq!(
+        keys,
+        ["captured", "damaged", "dropped", "fps", "frame", "label", "labels", "latency_ms", "ms", "resting"]
+    );
+    assert_eq!(all.iter().map(|l| l["frame"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(lines(&place.fed("--input - --all --json --every 3", y4m(7))).len(), 2);
+    assert_eq!(lines(&place.fed("--input - --all --json --frames 4", y4m(7))).len(), 4);
+    let raw = vec![90; 3 * (32 * 16 * 2)];
+    let out = place.fed("--input - --all --json --format yuyv --size 32x16 --rotate 90 --flip", raw);
+    assert_eq!(lines(&out).len(), 3);
+    let motion = [jpeg(10), jpeg(200)].concat();
+    assert_eq!(lines(&place.fed("--input - --all --json --roi 0,0,0.5,1", motion)).len(), 2);
+}
+
+#[test]
+fn the_camera_says_what_classify_says() {
+    let place = Place::new();
+    let live = lines(&place.run("--input photos --all --once --json --smooth 1 --fps 1000"));
+    assert_eq!(live.len(), 3);
+    for (n, line) in live.iter().enumerate() {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runtime"));
+        command.args(["classify", "net.nnef.tgz", &format!("photos/{n}.png"), "--json"]);
+        let output = command.current_dir(place.0.path()).output().unwrap();
+        let still: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(line["labels"], still["labels"]);
+    }
+}
+
+#[test]
+fn what_is_no_source_is_named_with_exit_code_2() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("empty")).unwrap();
+    std::fs::write(place.path("broken.jpg"), b"no picture").unwrap();
+    let mut cut = y4m(3);
+    cut.truncate(cut.len() - 5);
+    let cases: [(&str, Vec<u8>, &str); 12] = [
+        ("--device /dev/video250", vec![], "runtime devices"),
+        ("--device /dev/null", vec![], "not a video device"),
+        ("--input empty", vec![], "no pictures"),
+        ("--input nowhere", vec![], "nowhere"),
+        ("--input https://camera/", vec![], "only http://"),
+        ("--input -", b"hello, world".to_vec(), "neither Y4M nor JPEGs"),
+        ("--input -", b"YUV4MPEG2 W99999 H9 \n".to_vec(), "99999×9"),
+        ("--input - --all", cut, "ends within a frame, 5 bytes"),
+        ("--input - --format nv12", vec![0; 99], "--size"),
+        ("--input photos --listen 0.0.0.0:0", vec![], "needs a token"),
+        ("--input photos --listen 0 --token short", vec![], "8 characters"),
+        ("--input photos --roi 1,1,1,1", vec![], "four shares"),
+    ];
+    for (words, bytes, expected) in cases {
+        let output = place.fed(words, bytes);
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", stderr(&output));
+        assert!(stderr(&output).contains(expected), "{words}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn damaged_frames_are_counted_and_the_rest_goes_on() {
+    let place = Place::new();
+    let good = jpeg(90);
+    let mut garbled = jpeg(120);
+    let middle = garbled.len() / 3;
+    garbled[middle..middle + 40].fill(0xee);
+    let broken = good[..good.len() - 30].to_vec();
+    let stream =
+        [good.clone(), broken, good.clone(), b"noise".to_vec(), garbled, good.clone(), good].concat();
+    let told = lines(&place.fed("--input - --all --json", stream));
+    let last = told.last().unwrap();
+    assert!(told.len() >= 4, "{told:?}");
+    assert!(last["damaged"].as_u64().unwrap() >= 1, "{last}");
+}
+
+#[test]
+fn a_camera_on_the_network_may_go_and_come_back() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut running = Running::start(&place, &format!("--input http://{address}/ --listen 0 -v"));
+    let serve = |pictures: u8| {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 1024];
+        assert!(stream.read(&mut request).unwrap() > 0);
+        stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace\r\n\r\n").unwrap();
+        for n in 0..pictures {
+            stream.write_all(b"--b\r\nContent-Type: image/jpeg\r\n\r\n").unwrap();
+            stream.write_all(&jpeg(n)).unwrap();
+        }
+        stream
+    };
+    let first = serve(2);
+    let at = running.page();
+    until(&at, |s| s["captured"].as_u64() >= Some(2));
+    drop(first);
+    // It comes back, sends a picture, and freezes: after a while it is asked anew.
+    let frozen = serve(1);
+    until(&at, |s| s["lost"].as_u64() >= Some(1) && s["captured"].as_u64() >= Some(3));
+    let third = serve(1);
+    until(&at, |s| s["lost"].as_u64() >= Some(2) && s["captured"].as_u64() >= Some(4));
+    drop((frozen, third));
+    running.ends_well();
+}
+
+#[test]
+fn a_folder_that_vanishes_is_waited_for() {
+    let place = Place::new();
+    let mut running = Running::start(&place, "--input photos --fps 100 --listen 0 -v");
+    let at = running.page();
+    until(&at, |s| s["captured"].as_u64() > Some(3));
+    let (here, there): (&Path, &Path) = (&place.path("photos"), &place.path("away"));
+    std::fs::rename(here, there).unwrap();
+    running.says("trying again");
+    std::fs::rename(there, here).unwrap();
+    let before = state(&at)["captured"].as_u64();
+    until(&at, |s| s["captured"].as_u64() > before);
+    running.ends_well();
+}
