@@ -35,6 +35,9 @@ pub struct Cmd {
     /// What computes
     #[arg(long, value_enum, default_value_t = By::Cpu)]
     backend: By,
+    #[cfg(feature = "rknn")]
+    #[command(flatten)]
+    npu: super::npu::Flags,
     /// End with exit code 2 when a picture was skipped
     #[arg(long)]
     strict: bool,
@@ -44,6 +47,12 @@ pub struct Cmd {
 enum By {
     /// Foldnet's own int8 kernels
     Cpu,
+    /// The NPU if it answers and is faster (measured once, then remembered), else the CPU
+    #[cfg(feature = "rknn")]
+    Auto,
+    /// A Rockchip NPU
+    #[cfg(feature = "rknn")]
+    Rknn,
     /// Stock tract, on the same int8 archive: slow, for comparison
     #[cfg(feature = "tract")]
     Tract,
@@ -71,7 +80,7 @@ impl Cmd {
     /// Runs the command.
     pub fn run(self, voice: Voice) -> Result<(), Failure> {
         let (network, manifest) = read(&self.archive)?;
-        let backend = self.backend(&network)?;
+        let backend = self.backend(&network, &manifest)?;
         let mut classifier = Classifier { backend, network: &network, manifest: &manifest };
         let mut report = Report::new(&self, voice, &network);
         for argument in &self.images {
@@ -85,9 +94,16 @@ impl Cmd {
         report.end(self.strict)
     }
 
-    fn backend(&self, network: &Network) -> Result<Box<dyn Backend>, Failure> {
+    fn backend(&self, network: &Network, manifest: &Manifest) -> Result<Box<dyn Backend>, Failure> {
         Ok(match self.backend {
             By::Cpu => Box::new(self.engine.session(network, self.threads)?),
+            #[cfg(feature = "rknn")]
+            By::Auto => {
+                let cpu = self.engine.session(network, self.threads)?;
+                Box::new(self.npu.auto(network, manifest, cpu)?)
+            }
+            #[cfg(feature = "rknn")]
+            By::Rknn => Box::new(self.npu.open(network, manifest)?),
             #[cfg(feature = "tract")]
             By::Tract => {
                 Box::new(foldnet_runtime::backend::tract::Stock::load(&self.archive, network.input())?)

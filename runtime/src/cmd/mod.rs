@@ -4,6 +4,8 @@ pub mod bench;
 pub mod classify;
 pub mod inspect;
 pub mod kernels;
+#[cfg(feature = "rknn")]
+pub mod npu;
 
 use std::io::{BufWriter, ErrorKind, StdoutLock, Write};
 use std::path::Path;
@@ -62,7 +64,11 @@ impl From<Unavailable> for Failure {
 
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
-        Self::ours(error)
+        match error {
+            #[cfg(feature = "rknn")]
+            BackendError::Rknn(error) => error.into(),
+            other => Self::ours(other),
+        }
     }
 }
 
