@@ -1,4 +1,6 @@
 //! From a quantized network to files for other engines. The archive itself is written by
 //! [`foldnet_archive::write`].
 
+mod onnx;
 pub mod qdq;
+pub mod rknn;
