@@ -84,6 +84,8 @@ impl Toolkit {
     /// The environment in `folder`, made with `python` when it is not there; `say` is told before anything
     /// is downloaded.
     pub fn open(folder: &Path, python: &str, say: impl Fn(String)) -> Result<Self, ToolkitError> {
+        // It is run from another folder.
+        let folder = &io(folder.display(), std::path::absolute(folder))?;
         let own = folder.join("bin/python");
         if !folder.join(COMPLETE).exists() {
             say(format!(
