@@ -4,6 +4,8 @@
 //! the source model (batch normalisations as [`Op::Affine`], activations apart); the passes in
 //! [`crate::pass`] fold it down to what [`crate::quantize`] turns into int8 steps.
 
+use std::collections::HashMap;
+
 use foldnet_kernels::Shape;
 
 /// Index into [`Graph::nodes`].
@@ -18,6 +20,18 @@ pub struct Graph {
     pub output: NodeId,
     /// The function that the source model applies last, taken off so that logits can be compared.
     pub activation: foldnet_archive::Activation,
+    /// Scales and zero points that the source model states, by the name of the node whose value they
+    /// quantize. Where there are any, nothing is calibrated or corrected: they are taken as they are.
+    pub given: HashMap<String, Given>,
+}
+
+/// How the source model quantizes a value: `(q − zero)·scale`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Given {
+    /// Positive.
+    pub scale: f32,
+    /// As for int8; uint8's less 128.
+    pub zero: i8,
 }
 
 /// One operator and its output.
@@ -63,6 +77,29 @@ pub enum Op {
     GlobalAvgPool,
     /// Zero padding top, left, bottom, right; gone after the passes.
     Pad([usize; 4]),
+    /// A function of each value by itself.
+    Curve(Curve),
+    /// The first input, each channel times the second, which is `1×1×c`.
+    Scale,
+}
+
+/// A function that is no ReLU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Curve {
+    /// `1 / (1 + exp(−x))`.
+    Sigmoid,
+    /// Hyperbolic tangent.
+    Tanh,
+}
+
+impl Curve {
+    /// Its value.
+    pub fn at(self, x: f64) -> f64 {
+        match self {
+            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Self::Tanh => x.tanh(),
+        }
+    }
 }
 
 impl Op {
@@ -77,6 +114,9 @@ impl Op {
             Self::MaxPool { .. } => "max pooling",
             Self::GlobalAvgPool => "global average pooling",
             Self::Pad(_) => "padding",
+            Self::Curve(Curve::Sigmoid) => "sigmoid",
+            Self::Curve(Curve::Tanh) => "tanh",
+            Self::Scale => "product per channel",
         }
     }
 }

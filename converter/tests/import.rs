@@ -262,9 +262,15 @@ fn what_is_not_supported_is_named() {
         (ends(base().node("LeakyRelu", "c", "l", &[]), "l"), &["LeakyRelu", "not supported"]),
         (ends(base().node("Relu", "c", "l", &[("slope", Float(1.0))]), "l"), &["attribute slope"]),
         (ends(base().node("Relu", "lost", "l", &[]), "l"), &["reads lost"]),
-        (ends(base().node("Mul", "c c", "l", &[]), "l"), &["product of two computed values"]),
+        (ends(base().node("Mul", "c c", "l", &[]), "l"), &["the product of", "as the second factor"]),
         (
-            ends(base().node("Sigmoid", "c", "s", &[]).node("Relu", "s", "l", &[]), "l"),
+            ends(
+                base()
+                    .node("GlobalAveragePool", "c", "g", &[])
+                    .node("Softmax", "g", "s", &[("axis", Int(1))])
+                    .node("Relu", "s", "l", &[]),
+                "l",
+            ),
             &["l_node", "must come last"],
         ),
         (ends(base().node("Softmax", "c", "l", &[]), "l"), &["over the classes"]),

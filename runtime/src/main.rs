@@ -22,6 +22,8 @@ struct Cli {
 #[derive(clap::Subcommand)]
 enum Command {
     Classify(cmd::classify::Cmd),
+    Camera(Box<cmd::camera::Cmd>),
+    Devices(cmd::devices::Cmd),
     Bench(cmd::bench::Cmd),
     Inspect(cmd::inspect::Cmd),
     Kernels(cmd::kernels::Cmd),
@@ -35,6 +37,8 @@ fn main() -> ExitCode {
     }));
     let run = || match cli.command {
         Command::Classify(cmd) => cmd.run(cli.voice),
+        Command::Camera(cmd) => cmd.run(cli.voice),
+        Command::Devices(cmd) => cmd.run(cli.voice),
         Command::Bench(cmd) => cmd.run(cli.voice),
         Command::Inspect(cmd) => cmd.run(cli.voice),
         Command::Kernels(cmd) => cmd.run(cli.voice),

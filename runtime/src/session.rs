@@ -53,13 +53,26 @@ impl Session {
     /// Compiles the network for a kernel set and prepares to run it on this many threads (0: one per
     /// core).
     pub fn new(network: &Network, set: &'static dyn KernelSet, threads: usize) -> Result<Self, SessionError> {
-        let plan = compile(network, set)?;
-        let pool = Threads::new(threads)?;
-        let loaded = Plan::load(&plan, set)?;
-        let memory = Aligned::zeroed(loaded.memory_bytes(pool.threads()));
         let steps = network.steps.iter().map(|s| info(network, s)).collect();
-        let probabilities = vec![0.0; network.classes()];
-        Ok(Self { plan, set, memory, pool, steps, activation: network.activation, probabilities })
+        Self::from_plan(compile(network, set)?, set, threads, steps, network.activation)
+    }
+
+    /// As [`Session::new`], from a compiled plan and what is known of its steps. The plan is validated.
+    pub fn from_plan(
+        plan: Aligned,
+        set: &'static dyn KernelSet,
+        threads: usize,
+        steps: Vec<StepInfo>,
+        activation: Activation,
+    ) -> Result<Self, SessionError> {
+        let loaded = Plan::load(&plan, set)?;
+        if loaded.header().steps as usize != steps.len() {
+            return Err(PlanError::Length.into());
+        }
+        let probabilities = vec![0.0; loaded.header().classes as usize];
+        let pool = Threads::new(threads)?;
+        let memory = Aligned::zeroed(loaded.memory_bytes(pool.threads()));
+        Ok(Self { plan, set, memory, pool, steps, activation, probabilities })
     }
 
     fn plan(&self) -> Plan<'_> {
@@ -119,10 +132,34 @@ impl Session {
                     }
                     Record::MaxPool { desc, y, .. } => vec![read(desc.y, y)],
                     Record::AvgPool { shape, y, .. } => vec![read(Shape::new(1, 1, shape.c), y)],
-                    Record::Affine { shape, y, .. } | Record::Add { shape, y, .. } => vec![read(shape, y)],
+                    Record::Affine { shape, y, .. }
+                    | Record::Add { shape, y, .. }
+                    | Record::Table { shape, y, .. }
+                    | Record::Scale { shape, y, .. } => vec![read(shape, y)],
+                    Record::Dequantize { .. } => vec![],
                 },
             );
         })
+    }
+
+    /// Shape of the pictures.
+    pub fn input(&self) -> Shape {
+        self.plan().header().input
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.probabilities.len()
+    }
+
+    /// The network's last function.
+    pub fn activation(&self) -> Activation {
+        self.activation
+    }
+
+    /// Multiply-accumulates of one inference.
+    pub fn macs(&self) -> u64 {
+        self.steps.iter().map(|s| s.macs).sum()
     }
 
     /// The kernel set in use.

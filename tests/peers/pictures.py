@@ -46,3 +46,15 @@ def cifar(path: Path) -> tuple[np.ndarray, np.ndarray]:
     records = np.frombuffer(path.read_bytes(), np.uint8).reshape(-1, 3073)
     images = records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
     return np.ascontiguousarray(images, np.float32), records[:, 0].astype(np.int64)
+
+
+def labelled_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (NHWC float32 in 0..255) and labels of `<class>/<picture>`; classes by name."""
+    from PIL import Image
+
+    files = sorted(f for f in folder.glob("*/*") if f.suffix.lower() in {".jpg", ".jpeg", ".png"})
+    names = sorted({f.parent.name for f in files})
+    if not files:
+        raise SystemExit(f"{folder}: no pictures in folders by class")
+    images = np.stack([np.asarray(Image.open(f).convert("RGB"), np.float32) for f in files])
+    return images, np.array([names.index(f.parent.name) for f in files])

@@ -18,6 +18,7 @@ import foldnet
 from engines import Unavailable, engine
 
 US = "Foldnet"
+OUR_SET = {"native": [], "vnni": ["--kernels", "avx512vnni"], "avx2": ["--kernels", "avx2"]}
 SETTLE_SECONDS = 0.02  # thread pools spin for a while behind an inference; let the last engine's go to sleep
 
 
@@ -42,7 +43,7 @@ class Setup:
     threads: int
     rounds: int
     per_round: int
-    avx2: bool
+    isa: str
     runtime: Path
     image: np.ndarray
     expected: int
@@ -93,8 +94,8 @@ def measure(jobs: list[Job], setup: Setup) -> Outcome:
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: setup.threads])
     outcome, runners = Outcome(), {}
     for job in jobs:
-        held = not setup.avx2 or job.engine == US or engine(job.engine).hold_to_avx2()
-        label = job.label if held else f"{job.label} (cannot be held to AVX2)"
+        held = setup.isa == "native" or job.engine == US or engine(job.engine).hold(setup.isa)
+        label = job.label if held else f"{job.label} (cannot be held)"
         try:
             runners[label] = runner(job, setup, outcome.notes)
         except Exception as fault:  # noqa: BLE001 as above
@@ -110,7 +111,7 @@ def measure(jobs: list[Job], setup: Setup) -> Outcome:
 def runner(job: Job, setup: Setup, notes: list[str]) -> Callable[[int], list[float]]:
     """A function that runs some inferences and returns the milliseconds of each."""
     if job.engine == US:
-        return foldnet.Server(setup.runtime, job.artifact, setup.threads, ["--isa", "avx2"] * setup.avx2).run
+        return foldnet.Server(setup.runtime, job.artifact, setup.threads, OUR_SET[setup.isa]).run
     peer = engine(job.engine)
     infer = peer.load(job.artifact, setup.threads, setup.image)
     best = np.ravel(infer()).argsort()[-5:]

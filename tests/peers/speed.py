@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import pickle
 import platform
 import statistics
 from pathlib import Path
@@ -23,20 +24,31 @@ import pictures
 import rounds
 from engines import NAMES, engine
 
-CALIBRATION_IMAGES = 100
+ISA = {
+    "native": "every instruction the CPU has",
+    "vnni": "AVX-512 VNNI without AMX where a switch exists",
+    "avx2": "AVX2 where a switch exists",
+}
 
 
 def main() -> None:
     arguments = parse()
     cache = arguments.cache.expanduser()
     onnx_path = rounds.alone(models.model_path, arguments.model, cache)
-    images = arguments.images or pictures.synthetic_folder(cache / "pictures", CALIBRATION_IMAGES, models.SEED)
-    inputs = models.preprocess(arguments.model, pictures.photographs(images, CALIBRATION_IMAGES))
+    images = arguments.images or pictures.synthetic_folder(cache / "pictures", 100, models.SEED)
+    inputs = models.preprocess(arguments.model, pictures.photographs(images, arguments.calibration_images))
     singles = [inputs[i : i + 1] for i in range(len(inputs))]
-    jobs, notes = ours(arguments, onnx_path, images)
-    for name in arguments.peers.split(","):
-        outcome = rounds.prepare(name, onnx_path, singles, arguments.float)
-        jobs, notes = jobs + outcome.jobs, notes + outcome.notes
+    prepared = cache / f"{arguments.model}.prepared.pickle"
+    if arguments.reuse:
+        foldnet.require(prepared, "What `--prepare` leaves", "Run the same command with it first.")
+        outcome = pickle.loads(prepared.read_bytes())
+    else:
+        outcome = prepare(arguments, onnx_path, images, singles)
+        prepared.write_bytes(pickle.dumps(outcome))
+    jobs = [job for job in outcome.jobs if job.engine == rounds.US or job.engine in arguments.peers.split(",")]
+    notes = outcome.notes
+    if arguments.prepare:
+        return print("\n".join([*(f"{job.label}: {job.artifact}" for job in jobs), *notes]))
     if not jobs:
         raise SystemExit("\n".join(["nothing to time:", *notes]))
     expected = int(rounds.alone(reference, onnx_path, singles[0]).argmax())
@@ -47,7 +59,7 @@ def main() -> None:
             threads,
             arguments.rounds,
             arguments.per_round,
-            arguments.isa == "avx2",
+            arguments.isa,
             arguments.runtime,
             singles[0],
             expected,
@@ -63,13 +75,17 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=models.NAMES, default="resnet50", help="the network (default: %(default)s)")
     parser.add_argument("--images", type=Path, help="photographs to calibrate on (default: synthetic ones)")
+    parser.add_argument("--calibration-images", type=int, default=100, help="how many of them (default: %(default)s)")
     parser.add_argument("--cache", type=Path, default=models.DEFAULT_CACHE, help="models and artifacts (%(default)s)")
     parser.add_argument("--threads", type=thread_counts, default="1,2", help="thread counts, by comma (%(default)s)")
     parser.add_argument("--rounds", type=int, default=15, help="rounds (default: %(default)s)")
     parser.add_argument("--per-round", type=int, default=5, help="inferences each a round (default: %(default)s)")
     parser.add_argument("--peers", default=",".join(NAMES), help="which peers (default: %(default)s)")
+    stages = parser.add_mutually_exclusive_group()
+    stages.add_argument("--prepare", action="store_true", help="quantize only")
+    stages.add_argument("--reuse", action="store_true", help="time what --prepare left in the cache")
     parser.add_argument("--float", action="store_true", help="the peers' f32 too")
-    parser.add_argument("--isa", choices=("native", "avx2"), default="native", help="avx2: without AVX-512 and VNNI")
+    parser.add_argument("--isa", choices=ISA, default="native", help="hold all to vnni (no AMX) or avx2")
     parser.add_argument("--peak-gmacs", type=float, help="the CPU's int8 GMAC/s a core, for the per cent of peak")
     parser.add_argument("--runtime", type=Path, default=foldnet.program("runtime"), help="our runtime")
     parser.add_argument("--converter", type=Path, default=foldnet.program("converter"), help="our converter")
@@ -86,6 +102,17 @@ def thread_counts(text: str) -> list[int]:
     return numbers
 
 
+def prepare(
+    arguments: argparse.Namespace, onnx_path: Path, images: Path, singles: list[np.ndarray]
+) -> rounds.Outcome:
+    """Quantizes the network with every engine's own tool."""
+    jobs, notes = ours(arguments, onnx_path, images)
+    for name in arguments.peers.split(","):
+        outcome = rounds.prepare(name, onnx_path, singles, arguments.float)
+        jobs, notes = jobs + outcome.jobs, notes + outcome.notes
+    return rounds.Outcome(jobs, notes=notes)
+
+
 def ours(arguments: argparse.Namespace, onnx_path: Path, images: Path) -> tuple[list[rounds.Job], list[str]]:
     """Our row, or why there is none."""
     if not arguments.runtime.exists():
@@ -95,7 +122,8 @@ def ours(arguments: argparse.Namespace, onnx_path: Path, images: Path) -> tuple[
         return [], [f"{rounds.US}: {arguments.converter} is not built and no --archive is given; peers only"]
     if archive is None:
         archive = onnx_path.with_suffix(".nnef.tgz")
-        foldnet.quantize(arguments.converter, onnx_path, images, archive, arguments.quantize_option)
+        options = ["--max-images", str(arguments.calibration_images), *arguments.quantize_option]
+        foldnet.quantize(arguments.converter, onnx_path, images, archive, options)
     foldnet.require(archive, "The archive", "Make it with `converter quantize`.")
     return [rounds.Job(rounds.US, "int8", rounds.US, archive)], []
 
@@ -106,7 +134,7 @@ def reference(onnx_path: Path, image: np.ndarray) -> np.ndarray:
 
 
 def print_heading(arguments: argparse.Namespace, macs: int, images: int) -> None:
-    isa = "AVX2 where a switch exists" if arguments.isa == "avx2" else "every instruction the CPU has"
+    isa = ISA[arguments.isa]
     print(f"**{arguments.model}**, {macs / 1e9:.2f} GMAC, batch 1, on {cpu_name()}, {isa}.")
     print(f"{arguments.rounds} rounds of {arguments.per_round}, calibrated on {images} images; load average")
     print(f"at the start {os.getloadavg()[0]:.1f}. Ratio: an engine's time over ours, or over the fastest without us.")
@@ -116,7 +144,7 @@ def cpu_name() -> str:
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     fields = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
-    flags = [flag for flag in ("avx2", "avx_vnni", "avx512_vnni") if flag in fields.get("flags", "").split()]
+    flags = [flag for flag in ("avx2", "avx_vnni", "avx512_vnni", "amx_int8") if flag in fields.get("flags", "").split()]
     return f"{fields.get('model name', platform.processor() or platform.machine())} ({', '.join(flags)})"
 
 

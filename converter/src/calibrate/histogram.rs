@@ -46,7 +46,7 @@ impl Histogram {
                 if (0..BINS as i64).contains(&at) {
                     self.bins[at as usize] += 1;
                 } else {
-                    self.cover(v);
+                    self.cover(f64::from(v));
                     inverse = 1.0 / self.width;
                     let bin = (f64::from(v) * inverse).floor() as i64;
                     self.bins[(bin - self.first) as usize] += 1;
@@ -56,13 +56,13 @@ impl Histogram {
     }
 
     /// Makes room for a value.
-    fn cover(&mut self, v: f32) {
+    fn cover(&mut self, v: f64) {
         loop {
-            let bin = (f64::from(v) / self.width).floor() as i64;
+            let bin = (v / self.width).floor() as i64;
             let used = |i: Option<usize>| i.map(|i| self.first + i as i64);
             let low = used(self.bins.iter().position(|&n| n > 0)).map_or(bin, |l| l.min(bin));
             let high = used(self.bins.iter().rposition(|&n| n > 0)).map_or(bin, |h| h.max(bin));
-            if high - low < BINS as i64 {
+            if high.saturating_sub(low) < BINS as i64 {
                 // Shift so that both ends fit, keeping what is there.
                 let first = if bin < self.first { low } else { high - BINS as i64 + 1 };
                 let mut bins = vec![0; BINS];
@@ -101,7 +101,7 @@ impl Histogram {
             let middle = (other.first + i as i64) as f64 * other.width + other.width / 2.0;
             let mut at = (middle / self.width).floor() as i64 - self.first;
             if !(0..BINS as i64).contains(&at) {
-                self.cover(middle as f32);
+                self.cover(middle);
                 at = (middle / self.width).floor() as i64 - self.first;
             }
             self.bins[at as usize] += n;

@@ -17,7 +17,7 @@ pub use observe::{Channels, Observation, in_lanes, observe};
 /// The real values that a tensor's int8 will cover.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
-    /// −128, after [`Range::with_zero`].
+    /// Becomes −128 (or what reaches zero, where this is above it).
     pub lo: f32,
     /// 127.
     pub hi: f32,
@@ -53,13 +53,13 @@ impl Range {
 pub enum Method {
     /// Per tensor the one with the smallest error of the network's output.
     Auto,
-    /// See [`minmax`].
+    /// All values seen: nothing is clipped
     Minmax,
-    /// See [`percentile`].
+    /// All but the outermost 0.01 % of the values
     Percentile,
-    /// See [`mse`].
+    /// The smallest mean square error of the tensor
     Mse,
-    /// See [`entropy`].
+    /// The range that keeps most of the distribution's information
     Entropy,
 }
 

@@ -58,6 +58,11 @@ impl Channels {
         self.min.iter().zip(&self.max).map(|(a, b)| a.abs().max(b.abs())).map(|v| v.min(f32::MAX))
     }
 
+    /// Whether every value was a finite number, and their squares no more than f32 holds.
+    pub fn all_finite(&self) -> bool {
+        self.sum.iter().chain(&self.squares).all(|v| v.abs() < f64::from(f32::MAX))
+    }
+
     /// Mean of each channel.
     pub fn means(&self) -> Vec<f64> {
         self.sum.iter().map(|s| s / self.count.max(1) as f64).collect()

@@ -1,4 +1,4 @@
-//! `converter export`: an archive for other engines.
+//! `converter export`: an archive for other engines and for microcontrollers.
 
 use std::path::PathBuf;
 
@@ -8,9 +8,9 @@ use serde::Serialize;
 use super::model::{InputFlags, Model};
 use super::talk::bytes;
 use super::{Failure, Talk, export_rknn};
-use crate::emit::qdq;
+use crate::emit::{plan, qdq};
 
-/// Write an archive as QDQ ONNX for other engines, or build it for an NPU
+/// Write an archive as QDQ ONNX for other engines, as a plan for a microcontroller, or build it for an NPU
 #[derive(Args)]
 #[command(group(clap::ArgGroup::new("format").required(true)))]
 pub struct Cmd {
@@ -21,6 +21,15 @@ pub struct Cmd {
     /// toolkit, checked in its simulator, put into the archive beside what the CPU runs
     #[arg(long, group = "format", value_name = "CHIP", value_parser = export_rknn::chip)]
     rknn: Option<String>,
+    /// A plan for this processor, to be linked into its firmware
+    #[arg(long, group = "format", value_name = "CPU", value_parser = processors())]
+    plan: Option<String>,
+    /// With --plan: the part's flash in kB; exit with code 3 if plan and program do not fit
+    #[arg(long, requires = "plan", value_name = "KB")]
+    flash: Option<usize>,
+    /// With --plan: the part's RAM in kB; exit with code 3 if arena and stack do not fit
+    #[arg(long, requires = "plan", value_name = "KB")]
+    ram: Option<usize>,
     /// The archive, as `converter quantize` writes it
     archive: PathBuf,
     /// Where to write; if not given, beside the archive, and with --rknn the archive itself
@@ -30,10 +39,25 @@ pub struct Cmd {
     rknn_flags: export_rknn::Flags,
 }
 
+fn processors() -> clap::builder::PossibleValuesParser {
+    plan::PROCESSORS.iter().map(|(name, _)| *name).collect::<Vec<_>>().into()
+}
+
 #[derive(Serialize)]
 struct Outcome {
     output: PathBuf,
     bytes: u64,
+    #[serde(flatten)]
+    plan: Option<PlanOutcome>,
+}
+
+/// What a plan adds to the outcome; sizes in bytes.
+#[derive(Serialize)]
+struct PlanOutcome {
+    kernels: &'static str,
+    arena_bytes: usize,
+    flash_needed: usize,
+    ram_needed: usize,
 }
 
 impl Cmd {
@@ -50,15 +74,39 @@ impl Cmd {
             let output = self.output.unwrap_or(self.archive);
             return export_rknn::run(chip, &self.rknn_flags, &model, output, talk);
         }
-        let output = self.output.unwrap_or_else(|| {
+        let output = self.output.clone().unwrap_or_else(|| {
             let name = self.archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let stem = name.strip_suffix(".nnef.tgz").unwrap_or(&name);
-            self.archive.with_file_name(format!("{stem}.qdq.onnx"))
+            self.archive.with_file_name(format!("{stem}.{}", if self.qdq { "qdq.onnx" } else { "plan" }))
         });
-        let file = qdq::model(&model.network, &model.manifest.labels);
+        let (file, plan) = match &self.plan {
+            None => (qdq::model(&model.network, &model.manifest.labels), None),
+            Some(processor) => {
+                let emitted = plan::plan(&model.network, processor)?;
+                let needs = emitted.needs();
+                let kb = |n: Option<usize>| n.map(|n| n.saturating_mul(1024));
+                if let Some(misfit) = needs.misfit(kb(self.flash), kb(self.ram)) {
+                    return Err(Failure::Limit(misfit));
+                }
+                talk.say(format!(
+                    "{processor}: flash {} (plan {}), RAM {} (arena {})",
+                    bytes(needs.flash as u64),
+                    bytes(emitted.bytes.len() as u64),
+                    bytes(needs.ram as u64),
+                    bytes(emitted.arena as u64)
+                ));
+                let outcome = PlanOutcome {
+                    kernels: emitted.set,
+                    arena_bytes: emitted.arena,
+                    flash_needed: needs.flash,
+                    ram_needed: needs.ram,
+                };
+                (emitted.bytes, Some(outcome))
+            }
+        };
         foldnet_archive::write_file(&output, &file)
             .map_err(|e| anyhow::anyhow!("{}: {e}", output.display()))?;
-        let outcome = Outcome { bytes: file.len() as u64, output };
+        let outcome = Outcome { bytes: file.len() as u64, output, plan };
         talk.say(format!("{} ({})", outcome.output.display(), bytes(outcome.bytes)));
         talk.result(&outcome);
         Ok(())

@@ -94,7 +94,6 @@ pub fn run(
     reader.check(samples.len(), false)?;
     let labels: Option<Vec<usize>> = samples.iter().map(|s| s.label).collect();
     let pictures: Vec<Vec<u8>> = samples.into_iter().map(|s| s.pixels).collect();
-    let toolkit = Toolkit::open(&folder, &flags.python, |words| talk.say(words))?;
 
     let network = &model.network;
     let probed = pictures.len().min(LAYER_IMAGES);
@@ -102,7 +101,8 @@ pub fn run(
     // Spread over all pictures, since they may come sorted by class.
     let some: Vec<Vec<u8>> = spread(pictures.len(), LAYER_IMAGES).map(|i| pictures[i].clone()).collect();
     let ranges = Ranges::measure(network, &some).map_err(|e| Failure::Fault(e.into()))?;
-    let (plain, probe) = (rknn::model(network, &ranges, false), rknn::model(network, &ranges, true));
+    let (plain, probe) = (rknn::model(network, &ranges, false)?, rknn::model(network, &ranges, true)?);
+    let toolkit = Toolkit::open(&folder, &flags.python, |words| talk.say(words))?;
     talk.stage("building, simulating", 1);
     let shape = network.input();
     let built = toolkit.run(&Job {

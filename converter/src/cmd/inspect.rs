@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::model::{InputFlags, Model};
 use super::talk::bytes;
 use super::{Failure, Talk};
-use crate::graph::{Graph, Op};
+use crate::graph::{Curve, Graph, Op};
 use foldnet_archive::{Network, Step};
 
 /// Show layers, shapes, parameters, multiply-accumulates and scales
@@ -133,6 +133,9 @@ fn float_rows(graph: &Graph) -> Vec<Row> {
             Op::MaxPool { .. } => ("max pool", 0, 0),
             Op::GlobalAvgPool => ("global average pool", 0, 0),
             Op::Pad(_) => ("pad", 0, 0),
+            Op::Curve(Curve::Sigmoid) => ("sigmoid", 0, 0),
+            Op::Curve(Curve::Tanh) => ("tanh", 0, 0),
+            Op::Scale => ("scale", 0, 0),
         };
         let output = [s.h, s.w, s.c];
         Row { name: node.name.clone(), kind: kind.into(), output, parameters, macs, scale: None, zero: None }

@@ -233,7 +233,7 @@ impl Runner {
             Model::Float(m) => {
                 let net = FloatNet::new(&m.graph)?;
                 // The names that the archive made from this graph has.
-                let graph = with_dense_end(&m.graph)?;
+                let graph = with_dense_end(&m.graph);
                 let layout = fuse(&graph)?;
                 let names = tensor_names(&graph, &layout);
                 let named = (1..layout.slots.len())

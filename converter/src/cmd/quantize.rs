@@ -15,10 +15,12 @@ use super::pictures::{Reader, Sample, check_labels, spread};
 use super::talk::{bytes, percent};
 use super::{Failure, Talk};
 use crate::calibrate::Method;
+use crate::quantize::fuse::Layer;
 use crate::quantize::recipe::{Effort, Options, Outcome, Progress, quantize};
 use crate::quantize::score::{Distance, top};
+use crate::quantize::{equalize, sensitivity};
 use crate::report::layers::{Noise, NoiseMap};
-use crate::report::{Accuracy, Report, TensorReport};
+use crate::report::{Accuracy, Changed, Report, SensitivityReport, TensorReport, html, png};
 
 /// Quantize an ONNX model to an int8 archive; without a model, the built-in ResNet-20
 #[derive(Args)]
@@ -51,8 +53,8 @@ pub struct Cmd {
     /// Exit with code 3 if accuracy (or, without labels, agreement) falls by more than this many points
     #[arg(long, value_name = "POINTS", value_parser = finite)]
     max_drop: Option<f64>,
-    /// Write a report here, as JSON
-    #[arg(long, value_name = "OUT.json")]
+    /// Write a report here: one page if the name ends in .html, else JSON
+    #[arg(long, value_name = "OUT.html|OUT.json")]
     report: Option<PathBuf>,
     /// No equalization of channels
     #[arg(long)]
@@ -91,6 +93,10 @@ struct Result_ {
 const HELD_OUT: usize = 5;
 /// Layers are compared on this many held-out pictures.
 const LAYER_PICTURES: usize = 16;
+/// Multiply-accumulates in float that the report may spend on sensitivities.
+const SENSITIVITY_MACS: u64 = 1_000_000_000_000;
+/// The report shows at most this many changed pictures.
+const CHANGED: usize = 60;
 
 const CALIBRATION: &[u8] = include_bytes!("../../assets/calibration.bin");
 
@@ -263,9 +269,15 @@ impl Cmd {
                 passes: outcome.decisions.clone(),
                 held_out: distance,
                 accuracy,
+                changed: changed(model, checked, &truth, &answers),
+                sensitivity: sensitivity(&outcome, &pictures.calibrate, talk)?,
+                not_folded: not_folded(&outcome),
                 tensors: tensors(&outcome, &mut run_float, &mut run_int8, checked)?,
             };
-            let text = serde_json::to_string_pretty(&report).expect("plain data");
+            let text = match path.extension().and_then(|e| e.to_str()) {
+                Some("html" | "htm") => html::page(&report),
+                _ => serde_json::to_string_pretty(&report).expect("plain data"),
+            };
             foldnet_archive::write_file(path, text.as_bytes())
                 .map_err(|e| anyhow!("{}: {e}; the report was not written", path.display()))?;
         }
@@ -349,6 +361,54 @@ fn accuracy(samples: &[Sample], truth: &[Vec<f32>], answers: &[Vec<f32>]) -> Opt
     })
 }
 
+/// The first of the pictures whose top-1 is another one.
+fn changed(model: &FloatModel, samples: &[Sample], truth: &[Vec<f32>], answers: &[Vec<f32>]) -> Vec<Changed> {
+    let named = |class: usize| model.labels.get(class).cloned().unwrap_or_else(|| format!("class {class}"));
+    let input = &model.input;
+    let all = samples.iter().zip(truth.iter().zip(answers)).filter(|(_, (a, b))| top(a) != top(b));
+    all.take(CHANGED)
+        .map(|(sample, (a, b))| Changed {
+            name: sample.name.clone(),
+            label: sample.label.map(named),
+            float: named(top(a)),
+            int8: named(top(b)),
+            thumbnail: png::thumbnail(&sample.pixels, [input.height, input.width, input.channels]),
+        })
+        .collect()
+}
+
+/// Every tensor and layer rounded alone, on as many pictures as stay affordable in float.
+fn sensitivity(
+    outcome: &Outcome,
+    pictures: &[Vec<u8>],
+    talk: &Talk,
+) -> Result<Vec<SensitivityReport>, Failure> {
+    let parts = sensitivity::parts(&outcome.draft);
+    let per_picture = outcome.network.macs().max(1).saturating_mul(parts as u64);
+    let n = ((SENSITIVITY_MACS / per_picture) as usize).clamp(2, LAYER_PICTURES).min(pictures.len());
+    talk.stage("sensitivity", parts);
+    let exact = equalize::apply(&outcome.graph, &outcome.factors);
+    let shares = sensitivity::shares(&exact, &outcome.draft, &pictures[..n], &|| talk.tick())?;
+    let report = |s: sensitivity::Share| SensitivityReport {
+        name: outcome.graph.nodes[s.node].name.clone(),
+        what: if s.weights { "weights" } else { "values" },
+        sqnr: s.sqnr,
+    };
+    Ok(shares.into_iter().map(report).collect())
+}
+
+/// Elementwise steps that no convolution took in.
+fn not_folded(outcome: &Outcome) -> Vec<String> {
+    let alone = |layer: &Layer| match layer {
+        Layer::Affine { node, .. } | Layer::Add { node, .. } => {
+            let node = &outcome.graph.nodes[*node];
+            Some(format!("{} ({})", node.name, node.op.kind()))
+        }
+        _ => None,
+    };
+    outcome.draft.layout.layers.iter().filter_map(alone).collect()
+}
+
 fn tensors(
     outcome: &Outcome,
     float: &mut Runner,
@@ -373,13 +433,13 @@ fn tensors(
         .map(|id| {
             let tensor = &network.tensors[id];
             let (lo, hi, histogram) =
-                outcome.observation.histogram(outcome.layout.slots[id].node, 0).plot(64);
+                outcome.observation.histogram(outcome.draft.layout.slots[id].node, 0).plot(64);
             TensorReport {
                 name: tensor.name.clone(),
                 shape: [tensor.shape.h, tensor.shape.w, tensor.shape.c],
                 scale: tensor.scale,
                 zero: tensor.zero,
-                method: outcome.methods[outcome.layout.root(id)].name().into(),
+                method: outcome.methods[outcome.draft.layout.root(id)].name().into(),
                 sqnr: noise.get(&tensor.name).map(Noise::sqnr),
                 seen: (lo, hi),
                 histogram,

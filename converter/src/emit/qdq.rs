@@ -9,7 +9,7 @@
 //! the graph, so that padding means what it means with us. Output: `output`, with softmax or sigmoid
 //! applied where the network has one.
 
-use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, TensorId};
+use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, Table, Tensor, TensorId};
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::onnx::{Builder, int, ints};
@@ -122,7 +122,39 @@ impl Writer<'_> {
                 self.onnx.node("Add", &[&x, &y], &v, vec![]);
                 self.pair(&v, a.y);
             }
+            Step::Table(t) => self.table(i, t),
+            Step::Scale(s) => {
+                let (x, gate, v) = (self.name(s.x), self.name(s.gate), format!("v_{i}"));
+                self.onnx.node("Mul", &[&x, &gate], &v, vec![]);
+                self.pair(&v, s.y);
+            }
+            Step::Dequantize(d) => {
+                let (x, y) = (self.name(d.x), self.name(d.y));
+                self.onnx.node("Transpose", &[&x], &y, vec![ints("perm", &[0, 2, 3, 1])]);
+            }
         }
+    }
+
+    /// The int8 values look up theirs: the same bits as the step's.
+    fn table(&mut self, i: usize, t: &Table) {
+        let (x, y) = (self.name(t.x), self.name(t.y));
+        let mut constants = |id: TensorId, at: &str| {
+            let Tensor { scale, zero, .. } = self.network.tensors[id];
+            let s = self.onnx.floats(&format!("table_{i}/{at}_scale"), &[], &[scale]);
+            (s, self.onnx.int8s(&format!("table_{i}/{at}_zero"), &[], &[zero]))
+        };
+        let (x_scale, x_zero) = constants(t.x, "x");
+        let (y_scale, y_zero) = constants(t.y, "y");
+        let middle = 128i32.to_le_bytes().to_vec();
+        let middle = self.onnx.tensor(&format!("table_{i}/middle"), &[], DataType::Int32, middle);
+        let values = self.onnx.int8s(&format!("table_{i}/values"), &[256], &t.table[..]);
+        let stage = |name: &str| format!("table_{i}/{name}");
+        let (q, wide, index, found) = (stage("q"), stage("wide"), stage("index"), stage("found"));
+        self.onnx.node("QuantizeLinear", &[&x, &x_scale, &x_zero], &q, vec![]);
+        self.onnx.node("Cast", &[&q], &wide, vec![int("to", DataType::Int32 as i64)]);
+        self.onnx.node("Add", &[&wide, &middle], &index, vec![]);
+        self.onnx.node("Gather", &[&values, &index], &found, vec![int("axis", 0)]);
+        self.onnx.node("DequantizeLinear", &[&found, &y_scale, &y_zero], &y, vec![]);
     }
 
     fn affine(&mut self, i: usize, x: &str, gain: &[f32], offset: &[f32]) -> String {

@@ -13,9 +13,9 @@ use tract_onnx::tract_core::ops::cnn::{
     Conv as TractConv, KernelFormat, MaxPool as TractMaxPool, PaddingSpec, PoolSpec,
 };
 use tract_onnx::tract_core::ops::math;
-use tract_onnx::tract_core::ops::nn::{DataFormat, Reduce, Reducer};
+use tract_onnx::tract_core::ops::nn::{self, DataFormat, Reduce, Reducer};
 
-use crate::graph::{Conv, Graph, Node, Op, Window};
+use crate::graph::{Conv, Curve, Graph, Node, NodeId, Op, Window};
 
 /// Why a float network does not run.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +39,28 @@ impl From<TractError> for FloatError {
     }
 }
 
+/// What rounding a value to int8 and back does to it: `s·(clamp(rne(v/s) + z, lo, hi) − z)`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Grid {
+    /// s
+    pub scale: f32,
+    /// z
+    pub zero: i8,
+    /// Lowest level.
+    pub lo: i8,
+    /// Highest level.
+    pub hi: i8,
+}
+
+/// Which values of a graph are rounded, and who reads them before that.
+#[derive(Clone, Debug, Default)]
+pub struct Grids {
+    /// Node and grid.
+    pub rounded: Vec<(NodeId, Grid)>,
+    /// Nodes that read their input as it was before rounding.
+    pub unrounded: Vec<NodeId>,
+}
+
 /// A runnable graph; runs on the caller's thread, any number at once.
 pub struct FloatNet {
     model: Arc<TypedRunnableModel>,
@@ -49,12 +71,16 @@ impl FloatNet {
     /// Builds and optimizes.
     pub fn new(graph: &Graph) -> Result<Self, FloatError> {
         let mut model = TypedModel::default();
-        let mut outlets: Vec<OutletId> = Vec::with_capacity(graph.nodes.len());
-        for (id, node) in graph.nodes.iter().enumerate() {
-            let inputs: Vec<OutletId> = node.inputs.iter().map(|&i| outlets[i]).collect();
-            outlets.push(wire(&mut model, id, node, &inputs)?);
-        }
+        let outlets = wire_all(&mut model, graph, &Grids::default())?;
         model.select_output_outlets(&outlets)?;
+        Ok(Self { model: model.into_optimized()?.into_runnable()?, input: graph.input() })
+    }
+
+    /// The network with some values rounded as int8 would; [`FloatNet::run`] gives only the logits.
+    pub fn rounded(graph: &Graph, grids: &Grids) -> Result<Self, FloatError> {
+        let mut model = TypedModel::default();
+        let outlets = wire_all(&mut model, graph, grids)?;
+        model.select_output_outlets(&[outlets[graph.output]])?;
         Ok(Self { model: model.into_optimized()?.into_runnable()?, input: graph.input() })
     }
 
@@ -74,6 +100,36 @@ impl FloatNet {
         let values = |v: &TValue| Ok(v.try_as_plain_ram()?.as_slice::<f32>()?.to_vec());
         Ok(outputs.iter().map(values).collect::<TractResult<_>>()?)
     }
+}
+
+fn wire_all(model: &mut TypedModel, graph: &Graph, grids: &Grids) -> TractResult<Vec<OutletId>> {
+    let mut raw: Vec<OutletId> = Vec::with_capacity(graph.nodes.len());
+    let mut rounded = raw.clone();
+    for (id, node) in graph.nodes.iter().enumerate() {
+        let from = if grids.unrounded.contains(&id) { &raw } else { &rounded };
+        let inputs: Vec<OutletId> = node.inputs.iter().map(|&i| from[i]).collect();
+        let outlet = wire(model, id, node, &inputs)?;
+        raw.push(outlet);
+        rounded.push(match grids.rounded.iter().find(|(n, _)| *n == id) {
+            Some((_, grid)) => wire_grid(model, format!("{id}.grid"), *grid, outlet)?,
+            None => outlet,
+        });
+    }
+    Ok(rounded)
+}
+
+fn wire_grid(model: &mut TypedModel, name: String, grid: Grid, x: OutletId) -> TractResult<OutletId> {
+    let zero = f32::from(grid.zero);
+    let mut constant = |part: &str, v: f32| per_channel(model, format!("{name}.{part}"), &[v]);
+    let inverse = constant("inverse", 1.0 / grid.scale)?;
+    let lo = constant("lo", f32::from(grid.lo) - zero)?;
+    let hi = constant("hi", f32::from(grid.hi) - zero)?;
+    let scale = constant("scale", grid.scale)?;
+    let x = model.wire_node(format!("{name}.steps"), math::mul(), &[x, inverse])?[0];
+    let x = model.wire_node(format!("{name}.round"), math::round_half_to_even(), &[x])?[0];
+    let x = model.wire_node(format!("{name}.above"), math::max(), &[x, lo])?[0];
+    let x = model.wire_node(format!("{name}.below"), math::min(), &[x, hi])?[0];
+    Ok(model.wire_node(name, math::mul(), &[x, scale])?[0])
 }
 
 fn wire(model: &mut TypedModel, id: usize, node: &Node, inputs: &[OutletId]) -> TractResult<OutletId> {
@@ -113,6 +169,9 @@ fn wire(model: &mut TypedModel, id: usize, node: &Node, inputs: &[OutletId]) -> 
             model.wire_node(name, math::mul(), &[sum, factor])?[0]
         }
         Op::Pad(around) => wire_pad(model, name, *around, inputs[0])?,
+        Op::Curve(Curve::Sigmoid) => model.wire_node(name, nn::sigmoid(), inputs)?[0],
+        Op::Curve(Curve::Tanh) => model.wire_node(name, math::tanh(), inputs)?[0],
+        Op::Scale => model.wire_node(name, math::mul(), inputs)?[0],
     })
 }
 

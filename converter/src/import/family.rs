@@ -26,7 +26,7 @@ pub fn recognize(graph: &Graph, producer: &str) -> Family {
         family("none", "the network begins with its own rescaling", false)
     } else if named("conv2_block1_preact") {
         family("tf", "layers named as in Keras Applications' ResNet V2", false)
-    } else if named("conv2_block1_1_conv") {
+    } else if named("conv2_block1_1_") {
         family("caffe", "layers named as in Keras Applications' ResNet", false)
     } else if producer.starts_with("pytorch") && graph.input().c == 3 && graph.input().h >= 64 {
         family("torch", "exported by PyTorch: torchvision's and timm's mean and deviation", true)

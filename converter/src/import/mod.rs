@@ -1,8 +1,8 @@
 //! ONNX → [`Graph`], as the exporter wrote it.
 //!
 //! The file is parsed by tract-onnx; then its nodes are walked in order. Each ONNX tensor is a
-//! [`Constant`] or a [`Value`]. Nodes on constants are run at once ([`constant::evaluate`]); nodes on
-//! values are taken over by the function that [`operators::TABLE`] has for them. What is not
+//! `Constant` or a `Value`. Nodes on constants are run at once (`constant::evaluate`); nodes on
+//! values are taken over by the function that `operators::TABLE` has for them. What is not
 //! understood — an operator, an attribute, a shape — is an error that names the node. A dynamic batch
 //! becomes 1.
 
@@ -27,7 +27,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 pub use constant::panics_are_caught;
 pub use error::ImportError;
 
-use crate::graph::{Graph, Node as GraphNode, NodeId, Op};
+use crate::graph::{Curve, Given, Graph, Node as GraphNode, NodeId, Op};
 use constant::Constant;
 use node::{Node, Problem};
 use value::{Axis, Value};
@@ -84,10 +84,23 @@ pub fn read(bytes: &[u8], folder: &Path) -> Result<Imported, ImportError> {
     for proto in &graph.node {
         importer.node(proto)?;
     }
-    let output = importer.output(graph)?;
+    let mut output = importer.output(graph)?;
+    // A sigmoid at the very end turns scores into probabilities and changes no order.
+    let last = &importer.nodes[output];
+    if last.op == Op::Curve(Curve::Sigmoid) && last.shape.pixels() == 1 && output + 1 == importer.nodes.len()
+    {
+        output = last.inputs[0];
+        importer.nodes.pop();
+        importer.activation = Activation::Sigmoid;
+    }
     let producer = format!("{} {}", model.producer_name, model.producer_version).trim().to_owned();
     Ok(Imported {
-        graph: Graph { nodes: importer.nodes, output, activation: importer.activation },
+        graph: Graph {
+            nodes: importer.nodes,
+            output,
+            activation: importer.activation,
+            given: importer.given,
+        },
         nodes: importer.computing,
         producer,
         metadata: model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
@@ -103,6 +116,7 @@ struct Importer<'a> {
     constants: HashMap<&'a str, Constant>,
     values: HashMap<&'a str, Value>,
     activation: Activation,
+    given: HashMap<String, Given>,
     computing: usize,
 }
 
@@ -116,6 +130,7 @@ impl<'a> Importer<'a> {
             constants: HashMap::new(),
             values: HashMap::new(),
             activation: Activation::None,
+            given: HashMap::new(),
             computing: 0,
         }
     }
@@ -174,6 +189,8 @@ impl<'a> Importer<'a> {
             return Ok(());
         }
         self.computing += 1;
+        // ONNX Runtime's quantizer adds operators in a domain of its own.
+        let own = own || (node.proto.domain == "com.microsoft" && op.starts_with('Q'));
         match operators::TABLE.iter().find(|(name, _)| own && *name == op) {
             Some((_, take)) => take(self, node),
             None => {
@@ -234,6 +251,12 @@ impl<'a> Importer<'a> {
         let name = node.proto.output.first().ok_or("it has no output")?;
         self.values.insert(name, value);
         Ok(())
+    }
+
+    /// The nodes that read an ONNX tensor.
+    fn readers(&self, tensor: &str) -> Vec<&'a NodeProto> {
+        let nodes = self.model.graph.iter().flat_map(|g| &g.node);
+        nodes.filter(|n| n.input.iter().any(|i| i == tensor)).collect()
     }
 
     fn shape(&self, value: &Value) -> Shape {

@@ -1,21 +1,16 @@
 //! Two affine maps in a row are one.
 
-use super::{bypass, only_reader};
+use super::{affine, bypass, only_reader};
 use crate::graph::{Graph, Op};
 
 /// See the module; true if something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     for id in 1..graph.nodes.len() {
-        let (Op::Affine { gain, offset }, Some(&from)) =
-            (&graph.nodes[id].op, graph.nodes[id].inputs.first())
-        else {
-            continue;
-        };
+        let Some((outer, shift, from)) = affine(graph, id) else { continue };
         if only_reader(graph, from) != Some(id) {
             continue;
         }
-        let (outer, shift) = (gain.clone(), offset.clone());
         let Op::Affine { gain, offset } = &mut graph.nodes[from].op else { continue };
         for c in 0..outer.len() {
             gain[c] *= outer[c];

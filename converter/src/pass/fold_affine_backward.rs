@@ -6,22 +6,17 @@
 //! per output channel, where nothing else reads the convolution. Jacob et al., *Quantization and
 //! training of neural networks for efficient integer-arithmetic-only inference*, 2018, section 3.2.
 
-use super::{bypass, only_reader};
+use super::{affine, bypass, only_reader};
 use crate::graph::{Graph, Op};
 
 /// See the module; true if something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     for id in 1..graph.nodes.len() {
-        let (Op::Affine { gain, offset }, Some(&from)) =
-            (&graph.nodes[id].op, graph.nodes[id].inputs.first())
-        else {
-            continue;
-        };
+        let Some((gain, offset, from)) = affine(graph, id) else { continue };
         if only_reader(graph, from) != Some(id) {
             continue;
         }
-        let (gain, offset) = (gain.clone(), offset.clone());
         let Op::Conv(conv) = &mut graph.nodes[from].op else { continue };
         let filter = conv.weights.len() / gain.len();
         for (weights, g) in conv.weights.chunks_exact_mut(filter).zip(&gain) {

@@ -7,19 +7,14 @@
 //! become its preimage, `(v − offset)/gain`: zeros stay zeros if the offset is 0; on pixels, whose
 //! padding the int8 network can set per channel, any value does.
 
-use super::bypass;
+use super::{affine, bypass};
 use crate::graph::{Conv, Graph, Op};
 
 /// See the module; true if something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     for id in 1..graph.nodes.len() {
-        let (Op::Affine { gain, offset }, Some(&from)) =
-            (&graph.nodes[id].op, graph.nodes[id].inputs.first())
-        else {
-            continue;
-        };
-        let (gain, offset) = (gain.clone(), offset.clone());
+        let Some((gain, offset, from)) = affine(graph, id) else { continue };
         let readers: Vec<usize> =
             (id + 1..graph.nodes.len()).filter(|&r| graph.nodes[r].inputs.contains(&id)).collect();
         let takes = |&r: &usize| match &graph.nodes[r].op {

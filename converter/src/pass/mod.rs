@@ -1,7 +1,7 @@
 //! Rewrites of the float graph, one file each, until nothing changes any more.
 //!
 //! Each pass keeps the graph's function (up to f32 rounding) and makes it smaller. A new one is its
-//! file and a line in [`PASSES`].
+//! file and a line in `PASSES`.
 
 mod affine_chain;
 mod fold_affine_backward;
@@ -14,7 +14,7 @@ mod testing;
 
 pub use preprocess::{Preprocess, PreprocessError, prepend};
 
-use crate::graph::{Graph, NodeId};
+use crate::graph::{Graph, NodeId, Op};
 
 /// Tries once over the whole graph; true if something changed.
 type Pass = fn(&mut Graph) -> bool;
@@ -40,6 +40,14 @@ fn only_reader(graph: &Graph, node: NodeId) -> Option<NodeId> {
         (Some(reader), None) if graph.nodes[reader].inputs.iter().filter(|&&i| i == node).count() == 1 => {
             Some(reader)
         }
+        _ => None,
+    }
+}
+
+/// Gain, offset and input of a node that is an affine map.
+fn affine(graph: &Graph, node: NodeId) -> Option<(Vec<f32>, Vec<f32>, NodeId)> {
+    match (&graph.nodes[node].op, graph.nodes[node].inputs.first()) {
+        (Op::Affine { gain, offset }, Some(&from)) => Some((gain.clone(), offset.clone(), from)),
         _ => None,
     }
 }

@@ -1,5 +1,7 @@
 //! Small graphs, and the check that a pass keeps their function.
 
+use std::collections::HashMap;
+
 use foldnet_archive::Activation;
 use foldnet_kernels::Shape;
 
@@ -16,7 +18,15 @@ pub struct Build {
 impl Build {
     pub fn new(h: usize, w: usize, c: usize) -> Self {
         let input = Node { name: "0".into(), op: Op::Input, inputs: vec![], shape: Shape::new(h, w, c) };
-        Self { graph: Graph { nodes: vec![input], output: 0, activation: Activation::None }, state: 1 }
+        Self {
+            graph: Graph {
+                nodes: vec![input],
+                output: 0,
+                activation: Activation::None,
+                given: HashMap::new(),
+            },
+            state: 1,
+        }
     }
 
     /// Numbers between −1 and 1.

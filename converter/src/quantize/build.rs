@@ -15,7 +15,7 @@ use super::QuantizeError;
 use super::fuse::{Layer, Layout, SlotId};
 use super::weights;
 use crate::calibrate::Range;
-use crate::graph::{Conv, Graph, NodeId, Op};
+use crate::graph::{Conv, Curve, Given, Graph, NodeId, Op};
 
 /// Integer weights of one convolution.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,11 +78,20 @@ impl Draft {
             0 => (1.0, 0),
             s if s == self.layout.logits => (1.0, 0),
             s => {
+                if let Some(Given { scale, zero }) = self.given(s) {
+                    return (scale, zero);
+                }
                 let range = self.ranges[self.layout.root(s)];
                 let relu = self.layout.slots[s].relu;
                 Range { lo: if relu { 0.0 } else { range.lo }, hi: range.hi }.quantization()
             }
         }
+    }
+
+    /// What the source model says, of this slot or the one whose scale it shares.
+    fn given(&self, slot: SlotId) -> Option<Given> {
+        let node = self.layout.slots[self.layout.root(slot)].node;
+        self.graph.given.get(&self.graph.nodes[node].name).copied()
     }
 
     fn scale(&self, slot: SlotId) -> f32 {
@@ -150,6 +159,18 @@ impl Draft {
                 let term = |s| (s, self.scale(s) / to);
                 archive::Step::Add(archive::Add { name, a: term(a), b: term(b), y: self.out(y) })
             }
+            Layer::Curve { node, x, y } => {
+                let Op::Curve(curve) = self.graph.nodes[node].op else {
+                    unreachable!("the layout is of this graph")
+                };
+                let table = Box::new(table(curve, self.quantization(x), self.quantization(y)));
+                archive::Step::Table(archive::Table { name, x, y, table })
+            }
+            Layer::Scale { x, gate, y, .. } => {
+                let multiplier = self.scale(x) * self.scale(gate) / self.scale(y);
+                archive::Step::Scale(archive::Scale { name, x, gate, multiplier, y: self.out(y) })
+            }
+            Layer::Dequantize { x, y, .. } => archive::Step::Dequantize(archive::Dequantize { name, x, y }),
         })
     }
 
@@ -224,6 +245,15 @@ impl Draft {
             }),
         })
     }
+}
+
+/// What a function makes of each int8 value, input and output quantized like this.
+fn table(curve: Curve, (s_x, z_x): (f32, i8), (s_y, z_y): (f32, i8)) -> [i8; 256] {
+    std::array::from_fn(|i| {
+        let x = (i as f64 - 128.0 - f64::from(z_x)) * f64::from(s_x);
+        let y = (curve.at(x) / f64::from(s_y)).round_ties_even() + f64::from(z_y);
+        y.clamp(-128.0, 127.0) as i8
+    })
 }
 
 /// Names of tensors: the source model's, in letters, digits and underscores, unique.

@@ -59,16 +59,28 @@ pub fn classes(graph: &Graph) -> Vec<Class> {
         }
         n
     }
+    let mut fixed = vec![0, graph.output];
     for (id, node) in graph.nodes.iter().enumerate() {
-        if !matches!(node.op, Op::Conv(_) | Op::Affine { .. } | Op::Input) {
-            for &input in &node.inputs {
-                let (a, b) = (root(&parent, id), root(&parent, input));
-                parent[a.max(b)] = a.min(b);
+        let tied: &[NodeId] = match node.op {
+            Op::Conv(_) | Op::Affine { .. } | Op::Input => &[],
+            // A curve takes and gives what it does, and gates must stay what they are.
+            Op::Curve(_) => {
+                fixed.extend([id, node.inputs[0]]);
+                &[]
             }
+            Op::Scale => {
+                fixed.push(node.inputs[1]);
+                &node.inputs[..1]
+            }
+            _ => &node.inputs,
+        };
+        for &input in tied {
+            let (a, b) = (root(&parent, id), root(&parent, input));
+            parent[a.max(b)] = a.min(b);
         }
     }
     let root_of = |n| root(&parent, n);
-    let fixed = [root_of(0), root_of(graph.output)];
+    fixed.iter_mut().for_each(|n| *n = root_of(*n));
     let mut classes: Vec<Class> = Vec::new();
     for first in (0..graph.nodes.len()).filter(|&n| root_of(n) == n && !fixed.contains(&n)) {
         let nodes: Vec<NodeId> = (0..graph.nodes.len()).filter(|&n| root_of(n) == first).collect();

@@ -98,6 +98,35 @@ pub enum Layer {
         /// Output.
         y: SlotId,
     },
+    /// An [`Op::Curve`].
+    Curve {
+        /// The node.
+        node: NodeId,
+        /// Input.
+        x: SlotId,
+        /// Output.
+        y: SlotId,
+    },
+    /// An [`Op::Scale`].
+    Scale {
+        /// The node.
+        node: NodeId,
+        /// Input.
+        x: SlotId,
+        /// One value per channel.
+        gate: SlotId,
+        /// Output.
+        y: SlotId,
+    },
+    /// The output of a network that ends in a picture of features.
+    Dequantize {
+        /// The node whose value it is.
+        node: NodeId,
+        /// Input.
+        x: SlotId,
+        /// The logits.
+        y: SlotId,
+    },
 }
 
 impl Layer {
@@ -108,7 +137,10 @@ impl Layer {
             Self::MaxPool { node, .. }
             | Self::AvgPool { node, .. }
             | Self::Affine { node, .. }
-            | Self::Add { node, .. } => node,
+            | Self::Add { node, .. }
+            | Self::Curve { node, .. }
+            | Self::Scale { node, .. }
+            | Self::Dequantize { node, .. } => node,
         }
     }
 }
@@ -140,15 +172,16 @@ impl Layout {
 }
 
 /// Gives a network whose output no dense layer makes (features after pooling, a batch normalisation or
-/// ReLU at the end) a depthwise 1×1 convolution with weights 1, so that its last step is one.
-pub fn with_dense_end(graph: &Graph) -> Result<Graph, QuantizeError> {
+/// ReLU at the end) a depthwise 1×1 convolution with weights 1, so that its last step is one. One that
+/// ends in a picture of features stays as it is.
+pub fn with_dense_end(graph: &Graph) -> Graph {
     let out = &graph.nodes[graph.output];
     if out.shape.pixels() != 1 {
-        return Err(QuantizeError::NotAClassifier { node: out.name.clone(), shape: out.shape });
+        return graph.clone();
     }
     let read = graph.nodes.iter().any(|n| n.inputs.contains(&graph.output));
     if matches!(out.op, Op::Conv(_)) && !read {
-        return Ok(graph.clone());
+        return graph.clone();
     }
     let c = out.shape.c;
     let mut graph = graph.clone();
@@ -167,10 +200,10 @@ pub fn with_dense_end(graph: &Graph) -> Result<Graph, QuantizeError> {
         shape: Shape::new(1, 1, c),
     });
     graph.output = graph.nodes.len() - 1;
-    Ok(graph)
+    graph
 }
 
-/// Fuses. The graph's output must be a convolution that nothing reads, see [`with_dense_end`].
+/// Fuses. The graph's output must be what [`with_dense_end`] makes it.
 pub fn fuse(graph: &Graph) -> Result<Layout, QuantizeError> {
     Fuser::new(graph).run()
 }
@@ -271,6 +304,13 @@ impl<'a> Fuser<'a> {
                     Layer::Affine { node: id, x: self.read(id, 0)?, y: self.slot_with_relu(id) }
                 }
                 Op::Relu => Layer::Affine { node: id, x: self.read(id, 0)?, y: self.slot(id, true, None) },
+                Op::Curve(_) => {
+                    Layer::Curve { node: id, x: self.read(id, 0)?, y: self.slot(id, false, None) }
+                }
+                Op::Scale => {
+                    let (x, gate) = (self.read(id, 0)?, self.read(id, 1)?);
+                    Layer::Scale { node: id, x, gate, y: self.slot_with_relu(id) }
+                }
                 Op::MaxPool { .. } => {
                     let x = self.read(id, 0)?;
                     let relu = self.layout.slots[x].relu;
@@ -284,6 +324,13 @@ impl<'a> Fuser<'a> {
                 }
             };
             self.layout.layers.push(layer);
+        }
+        if self.layout.logits == 0
+            && let Some(&x) = self.slot_of.get(&self.graph.output)
+        {
+            let (node, y) = (self.graph.output, self.slot(self.graph.output, false, None));
+            self.layout.logits = y;
+            self.layout.layers.push(Layer::Dequantize { node, x, y });
         }
         match self.layout.logits {
             0 => Err(QuantizeError::Order { node: self.graph.nodes[self.graph.output].name.clone() }),
@@ -303,7 +350,7 @@ impl<'a> Fuser<'a> {
             Some(self.read(sum, input)?)
         };
         self.taken[sum] = true;
-        if sum == graph.output {
+        if sum == graph.output && graph.nodes[sum].shape.pixels() == 1 {
             self.layout.logits = self.slot(sum, false, None);
             let y = Some(self.layout.logits);
             return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });

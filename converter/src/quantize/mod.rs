@@ -17,10 +17,13 @@ pub mod fuse;
 pub mod recipe;
 pub mod rounding;
 pub mod score;
+pub mod sensitivity;
 pub mod weights;
 
+#[cfg(test)]
+mod tests;
+
 use foldnet_archive::NetworkError;
-use foldnet_kernels::Shape;
 
 pub use recipe::{Effort, Options, Outcome, quantize};
 
@@ -51,17 +54,6 @@ pub enum QuantizeError {
         /// Its name.
         node: String,
     },
-    /// The output is not one row of numbers.
-    #[error(
-        "node {node}: the output is {shape}, not one score per class; Foldnet takes classifiers (for a \
-         network without its top, add GlobalAveragePooling2D and Dense)"
-    )]
-    NotAClassifier {
-        /// Its name.
-        node: String,
-        /// Its output's shape.
-        shape: Shape,
-    },
     /// A weight or bias that no int8 network can hold.
     #[error("node {node}: weight or bias of channel {channel} is not a finite number, or far too large")]
     NotFinite {
@@ -69,6 +61,15 @@ pub enum QuantizeError {
         node: String,
         /// The output channel.
         channel: usize,
+    },
+    /// The float network itself has no sound value there.
+    #[error(
+        "node {node}: its value on a calibration picture is infinite or not a number; the model's weights are \
+         damaged or far too large"
+    )]
+    NoValue {
+        /// Its name.
+        node: String,
     },
     /// There is nothing to calibrate with.
     #[error("no picture to calibrate on")]

@@ -1,6 +1,8 @@
 //! The whole way from a float graph to a network, every decision made by the output's error.
 //!
-//! Error is the noise that quantization adds to the logits, [`Distance::sqnr`], over calibration pictures.
+//! Error is the noise that quantization adds to the logits, [`Distance::sqnr`], over calibration pictures
+//! that nothing was measured on (see `split`): ranges that fit what was seen too tightly cut off what was
+//! not, which shows on other pictures only.
 //! (Not the divergence of the answers: a trained network is sure of most pictures it was trained on, so
 //! that a handful of doubtful ones would decide everything, and decisions made on them do not hold on
 //! others.)
@@ -8,14 +10,19 @@
 //! tried is bounded by a number of multiply-accumulates, not by time: the result is the same on every
 //! machine.
 
+use std::collections::HashMap;
+use std::sync::Mutex;
+
 use foldnet_archive::{Activation, Network};
 
 use super::build::{Draft, Packed, effective_bias, pixel_zero};
 use super::equalize::{self, Class, RULES};
 use super::fuse::{Layer, Layout, SlotId, fuse, with_dense_end};
+use super::rounding::{Rounded, Rounder};
 use super::score::{Distance, logits};
 use super::{QuantizeError, bias, rounding, weights};
-use crate::calibrate::{Method, Observation, Range, observe};
+use crate::calibrate::{Method, Observation, Range, in_lanes, observe};
+use crate::float::{FloatNet, Grids};
 use crate::graph::{Graph, NodeId, Op};
 
 /// How much is tried.
@@ -96,9 +103,10 @@ pub struct Decision {
 pub struct Outcome {
     /// The quantized network.
     pub network: Network,
-    /// The fused layers, whose slots are the network's tensors.
-    pub layout: Layout,
-    /// The float graph with [`fuse::with_dense_end`] applied; its nodes are what slots refer to.
+    /// The numbers it was built from; the layout's slots are the network's tensors.
+    pub draft: Draft,
+    /// The float graph with [`crate::quantize::fuse::with_dense_end`] applied; its nodes are what
+    /// slots refer to.
     pub graph: Graph,
     /// What was seen on the calibration pictures, in the original graph's units.
     pub observation: Observation,
@@ -122,39 +130,107 @@ pub fn quantize(
     if pictures.is_empty() {
         return Err(QuantizeError::NoPictures);
     }
-    let graph = with_dense_end(graph)?;
+    let mut options = options;
+    if !graph.given.is_empty() {
+        // Somebody has decided before; see `Graph::given`.
+        options = Options { effort: Effort::Low, equalize: false, rounding: false, bias: false, ..options };
+    }
+    let graph = with_dense_end(graph);
+    check_finite(&graph)?;
     let layout = fuse(&graph)?;
     let mut watch: Vec<NodeId> = layout.slots.iter().map(|s| s.node).collect();
     watch.sort_unstable();
     watch.dedup();
     let classes = if options.equalize { equalize::classes(&graph) } else { Vec::new() };
-    let none: equalize::Factors = vec![None; graph.nodes.len()];
 
-    progress.stage("observing", pictures.len());
-    let first = observe(&graph, &watch, pictures, &std::slice::from_ref(&none), &|| progress.tick())?;
-    let observation = if classes.is_empty() || options.effort == Effort::Low {
-        first
-    } else {
-        let variants: Vec<_> = (0..RULES.len())
-            .map(|rule| factors(&graph, &classes, &vec![rule; classes.len()], &first))
-            .collect();
-        progress.stage("observing, equalized", pictures.len());
-        observe(&graph, &watch, pictures, &variants, &|| progress.tick())?
-    };
-    let classes = if options.effort == Effort::Low { Vec::new() } else { classes };
-    let mut search = Search::new(&graph, layout, classes, &observation, pictures, options)?;
+    let (fit, trial) = split(pictures);
+    let truth = float_logits(&graph, &trial)?;
+    let seen = |pictures: &[Vec<u8>]| observations(&graph, &watch, &classes, pictures, options, progress);
+    let observation = seen(&fit)?;
+    let classes = if options.effort == Effort::Low { Vec::new() } else { classes.clone() };
+    let mut search = Search::new(&graph, layout, classes, &observation, &fit, (trial, truth), options)?;
     search.run(progress)?;
-    let (draft, network) = (search.best.draft, search.best.network);
+    let refitted = if fit.len() < pictures.len() && search.follows_from_plan() {
+        let observation = seen(pictures)?;
+        search.refit(&observation, pictures, progress)?;
+        Some(observation)
+    } else {
+        None
+    };
+    let Search { best, decisions, .. } = search;
     Ok(Outcome {
-        distance: search.best.distance,
-        factors: search.best.factors,
-        methods: search.best.plan.methods,
-        decisions: search.decisions,
-        layout: draft.layout,
-        network,
+        distance: best.distance,
+        factors: best.factors,
+        methods: best.plan.methods,
+        decisions,
+        draft: best.draft,
+        network: best.network,
         graph: graph.clone(),
-        observation,
+        observation: refitted.unwrap_or(observation),
     })
+}
+
+/// What is seen of the watched nodes on pictures, also with each rule's factors where those are tried.
+fn observations(
+    graph: &Graph,
+    watch: &[NodeId],
+    classes: &[Class],
+    pictures: &[Vec<u8>],
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Observation, QuantizeError> {
+    let none: equalize::Factors = vec![None; graph.nodes.len()];
+    progress.stage("observing", pictures.len());
+    let first = observe(graph, watch, pictures, std::slice::from_ref(&none), &|| progress.tick())?;
+    let sound = |node: &NodeId| first.channels(*node).is_none_or(|c| c.all_finite());
+    if let Some(&node) = watch.iter().find(|n| !sound(n)) {
+        return Err(QuantizeError::NoValue { node: graph.nodes[node].name.clone() });
+    }
+    if classes.is_empty() || options.effort == Effort::Low {
+        return Ok(first);
+    }
+    let variants: Vec<_> =
+        (0..RULES.len()).map(|rule| factors(graph, classes, &vec![rule; classes.len()], &first)).collect();
+    progress.stage("observing, equalized", pictures.len());
+    Ok(observe(graph, watch, pictures, &variants, &|| progress.tick())?)
+}
+
+/// Every weight and bias is a number.
+fn check_finite(graph: &Graph) -> Result<(), QuantizeError> {
+    for node in &graph.nodes {
+        let bad = |values: &[f32], channels: usize| {
+            let per_channel = (values.len() / channels.max(1)).max(1);
+            values.iter().position(|v| !v.is_finite()).map(|i| i / per_channel)
+        };
+        let channel = match &node.op {
+            Op::Conv(c) => bad(&c.weights, c.bias.len()).or_else(|| bad(&c.bias, c.bias.len())),
+            Op::Affine { gain, offset } => bad(gain, gain.len()).or_else(|| bad(offset, offset.len())),
+            _ => None,
+        };
+        if let Some(channel) = channel {
+            return Err(QuantizeError::NotFinite { node: node.name.clone(), channel });
+        }
+    }
+    Ok(())
+}
+
+/// Pictures to measure on, and pictures to try on: what is found on the former must hold on others.
+/// Every third goes to the latter; a dozen or fewer serve as both.
+fn split(pictures: &[Vec<u8>]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    if pictures.len() < 12 {
+        return (pictures.to_vec(), pictures.to_vec());
+    }
+    let part = |trial: bool| {
+        pictures.iter().enumerate().filter(|(i, _)| (i % 3 == 2) == trial).map(|(_, p)| p.clone()).collect()
+    };
+    (part(false), part(true))
+}
+
+/// The float network's logits.
+fn float_logits(graph: &Graph, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, QuantizeError> {
+    let net = FloatNet::rounded(graph, &Grids::default())?;
+    let answers = in_lanes(pictures.len(), |i| Ok(net.run(&pictures[i])?.swap_remove(0)));
+    answers.into_iter().collect()
 }
 
 /// The factors per node when each class follows the rule of that number.
@@ -201,18 +277,25 @@ struct Search<'a> {
     classes: Vec<Class>,
     observation: &'a Observation,
     options: Options,
-    /// All calibration pictures.
+    /// The pictures that are measured.
     pictures: &'a [Vec<u8>],
     /// Those that candidates are tried on, and the float network's logits for them.
     trial: Vec<Vec<u8>>,
     truth: Vec<Vec<f32>>,
+    /// Rounds by inputs while searching, where that is affordable.
+    rounder: Option<Rounder>,
+    nearest: Nearest,
     budget: u64,
     cost: u64,
     activation: Activation,
     best: Candidate,
+    /// A pass behind the search, which a plan does not tell, has changed the best network.
+    changed_later: bool,
     decisions: Vec<Decision>,
 }
 
+/// Factors on a range that are tried.
+const STRETCHES: [f32; 4] = [0.9, 1.1, 1.25, 0.8];
 /// At most this many pictures decide.
 const TRIAL: usize = 256;
 
@@ -223,6 +306,7 @@ impl<'a> Search<'a> {
         classes: Vec<Class>,
         observation: &'a Observation,
         pictures: &'a [Vec<u8>],
+        (trial, truth): (Vec<Vec<u8>>, Vec<Vec<f32>>),
         options: Options,
     ) -> Result<Self, QuantizeError> {
         let plan = Plan {
@@ -234,15 +318,16 @@ impl<'a> Search<'a> {
             stretch: vec![1.0; layout.slots.len()],
         };
         let factors = vec![None; graph.nodes.len()];
-        let draft = draft(graph, &layout, &classes, observation, &plan, &factors);
+        let nearest = Nearest::default();
+        let draft = draft(graph, &layout, &classes, observation, &plan, &factors, None, &nearest);
         let network = draft.network()?;
         // A trial on all of them should cost no more than a twentieth of what may be spent.
         let macs = network.macs().max(1);
         let affordable = (options.effort.budget() / 20 / macs) as usize;
-        let n = pictures.len().min(TRIAL).min(affordable.max(8));
-        let chosen: Vec<usize> = (0..n).map(|i| i * pictures.len() / n).collect();
-        let trial: Vec<Vec<u8>> = chosen.iter().map(|&i| pictures[i].clone()).collect();
-        let truth: Vec<Vec<f32>> = chosen.iter().map(|&i| observation.logits[i].clone()).collect();
+        let n = trial.len().min(TRIAL).min(affordable.max(8));
+        let chosen = |i: usize| i * trial.len() / n;
+        let truth: Vec<Vec<f32>> = (0..n).map(|i| truth[chosen(i)].clone()).collect();
+        let trial: Vec<Vec<u8>> = (0..n).map(|i| trial[chosen(i)].clone()).collect();
         let distance = Distance::between(&truth, &logits(&network, &trial)?, graph.activation);
         let best = Candidate { plan, factors, draft, network, distance };
         Ok(Self {
@@ -253,11 +338,14 @@ impl<'a> Search<'a> {
             options,
             pictures,
             cost: macs * n as u64,
+            rounder: None,
+            nearest,
             budget: options.effort.budget(),
             trial,
             truth,
             activation: graph.activation,
             best,
+            changed_later: false,
             decisions: Vec::new(),
         })
     }
@@ -273,7 +361,16 @@ impl<'a> Search<'a> {
         }
         self.budget = self.budget.saturating_sub(self.cost);
         let factors = factors(self.graph, &self.classes, &plan.rules, self.observation);
-        let draft = draft(self.graph, &self.layout, &self.classes, self.observation, &plan, &factors);
+        let draft = draft(
+            self.graph,
+            &self.layout,
+            &self.classes,
+            self.observation,
+            &plan,
+            &factors,
+            self.rounder.as_ref(),
+            &self.nearest,
+        );
         let network = draft.network()?;
         let distance = self.error(&network)?;
         let better = distance.sqnr > self.best.distance.sqnr;
@@ -283,15 +380,32 @@ impl<'a> Search<'a> {
         Ok(better)
     }
 
+    /// Tries the best plan again, after something else has changed.
+    fn retry(&mut self) -> Result<(), QuantizeError> {
+        let plan = self.best.plan.clone();
+        self.best.plan.stretch.clear();
+        self.try_plan(plan).map(drop)
+    }
+
     fn affordable(&self) -> bool {
         self.budget >= self.cost
     }
 
     fn run(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
+        let affordable = rounding::work(self.graph, &self.layout) * RULES.len() as u64 <= self.budget / 10;
+        if self.options.rounding && self.options.effort != Effort::Low && affordable {
+            let before = self.best.distance.sqnr;
+            progress.stage("rounding", self.pictures.len());
+            self.rounder = Some(Rounder::new(self.graph, &self.layout, self.pictures, &|| progress.tick())?);
+            self.best.distance.sqnr = f64::NEG_INFINITY;
+            self.retry()?;
+            self.decide("rounding by inputs", before, "every layer".into());
+        }
         if self.options.effort != Effort::Low {
             self.equalize(progress)?;
             if self.options.method == Method::Auto {
                 self.ranges(progress)?;
+                self.equalize(progress)?;
             }
         }
         if self.options.rounding && self.options.effort != Effort::Low {
@@ -302,6 +416,49 @@ impl<'a> Search<'a> {
         if self.options.bias {
             self.bias(progress)?;
         }
+        Ok(())
+    }
+
+    /// Whether the best network is what its plan gives with every layer rounded by its inputs, and no
+    /// later pass has changed it.
+    fn follows_from_plan(&self) -> bool {
+        self.rounder.is_some() && !self.changed_later
+    }
+
+    /// The same decisions, with ranges, equalization and rounding measured on all pictures: what was left
+    /// out to decide on has served its purpose.
+    fn refit(
+        &mut self,
+        observation: &Observation,
+        pictures: &[Vec<u8>],
+        progress: &dyn Progress,
+    ) -> Result<(), QuantizeError> {
+        let before = self.best.distance.sqnr;
+        progress.stage("rounding on all", pictures.len());
+        let rounder = Rounder::new(self.graph, &self.layout, pictures, &|| progress.tick())?;
+        let plan = self.best.plan.clone();
+        let factors = factors(self.graph, &self.classes, &plan.rules, observation);
+        let draft = draft(
+            self.graph,
+            &self.layout,
+            &self.classes,
+            observation,
+            &plan,
+            &factors,
+            Some(&rounder),
+            &Nearest::default(),
+        );
+        let network = draft.network()?;
+        let distance = self.error(&network)?;
+        self.best = Candidate { plan, factors, draft, network, distance };
+        let note = format!("the same decisions on all {} pictures", pictures.len());
+        self.decisions.push(Decision {
+            pass: "measuring again".into(),
+            before,
+            after: distance.sqnr,
+            kept: true,
+            note,
+        });
         Ok(())
     }
 
@@ -342,7 +499,16 @@ impl<'a> Search<'a> {
     fn ranges(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
         let before = self.best.distance.sqnr;
         let slots: Vec<SlotId> = self.layout.scaled().collect();
-        progress.stage("ranges", slots.len());
+        progress.stage("ranges", slots.len() + 1);
+        for method in Method::ALL {
+            let methods = vec![method; self.layout.slots.len()];
+            self.try_plan(Plan { methods, ..self.best.plan.clone() })?;
+        }
+        for stretch in STRETCHES {
+            let stretch = vec![stretch; self.layout.slots.len()];
+            self.try_plan(Plan { stretch, ..self.best.plan.clone() })?;
+        }
+        progress.tick();
         for &slot in &slots {
             for method in Method::ALL {
                 if self.affordable() {
@@ -351,7 +517,7 @@ impl<'a> Search<'a> {
                     self.try_plan(plan)?;
                 }
             }
-            for stretch in [0.8, 0.9, 1.1] {
+            for stretch in STRETCHES {
                 if self.affordable() {
                     let mut plan = self.best.plan.clone();
                     plan.stretch[slot] *= stretch;
@@ -374,6 +540,7 @@ impl<'a> Search<'a> {
             next.distance = self.error(&next.network)?;
             if next.distance.sqnr > before {
                 self.best = next;
+                self.changed_later = true;
             }
         }
         self.decide("rounding by inputs", before, format!("{layers} layers"));
@@ -409,6 +576,7 @@ impl<'a> Search<'a> {
             current.distance = self.error(&current.network)?;
             if current.distance.sqnr > self.best.distance.sqnr {
                 self.best = current.clone();
+                self.changed_later = true;
             }
             progress.tick();
         }
@@ -417,6 +585,7 @@ impl<'a> Search<'a> {
     }
 }
 
+#[allow(clippy::too_many_arguments)]
 fn draft(
     graph: &Graph,
     layout: &Layout,
@@ -424,8 +593,11 @@ fn draft(
     observation: &Observation,
     plan: &Plan,
     factors: &equalize::Factors,
+    rounder: Option<&Rounder>,
+    nearest: &Nearest,
 ) -> Draft {
-    let graph = equalize::apply(graph, factors);
+    let source = graph;
+    let mut graph = equalize::apply(source, factors);
     let rule_of = |node: NodeId| {
         classes.iter().position(|c| c.nodes.binary_search(&node).is_ok()).map_or(0, |c| plan.rules[c])
     };
@@ -439,31 +611,78 @@ fn draft(
         })
         .collect();
     let mut packed: Vec<Option<Packed>> = vec![None; graph.nodes.len()];
-    for layer in &layout.layers {
-        let Layer::Conv { conv, x, .. } = *layer else { continue };
-        let Op::Conv(c) = &graph.nodes[conv].op else { continue };
-        let importance = input_squares(&graph, layout, observation, factors, x);
-        let filter = c.weights.len() / c.bias.len().max(1);
-        let per_group = importance.len() / c.groups;
-        let group_out = c.bias.len() / c.groups;
-        let (mut q, mut scales) = (Vec::with_capacity(c.weights.len()), Vec::with_capacity(c.bias.len()));
-        let real = effective_bias(&graph, conv, c);
-        for (o, weights) in c.weights.chunks_exact(filter).enumerate() {
-            let first = o / group_out * per_group;
-            let per_weight: Vec<f32> = (0..filter).map(|k| importance[first + k % per_group]).collect();
-            let (ints, scale) = weights::channel(weights, &per_weight);
-            // A channel without weights: any scale that holds the bias.
-            let scale = if ints.iter().all(|&w| w == 0) && real[o] != 0.0 {
-                (real[o].abs() / f64::from(1 << 20)) as f32
-            } else {
-                scale
-            };
-            q.extend(ints);
-            scales.push(scale);
+    let rounded = in_lanes(layout.layers.len(), |i| {
+        let Layer::Conv { conv, x, .. } = layout.layers[i] else { return None };
+        let Op::Conv(c) = &source.nodes[conv].op else { return None };
+        let (node, rule) = (layout.slots[x].node, rule_of(layout.slots[x].node));
+        let by_inputs = rounder.and_then(|r| r.rounded(c, conv, rule, factors[node].as_deref()));
+        Some(by_inputs.unwrap_or_else(|| Rounded {
+            packed: nearest.packed(conv, rule, || {
+                pack(&graph, conv, &input_squares(&graph, layout, observation, factors, x), factors)
+            }),
+            shift: vec![0.0; c.bias.len()],
+        }))
+    });
+    for (layer, rounded) in layout.layers.iter().zip(rounded) {
+        let (Layer::Conv { conv, .. }, Some(Rounded { packed: mut whole, shift })) = (*layer, rounded) else {
+            continue;
+        };
+        let Op::Conv(c) = &mut graph.nodes[conv].op else { continue };
+        for o in 0..c.bias.len() {
+            let factor = factors[conv].as_ref().map_or(1.0, |f| f[o]);
+            whole.scale[o] *= factor;
+            c.bias[o] += (shift[o] * f64::from(factor)) as f32;
         }
-        packed[conv] = Some(Packed { weights: q, scale: scales });
+        let Op::Conv(c) = &graph.nodes[conv].op else { continue };
+        let filter = c.weights.len() / c.bias.len().max(1);
+        for (o, b) in effective_bias(&graph, conv, c).into_iter().enumerate() {
+            // A channel without weights: any scale that holds the bias.
+            if b != 0.0 && whole.weights[o * filter..(o + 1) * filter].iter().all(|&w| w == 0) {
+                whole.scale[o] = (b.abs() / f64::from(1 << 20)) as f32;
+            }
+        }
+        packed[conv] = Some(whole);
     }
     Draft { graph, layout: layout.clone(), ranges, packed }
+}
+
+/// A convolution's weights rounded to their nearest levels, with scales as they are before the layer's own
+/// output is equalized: those factors scale a whole channel, which changes no integer.
+fn pack(graph: &Graph, conv: NodeId, importance: &[f32], factors: &equalize::Factors) -> Packed {
+    let Op::Conv(c) = &graph.nodes[conv].op else { unreachable!("called for convolutions") };
+    let filter = c.weights.len() / c.bias.len().max(1);
+    let per_group = importance.len() / c.groups;
+    let group_out = c.bias.len() / c.groups;
+    let grid = if graph.given.is_empty() { None } else { weights::grid(&c.weights) };
+    let (mut q, mut scales) = (Vec::with_capacity(c.weights.len()), Vec::with_capacity(c.bias.len()));
+    for (o, weights) in c.weights.chunks_exact(filter).enumerate() {
+        let first = o / group_out * per_group;
+        let per_weight: Vec<f32> = (0..filter).map(|k| importance[first + k % per_group]).collect();
+        let (ints, scale) = match grid {
+            Some(scale) => (weights::with_scale(weights, scale), scale),
+            None => weights::channel(weights, &per_weight),
+        };
+        q.extend(ints);
+        scales.push(scale / factors[conv].as_ref().map_or(1.0, |f| f[o]));
+    }
+    Packed { weights: q, scale: scales }
+}
+
+/// What [`pack`] made, by convolution and its input's rule: most trials change neither.
+#[derive(Default)]
+struct Nearest(Mutex<HashMap<(NodeId, usize), Packed>>);
+
+impl Nearest {
+    fn packed(&self, conv: NodeId, rule: usize, pack: impl FnOnce() -> Packed) -> Packed {
+        let known = |m: &Self| m.0.lock().ok().and_then(|m| m.get(&(conv, rule)).cloned());
+        known(self).unwrap_or_else(|| {
+            let packed = pack();
+            if let Ok(mut map) = self.0.lock() {
+                map.insert((conv, rule), packed.clone());
+            }
+            packed
+        })
+    }
 }
 
 /// The mean square of each channel of a layer's input, as int8 sees it.

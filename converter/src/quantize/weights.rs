@@ -30,6 +30,14 @@ pub fn channel(weights: &[f32], importance: &[f32]) -> (Vec<i8>, f32) {
     (with_scale(weights, best.1), best.1)
 }
 
+/// The step of weights that lie on one grid of 127 steps to each side already, as those of a model that
+/// was quantized with one scale for the whole layer do. (With a scale per channel [`channel`] finds it.)
+pub fn grid(weights: &[f32]) -> Option<f32> {
+    let step = weights.iter().fold(0.0f32, |m, w| m.max(w.abs())) / 127.0;
+    let on = |w: &f32| ((w / step).round() - w / step).abs() < 1e-3;
+    (step > 1e-30 && weights.iter().all(on)).then_some(step)
+}
+
 /// One channel's weights at a given scale.
 pub fn with_scale(weights: &[f32], scale: f32) -> Vec<i8> {
     weights.iter().map(|&w| round(w, scale)).collect()
@@ -54,6 +62,14 @@ mod tests {
         let (q, scale) = channel(&weights, &[1.0; 255]);
         assert_eq!(q, (-127..=127).map(|i| i as i8).collect::<Vec<_>>());
         assert!((scale - 0.01).abs() < 1e-7);
+    }
+
+    #[test]
+    fn a_grid_is_found_where_there_is_one() {
+        let weights: Vec<f32> = [3, -127, 0, 64, 12].map(|q| q as f32 * 0.013).to_vec();
+        assert!((grid(&weights).unwrap() - 0.013).abs() < 1e-7);
+        assert_eq!(grid(&[0.1, 0.234, -0.77, 0.5]), None);
+        assert_eq!(grid(&[0.0; 4]), None);
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! What a conversion did and what it cost, as data.
 
+pub mod html;
 pub mod layers;
+pub mod png;
 
 use serde::Serialize;
 
 use crate::quantize::recipe::Decision;
 use crate::quantize::score::Distance;
 
-/// Written by `converter quantize --report`.
+/// Written by `converter quantize --report`, as JSON or, by [`html::page`], as a page.
 #[derive(Debug, Serialize)]
 pub struct Report {
     /// File name of the source model.
@@ -44,6 +46,12 @@ pub struct Report {
     pub held_out: Option<Distance>,
     /// Accuracy on held-out pictures with labels.
     pub accuracy: Option<Accuracy>,
+    /// Held-out pictures whose answer changed, the first few.
+    pub changed: Vec<Changed>,
+    /// What each tensor and each layer's weights, rounded alone, do to the logits.
+    pub sensitivity: Vec<SensitivityReport>,
+    /// Nodes that fit into no convolution and are steps of their own.
+    pub not_folded: Vec<String>,
     /// Tensor by tensor.
     pub tensors: Vec<TensorReport>,
 }
@@ -57,6 +65,32 @@ pub struct Accuracy {
     pub float: f64,
     /// int8's.
     pub int8: f64,
+}
+
+/// A picture whose answer changed. Classes are named where names are known, else numbered.
+#[derive(Clone, Debug, Serialize)]
+pub struct Changed {
+    /// Its path or number.
+    pub name: String,
+    /// Its class, if known.
+    pub label: Option<String>,
+    /// f32's answer.
+    pub float: String,
+    /// int8's answer.
+    pub int8: String,
+    /// A small PNG as a data URI.
+    pub thumbnail: String,
+}
+
+/// See [`crate::quantize::sensitivity`].
+#[derive(Clone, Debug, Serialize)]
+pub struct SensitivityReport {
+    /// The node's name in the source model.
+    pub name: String,
+    /// `weights` or `values`.
+    pub what: &'static str,
+    /// Signal to noise of the logits in dB, nothing else rounded.
+    pub sqnr: f64,
 }
 
 /// One int8 tensor.

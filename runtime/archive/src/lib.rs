@@ -23,6 +23,6 @@ pub use container::{pack, read, unpack, write, write_file};
 pub use error::{ArchiveError, GraphError};
 pub use manifest::{Calibration, FORMAT, Input, Manifest, NpuModel, Resize, SourceModel};
 pub use network::{
-    Activation, Add, Affine, AvgPool, Conv, MaxPool, Network, NetworkError, Out, PIXELS, SecondOutput, Step,
-    Tensor, TensorId,
+    Activation, Add, Affine, AvgPool, Conv, Dequantize, MaxPool, Network, NetworkError, Out, PIXELS, Scale,
+    SecondOutput, Step, Table, Tensor, TensorId,
 };

@@ -66,6 +66,12 @@ pub enum Step {
     Affine(Affine),
     /// Residual addition that no convolution could take.
     Add(Add),
+    /// A function of one value.
+    Table(Table),
+    /// Each channel times its gate.
+    Scale(Scale),
+    /// The way out of a network that does not end in a convolution.
+    Dequantize(Dequantize),
 }
 
 /// An int8 output of a step.
@@ -183,6 +189,45 @@ pub struct Add {
     pub y: Out,
 }
 
+/// See [`foldnet_kernels::reference::table`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// The layer's name in the source model.
+    pub name: String,
+    /// Input.
+    pub x: TensorId,
+    /// Output.
+    pub y: TensorId,
+    /// What each of −128…127 becomes.
+    pub table: Box<[i8; 256]>,
+}
+
+/// See [`foldnet_kernels::reference::scale`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scale {
+    /// The layer's name in the source model.
+    pub name: String,
+    /// Input.
+    pub x: TensorId,
+    /// One value per channel, `1×1×c`.
+    pub gate: TensorId,
+    /// `s_x·s_gate/s_y`.
+    pub multiplier: f32,
+    /// Output.
+    pub y: Out,
+}
+
+/// See [`foldnet_kernels::reference::dequantize`]; the scale is the input's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Dequantize {
+    /// The layer's name in the source model.
+    pub name: String,
+    /// Input.
+    pub x: TensorId,
+    /// The logits, of the input's shape, f32, HWC.
+    pub y: TensorId,
+}
+
 impl Step {
     /// The layer's name in the source model.
     pub fn name(&self) -> &str {
@@ -192,6 +237,9 @@ impl Step {
             Self::AvgPool(s) => &s.name,
             Self::Affine(s) => &s.name,
             Self::Add(s) => &s.name,
+            Self::Table(s) => &s.name,
+            Self::Scale(s) => &s.name,
+            Self::Dequantize(s) => &s.name,
         }
     }
 
@@ -203,6 +251,9 @@ impl Step {
             Self::AvgPool(_) => "avg_pool",
             Self::Affine(_) => "affine",
             Self::Add(_) => "add",
+            Self::Table(_) => "table",
+            Self::Scale(_) => "scale",
+            Self::Dequantize(_) => "dequantize",
         }
     }
 
@@ -214,6 +265,9 @@ impl Step {
             Self::AvgPool(s) => vec![s.x],
             Self::Affine(s) => vec![s.x],
             Self::Add(s) => vec![s.a.0, s.b.0],
+            Self::Table(s) => vec![s.x],
+            Self::Scale(s) => vec![s.x, s.gate],
+            Self::Dequantize(s) => vec![s.x],
         }
     }
 
@@ -225,6 +279,9 @@ impl Step {
             Self::AvgPool(s) => vec![s.y.tensor],
             Self::Affine(s) => vec![s.y.tensor],
             Self::Add(s) => vec![s.y.tensor],
+            Self::Table(s) => vec![s.y],
+            Self::Scale(s) => vec![s.y.tensor],
+            Self::Dequantize(s) => vec![s.y],
         }
     }
 }
@@ -253,9 +310,9 @@ impl Network {
         self.tensors[PIXELS].shape
     }
 
-    /// Number of classes.
+    /// Number of classes, or of values where the network ends in something else.
     pub fn classes(&self) -> usize {
-        self.tensors[self.logits].shape.c
+        self.tensors[self.logits].shape.len()
     }
 
     /// Multiply-accumulates of all convolutions, padding included.
@@ -378,8 +435,12 @@ impl Network {
                 Some(_) => return Err(format!("writes tensor {id} a second time")),
                 None => return Err(format!("writes tensor {id}, which does not exist")),
             }
-            if id == self.logits && !matches!(step, Step::Conv(_)) {
-                return Err("only a convolution (or dense layer) writes the logits".into());
+            if (id == self.logits) != matches!(step, Step::Dequantize(_)) && !matches!(step, Step::Conv(_)) {
+                return Err(
+                    "convolutions, dense layers and dequantizing write the logits, nothing else does; \
+                            dequantizing writes nothing else"
+                        .into(),
+                );
             }
         }
         let shape = |id: TensorId| self.tensors[id].shape;
@@ -459,6 +520,24 @@ impl Network {
                 }
                 finite("multiplier", &[a.a.1, a.b.1], 2)?;
                 range(a.y)?;
+            }
+            Step::Table(t) => {
+                if shape(t.x) != shape(t.y) {
+                    return Err(format!("from {} to {}", shape(t.x), shape(t.y)));
+                }
+            }
+            Step::Scale(s) => {
+                let (x, gate, y) = (shape(s.x), shape(s.gate), shape(s.y.tensor));
+                if x != y || gate != Shape::new(1, 1, x.c) {
+                    return Err(format!("{x} times gates of {gate} gives {y}"));
+                }
+                finite("multiplier", &[s.multiplier], 1)?;
+                range(s.y)?;
+            }
+            Step::Dequantize(d) => {
+                if shape(d.x) != shape(d.y) {
+                    return Err(format!("from {} to {}", shape(d.x), shape(d.y)));
+                }
             }
         }
         Ok(())

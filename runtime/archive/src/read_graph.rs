@@ -11,8 +11,8 @@ use foldnet_kernels::Shape;
 use crate::dat::Files;
 use crate::error::GraphError;
 use crate::network::{
-    Activation, Add, Affine, AvgPool, Conv, MaxPool, Network, Out, PIXELS, SecondOutput, Step, Tensor,
-    TensorId,
+    Activation, Add, Affine, AvgPool, Conv, Dequantize, MaxPool, Network, Out, PIXELS, Scale, SecondOutput,
+    Step, Table, Tensor, TensorId,
 };
 use crate::statements::{Statement, parse};
 use crate::vocabulary::PREAMBLE;
@@ -47,6 +47,8 @@ enum Value {
     Affine(Affine),
     Add(Add),
     Mean(AvgPool),
+    Scale(Scale),
+    Rows(Dequantize),
 }
 
 /// A tensor file declared by `variable`, not yet read.
@@ -133,6 +135,56 @@ impl<'a> Reader<'a> {
                     multiplier: s.number("multiplier")?,
                 };
                 self.values.insert(s.name, Value::Mean(mean));
+            }
+            "foldnet_table" => {
+                let [x, table] = s.names()?;
+                let x = self.tensor(s, x)?;
+                self.variable(s, table)?;
+                let Ok(table) = files.int8s(table, &[256])?.into_boxed_slice().try_into() else {
+                    return s.fail("a table has 256 values");
+                };
+                let (shape, scale, zero) = (self.tensors[x].shape, s.number("scale")?, s.int8("zero")?);
+                let y = self.add_tensor(s, shape, scale, zero)?;
+                self.steps.push(Step::Table(Table { name: s.text("name")?.into(), x, y, table }));
+            }
+            "foldnet_gated" => {
+                let [x, gate] = s.names()?;
+                let (x, gate) = (self.tensor(s, x)?, self.tensor(s, gate)?);
+                self.same_zero(s, x, "zero")?;
+                self.same_zero(s, gate, "gate_zero")?;
+                let scale = Scale {
+                    name: s.text("name")?.into(),
+                    x,
+                    gate,
+                    multiplier: s.number("multiplier")?,
+                    y: PENDING,
+                };
+                self.values.insert(s.name, Value::Scale(scale));
+            }
+            "foldnet_rows" => {
+                let [v] = s.names()?;
+                match self.values.remove(v) {
+                    Some(Value::Add(Add { name, a: (x, scale), b: (usize::MAX, _), .. }))
+                        if self.tensors[x].scale == scale =>
+                    {
+                        let rows = Dequantize { name, x, y: usize::MAX };
+                        self.values.insert(s.name, Value::Rows(rows));
+                    }
+                    _ => return s.fail("only a tensor scaled by its own scale becomes the logits"),
+                }
+            }
+            "reshape" => {
+                let [v] = s.names()?;
+                let Some(Value::Rows(Dequantize { name, x, .. })) = self.values.remove(v) else {
+                    return s.fail("only rows become the logits");
+                };
+                let (y, shape) = (self.tensors.len(), self.tensors[x].shape);
+                if s.sizes("shape")? != [1, shape.len()] {
+                    return s.fail("the number of values is not the tensor's");
+                }
+                self.tensors.push(Tensor { name: "logits".into(), shape, scale: 1.0, zero: 0 });
+                self.logits = Some(y);
+                self.steps.push(Step::Dequantize(Dequantize { name, x, y }));
             }
             "foldnet_affine" => self.affine(s, files)?,
             "foldnet_round" => self.round(s)?,
@@ -360,6 +412,8 @@ impl<'a> Reader<'a> {
             Value::Affine(a) => self.tensors[a.x].shape,
             Value::Add(a) => self.tensors[a.a.0].shape,
             Value::Mean(p) => Shape::new(1, 1, self.tensors[p.x].shape.c),
+            Value::Scale(p) => self.tensors[p.x].shape,
+            Value::Rows(_) => return s.fail("rows are not rounded"),
         };
         let out = Out { tensor: self.add_tensor(s, shape, scale, zero)?, lo, hi };
         self.steps.push(match value {
@@ -377,6 +431,8 @@ impl<'a> Reader<'a> {
             Value::Add(a) if a.b.0 != usize::MAX => Step::Add(Add { y: out, ..a }),
             Value::Add(_) => return s.fail("a lone scaled tensor"),
             Value::Mean(p) => Step::AvgPool(AvgPool { y: out, ..p }),
+            Value::Scale(p) => Step::Scale(Scale { y: out, ..p }),
+            Value::Rows(_) => return s.fail("rows are not rounded"),
         });
         Ok(())
     }

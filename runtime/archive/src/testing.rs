@@ -97,7 +97,107 @@ pub fn every_step() -> Network {
     }
 }
 
-/// Its manifest.
+/// A network that squeezes, excites, bends and ends in a feature map.
+pub fn every_step_without_a_dense_layer() -> Network {
+    let mut network = every_step();
+    let t = |name: &str, h, w, c, scale, zero| Tensor {
+        name: name.into(),
+        shape: Shape::new(h, w, c),
+        scale,
+        zero,
+    };
+    network.steps.truncate(7);
+    network.tensors.truncate(9);
+    network.tensors.extend([
+        t("gate", 1, 1, 5, 1.0 / 256.0, -128),
+        t("gated", 5, 4, 5, 0.04, 11),
+        t("bent", 5, 4, 5, 1.0 / 128.0, 0),
+        t("logits", 5, 4, 5, 1.0, 0),
+    ]);
+    let curve = |f: fn(i32) -> i32| Box::new(core::array::from_fn(|i| f(i as i32 - 128) as i8));
+    network.steps.extend([
+        Step::Table(Table { name: "sigmoid".into(), x: 8, y: 9, table: curve(|q| q / 2 + q % 7) }),
+        Step::Scale(Scale {
+            name: "excite".into(),
+            x: 7,
+            gate: 9,
+            multiplier: 0.07 / 256.0 / 0.04,
+            y: Out { tensor: 10, lo: -128, hi: 127 },
+        }),
+        Step::Table(Table { name: "tanh".into(), x: 10, y: 11, table: curve(|q| q * q % 251 - 125) }),
+        Step::Dequantize(Dequantize { name: "out".into(), x: 11, y: 12 }),
+    ]);
+    network.logits = 12;
+    network.activation = Activation::None;
+    network
+}
+
+/// A network with the shapes of MLPerf Tiny's ResNet-8 and made-up weights: for sizes and layouts.
+pub fn resnet8() -> Network {
+    let mut network = Network {
+        tensors: vec![Tensor { name: "pixels".into(), shape: Shape::new(32, 32, 3), scale: 1.0, zero: -128 }],
+        pixel_zero: vec![-128; 3],
+        steps: Vec::new(),
+        logits: 0,
+        activation: Activation::Softmax,
+    };
+    let mut seed = 1u32;
+    let mut noise = move || {
+        seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (seed >> 24) as i32 - 128
+    };
+    // Adds a convolution (input, output channels, kernel, stride, residual), and says what it writes.
+    let mut conv = |network: &mut Network, x: usize, c: usize, k: usize, s: usize, skip: Option<usize>| {
+        let from = network.tensors[x].shape;
+        let (tensor, depth) = (network.tensors.len(), k * k * from.c);
+        let shape = Shape::new(from.h.div_ceil(s), from.w.div_ceil(s), c);
+        let name = format!("t{tensor}");
+        network.tensors.push(Tensor { name: name.clone(), shape, scale: 0.05, zero: -128 });
+        // TensorFlow's "same": the odd one behind.
+        let pad = k.saturating_sub(s);
+        network.steps.push(Step::Conv(Box::new(Conv {
+            name,
+            x,
+            weights: (0..c * depth).map(|_| noise().max(-127) as i8).collect(),
+            bias: (0..c).map(|_| noise() * 40).collect(),
+            weight_scale: vec![0.01; c],
+            multiplier: (0..c).map(|_| (noise() + 300) as f32 / (depth * 3000) as f32).collect(),
+            kernel: [k, k],
+            stride: [s, s],
+            dilation: [1, 1],
+            pad: [pad / 2, pad / 2, pad - pad / 2, pad - pad / 2],
+            groups: 1,
+            skip: skip.map(|t| (t, 0.6)),
+            y: Some(Out { tensor, lo: -128, hi: 127 }),
+            affine: None,
+        })));
+        tensor
+    };
+    let mut x = conv(&mut network, PIXELS, 16, 3, 1, None);
+    for (c, stride) in [(16, 1), (32, 2), (64, 2)] {
+        let inner = conv(&mut network, x, c, 3, stride, None);
+        let skip = if stride == 1 { x } else { conv(&mut network, x, c, 1, stride, None) };
+        x = conv(&mut network, inner, c, 3, 1, Some(skip));
+    }
+    let mean = network.tensors.len();
+    network.tensors.push(Tensor {
+        name: "mean".into(),
+        shape: Shape::new(1, 1, 64),
+        scale: 0.05,
+        zero: -128,
+    });
+    network.steps.push(Step::AvgPool(AvgPool {
+        name: "mean".into(),
+        x,
+        y: Out { tensor: mean, lo: -128, hi: 127 },
+        multiplier: 1.0 / 64.0,
+    }));
+    network.logits = conv(&mut network, mean, 10, 1, 1, None);
+    network.tensors[network.logits].scale = 1.0;
+    network
+}
+
+/// The manifest of all of these.
 pub fn manifest() -> Manifest {
     Manifest {
         format: FORMAT,

@@ -13,6 +13,9 @@
 //! foldnet_affine    v = v' · gain + offset
 //! foldnet_round     y = int8(clamp(rne(v) + zero, lo, hi))
 //! foldnet_max_pool  y = max over windows, padding = pad_value
+//! foldnet_table     y = table[x + 128]
+//! foldnet_gated     v = f32(x − zero) · (f32(gate − gate_zero) · multiplier)
+//! foldnet_rows      y = v, NHWC
 //! foldnet_pixels    x = int8(p − 128), padded with `zero` per channel
 //! ```
 //!

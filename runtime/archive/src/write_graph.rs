@@ -28,7 +28,12 @@ pub(crate) fn write_graph(network: &Network) -> (String, Vec<(String, Vec<u8>)>)
             logits = v;
         }
     }
-    w.line(&format!("logits = squeeze({logits}, axes = [2, 3])"));
+    if let Some(Step::Dequantize(_)) = network.steps.last() {
+        w.line(&format!("rows = foldnet_rows({logits})"));
+        w.line(&format!("logits = reshape(rows, shape = [1, {}])", network.classes()));
+    } else {
+        w.line(&format!("logits = squeeze({logits}, axes = [2, 3])"));
+    }
     w.line(match network.activation {
         Activation::None => "output = copy(logits)",
         Activation::Softmax => "output = softmax(logits, axes = [1])",
@@ -153,6 +158,36 @@ impl Writer<'_> {
                     float(a.b.1)
                 ));
                 self.round(&v, a.y);
+            }
+            Step::Table(t) => {
+                self.variable(&format!("table_{i}"), &[256], Values::I8(t.table.to_vec()));
+                self.line(&format!(
+                    "{} = foldnet_table({}, table_{i}, name = {name}, scale = {}, zero = {})",
+                    self.tensor(t.y),
+                    self.tensor(t.x),
+                    float(self.network.tensors[t.y].scale),
+                    self.zero(t.y)
+                ));
+            }
+            Step::Scale(s) => {
+                self.line(&format!(
+                    "{v} = foldnet_gated({}, {}, name = {name}, zero = {}, gate_zero = {}, multiplier = {})",
+                    self.tensor(s.x),
+                    self.tensor(s.gate),
+                    self.zero(s.x),
+                    self.zero(s.gate),
+                    float(s.multiplier)
+                ));
+                self.round(&v, s.y);
+            }
+            Step::Dequantize(d) => {
+                self.line(&format!(
+                    "{v} = foldnet_scaled({}, name = {name}, zero = {}, multiplier = {})",
+                    self.tensor(d.x),
+                    self.zero(d.x),
+                    float(self.network.tensors[d.x].scale)
+                ));
+                return Some(v);
             }
         }
         None

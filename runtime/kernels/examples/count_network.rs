@@ -1,11 +1,14 @@
 //! Runs the layers of a network on a kernel set a stated number of times, for counting instructions in
 //! an emulator: run it for n and for n + k iterations and divide the difference by k.
 //!
-//! `count_network --set NAME --network resnet50|resnet50v2|resnet18|cifar --iterations N [--layer I]`
+//! `count_network --set NAME --network resnet50|resnet50v2|resnet18|cifar --iterations N [--layer I]
+//! [--weights normal|uniform]`
 //!
-//! The data are dummies: no kernel's instruction count depends on them. Without `--layer` all
-//! convolutions of the network run, as often as it has them, and its pools; with it, one convolution of
-//! the table, once. One thread.
+//! Activations are dummies: no kernel's instruction count depends on them. That of `neon` depends on the
+//! weights, whose magnitudes decide how many products it adds before it widens: `normal` (the default) is
+//! what training leaves, more or less, and what most initializations are; `uniform` is the worst that a
+//! network could have. Without `--layer` all convolutions of the network run, as often as it has them,
+//! and its pools; with it, one convolution of the table, once. One thread.
 
 use foldnet_kernels::testing::{Aligned, Rng, resnet_layers};
 use foldnet_kernels::{
@@ -24,6 +27,12 @@ fn main() {
     let iterations: usize = option("--iterations").map_or(1, |n| n.parse().expect("a number"));
     let layer: Option<usize> = option("--layer").map(|n| n.parse().expect("a number"));
 
+    let uniform = match option("--weights").map_or("normal", |w| w.as_str()) {
+        "normal" => false,
+        "uniform" => true,
+        other => panic!("{other}: no such weights"),
+    };
+
     let mut macs = 0;
     for (i, (name, times, desc)) in resnet_layers(network).into_iter().enumerate() {
         let times = match layer {
@@ -33,20 +42,30 @@ fn main() {
         };
         macs += times as u64 * desc.macs();
         println!("{i:>3} {times} × {name}, {} MAC", desc.macs());
-        convolve(set, &desc, times * iterations);
+        convolve(set, &desc, uniform, times * iterations);
     }
     if layer.is_none() && network != "cifar" {
-        let last = if network == "resnet18" { 512 } else { 2048 };
-        pool(set, Shape::new(7, 7, last), iterations);
+        pools(set, network, iterations);
     }
     println!("{} · {network}: {macs} MAC, {iterations} times", set.name());
 }
 
+/// Weights of one output channel as a converter leaves them: the largest is 127.
+fn filter(rng: &mut Rng, depth: usize, uniform: bool) -> Vec<i8> {
+    let unit = |rng: &mut Rng| rng.range(-1_000_000, 1_000_000) as f64 / 1e6;
+    // Twelve uniform values of variance 1/3 make four times a normal one, to well beyond what a maximum
+    // over a few thousand resolves.
+    let value = |rng: &mut Rng| if uniform { unit(rng) } else { (0..12).map(|_| unit(rng)).sum() };
+    let values: Vec<f64> = (0..depth).map(|_| value(rng)).collect();
+    let most = values.iter().fold(f64::MIN_POSITIVE, |m, v| m.max(v.abs()));
+    values.iter().map(|v| (v / most * 127.0).round() as i8).collect()
+}
+
 /// One convolution with dummy data, so many times.
-fn convolve(set: &dyn KernelSet, desc: &ConvDesc, times: usize) {
+fn convolve(set: &dyn KernelSet, desc: &ConvDesc, uniform: bool, times: usize) {
     desc.validate().expect("a layer of the table");
     let mut rng = Rng(1);
-    let weights: Vec<i8> = (0..desc.y.c * desc.depth()).map(|_| rng.range(-127, 127) as i8).collect();
+    let weights: Vec<i8> = (0..desc.y.c).flat_map(|_| filter(&mut rng, desc.depth(), uniform)).collect();
     let affine = if desc.output.has_affine() { desc.y.c } else { 0 };
     let params = ConvWeights {
         weights: &weights,
@@ -77,6 +96,8 @@ fn convolve(set: &dyn KernelSet, desc: &ConvDesc, times: usize) {
         skip: skip.get().as_ptr(),
         y: y.get_mut().as_mut_ptr(),
         y2: y2.get_mut().as_mut_ptr(),
+        x_rows: desc.x.h,
+        y_rows: desc.y.h,
         scratch: scratch.get_mut().as_mut_ptr(),
     };
     for _ in 0..times {
@@ -85,24 +106,52 @@ fn convolve(set: &dyn KernelSet, desc: &ConvDesc, times: usize) {
     }
 }
 
-/// The max pool behind a stem of 64 channels and the average pool of the last activation.
-fn pool(set: &dyn KernelSet, last: Shape, times: usize) {
+/// What a network has besides convolutions: the max pool behind the stem and the average pool of the last
+/// activation; in V2 the first preactivation, which no convolution could take, and the strided shortcuts.
+fn pools(set: &dyn KernelSet, network: &str, times: usize) {
+    max_pool(set, Shape::new(112, 112, 64), 3, 1, times);
+    if network == "resnet50v2" {
+        for (side, c) in [(56, 256), (28, 512), (14, 1024)] {
+            max_pool(set, Shape::new(side, side, c), 1, 0, times);
+        }
+        let shape = Shape::new(56, 56, 64);
+        let x = Aligned::new(set.tensor_bytes(shape), 0x11);
+        let mut y = Aligned::new(set.tensor_bytes(shape), 0);
+        let y = y.get_mut().as_mut_ptr();
+        for _ in 0..times {
+            // SAFETY: buffers of the size that the set asked for.
+            unsafe {
+                let (gain, offset) = (&[0.7; 64], &[3.0; 64]);
+                let x = x.get().as_ptr();
+                set.affine(shape, -128, Requant::relu(-128), gain, offset, x, y, 0..shape.h);
+            }
+        }
+    }
+    let last = Shape::new(7, 7, if network == "resnet18" { 512 } else { 2048 });
+    let scalars = AvgPoolScalars { x_zero: -128, multiplier: 1.0 / 49.0, y: Requant::full(-128) };
+    let x = Aligned::new(set.tensor_bytes(last), 0x11);
+    let mut y = Aligned::new(set.tensor_bytes(Shape::new(1, 1, last.c)), 0);
+    for _ in 0..times {
+        // SAFETY: buffers of the sizes that the set asked for.
+        unsafe { set.avg_pool(last, &scalars, x.get().as_ptr(), y.get_mut().as_mut_ptr()) };
+    }
+}
+
+/// A max pool of stride 2.
+fn max_pool(set: &dyn KernelSet, x: Shape, kernel: usize, pad: usize, times: usize) {
     let desc = PoolDesc {
-        x: Shape::new(112, 112, 64),
-        y: Shape::new(56, 56, 64),
-        kernel: [3, 3],
+        x,
+        y: Shape::new(x.h / 2, x.w / 2, x.c),
+        kernel: [kernel; 2],
         stride: [2, 2],
-        pad: [1, 1],
+        pad: [pad; 2],
         pad_value: -128,
     };
-    let scalars = AvgPoolScalars { x_zero: -128, multiplier: 1.0 / 49.0, y: Requant::full(-128) };
-    let x = Aligned::new(set.tensor_bytes(desc.x).max(set.tensor_bytes(last)), 0x11);
-    let mut y = Aligned::new(set.tensor_bytes(desc.y).max(set.tensor_bytes(Shape::new(1, 1, last.c))), 0);
+    desc.validate().expect("a pool of the table");
+    let x = Aligned::new(set.tensor_bytes(desc.x), 0x11);
+    let mut y = Aligned::new(set.tensor_bytes(desc.y), 0);
     for _ in 0..times {
         // SAFETY: validated description, buffers of the sizes that the set asked for.
-        unsafe {
-            set.max_pool(&desc, x.get().as_ptr(), y.get_mut().as_mut_ptr(), 0..desc.y.h);
-            set.avg_pool(last, &scalars, x.get().as_ptr(), y.get_mut().as_mut_ptr());
-        }
+        unsafe { set.max_pool(&desc, x.get().as_ptr(), y.get_mut().as_mut_ptr(), 0..desc.y.h) };
     }
 }

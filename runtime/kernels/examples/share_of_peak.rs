@@ -78,6 +78,8 @@ fn time(set: &dyn KernelSet, desc: &foldnet_kernels::ConvDesc) -> (f64, f64) {
         skip: skip.get().as_ptr(),
         y: y.get_mut().as_mut_ptr(),
         y2: y2.get_mut().as_mut_ptr(),
+        x_rows: desc.x.h,
+        y_rows: desc.y.h,
         scratch: scratch.get_mut().as_mut_ptr(),
     };
     let tasks = set.conv_tasks(desc);

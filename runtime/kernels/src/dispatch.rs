@@ -19,19 +19,36 @@ pub struct Entry {
 /// Every set of this build, best first.
 pub const REGISTRY: &[Entry] = &[
     // new sets go here, fastest first
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", feature = "alloc"))]
+    Entry {
+        name: "amx",
+        needs: "AMX-INT8, AVX-512 VNNI and an operating system that lets programs use the former",
+        get: crate::x86_64::Amx::get,
+    },
+    #[cfg(all(target_arch = "x86_64", feature = "alloc"))]
     Entry { name: "avx512vnni", needs: "AVX-512 F, BW, VL and VNNI", get: crate::x86_64::Avx512Vnni::get },
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", feature = "alloc"))]
     Entry { name: "avxvnni", needs: "AVX2 and AVX-VNNI", get: crate::x86_64::AvxVnni::get },
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", feature = "alloc"))]
     Entry { name: "avx2", needs: "AVX2", get: crate::x86_64::Avx2::get },
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", feature = "alloc"))]
     Entry { name: "i8mm", needs: "int8 matrix multiplication", get: crate::aarch64::i8mm::get },
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", feature = "alloc"))]
     Entry { name: "dotprod", needs: "int8 dot products", get: crate::aarch64::dotprod::get },
-    #[cfg(target_arch = "aarch64")]
+    #[cfg(all(target_arch = "aarch64", feature = "alloc"))]
     Entry { name: "neon", needs: "NEON", get: || crate::aarch64::neon::Neon::new().map(|s| s as _) },
+    #[cfg(target_arch = "arm")]
+    Entry { name: "dsp", needs: "Armv7E-M's DSP instructions", get: || Some(&crate::arm::Dsp) },
     Entry { name: "portable", needs: "nothing", get: || Some(&Portable) },
+    // Models of the microcontrollers' sets: plans for them are made and checked on any machine.
+    #[cfg(not(target_arch = "arm"))]
+    Entry { name: "dsp", needs: "nothing (a model of it, off Cortex-M)", get: || Some(&crate::arm::Dsp) },
+    #[cfg(not(target_arch = "arm"))]
+    Entry {
+        name: "helium",
+        needs: "nothing (a model of it, off Cortex-M)",
+        get: || Some(&crate::arm::Helium),
+    },
 ];
 
 /// The fastest set that this CPU runs.

@@ -7,10 +7,12 @@
 //! The crate is `no_std`; packing needs an allocator, running does not.
 #![cfg_attr(not(any(test, feature = "std")), no_std)]
 
+#[cfg(feature = "alloc")]
 extern crate alloc;
 
-#[cfg(target_arch = "aarch64")]
+#[cfg(all(target_arch = "aarch64", feature = "alloc"))]
 mod aarch64;
+mod arm;
 pub mod dispatch;
 mod portable;
 mod quant;
@@ -19,14 +21,17 @@ mod set;
 mod shape;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", feature = "alloc"))]
 mod x86_64;
 
+pub use arm::{Dsp, Helium};
 pub use portable::Portable;
 pub use quant::{Requant, round_ties_even};
-pub use set::{ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet};
+pub use set::{
+    ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet, ScaleScalars,
+};
 pub use shape::{
     ConvDesc, ConvOutput, MAX_KERNEL, MAX_SIDE, MAX_VOLUME, PoolDesc, Shape, ShapeError, Source,
 };
-#[cfg(target_arch = "x86_64")]
-pub use x86_64::{Avx2, Avx512Vnni, AvxVnni};
+#[cfg(all(target_arch = "x86_64", feature = "alloc"))]
+pub use x86_64::{Amx, Avx2, Avx512Vnni, AvxVnni};

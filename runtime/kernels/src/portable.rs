@@ -5,6 +5,7 @@
 //! multiply-accumulate per cycle) and is there to be right: as the definition's executor, as the
 //! fallback on a CPU for which there is no better set, and for Miri.
 
+#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::slice;
@@ -35,16 +36,24 @@ impl KernelSet for Portable {
         shape.len()
     }
 
+    #[cfg(feature = "alloc")]
     fn read_tensor(&self, shape: Shape, buffer: &[u8]) -> Vec<i8> {
         buffer[..shape.len()].iter().map(|&b| b as i8).collect()
     }
 
+    #[cfg(feature = "alloc")]
     fn write_tensor(&self, shape: Shape, values: &[i8], buffer: &mut [u8]) {
         for (b, &v) in buffer[..shape.len()].iter_mut().zip(values) {
             *b = v as u8;
         }
     }
 
+    #[cfg(feature = "gates")]
+    fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize {
+        pixel * shape.c + channel
+    }
+
+    #[cfg(feature = "alloc")]
     fn pack_conv(&self, desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
         let mut blob = Vec::with_capacity(blob_bytes(desc));
         blob.extend(w.bias.iter().flat_map(|v| v.to_ne_bytes()));

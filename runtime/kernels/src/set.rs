@@ -14,7 +14,7 @@
 //! channels per tile, KR products along the depth per instruction lane, for example
 //! `conv_i8_14x32c4_avx512vnni`. Rounding is always to nearest even and therefore not in the name.
 
-extern crate alloc;
+#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -74,6 +74,11 @@ pub struct ConvArgs<'a> {
     pub y: *mut u8,
     /// Second output, `tensor_bytes(desc.y)`; unused without one.
     pub y2: *mut u8,
+    /// Rows that the input's buffer holds: row `r` stands at place `r mod x_rows`. `desc.x.h`, but in
+    /// plans that run in stripes, see [`KernelSet::conv_rows_per_task`].
+    pub x_rows: usize,
+    /// The same for `y`.
+    pub y_rows: usize,
     /// This thread's own scratch, `conv_scratch_bytes(desc)`.
     pub scratch: *mut u8,
 }
@@ -108,6 +113,19 @@ pub struct AddScalars {
     pub y: Requant,
 }
 
+/// `y = rne(f32(x − x_zero)·(f32(gate − gate_zero)·multiplier)) + z`, one gate per channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScaleScalars {
+    /// Zero point of the input.
+    pub x_zero: i8,
+    /// Zero point of the gates.
+    pub gate_zero: i8,
+    /// `s_x·s_gate / s_y`.
+    pub multiplier: f32,
+    /// Rounding and range of the output.
+    pub y: Requant,
+}
+
 /// All operators for one instruction set.
 ///
 /// # Safety of the operator methods
@@ -135,13 +153,26 @@ pub trait KernelSet: Sync + Send {
     fn tensor_bytes(&self, shape: Shape) -> usize;
 
     /// An activation as plain NHWC int8. `buffer` holds at least `tensor_bytes(shape)`.
+    #[cfg(feature = "alloc")]
     fn read_tensor(&self, shape: Shape, buffer: &[u8]) -> Vec<i8>;
 
     /// The reverse of [`KernelSet::read_tensor`]; slack is zeroed.
+    #[cfg(feature = "alloc")]
     fn write_tensor(&self, shape: Shape, values: &[i8], buffer: &mut [u8]);
+
+    /// Where in an activation's buffer the value of a pixel (row · width + column) and channel stands.
+    #[cfg(feature = "gates")]
+    fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize;
+
+    /// The bits in which a stored byte differs from the value.
+    #[cfg(feature = "gates")]
+    fn flipped(&self) -> u8 {
+        0
+    }
 
     /// Lays out weights, biases and multipliers for [`KernelSet::conv`]. The blob is position
     /// independent and holds no pointers.
+    #[cfg(feature = "alloc")]
     fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8>;
 
     /// True when `blob` (from an untrusted file) is safe to run for `desc`.
@@ -152,6 +183,13 @@ pub trait KernelSet: Sync + Send {
 
     /// How many independent, roughly equal pieces the convolution falls into.
     fn conv_tasks(&self, desc: &ConvDesc) -> usize;
+
+    /// For sets that can run a plan in stripes: a task is this many output rows, in order from the
+    /// first; it reads only the input rows that they see, and copies them before it writes; and
+    /// `x_rows` and `y_rows` may be less than all rows.
+    fn conv_rows_per_task(&self, _desc: &ConvDesc) -> Option<usize> {
+        None
+    }
 
     /// Runs some of the pieces.
     ///
@@ -202,4 +240,76 @@ pub trait KernelSet: Sync + Send {
         y: *mut u8,
         rows: Range<usize>,
     );
+
+    /// `y = table[x + 128]` on the given bytes of the buffers, at most `tensor_bytes(shape)`. It is the
+    /// same for every layout: what stands between the values is undefined afterwards.
+    ///
+    /// # Safety
+    /// See the trait.
+    #[cfg(feature = "gates")]
+    unsafe fn table(&self, table: &[i8; 256], x: *const u8, y: *mut u8, bytes: Range<usize>) {
+        let flipped = self.flipped();
+        let mut stored = [0; 256];
+        for (i, &value) in table.iter().enumerate() {
+            stored[usize::from((i as u8).wrapping_sub(128) ^ flipped)] = value as u8 ^ flipped;
+        }
+        for i in bytes {
+            // SAFETY: the bytes lie inside both buffers.
+            unsafe { *y.add(i) = stored[usize::from(*x.add(i))] };
+        }
+    }
+
+    /// See [`crate::reference::scale`], on the given rows; `gate` is an activation of `1×1×shape.c`.
+    ///
+    /// # Safety
+    /// See the trait; `scratch` is this thread's own and holds `8·shape.c` bytes.
+    #[cfg(feature = "gates")]
+    #[allow(clippy::too_many_arguments)]
+    unsafe fn scale(
+        &self,
+        shape: Shape,
+        scalars: &ScaleScalars,
+        x: *const u8,
+        gate: *const u8,
+        y: *mut u8,
+        scratch: *mut u8,
+        rows: Range<usize>,
+    ) {
+        let gates = Shape::new(1, 1, shape.c);
+        let floats = scratch.cast::<f32>();
+        // SAFETY: the scratch has room for two f32 per channel; any bytes are an f32.
+        let (gain, offset) = unsafe {
+            (
+                core::slice::from_raw_parts_mut(floats, shape.c),
+                core::slice::from_raw_parts_mut(floats.add(shape.c), shape.c),
+            )
+        };
+        for (c, gain) in gain.iter_mut().enumerate() {
+            // SAFETY: `locate` stays inside an activation of that shape.
+            let stored = unsafe { *gate.add(self.locate(gates, 0, c)) };
+            *gain = crate::reference::gain(scalars, (stored ^ self.flipped()) as i8);
+        }
+        // A sum with zero changes no rounding, so that the affine map gives the definition's bits.
+        offset.fill(0.0);
+        // SAFETY: the caller's promise, passed on.
+        unsafe { self.affine(shape, scalars.x_zero, scalars.y, gain, offset, x, y, rows) }
+    }
+
+    /// `y = f32(x − zero)·scale`, NHWC without gaps.
+    ///
+    /// # Safety
+    /// See the trait; `y` holds `shape.len()` values.
+    #[cfg(feature = "gates")]
+    unsafe fn dequantize(&self, shape: Shape, zero: i8, scale: f32, x: *const u8, y: *mut f32) {
+        for pixel in 0..shape.pixels() {
+            for c in 0..shape.c {
+                // SAFETY: `locate` stays inside an activation of that shape, and `y` has a place for each
+                // value.
+                unsafe {
+                    let value = (*x.add(self.locate(shape, pixel, c)) ^ self.flipped()) as i8;
+                    *y.add(pixel * shape.c + c) = (i32::from(value) - i32::from(zero)) as f32 * scale;
+                }
+            }
+        }
+    }
 }

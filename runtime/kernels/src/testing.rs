@@ -5,13 +5,15 @@
 //! shapes of real ResNets at reduced size, and random ones from a seed. Tolerance is zero. On a
 //! difference the message names position, channel, expected, got and the description.
 
-use std::io::Write;
-use std::vec;
-use std::vec::Vec;
+use alloc::string::String;
+use alloc::vec::Vec;
+use alloc::{format, vec};
 
 use crate::quant::Requant;
 use crate::reference::{self, ConvResult};
-use crate::set::{ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet};
+use crate::set::{
+    ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet, ScaleScalars,
+};
 use crate::shape::{ConvDesc, ConvOutput, PoolDesc, Shape, Source};
 
 /// Stamps the shared tests on a kernel set: `stamp_tests!(portable)` with the set's name in
@@ -33,12 +35,18 @@ macro_rules! stamp_tests {
             #[test] fn avg_pool() { run($crate::testing::avg_pool); }
             #[test] fn affine() { run($crate::testing::affine); }
             #[test] fn add() { run($crate::testing::add); }
+            #[test] fn table() { run($crate::testing::table); }
+            #[test] fn scale() { run($crate::testing::scale); }
+            #[test] fn dequantize() { run($crate::testing::dequantize); }
         }
     )+};
 }
 
 /// Runs `check` on the named set; see [`crate::stamp_tests!`] for what happens without it.
+#[cfg(feature = "std")]
 pub fn with_set(name: &str, check: fn(&dyn KernelSet)) {
+    use std::io::Write;
+
     match crate::dispatch::by_name(name) {
         Ok(set) => check(set),
         Err(why) => {
@@ -49,6 +57,25 @@ pub fn with_set(name: &str, check: fn(&dyn KernelSet)) {
         }
     }
 }
+
+/// A shared test and its name.
+pub type Test = (&'static str, fn(&dyn KernelSet));
+
+/// All shared tests with their names, for a runner without Rust's test harness (firmware).
+pub const ALL: &[Test] = &[
+    ("layout_round_trips", layout_round_trips),
+    ("conv_edges", conv_edges),
+    ("conv_resnet_layers", conv_resnet_layers),
+    ("conv_random", conv_random),
+    ("conv_in_place_residual", conv_in_place_residual),
+    ("max_pool", max_pool),
+    ("avg_pool", avg_pool),
+    ("affine", affine),
+    ("add", add),
+    ("table", table),
+    ("scale", scale),
+    ("dequantize", dequantize),
+];
 
 /// A small deterministic generator (SplitMix64), so that a failing case can be named by its seed.
 pub struct Rng(pub u64);
@@ -109,14 +136,14 @@ impl Aligned {
     /// The bytes.
     pub fn get(&self) -> &[u8] {
         // SAFETY: `start + len` is inside `words` by construction, and u8 has no invalid value.
-        unsafe { std::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(self.start), self.len) }
+        unsafe { core::slice::from_raw_parts(self.words.as_ptr().cast::<u8>().add(self.start), self.len) }
     }
 
     /// The bytes.
     pub fn get_mut(&mut self) -> &mut [u8] {
         // SAFETY: as `get`, and `self` is borrowed mutably.
         unsafe {
-            std::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast::<u8>().add(self.start), self.len)
+            core::slice::from_raw_parts_mut(self.words.as_mut_ptr().cast::<u8>().add(self.start), self.len)
         }
     }
 }
@@ -137,29 +164,46 @@ fn desc(x: (usize, usize, usize), c: usize, k: usize, s: usize, p: usize) -> Con
     }
 }
 
-/// The distinct convolutions of `resnet50`, `resnet50v2`, `resnet18` (224×224) or `cifar` (ResNet-8's and
-/// -20's widths on 32×32): name, how often, description.
-pub fn resnet_layers(network: &str) -> Vec<(std::string::String, usize, ConvDesc)> {
+/// The convolutions of `resnet50`, `resnet50v2` (Keras Applications' structures), `resnet18` (torchvision's)
+/// on 224×224, or `cifar` (ResNet-8's and -20's widths on 32×32): name, how often, description.
+pub fn resnet_layers(network: &str) -> Vec<(String, usize, ConvDesc)> {
     let mut layers: Vec<(usize, ConvDesc)> = Vec::new();
     let skip = |d: ConvDesc| ConvDesc { skip: true, ..d };
     let pixels = |d: ConvDesc| ConvDesc { source: Source::Pixels, ..d };
     let logits = |c_in, c| ConvDesc { output: ConvOutput::Float32, ..desc((1, 1, c_in), c, 1, 1, 0) };
     match network {
-        "resnet50" | "resnet50v2" => {
-            let both = network == "resnet50v2";
+        // The stride is in the first 1×1 of a stage.
+        "resnet50" => {
             layers.push((1, pixels(desc((224, 224, 3), 64, 7, 2, 3))));
             let mut c_in = 64;
             for (side, c, blocks) in [(56, 64, 3), (28, 128, 4), (14, 256, 6), (7, 512, 3)] {
                 let stride = if side == 56 { 1 } else { 2 };
                 let x = side * stride;
-                let expand = skip(desc((side, side, c), 4 * c, 1, 1, 0));
                 layers.push((1, desc((x, x, c_in), 4 * c, 1, stride, 0)));
-                layers.push((1, desc((x, x, c_in), c, 1, 1, 0)));
-                layers.push((1, desc((x, x, c), c, 3, stride, 1)));
+                layers.push((1, desc((x, x, c_in), c, 1, stride, 0)));
                 layers.push((blocks - 1, desc((side, side, 4 * c), c, 1, 1, 0)));
-                layers.push((blocks - 1, desc((side, side, c), c, 3, 1, 1)));
-                let output = if both { ConvOutput::Int8AndAffine } else { ConvOutput::Int8 };
-                layers.push((blocks, ConvDesc { output, ..expand }));
+                layers.push((blocks, desc((side, side, c), c, 3, 1, 1)));
+                layers.push((blocks, skip(desc((side, side, c), 4 * c, 1, 1, 0))));
+                c_in = 4 * c;
+            }
+            layers.push((1, logits(2048, 1000)));
+        }
+        // The stride is in the last 3×3 of a stage; sums and preactivations are written together, but for
+        // a stage's last sum, which nobody reads.
+        "resnet50v2" => {
+            let with = |d: ConvDesc, output| ConvDesc { output, ..skip(d) };
+            layers.push((1, pixels(desc((224, 224, 3), 64, 7, 2, 3))));
+            let mut c_in = 64;
+            for (x, c, blocks) in [(56, 64, 3), (28, 128, 4), (14, 256, 6), (7, 512, 3)] {
+                let stride = if x == 7 { 1 } else { 2 };
+                let y = x / stride;
+                layers.push((1, desc((x, x, c_in), 4 * c, 1, 1, 0)));
+                layers.push((1, desc((x, x, c_in), c, 1, 1, 0)));
+                layers.push((blocks - 1, desc((x, x, 4 * c), c, 1, 1, 0)));
+                layers.push((blocks - 1, desc((x, x, c), c, 3, 1, 1)));
+                layers.push((1, desc((x, x, c), c, 3, stride, 1)));
+                layers.push((blocks - 1, with(desc((x, x, c), 4 * c, 1, 1, 0), ConvOutput::Int8AndAffine)));
+                layers.push((1, with(desc((y, y, c), 4 * c, 1, 1, 0), ConvOutput::Affine)));
                 c_in = 4 * c;
             }
             layers.push((1, logits(2048, 1000)));
@@ -191,7 +235,7 @@ pub fn resnet_layers(network: &str) -> Vec<(std::string::String, usize, ConvDesc
         other => panic!("no table of layers for {other}"),
     }
     let name = |d: &ConvDesc| {
-        std::format!(
+        format!(
             "{} → {} {}×{}{}{}{}",
             d.x,
             d.y,
@@ -199,7 +243,12 @@ pub fn resnet_layers(network: &str) -> Vec<(std::string::String, usize, ConvDesc
             d.kernel[1],
             if d.stride[0] > 1 { " s2" } else { "" },
             if d.skip { " +skip" } else { "" },
-            if d.output == ConvOutput::Int8AndAffine { " +affine" } else { "" }
+            match d.output {
+                ConvOutput::Int8 => "",
+                ConvOutput::Int8AndAffine => " +affine",
+                ConvOutput::Affine => " affine",
+                ConvOutput::Float32 => " f32",
+            }
         )
     };
     layers.into_iter().map(|(times, d)| (name(&d), times, d)).collect()
@@ -214,7 +263,7 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
     let weights = rng.int8s(c * desc.depth(), -127);
     let bias: Vec<i32> = (0..c).map(|_| rng.range(-100_000, 100_000) as i32).collect();
     // Most results land inside the int8 range, some saturate.
-    let typical = 127.0 * 80.0 * (desc.depth() as f32).sqrt();
+    let typical = 127.0 * 80.0 * desc.depth().isqrt() as f32;
     let multiplier: Vec<f32> =
         (0..c).map(|_| rng.range(100, 1500) as f32 / 1000.0 * 60.0 / typical).collect();
     let affine = desc.output.has_affine();
@@ -288,7 +337,9 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
         if in_place {
             y = Aligned::from(residual.get());
         }
-        let mut scratch = Aligned::new(set.conv_scratch_bytes(desc), 0xcc);
+        // What lies behind the scratch is somebody else's.
+        let scratch_bytes = set.conv_scratch_bytes(desc);
+        let mut scratch = Aligned::new(scratch_bytes + 256, 0xcc);
         let y_ptr = y.get_mut().as_mut_ptr();
         let args = ConvArgs {
             desc,
@@ -298,6 +349,8 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
             skip: if in_place { y_ptr } else { residual.get().as_ptr() },
             y: y_ptr,
             y2: y2.get_mut().as_mut_ptr(),
+            x_rows: desc.x.h,
+            y_rows: desc.y.h,
             scratch: scratch.get_mut().as_mut_ptr(),
         };
         let tasks = set.conv_tasks(desc);
@@ -311,10 +364,11 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
             // SAFETY: as above.
             unsafe { set.conv(&args, 0..tasks) };
         }
-        let context = |what: &str| std::format!("{} {what} split={split} seed={seed} {desc:?}", set.name());
+        let context = |what: &str| format!("{} {what} split={split} seed={seed} {desc:?}", set.name());
+        assert!(scratch.get()[scratch_bytes..].iter().all(|&b| b == 0xcc), "{}", context("scratch overrun"));
         if float {
             // SAFETY: `y` is aligned and holds c f32 values.
-            let got = unsafe { std::slice::from_raw_parts(y.get().as_ptr().cast::<f32>(), c) };
+            let got = unsafe { core::slice::from_raw_parts(y.get().as_ptr().cast::<f32>(), c) };
             assert_eq!(
                 got.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
                 expected_f.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
@@ -548,7 +602,7 @@ pub fn max_pool(set: &dyn KernelSet) {
             // SAFETY: validated, buffers of the sizes that the set asked for.
             unsafe { set.max_pool(&d, x.get().as_ptr(), y.get_mut().as_mut_ptr(), rows) };
         }
-        same(&expected, &set.read_tensor(d.y, y.get()), d.y, &std::format!("{} {d:?}", set.name()));
+        same(&expected, &set.read_tensor(d.y, y.get()), d.y, &format!("{} {d:?}", set.name()));
     }
 }
 
@@ -572,7 +626,7 @@ pub fn avg_pool(set: &dyn KernelSet) {
         let mut y = Aligned::new(set.tensor_bytes(out), 0xee);
         // SAFETY: buffers of the sizes that the set asked for.
         unsafe { set.avg_pool(shape, &scalars, x.get().as_ptr(), y.get_mut().as_mut_ptr()) };
-        same(&expected, &set.read_tensor(out, y.get()), out, &std::format!("{} {shape}", set.name()));
+        same(&expected, &set.read_tensor(out, y.get()), out, &format!("{} {shape}", set.name()));
     }
 }
 
@@ -604,7 +658,7 @@ pub fn affine(set: &dyn KernelSet) {
                 );
             }
         }
-        same(&expected, &set.read_tensor(shape, y.get()), shape, &std::format!("{} {shape}", set.name()));
+        same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
     }
 }
 
@@ -632,6 +686,84 @@ pub fn add(set: &dyn KernelSet) {
             // SAFETY: buffers of the sizes that the set asked for; `a` is `y`, as the contract allows.
             unsafe { set.add(shape, &scalars, y, b.get().as_ptr(), y, rows) };
         }
-        same(&expected, &set.read_tensor(shape, a.get()), shape, &std::format!("{} {shape}", set.name()));
+        same(&expected, &set.read_tensor(shape, a.get()), shape, &format!("{} {shape}", set.name()));
+    }
+}
+
+/// In two pieces of the buffers, as threads take them.
+pub fn table(set: &dyn KernelSet) {
+    let mut rng = Rng(7);
+    for (h, w, c) in [(1, 1, 1), (3, 3, 5), (4, 5, 16), (5, 4, 17), (2, 7, 63)] {
+        let shape = Shape::new(h, w, c);
+        let values = rng.int8s(shape.len(), -128);
+        let table: [i8; 256] = rng.int8s(256, -128).try_into().expect("256 values");
+        let mut expected = vec![0; shape.len()];
+        reference::table(&table, &values, &mut expected);
+        let bytes = set.tensor_bytes(shape);
+        let mut x = Aligned::new(bytes, 0xee);
+        set.write_tensor(shape, &values, x.get_mut());
+        let mut y = Aligned::new(bytes, 0xee);
+        for piece in [bytes / 2..bytes, 0..bytes / 2] {
+            // SAFETY: buffers of the sizes that the set asked for.
+            unsafe { set.table(&table, x.get().as_ptr(), y.get_mut().as_mut_ptr(), piece) };
+        }
+        same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
+    }
+}
+
+/// Gates over their whole range, and channel counts around vector widths.
+pub fn scale(set: &dyn KernelSet) {
+    let mut rng = Rng(8);
+    for (h, w, c) in [(3, 3, 1), (4, 5, 16), (5, 4, 17), (2, 7, 63), (7, 7, 256), (1, 1, 1000)] {
+        let shape = Shape::new(h, w, c);
+        let (values, gates) = (rng.int8s(shape.len(), -128), rng.int8s(c, -128));
+        let scalars = ScaleScalars {
+            x_zero: rng.range(-128, 127) as i8,
+            gate_zero: rng.range(-128, 127) as i8,
+            multiplier: 0.0043,
+            y: Requant::full(rng.range(-128, 127) as i8),
+        };
+        let mut expected = vec![0; shape.len()];
+        reference::scale(&scalars, &values, &gates, &mut expected);
+        let mut x = Aligned::new(set.tensor_bytes(shape), 0xee);
+        set.write_tensor(shape, &values, x.get_mut());
+        let one = Shape::new(1, 1, c);
+        let mut gate = Aligned::new(set.tensor_bytes(one), 0xee);
+        set.write_tensor(one, &gates, gate.get_mut());
+        let mut y = Aligned::new(set.tensor_bytes(shape), 0xee);
+        let mut scratch = Aligned::new(8 * c, 0xee);
+        for rows in [h / 2..h, 0..h / 2] {
+            // SAFETY: buffers of the sizes that the set asked for, scratch as stated.
+            unsafe {
+                set.scale(
+                    shape,
+                    &scalars,
+                    x.get().as_ptr(),
+                    gate.get().as_ptr(),
+                    y.get_mut().as_mut_ptr(),
+                    scratch.get_mut().as_mut_ptr(),
+                    rows,
+                );
+            }
+        }
+        same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
+    }
+}
+
+/// Every bit of the floats.
+pub fn dequantize(set: &dyn KernelSet) {
+    let mut rng = Rng(9);
+    for (h, w, c) in [(1, 1, 1), (1, 1, 1000), (3, 3, 17), (7, 7, 64)] {
+        let shape = Shape::new(h, w, c);
+        let values = rng.int8s(shape.len(), -128);
+        let zero = rng.range(-128, 127) as i8;
+        let mut expected = vec![0.0; shape.len()];
+        reference::dequantize(zero, 0.0317, &values, &mut expected);
+        let mut x = Aligned::new(set.tensor_bytes(shape), 0xee);
+        set.write_tensor(shape, &values, x.get_mut());
+        let mut y = vec![f32::NAN; shape.len()];
+        // SAFETY: buffers of the sizes that the set asked for.
+        unsafe { set.dequantize(shape, zero, 0.0317, x.get().as_ptr(), y.as_mut_ptr()) };
+        assert_eq!(expected, y, "{} {shape}", set.name());
     }
 }

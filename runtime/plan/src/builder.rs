@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use foldnet_kernels::ALIGN;
 
+use crate::crc::crc32;
 use crate::format::{Blob, CRC_AT, HEADER, Header, RECORD, Record};
 
 /// Collects steps and constants; [`Builder::finish`] gives the bytes.
@@ -44,14 +45,16 @@ impl Builder {
         bytes.resize(base, 0);
         for (i, record) in self.records.iter_mut().enumerate() {
             match record {
-                Record::Conv { blob, .. } | Record::Affine { blob, .. } => blob.at += base as u32,
+                Record::Conv { blob, .. } | Record::Affine { blob, .. } | Record::Table { blob, .. } => {
+                    blob.at += base as u32;
+                }
                 _ => {}
             }
             record.write(&mut bytes[HEADER + i * RECORD..][..RECORD]);
         }
         bytes.append(&mut self.blobs);
         header.write(&mut bytes);
-        let crc = crc32fast::hash(&bytes[CRC_AT + 4..]);
+        let crc = crc32(&bytes[CRC_AT + 4..]);
         bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
         Some(bytes)
     }

@@ -6,17 +6,20 @@
 //! whose name it carries, since that set alone knows the layout of its blobs, and to this version.
 
 use foldnet_kernels::{
-    ALIGN, AddScalars, AvgPoolScalars, ConvDesc, ConvOutput, ConvScalars, PoolDesc, Requant, Shape, Source,
+    ALIGN, AddScalars, AvgPoolScalars, ConvDesc, ConvOutput, ConvScalars, PoolDesc, Requant, ScaleScalars,
+    Shape, Source,
 };
 
 /// The first four bytes.
 pub const MAGIC: [u8; 4] = *b"FNPL";
 /// The version that this build writes and reads. It changes with any change of format or of any blob.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Bytes of the header.
 pub const HEADER: usize = 128;
 /// Bytes of a step's record.
-pub const RECORD: usize = 160;
+pub const RECORD: usize = 144;
+/// In place of an offset: there is none.
+pub const NOWHERE: u32 = u32::MAX;
 /// Where the checksum stands.
 pub(crate) const CRC_AT: usize = 8;
 
@@ -41,6 +44,8 @@ pub struct Header {
     pub classes: u32,
     /// Name of the kernel set, padded with zeros.
     pub set: [u8; 16],
+    /// Where in the arena the picture may stand, for [`crate::Plan::run_in_place`], or [`NOWHERE`].
+    pub pixels: u32,
 }
 
 /// One step, decoded. Tensors are byte offsets in the arena.
@@ -64,6 +69,8 @@ pub enum Record {
         blob: Blob,
         /// Whether the step is worth splitting over threads.
         parallel: bool,
+        /// How it shares memory with its neighbours.
+        stripes: Stripes,
     },
     /// Max pooling.
     MaxPool {
@@ -113,6 +120,63 @@ pub enum Record {
         /// Output.
         y: u32,
     },
+    /// A function of one value.
+    Table {
+        /// Shape of input and output.
+        shape: Shape,
+        /// 256 values of int8.
+        blob: Blob,
+        /// Input.
+        x: u32,
+        /// Output.
+        y: u32,
+    },
+    /// Each channel times its gate. Needs 8 bytes of scratch per channel.
+    Scale {
+        /// Shape of input and output.
+        shape: Shape,
+        /// Its scalars.
+        scalars: ScaleScalars,
+        /// Input.
+        x: u32,
+        /// The gates, `1×1×c`.
+        gate: u32,
+        /// Output.
+        y: u32,
+    },
+    /// The logits of a network that does not end in a convolution.
+    Dequantize {
+        /// Shape of the input.
+        shape: Shape,
+        /// Zero point of the input.
+        zero: i8,
+        /// Scale of the input.
+        scale: f32,
+        /// Input.
+        x: u32,
+        /// Output, f32, NHWC without gaps.
+        y: u32,
+    },
+}
+
+/// What a convolution of a plan for little memory has beside its tensors. See [`crate::stripes`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stripes {
+    /// Rows that the input's buffer holds, `desc.x.h` unless the step before runs in turns with this.
+    pub x_rows: u32,
+    /// Rows that the output's buffer holds, `desc.y.h` unless this step runs in turns with the next.
+    pub y_rows: u32,
+    /// Whether this step and the next run in turns.
+    pub with_next: bool,
+    /// Scratch in the arena, or [`NOWHERE`]: each thread's own.
+    pub scratch: u32,
+}
+
+impl Stripes {
+    /// An ordinary step: whole tensors, the threads' scratch.
+    pub fn none(desc: &ConvDesc) -> Self {
+        Self { x_rows: desc.x.h as u32, y_rows: desc.y.h as u32, with_next: false, scratch: NOWHERE }
+    }
 }
 
 /// A range of the plan's bytes.
@@ -171,10 +235,13 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    // A call per field, not a copy of this per field: firmware counts bytes.
+    #[inline(never)]
     fn u32(&mut self) -> u32 {
-        let b = &self.from[self.at..self.at + 4];
+        let bytes = self.from.get(self.at..self.at + 4).and_then(|b| b.try_into().ok());
         self.at += 4;
-        u32::from_le_bytes([b[0], b[1], b[2], b[3]])
+        // Records and headers are long enough; this spelling has no panic in it, for firmware.
+        bytes.map_or(0, u32::from_le_bytes)
     }
     fn size(&mut self) -> usize {
         self.u32() as usize
@@ -215,6 +282,7 @@ impl Header {
         w.u32(self.classes);
         let at = w.at;
         to[at..at + 16].copy_from_slice(&self.set);
+        to[at + 16..at + 20].copy_from_slice(&self.pixels.to_le_bytes());
     }
 
     /// Reads magic-free fields; the caller has seen at least [`HEADER`] bytes.
@@ -223,14 +291,23 @@ impl Header {
         let [crc, len, steps, arena, scratch] = [r.u32(), r.u32(), r.u32(), r.u32(), r.u32()];
         let (input, logits, classes) = (r.shape(), r.u32(), r.u32());
         let mut set = [0; 16];
-        set.copy_from_slice(&from[r.at..r.at + 16]);
-        Self { crc, len, steps, arena, scratch, input, logits, classes, set }
+        for word in set.chunks_exact_mut(4) {
+            word.copy_from_slice(&r.u32().to_le_bytes());
+        }
+        let pixels = r.u32();
+        Self { crc, len, steps, arena, scratch, input, logits, classes, set, pixels }
+    }
+
+    /// Whether the plan is for the kernel set of this name.
+    pub fn is_for(&self, name: &str) -> bool {
+        let mut name = name.bytes();
+        self.set.iter().all(|&b| b == name.next().unwrap_or(0)) && name.next().is_none()
     }
 
     /// The kernel set's name.
     pub fn set_name(&self) -> &str {
         let len = self.set.iter().position(|&b| b == 0).unwrap_or(self.set.len());
-        core::str::from_utf8(&self.set[..len]).unwrap_or("")
+        self.set.get(..len).and_then(|name| core::str::from_utf8(name).ok()).unwrap_or("")
     }
 }
 
@@ -239,6 +316,9 @@ const MAX_POOL: u32 = 2;
 const AVG_POOL: u32 = 3;
 const AFFINE: u32 = 4;
 const ADD: u32 = 5;
+const TABLE: u32 = 6;
+const SCALE: u32 = 7;
+const DEQUANTIZE: u32 = 8;
 
 impl Record {
     /// Writes [`RECORD`] bytes.
@@ -246,7 +326,7 @@ impl Record {
         to[..RECORD].fill(0);
         let mut w = Writer { to, at: 0 };
         match *self {
-            Self::Conv { desc, scalars, x, skip, y, y2, blob, parallel } => {
+            Self::Conv { desc, scalars, x, skip, y, y2, blob, parallel, stripes } => {
                 w.u32(CONV);
                 w.shape(desc.x);
                 w.shape(desc.y);
@@ -268,6 +348,10 @@ impl Record {
                 w.requant(scalars.y);
                 w.requant(scalars.y2);
                 for v in [x, skip, y, y2, blob.at, blob.len, u32::from(parallel)] {
+                    w.u32(v);
+                }
+                let Stripes { x_rows, y_rows, with_next, scratch } = stripes;
+                for v in [x_rows, y_rows, u32::from(with_next), scratch] {
                     w.u32(v);
                 }
             }
@@ -311,6 +395,31 @@ impl Record {
                     w.u32(v);
                 }
             }
+            Self::Table { shape, blob, x, y } => {
+                w.u32(TABLE);
+                w.shape(shape);
+                for v in [blob.at, blob.len, x, y] {
+                    w.u32(v);
+                }
+            }
+            Self::Scale { shape, scalars, x, gate, y } => {
+                w.u32(SCALE);
+                w.shape(shape);
+                w.int8s([scalars.x_zero, scalars.gate_zero, 0, 0]);
+                w.f32(scalars.multiplier);
+                w.requant(scalars.y);
+                for v in [x, gate, y] {
+                    w.u32(v);
+                }
+            }
+            Self::Dequantize { shape, zero, scale, x, y } => {
+                w.u32(DEQUANTIZE);
+                w.shape(shape);
+                w.int8s([zero, 0, 0, 0]);
+                w.f32(scale);
+                w.u32(x);
+                w.u32(y);
+            }
         }
     }
 
@@ -344,7 +453,10 @@ impl Record {
                     y2: r.requant(),
                 };
                 let (x, skip, y, y2) = (r.u32(), r.u32(), r.u32(), r.u32());
-                Self::Conv { desc, scalars, x, skip, y, y2, blob: r.blob(), parallel: r.u32() != 0 }
+                let (blob, parallel) = (r.blob(), r.u32() != 0);
+                let stripes =
+                    Stripes { x_rows: r.u32(), y_rows: r.u32(), with_next: r.u32() != 0, scratch: r.u32() };
+                Self::Conv { desc, scalars, x, skip, y, y2, blob, parallel, stripes }
             }
             MAX_POOL => {
                 let (x, y) = (r.shape(), r.shape());
@@ -378,6 +490,23 @@ impl Record {
                 };
                 Self::Add { shape, scalars, a: r.u32(), b: r.u32(), y: r.u32() }
             }
+            #[cfg(feature = "gates")]
+            TABLE => Self::Table { shape: r.shape(), blob: r.blob(), x: r.u32(), y: r.u32() },
+            #[cfg(feature = "gates")]
+            SCALE => {
+                let shape = r.shape();
+                let [x_zero, gate_zero, _, _] = r.int8s();
+                let scalars = ScaleScalars { x_zero, gate_zero, multiplier: r.f32(), y: r.requant() };
+                Self::Scale { shape, scalars, x: r.u32(), gate: r.u32(), y: r.u32() }
+            }
+            #[cfg(feature = "gates")]
+            DEQUANTIZE => Self::Dequantize {
+                shape: r.shape(),
+                zero: r.int8s()[0],
+                scale: r.f32(),
+                x: r.u32(),
+                y: r.u32(),
+            },
             _ => return None,
         })
     }

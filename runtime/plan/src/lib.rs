@@ -10,17 +10,25 @@
 //! - [`Pool`] is what threads are to this crate.
 #![cfg_attr(not(test), no_std)]
 
+#[cfg(feature = "alloc")]
 extern crate alloc;
 
+#[cfg(feature = "alloc")]
 mod arena;
+#[cfg(feature = "alloc")]
 mod builder;
+mod crc;
 mod execute;
 pub mod format;
 mod load;
 mod pool;
+pub mod stripes;
 
+#[cfg(feature = "alloc")]
 pub use arena::{Lifetime, assign_offsets};
+#[cfg(feature = "alloc")]
 pub use builder::Builder;
+pub use crc::crc32;
 pub use execute::Plan;
 pub use load::PlanError;
 pub use pool::{Pool, Single};

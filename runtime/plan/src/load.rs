@@ -2,9 +2,11 @@
 
 use core::fmt;
 
-use foldnet_kernels::{ALIGN, ConvOutput, KernelSet, Requant, Shape, ShapeError, Source};
+use foldnet_kernels::{ALIGN, ConvDesc, ConvOutput, KernelSet, Requant, Shape, ShapeError, Source};
 
-use crate::format::{Blob, CRC_AT, HEADER, Header, MAGIC, RECORD, Record, VERSION};
+use crate::crc::crc32;
+use crate::format::{Blob, CRC_AT, HEADER, Header, MAGIC, NOWHERE, RECORD, Record, Stripes, VERSION};
+use crate::stripes;
 
 /// The largest arena or scratch that a plan may ask for.
 const MAX_MEMORY: u32 = 1 << 30;
@@ -36,6 +38,8 @@ pub enum PlanError {
     Constants(u32),
     /// A step's scalar is not finite, or a range is empty.
     Scalar(u32),
+    /// A step cannot run in turns with the one before, or shares memory that it must not.
+    Stripes(u32),
 }
 
 impl fmt::Display for PlanError {
@@ -52,6 +56,7 @@ impl fmt::Display for PlanError {
             Self::Shape(s, e) => write!(f, "step {s}: {e}"),
             Self::Tensor(s) => write!(f, "step {s}: a tensor lies outside the arena or overlaps another"),
             Self::Constants(s) => write!(f, "step {s}: the packed constants are not valid"),
+            Self::Stripes(s) => write!(f, "step {s} cannot run in turns with the one before"),
             Self::Scalar(s) => write!(f, "step {s}: a scalar is not finite or a range is empty"),
         }
     }
@@ -61,10 +66,11 @@ impl core::error::Error for PlanError {}
 
 /// Checks everything that [`crate::Plan::run`] relies on.
 pub(crate) fn check(bytes: &[u8], set: &dyn KernelSet) -> Result<Header, PlanError> {
-    if bytes.len() < HEADER || bytes[..4] != MAGIC {
+    let word = |at: usize| bytes.get(at..at + 4).and_then(|b| <[u8; 4]>::try_from(b).ok());
+    if bytes.len() < HEADER || word(0) != Some(MAGIC) {
         return Err(PlanError::NotAPlan);
     }
-    let version = u32::from_le_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]);
+    let version = word(4).map_or(0, u32::from_le_bytes);
     if version != VERSION {
         return Err(PlanError::Version(version));
     }
@@ -73,13 +79,13 @@ pub(crate) fn check(bytes: &[u8], set: &dyn KernelSet) -> Result<Header, PlanErr
     if header.len as usize != bytes.len() || records.is_none_or(|end| end > bytes.len()) {
         return Err(PlanError::Length);
     }
-    if crc32fast::hash(&bytes[CRC_AT + 4..]) != header.crc {
+    if bytes.get(CRC_AT + 4..).map(crc32) != Some(header.crc) {
         return Err(PlanError::Checksum);
     }
     if !bytes.as_ptr().addr().is_multiple_of(ALIGN) {
         return Err(PlanError::Alignment);
     }
-    if header.set_name() != set.name() {
+    if !header.is_for(set.name()) {
         return Err(PlanError::OtherSet);
     }
     if header.arena > MAX_MEMORY || header.scratch > MAX_MEMORY {
@@ -92,18 +98,46 @@ pub(crate) fn check(bytes: &[u8], set: &dyn KernelSet) -> Result<Header, PlanErr
     if checker.span(header.logits, (header.classes as usize).saturating_mul(4)).is_none() {
         return Err(PlanError::Memory);
     }
+    if header.pixels != NOWHERE && checker.span(header.pixels, header.input.len()).is_none() {
+        return Err(PlanError::Memory);
+    }
+    let mut before = None;
     for step in 0..header.steps {
-        let at = HEADER + step as usize * RECORD;
-        let record = Record::read(&bytes[at..at + RECORD]).ok_or(PlanError::UnknownStep(step))?;
+        let record = record(bytes, step as usize).ok_or(PlanError::UnknownStep(step))?;
         checker.step(step, &record)?;
+        checker.turns(step, before.as_ref(), &record)?;
+        before = Some(record);
+    }
+    if before.is_some_and(|last| in_turns(&last)) {
+        return Err(PlanError::Stripes(header.steps));
     }
     Ok(header)
+}
+
+/// Record number `step`, if there is one and it is of a known kind.
+pub(crate) fn record(bytes: &[u8], step: usize) -> Option<Record> {
+    let at = HEADER + step * RECORD;
+    Record::read(bytes.get(at..at + RECORD)?)
+}
+
+/// Whether the step runs in turns with the next.
+pub(crate) fn in_turns(record: &Record) -> bool {
+    matches!(record, Record::Conv { stripes, .. } if stripes.with_next)
 }
 
 struct Checker<'a> {
     bytes: &'a [u8],
     set: &'a dyn KernelSet,
     header: &'a Header,
+}
+
+/// What a convolution touches; what it does not have is empty.
+struct Spans {
+    x: Span,
+    skip: Span,
+    y: Span,
+    y2: Span,
+    scratch: Span,
 }
 
 type Span = (usize, usize);
@@ -133,33 +167,21 @@ impl Checker<'_> {
             if good { Ok(()) } else { Err(PlanError::Scalar(step)) }
         };
         match *record {
-            Record::Conv { desc, scalars: s, x, skip, y, y2, blob, parallel: _ } => {
+            Record::Conv { desc, scalars: s, x, skip, y, y2, blob, parallel: _, stripes } => {
                 shape(desc.validate())?;
                 scalars(&[s.skip_multiplier], &[s.y, s.y2])?;
-                tensors((|| {
-                    // An empty span overlaps nothing.
-                    let none = (0, 0);
-                    let x = match desc.source {
-                        Source::Pixels if desc.x == self.header.input => none,
-                        Source::Pixels => return None,
-                        Source::Tensor => self.tensor(x, desc.x)?,
-                    };
-                    let y = match desc.output {
-                        ConvOutput::Affine => none,
-                        ConvOutput::Float32 => self.span(y, 4 * desc.y.c)?,
-                        _ => self.tensor(y, desc.y)?,
-                    };
-                    let y2 = if desc.output.has_affine() { self.tensor(y2, desc.y)? } else { none };
-                    let skip = if desc.skip { self.tensor(skip, desc.y)? } else { none };
-                    Some(
-                        apart(x, y)
-                            && apart(x, y2)
-                            && apart(y, y2)
-                            && apart(skip, y2)
-                            && (apart(skip, y) || skip == y),
-                    )
-                })())?;
-                let enough = self.set.conv_scratch_bytes(&desc) <= self.header.scratch as usize;
+                let spans = self.conv(&desc, [x, skip, y, y2], &stripes).ok_or(PlanError::Tensor(step))?;
+                let Spans { x, skip, y, y2, scratch } = spans;
+                tensors(Some(
+                    apart(x, y)
+                        && apart(x, y2)
+                        && apart(y, y2)
+                        && apart(skip, y2)
+                        && (apart(skip, y) || skip == y)
+                        && [x, skip, y, y2].iter().all(|&t| apart(t, scratch)),
+                ))?;
+                let enough = stripes.scratch != NOWHERE
+                    || self.set.conv_scratch_bytes(&desc) <= self.header.scratch as usize;
                 match blob.get(self.bytes) {
                     Some(b) if enough && self.set.check_conv(&desc, b) => Ok(()),
                     _ => Err(PlanError::Constants(step)),
@@ -191,12 +213,113 @@ impl Checker<'_> {
                     Some(apart(b, y) && (apart(a, y) || a == y))
                 })())
             }
+            #[cfg(not(feature = "gates"))]
+            Record::Table { .. } | Record::Scale { .. } | Record::Dequantize { .. } => {
+                Err(PlanError::UnknownStep(step))
+            }
+            #[cfg(feature = "gates")]
+            Record::Table { shape: s, blob, x, y } => {
+                shape(s.validate())?;
+                if blob.get(self.bytes).is_none_or(|b| b.len() != 256) {
+                    return Err(PlanError::Constants(step));
+                }
+                tensors((|| Some(apart(self.tensor(x, s)?, self.tensor(y, s)?)))())
+            }
+            #[cfg(feature = "gates")]
+            Record::Scale { shape: s, scalars: v, x, gate, y } => {
+                shape(s.validate())?;
+                scalars(&[v.multiplier], &[v.y])?;
+                if 8 * s.c > self.header.scratch as usize {
+                    return Err(PlanError::Memory);
+                }
+                tensors((|| {
+                    let gate = self.tensor(gate, Shape::new(1, 1, s.c))?;
+                    let (x, y) = (self.tensor(x, s)?, self.tensor(y, s)?);
+                    Some(apart(x, y) && apart(gate, y))
+                })())
+            }
+            #[cfg(feature = "gates")]
+            Record::Dequantize { shape: s, zero: _, scale, x, y } => {
+                shape(s.validate())?;
+                scalars(&[scale], &[])?;
+                tensors((|| Some(apart(self.tensor(x, s)?, self.span(y, 4 * s.len())?)))())
+            }
         }
+    }
+
+    /// Where a convolution's tensors and its scratch lie.
+    fn conv(&self, desc: &ConvDesc, [x, skip, y, y2]: [u32; 4], s: &Stripes) -> Option<Spans> {
+        // An empty span overlaps nothing.
+        let none = (0, 0);
+        let rows = |shape: Shape, rows: u32| {
+            let rows = rows as usize;
+            (1..=shape.h).contains(&rows).then_some(Shape { h: rows, ..shape })
+        };
+        Some(Spans {
+            x: match desc.source {
+                Source::Pixels if desc.x != self.header.input => return None,
+                // Standing in the arena, if the plan is run so.
+                Source::Pixels if self.header.pixels != NOWHERE => {
+                    self.span(self.header.pixels, desc.x.len())?
+                }
+                Source::Pixels => none,
+                Source::Tensor => self.tensor(x, rows(desc.x, s.x_rows)?)?,
+            },
+            y: match desc.output {
+                ConvOutput::Affine => none,
+                ConvOutput::Float32 => self.span(y, 4 * desc.y.c)?,
+                _ => self.tensor(y, rows(desc.y, s.y_rows)?)?,
+            },
+            y2: if desc.output.has_affine() { self.tensor(y2, desc.y)? } else { none },
+            skip: if desc.skip { self.tensor(skip, desc.y)? } else { none },
+            scratch: if s.scratch == NOWHERE {
+                none
+            } else {
+                self.span(s.scratch, self.set.conv_scratch_bytes(desc))?
+            },
+        })
+    }
+
+    /// Checks what `record` and the one before share: nothing, unless they run in turns.
+    fn turns(&self, step: u32, before: Option<&Record>, record: &Record) -> Result<(), PlanError> {
+        let sound = (|| {
+            let first = before.filter(|b| in_turns(b));
+            let Record::Conv { desc, x, skip, y, y2, stripes, .. } = *record else {
+                return first.is_none().then_some(());
+            };
+            if desc.source == Source::Tensor && first.is_none() && stripes.x_rows as usize != desc.x.h {
+                return None;
+            }
+            if !stripes.with_next && stripes.y_rows as usize != desc.y.h {
+                return None;
+            }
+            let Some(Record::Conv { desc: first, x: fx, y: fy, stripes: fs, .. }) = first else {
+                return Some(());
+            };
+            // Chains of more than two, and a second output between, are nobody's need.
+            if stripes.with_next || first.output != ConvOutput::Int8 || desc.source != Source::Tensor {
+                return None;
+            }
+            let (rows, passed) = stripes::ring(first, &desc, self.set)?;
+            if x != *fy || stripes.x_rows != fs.y_rows || (fs.y_rows as usize) < rows {
+                return None;
+            }
+            let a = self.conv(first, [*fx, 0, *fy, 0], fs)?;
+            let b = self.conv(&desc, [x, skip, y, y2], &stripes)?;
+            let over = b.y == a.x && desc.y == first.x && first.source == Source::Tensor && passed;
+            let sound = [b.y2, b.scratch, a.scratch].iter().all(|&t| apart(t, a.x))
+                && (apart(b.y, a.x) || over)
+                && [b.y, b.y2, b.skip].iter().all(|&t| apart(t, a.scratch))
+                && apart(a.y, b.scratch)
+                && [b.y, b.y2, b.skip].iter().all(|&t| apart(t, a.y));
+            sound.then_some(())
+        })();
+        sound.ok_or(PlanError::Stripes(step))
     }
 
     fn affine_constants(&self, s: Shape, blob: Blob) -> Option<()> {
         let bytes = blob.get(self.bytes)?;
-        let finite = |b: &[u8]| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite();
+        let finite = |b: &[u8]| b.try_into().is_ok_and(|b| f32::from_le_bytes(b).is_finite());
         (bytes.len() == 8 * s.c && bytes.chunks_exact(4).all(finite)).then_some(())
     }
 }

@@ -9,6 +9,7 @@
 //! affine       y = x·gain·s_y/s_x + offset·s_y
 //! addition     y = a·m_a·s_y/s_a + b·m_b·s_y/s_b
 //! mean         y = Σ x · m·s_y/s_x
+//! gating       y = x·gate·m·s_y/(s_x·s_gate)
 //! clamping     to s_y·(lo − z) if lo > −128, to s_y·(hi − z) if hi < 127: ReLU is the first
 //! ```
 //! Pixels enter as `p − 128 − pixel_zero[c]`, `s_x = 1`. Both run on one thread.
@@ -16,10 +17,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use foldnet_archive::{Affine, AvgPool, Conv, MaxPool, Network, Out, PIXELS, Step, TensorId};
+use foldnet_archive::{Affine, AvgPool, Conv, MaxPool, Network, Out, PIXELS, Scale, Step, Table, TensorId};
 use foldnet_kernels::Shape;
 use tract_core::internal::*;
-use tract_core::ops::array::{Pad, PadMode};
+use tract_core::ops::array::{Gather, Pad, PadMode};
+use tract_core::ops::cast::cast;
 use tract_core::ops::cnn::{Conv as TractConv, KernelFormat, MaxPool as TractMaxPool, PaddingSpec, PoolSpec};
 use tract_core::ops::math;
 use tract_core::ops::nn::{DataFormat, Reduce, Reducer};
@@ -158,6 +160,12 @@ impl<'a> Twin<'a> {
                     let b = twin.scaled(&format!("{name}.b"), add.b, add.y.tensor)?;
                     let sum = twin.model.wire_node(&name, math::add(), &[a, b])?[0];
                     twin.write(&name, sum, add.y)?;
+                }
+                Step::Table(table) => twin.table(&name, table)?,
+                Step::Scale(scale) => twin.gated(&name, scale)?,
+                Step::Dequantize(d) => {
+                    let x = twin.outlet(d.x)?;
+                    twin.outlets[d.y] = Some(twin.model.wire_node(&name, AxisOp::Move(1, 3), &[x])?[0]);
                 }
             }
         }
@@ -315,6 +323,37 @@ impl<'a> Twin<'a> {
         Ok(())
     }
 
+    /// A table knows its function at 256 points only: the input is rounded to the nearest of them.
+    fn table(&mut self, name: &str, t: &Table) -> TractResult<()> {
+        let (x, y) = (&self.network.tensors[t.x], &self.network.tensors[t.y]);
+        let outputs: Vec<f32> =
+            t.table.iter().map(|&q| y.scale * (f32::from(q) - f32::from(y.zero))).collect();
+        let (inverse, first) = (1.0 / x.scale, f32::from(x.zero) + 128.0);
+        let outputs = self.model.add_const(format!("{name}.table"), tensor1(&outputs))?;
+        let mut index = self.outlet(t.x)?;
+        for (step, op, value) in [
+            ("unit", math::mul(), inverse),
+            ("first", math::add(), first),
+            ("max", math::max(), 0.0),
+            ("min", math::min(), 255.0),
+        ] {
+            let value = self.scalar(format!("{name}.{step}.value"), value)?;
+            index = self.model.wire_node(format!("{name}.{step}"), op, &[index, value])?[0];
+        }
+        index = self.model.wire_node(format!("{name}.round"), math::round_half_to_even(), &[index])?[0];
+        index = self.model.wire_node(format!("{name}.index"), cast(i64::datum_type()), &[index])?[0];
+        self.outlets[t.y] = Some(self.model.wire_node(name, Gather::new(0), &[outputs, index])?[0]);
+        Ok(())
+    }
+
+    fn gated(&mut self, name: &str, s: &Scale) -> TractResult<()> {
+        let factor = s.multiplier * self.scale(s.y.tensor) / (self.scale(s.x) * self.scale(s.gate));
+        let gate = self.times(&format!("{name}.gate"), s.gate, factor)?;
+        let x = self.outlet(s.x)?;
+        let product = self.model.wire_node(name, math::mul(), &[x, gate])?[0];
+        self.write(name, product, s.y)
+    }
+
     fn avg_pool(&mut self, name: &str, p: &AvgPool) -> TractResult<()> {
         let x = self.outlet(p.x)?;
         let sum = Reduce { axes: tvec![2, 3], reducer: Reducer::Sum };
@@ -330,7 +369,7 @@ impl<'a> Twin<'a> {
 mod tests {
     use super::*;
     use crate::Session;
-    use foldnet_archive::testing::{every_step, manifest};
+    use foldnet_archive::testing::{every_step, every_step_without_a_dense_layer, manifest};
 
     fn pixels(n: usize, seed: usize) -> Vec<u8> {
         (0..n).map(|i| ((i * 7919 + seed * 104_729) % 251) as u8).collect()
@@ -338,15 +377,16 @@ mod tests {
 
     #[test]
     fn stock_tract_gives_our_bits() {
-        let network = every_step();
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("every_step.nnef.tgz");
-        foldnet_archive::write(&path, &network, &manifest()).unwrap();
-        let mut stock = Stock::load(&path, network.input()).unwrap();
-        let mut session = Session::new(&network, foldnet_kernels::dispatch::best(), 1).unwrap();
-        for seed in 0..20 {
-            let pixels = pixels(network.input().len(), seed);
-            assert_eq!(stock.logits(&pixels).unwrap(), session.run(&pixels), "picture {seed}");
+        for network in [every_step(), every_step_without_a_dense_layer()] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("every_step.nnef.tgz");
+            foldnet_archive::write(&path, &network, &manifest()).unwrap();
+            let mut stock = Stock::load(&path, network.input()).unwrap();
+            let mut session = Session::new(&network, foldnet_kernels::dispatch::best(), 1).unwrap();
+            for seed in 0..20 {
+                let pixels = pixels(network.input().len(), seed);
+                assert_eq!(stock.logits(&pixels).unwrap(), session.run(&pixels), "picture {seed}");
+            }
         }
     }
 

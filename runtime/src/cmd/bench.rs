@@ -4,12 +4,13 @@ use std::io::BufRead;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use foldnet_archive::{Manifest, Network};
 use foldnet_runtime::Session;
 use foldnet_runtime::bench::{Iterations, Statistics, core_frequency, measure, noise};
 use serde_json::{Value, json};
 
-use super::{Engine, Failure, Out, Voice, bytes, fitted, read};
+#[cfg(any(feature = "rknn", feature = "tract"))]
+use super::read;
+use super::{Engine, Failure, Out, Voice, bytes, fitted};
 
 /// Measure how fast an archive runs here
 ///
@@ -104,9 +105,8 @@ impl Cmd {
     /// Runs the command.
     pub fn run(self, voice: Voice) -> Result<(), Failure> {
         let start = Instant::now();
-        let (network, manifest) = read(&self.archive)?;
-        let mut session = self.engine.session(&network, self.threads)?;
-        let pixels = noise(network.input().len());
+        let (_, mut session) = self.engine.load(&self.archive, self.threads)?;
+        let pixels = noise(session.input().len());
         session.run(&pixels);
         let first_result_ms = start.elapsed().as_secs_f64() * 1e3;
         for _ in 0..self.warmup {
@@ -115,20 +115,19 @@ impl Cmd {
         if self.serve_stdin {
             return serve(&mut session, &pixels);
         }
-        let mut figures = self.measure(&network, &mut session, &pixels, first_result_ms)?;
-        figures.npu = self.npu(&network, &manifest, &pixels)?;
+        let mut figures = self.measure(&mut session, &pixels, first_result_ms)?;
+        figures.npu = self.npu(&pixels)?;
         let mut out = Out::new();
         if voice.json {
             out.line(figures.json(&session))?;
         } else {
-            figures.print(&mut out, &network, &session)?;
+            figures.print(&mut out, &session)?;
         }
         out.flush()
     }
 
     fn measure(
         &self,
-        network: &Network,
         session: &mut Session,
         pixels: &[u8],
         first_result_ms: f64,
@@ -141,11 +140,11 @@ impl Cmd {
         let frequency = core_frequency();
         let layers = layers(session, pixels, frequency);
         let times = Statistics::of(&durations);
-        let of_limit = limit(session, frequency, network.macs(), times.median_ms);
+        let of_limit = limit(session, frequency, session.macs(), times.median_ms);
         Ok(Figures {
             times,
             iterations: durations.len(),
-            float_median_ms: self.float_median_ms(network, pixels, iterations)?,
+            float_median_ms: self.float_median_ms(pixels, iterations)?,
             npu: None,
             first_result_ms,
             frequency,
@@ -155,16 +154,12 @@ impl Cmd {
     }
 
     #[cfg(feature = "tract")]
-    fn float_median_ms(
-        &self,
-        network: &Network,
-        pixels: &[u8],
-        iterations: Iterations,
-    ) -> Result<Option<f64>, Failure> {
+    fn float_median_ms(&self, pixels: &[u8], iterations: Iterations) -> Result<Option<f64>, Failure> {
         if !self.float {
             return Ok(None);
         }
-        let mut float = foldnet_runtime::backend::tract::Float::new(network)?;
+        let (network, _) = read(&self.archive)?;
+        let mut float = foldnet_runtime::backend::tract::Float::new(&network)?;
         for _ in 0..self.warmup {
             float.logits(pixels)?;
         }
@@ -173,12 +168,13 @@ impl Cmd {
     }
 
     #[cfg(feature = "rknn")]
-    fn npu(&self, network: &Network, manifest: &Manifest, pixels: &[u8]) -> Result<Option<Npu>, Failure> {
+    fn npu(&self, pixels: &[u8]) -> Result<Option<Npu>, Failure> {
         use foldnet_runtime::backend::rknn::Device;
         if self.backend == By::Cpu {
             return Ok(None);
         }
-        let mut rknn = self.npu.open(network, manifest)?;
+        let (network, manifest) = read(&self.archive)?;
+        let mut rknn = self.npu.open(&network, &manifest)?;
         for _ in 0..self.warmup {
             rknn.run(pixels)?;
         }
@@ -194,7 +190,7 @@ impl Cmd {
     }
 
     #[cfg(not(feature = "rknn"))]
-    fn npu(&self, _: &Network, _: &Manifest, _: &[u8]) -> Result<Option<Npu>, Failure> {
+    fn npu(&self, _: &[u8]) -> Result<Option<Npu>, Failure> {
         Ok(None)
     }
 
@@ -206,7 +202,7 @@ impl Cmd {
     }
 
     #[cfg(not(feature = "tract"))]
-    fn float_median_ms(&self, _: &Network, _: &[u8], _: Iterations) -> Result<Option<f64>, Failure> {
+    fn float_median_ms(&self, _: &[u8], _: Iterations) -> Result<Option<f64>, Failure> {
         Ok(None)
     }
 }
@@ -323,7 +319,7 @@ impl Figures {
         })
     }
 
-    fn print(&self, out: &mut Out, network: &Network, session: &Session) -> Result<(), Failure> {
+    fn print(&self, out: &mut Out, session: &Session) -> Result<(), Failure> {
         self.print_layers(out)?;
         let t = &self.times;
         let threads = session.threads();
@@ -339,7 +335,7 @@ impl Figures {
             if threads == 1 { "" } else { "s" },
             session.set().name(),
         ))?;
-        let gmac_s = network.macs() as f64 / t.median_ms / 1e6;
+        let gmac_s = session.macs() as f64 / t.median_ms / 1e6;
         let limit = match (self.frequency, self.of_limit, session.set().macs_per_instruction()) {
             (Some(f), Some(share), Some(macs)) => format!(
                 ": {:.0} % of {macs} MAC per cycle and thread (one instruction) at {:.2} GHz, measured",
@@ -348,7 +344,7 @@ impl Figures {
             ),
             _ => String::new(),
         };
-        out.line(format!("{gmac_s:.1} GMAC/s of {:.1} MMAC{limit}", network.macs() as f64 / 1e6))?;
+        out.line(format!("{gmac_s:.1} GMAC/s of {:.1} MMAC{limit}", session.macs() as f64 / 1e6))?;
         out.line(format!(
             "memory: arena {}, scratch {}, plan with weights {}; {:.1} ms from archive to first result",
             bytes(session.arena_bytes()),

@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use foldnet_archive::{Activation, Manifest, Network};
+use foldnet_archive::{Activation, Manifest};
 use foldnet_runtime::activate;
 use foldnet_runtime::backend::Backend;
 use foldnet_runtime::dataset::{Dataset, ItemError, pictures_below};
 use foldnet_runtime::picture::{Picture, fit};
 use serde::Serialize;
 
-use super::{BAD_INPUT, Engine, Failure, Out, Voice, fitted, label, read};
+#[cfg(any(feature = "rknn", feature = "tract"))]
+use super::read;
+use super::{BAD_INPUT, Engine, Failure, Out, Voice, fitted, label};
 
 /// Say what is on pictures
 ///
@@ -79,10 +81,8 @@ struct Label {
 impl Cmd {
     /// Runs the command.
     pub fn run(self, voice: Voice) -> Result<(), Failure> {
-        let (network, manifest) = read(&self.archive)?;
-        let backend = self.backend(&network, &manifest)?;
-        let mut classifier = Classifier { backend, network: &network, manifest: &manifest };
-        let mut report = Report::new(&self, voice, &network);
+        let mut classifier = self.classifier()?;
+        let mut report = Report::new(&self, voice, &classifier);
         for argument in &self.images {
             if let Err(problem) = report.argument(argument, &mut classifier) {
                 if problem.code != BAD_INPUT {
@@ -94,46 +94,71 @@ impl Cmd {
         report.end(self.strict)
     }
 
-    fn backend(&self, network: &Network, manifest: &Manifest) -> Result<Box<dyn Backend>, Failure> {
-        Ok(match self.backend {
-            By::Cpu => Box::new(self.engine.session(network, self.threads)?),
+    fn classifier(&self) -> Result<Classifier, Failure> {
+        #[cfg(feature = "tract")]
+        use foldnet_runtime::backend::tract::{Float, Stock};
+
+        let (backend, activation, classes, manifest): (Box<dyn Backend>, _, _, _) = match self.backend {
+            By::Cpu => {
+                let (manifest, session) = self.engine.load(&self.archive, self.threads)?;
+                let (activation, classes) = (session.activation(), session.classes());
+                (Box::new(session), activation, classes, manifest)
+            }
             #[cfg(feature = "rknn")]
             By::Auto => {
-                let cpu = self.engine.session(network, self.threads)?;
-                Box::new(self.npu.auto(network, manifest, cpu)?)
+                let (network, manifest) = read(&self.archive)?;
+                let (_, cpu) = self.engine.load(&self.archive, self.threads)?;
+                let auto = self.npu.auto(&network, &manifest, cpu)?;
+                (Box::new(auto), network.activation, network.classes(), manifest)
             }
             #[cfg(feature = "rknn")]
-            By::Rknn => Box::new(self.npu.open(network, manifest)?),
-            #[cfg(feature = "tract")]
-            By::Tract => {
-                Box::new(foldnet_runtime::backend::tract::Stock::load(&self.archive, network.input())?)
+            By::Rknn => {
+                let (network, manifest) = read(&self.archive)?;
+                (
+                    Box::new(self.npu.open(&network, &manifest)?),
+                    network.activation,
+                    network.classes(),
+                    manifest,
+                )
             }
             #[cfg(feature = "tract")]
-            By::Float => Box::new(foldnet_runtime::backend::tract::Float::new(network)?),
-        })
+            By::Tract => {
+                let (network, manifest) = read(&self.archive)?;
+                let stock = Stock::load(&self.archive, network.input())?;
+                (Box::new(stock), network.activation, network.classes(), manifest)
+            }
+            #[cfg(feature = "tract")]
+            By::Float => {
+                let (network, manifest) = read(&self.archive)?;
+                (Box::new(Float::new(&network)?), network.activation, network.classes(), manifest)
+            }
+        };
+        Ok(Classifier { backend, activation, classes, manifest })
     }
 }
 
-struct Classifier<'a> {
+struct Classifier {
     backend: Box<dyn Backend>,
-    network: &'a Network,
-    manifest: &'a Manifest,
+    activation: Activation,
+    classes: usize,
+    manifest: Manifest,
 }
 
-impl Classifier<'_> {
+impl Classifier {
     /// The `top` most likely labels, and the milliseconds from decoded picture to scores. Scores are
     /// shares of 1: a network that ends in logits gets the softmax that it lacks.
     fn classify(&mut self, picture: &Picture, top: usize) -> Result<(Vec<Label>, f64), Failure> {
         let start = Instant::now();
         let pixels = fit(picture, &self.manifest.input);
         let mut scores = self.backend.classify(&pixels)?.to_vec();
-        if self.network.activation == Activation::None {
+        if self.activation == Activation::None {
             activate(Activation::Softmax, &mut scores);
         }
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let mut order: Vec<usize> = (0..scores.len()).collect();
         order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-        let name = |&index: &usize| Label { label: label(self.manifest, index), index, score: scores[index] };
+        let name =
+            |&index: &usize| Label { label: label(&self.manifest, index), index, score: scores[index] };
         Ok((order.iter().take(top).map(name).collect(), ms))
     }
 }
@@ -154,11 +179,11 @@ struct Report {
 const IN_A_ROW: usize = 3;
 
 impl Report {
-    fn new(cmd: &Cmd, voice: Voice, network: &Network) -> Self {
+    fn new(cmd: &Cmd, voice: Voice, classifier: &Classifier) -> Self {
         Self {
             out: Out::new(),
             voice,
-            top: usize::from(cmd.top).min(network.classes()),
+            top: usize::from(cmd.top).min(classifier.classes),
             name_width: 0,
             label_width: 0,
             classified: 0,
@@ -167,7 +192,7 @@ impl Report {
         }
     }
 
-    fn argument(&mut self, argument: &Path, classifier: &mut Classifier<'_>) -> Result<(), Failure> {
+    fn argument(&mut self, argument: &Path, classifier: &mut Classifier) -> Result<(), Failure> {
         if argument.as_os_str() == "-" {
             self.widths(1, classifier);
             return self.item("-".into(), Picture::read(std::io::stdin()), classifier);
@@ -200,7 +225,7 @@ impl Report {
     }
 
     /// Columns only ever widen, so that arguments line up as far as one pass can have it.
-    fn widths(&mut self, name: usize, classifier: &Classifier<'_>) {
+    fn widths(&mut self, name: usize, classifier: &Classifier) {
         self.name_width = self.name_width.max(name.min(48));
         let labels = classifier.manifest.labels.iter().map(|l| l.chars().count()).max();
         self.label_width = labels.unwrap_or(10).min(24);
@@ -210,7 +235,7 @@ impl Report {
         &mut self,
         name: String,
         picture: Result<Picture, foldnet_runtime::picture::PictureError>,
-        classifier: &mut Classifier<'_>,
+        classifier: &mut Classifier,
     ) -> Result<(), Failure> {
         let picture = match picture {
             Ok(picture) => picture,

@@ -200,6 +200,13 @@ fn row(record: &Record, set: &dyn KernelSet) -> Row {
             simple("affine", shape.to_string(), vec![x], y, blob.len, shape.h)
         }
         Record::Add { shape, a, b, y, .. } => simple("add", shape.to_string(), vec![a, b], y, 0, shape.h),
+        Record::Table { shape, blob, x, y } => {
+            simple("table", shape.to_string(), vec![x], y, blob.len, shape.h)
+        }
+        Record::Scale { shape, x, gate, y, .. } => {
+            simple("scale", shape.to_string(), vec![x, gate], y, 0, shape.h)
+        }
+        Record::Dequantize { shape, x, y, .. } => simple("dequantize", shape.to_string(), vec![x], y, 0, 1),
     }
 }
 

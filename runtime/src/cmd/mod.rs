@@ -1,7 +1,9 @@
 //! The subcommands, one file each, and what they share: output, failures, and the choice of engine.
 
 pub mod bench;
+pub mod camera;
 pub mod classify;
+pub mod devices;
 pub mod inspect;
 pub mod kernels;
 #[cfg(feature = "rknn")]
@@ -14,6 +16,7 @@ use foldnet_archive::{ArchiveError, Manifest, Network};
 use foldnet_kernels::dispatch::{self, Unavailable};
 use foldnet_kernels::{KernelSet, Shape};
 use foldnet_runtime::backend::BackendError;
+use foldnet_runtime::cache::{Cache, LoadError};
 use foldnet_runtime::dataset::DatasetError;
 use foldnet_runtime::pool::PoolError;
 use foldnet_runtime::{Session, SessionError};
@@ -82,6 +85,15 @@ impl From<SessionError> for Failure {
     }
 }
 
+impl From<LoadError> for Failure {
+    fn from(error: LoadError) -> Self {
+        match error {
+            LoadError::Archive(error) => error.into(),
+            LoadError::Session(error) => error.into(),
+        }
+    }
+}
+
 /// How much is said, and to whom.
 #[derive(clap::Args, Clone, Copy, Debug)]
 pub struct Voice {
@@ -129,6 +141,11 @@ impl Out {
         writeln!(self.0, "{text}").map_err(Self::failure)
     }
 
+    /// Words without a line's end.
+    pub fn text(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
+        write!(self.0, "{text}").map_err(Self::failure)
+    }
+
     /// Everything written so far becomes visible.
     pub fn flush(&mut self) -> Result<(), Failure> {
         self.0.flush().map_err(Self::failure)
@@ -148,6 +165,10 @@ pub struct Engine {
     /// Kernel set, see `runtime kernels`; by default the fastest that this CPU runs
     #[arg(long, value_name = "NAME")]
     pub kernels: Option<String>,
+    /// Compile the network anew, and keep nothing. Else its compiled form is kept in
+    /// $XDG_CACHE_HOME/foldnet or ~/.cache/foldnet, and the next start is faster
+    #[arg(long)]
+    pub no_cache: bool,
 }
 
 impl Engine {
@@ -161,15 +182,37 @@ impl Engine {
 
     /// A session on this many threads (0: one per core).
     pub fn session(&self, network: &Network, threads: usize) -> Result<Session, Failure> {
+        let set = self.set_for(threads)?;
+        Ok(said(Session::new(network, set, threads)?))
+    }
+
+    /// A session for an archive, through the cache.
+    pub fn load(&self, archive: &Path, threads: usize) -> Result<(Manifest, Session), Failure> {
+        match Cache::of_user().filter(|_| !self.no_cache) {
+            Some(cache) => {
+                let (manifest, session) = cache.session(archive, self.set_for(threads)?, threads)?;
+                Ok((manifest, said(session)))
+            }
+            None => {
+                let (network, manifest) = read(archive)?;
+                Ok((manifest, self.session(&network, threads)?))
+            }
+        }
+    }
+
+    fn set_for(&self, threads: usize) -> Result<&'static dyn KernelSet, Failure> {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         if threads > cores {
             tracing::warn!("{threads} threads on {cores} cores will wait for each other");
         }
-        let set = self.set()?;
-        let session = Session::new(network, set, threads)?;
-        tracing::info!("kernels {}, threads {}", set.name(), session.threads());
-        Ok(session)
+        self.set()
     }
+}
+
+/// The session, after saying what it is.
+fn said(session: Session) -> Session {
+    tracing::info!("kernels {}, threads {}", session.set().name(), session.threads());
+    session
 }
 
 /// Reads an archive, and says so.

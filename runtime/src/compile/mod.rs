@@ -4,14 +4,18 @@
 //! lifetimes, in-place residuals, blobs, records.
 
 mod memory;
+mod small;
 
 use foldnet_archive::{Affine, Conv, Network, NetworkError, PIXELS, Step};
-use foldnet_kernels::{AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant};
+use foldnet_kernels::{
+    AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, ScaleScalars,
+};
 use foldnet_plan::Builder;
-use foldnet_plan::format::{Header, Record};
+use foldnet_plan::format::{Header, NOWHERE, Record, Stripes};
 
 use crate::aligned::Aligned;
 use memory::{Placement, place};
+pub use small::compile_small;
 
 /// Steps below this many multiply-accumulates run on one thread: a fork and join costs more.
 const PARALLEL_MACS: u64 = 400_000;
@@ -30,10 +34,14 @@ pub enum CompileError {
 /// Compiles a network for a kernel set. Same input, same bytes.
 pub fn compile(network: &Network, set: &dyn KernelSet) -> Result<Aligned, CompileError> {
     network.validate()?;
-    let placement = place(network, set);
-    let mut compiler = Compiler { network, set, placement: &placement, builder: Builder::new(), scratch: 0 };
-    for step in &network.steps {
-        compiler.step(step);
+    lay_out(network, set, &place(network, set))
+}
+
+/// The plan for this placement; the network is valid.
+fn lay_out(network: &Network, set: &dyn KernelSet, placement: &Placement) -> Result<Aligned, CompileError> {
+    let mut compiler = Compiler { network, set, placement, builder: Builder::new(), scratch: 0 };
+    for (i, step) in network.steps.iter().enumerate() {
+        compiler.step(i, step);
     }
     let mut name = [0; 16];
     let bytes = set.name().as_bytes();
@@ -49,6 +57,7 @@ pub fn compile(network: &Network, set: &dyn KernelSet) -> Result<Aligned, Compil
         logits: placement.offset(network.logits),
         classes: size(network.classes())?,
         set: name,
+        pixels: placement.pixels(),
     };
     let plan = compiler.builder.finish(header).ok_or(CompileError::TooLarge)?;
     Ok(Aligned::from_slice(&plan))
@@ -71,9 +80,9 @@ impl Compiler<'_> {
         self.network.tensors[tensor].zero
     }
 
-    fn step(&mut self, step: &Step) {
+    fn step(&mut self, i: usize, step: &Step) {
         let record = match step {
-            Step::Conv(c) => self.conv(c),
+            Step::Conv(c) => self.conv(i, c),
             Step::MaxPool(p) => Record::MaxPool {
                 desc: self.network.pool_desc(p).expect("validated"),
                 x: self.at(p.x),
@@ -108,11 +117,40 @@ impl Compiler<'_> {
                     y: self.at(a.y.tensor),
                 }
             }
+            Step::Table(t) => Record::Table {
+                shape: self.network.tensors[t.x].shape,
+                blob: self.builder.blob(&t.table.map(|v| v as u8)),
+                x: self.at(t.x),
+                y: self.at(t.y),
+            },
+            Step::Scale(s) => {
+                let shape = self.network.tensors[s.x].shape;
+                self.scratch = self.scratch.max(8 * shape.c);
+                Record::Scale {
+                    shape,
+                    scalars: ScaleScalars {
+                        x_zero: self.zero(s.x),
+                        gate_zero: self.zero(s.gate),
+                        multiplier: s.multiplier,
+                        y: self.network.requant(s.y),
+                    },
+                    x: self.at(s.x),
+                    gate: self.at(s.gate),
+                    y: self.at(s.y.tensor),
+                }
+            }
+            Step::Dequantize(d) => Record::Dequantize {
+                shape: self.network.tensors[d.x].shape,
+                zero: self.zero(d.x),
+                scale: self.network.tensors[d.x].scale,
+                x: self.at(d.x),
+                y: self.at(d.y),
+            },
         };
         self.builder.step(record);
     }
 
-    fn conv(&mut self, c: &Conv) -> Record {
+    fn conv(&mut self, i: usize, c: &Conv) -> Record {
         let desc = self.network.conv_desc(c).expect("validated");
         let from_pixels = c.x == PIXELS;
         let one = [self.zero(c.x)];
@@ -130,7 +168,10 @@ impl Compiler<'_> {
                 x_zero,
             },
         );
-        self.scratch = self.scratch.max(self.set.conv_scratch_bytes(&desc));
+        let stripes = self.placement.stripes(i).unwrap_or_else(|| Stripes::none(&desc));
+        if stripes.scratch == NOWHERE {
+            self.scratch = self.scratch.max(self.set.conv_scratch_bytes(&desc));
+        }
         let mut zeros = [one[0]; 4];
         if from_pixels {
             zeros[..x_zero.len()].copy_from_slice(x_zero);
@@ -156,6 +197,7 @@ impl Compiler<'_> {
             y2: c.affine.as_ref().map_or(0, |a| self.at(a.out.tensor)),
             blob: self.builder.blob(&blob),
             parallel: desc.macs() >= PARALLEL_MACS,
+            stripes,
         }
     }
 

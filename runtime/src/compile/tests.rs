@@ -1,13 +1,16 @@
 //! Plans give the bits of a plain interpretation by the reference loops.
 
-use foldnet_archive::testing::every_step;
+use foldnet_archive::testing::{every_step, every_step_without_a_dense_layer, resnet8};
 use foldnet_archive::{Network, PIXELS, Step};
 use foldnet_kernels::reference::{self, ConvResult};
-use foldnet_kernels::{AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, dispatch};
+use foldnet_kernels::{
+    AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, ScaleScalars, dispatch,
+};
+use foldnet_plan::format::{HEADER, RECORD};
 use foldnet_plan::{Plan, PlanError, Single};
 use proptest::prelude::*;
 
-use super::compile;
+use super::{compile, compile_small};
 use crate::aligned::Aligned;
 
 /// Runs a network step by step with the reference functions: every tensor, then the logits.
@@ -92,6 +95,26 @@ fn interpret(network: &Network, pixels: &[u8]) -> (Vec<Vec<i8>>, Vec<f32>) {
                 reference::add(&scalars, &values[a.a.0], &values[a.b.0], &mut y);
                 values[a.y.tensor] = y;
             }
+            Step::Table(t) => {
+                let mut y = vec![0; values[t.x].len()];
+                reference::table(&t.table, &values[t.x], &mut y);
+                values[t.y] = y;
+            }
+            Step::Scale(s) => {
+                let scalars = ScaleScalars {
+                    x_zero: zero(s.x),
+                    gate_zero: zero(s.gate),
+                    multiplier: s.multiplier,
+                    y: network.requant(s.y),
+                };
+                let mut y = vec![0; values[s.x].len()];
+                reference::scale(&scalars, &values[s.x], &values[s.gate], &mut y);
+                values[s.y.tensor] = y;
+            }
+            Step::Dequantize(d) => {
+                let tensor = &network.tensors[d.x];
+                reference::dequantize(tensor.zero, tensor.scale, &values[d.x], &mut logits);
+            }
         }
     }
     (values, logits)
@@ -110,13 +133,46 @@ fn run(network: &Network, set: &'static dyn KernelSet, pixels: &[u8]) -> Vec<f32
 
 #[test]
 fn every_set_gives_the_interpreters_bits() {
-    let network = every_step();
-    for entry in dispatch::REGISTRY {
-        let Some(set) = (entry.get)() else { continue };
-        for seed in 0..4 {
-            let pixels = pixels(&network, seed);
-            assert_eq!(run(&network, set, &pixels), interpret(&network, &pixels).1, "{}", entry.name);
+    for network in [every_step(), every_step_without_a_dense_layer()] {
+        for entry in dispatch::REGISTRY {
+            let Some(set) = (entry.get)() else { continue };
+            for seed in 0..4 {
+                let pixels = pixels(&network, seed);
+                assert_eq!(run(&network, set, &pixels), interpret(&network, &pixels).1, "{}", entry.name);
+            }
         }
+    }
+}
+
+fn run_small(network: &Network, set: &'static dyn KernelSet, pixels: &[u8]) -> (usize, Vec<f32>) {
+    let bytes = compile_small(network, set).unwrap();
+    let plan = Plan::load(&bytes, set).unwrap();
+    let mut memory = Aligned::zeroed(plan.memory_bytes(1));
+    memory[plan.pixels().unwrap()].copy_from_slice(pixels);
+    (memory.len(), plan.run_in_place(&mut memory).unwrap().to_vec())
+}
+
+#[test]
+fn small_plans_give_the_same_bits() {
+    for network in [every_step(), resnet8()] {
+        for entry in dispatch::REGISTRY {
+            let Some(set) = (entry.get)() else { continue };
+            let pixels = pixels(&network, 3);
+            assert_eq!(run_small(&network, set, &pixels).1, run(&network, set, &pixels), "{}", entry.name);
+        }
+    }
+}
+
+#[test]
+fn stripes_lower_the_peak() {
+    let network = resnet8();
+    for name in ["dsp", "helium"] {
+        let set = dispatch::by_name(name).unwrap();
+        let (small, _) = run_small(&network, set, &pixels(&network, 1));
+        // Two whole tensors of the first stage alone are 32 kB.
+        assert!(small < 32 * 1024, "{name}: {small} bytes");
+        let bytes = compile(&network, set).unwrap();
+        assert!(Plan::load(&bytes, set).unwrap().memory_bytes(1) > 32 * 1024);
     }
 }
 
@@ -162,21 +218,23 @@ proptest! {
     /// memory outside its own (which Miri and the sanitizers see).
     #[test]
     fn a_forged_plan_is_refused_or_harmless(at in any::<usize>(), with in any::<u8>()) {
-        let network = every_step();
+        let network = if with % 2 == 0 { every_step() } else { every_step_without_a_dense_layer() };
         for entry in dispatch::REGISTRY {
             let Some(set) = (entry.get)() else { continue };
-            let mut bytes = compile(&network, set).unwrap();
-            // The header and the records: that is where sizes and offsets stand.
-            let at = 12 + at % (128 + 160 * network.steps.len() - 12);
-            bytes[at] = with;
-            let crc = crc32fast::hash(&bytes[12..]);
-            bytes[8..12].copy_from_slice(&crc.to_le_bytes());
-            if let Ok(plan) = Plan::load(&bytes, set)
-                && plan.memory_bytes(1) < 1 << 26
-                && plan.header().input.len() < 1 << 20
-            {
-                let mut memory = Aligned::zeroed(plan.memory_bytes(1));
-                plan.run(&Single, &mut memory, &vec![7; plan.header().input.len()], |_, _| {});
+            for mut bytes in [compile(&network, set).unwrap(), compile_small(&network, set).unwrap()] {
+                // The header and the records: that is where sizes and offsets stand.
+                let at = 12 + at % (HEADER + RECORD * network.steps.len() - 12);
+                bytes[at] = with;
+                let crc = crc32fast::hash(&bytes[12..]);
+                bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+                if let Ok(plan) = Plan::load(&bytes, set)
+                    && plan.memory_bytes(1) < 1 << 26
+                    && plan.header().input.len() < 1 << 20
+                {
+                    let mut memory = Aligned::zeroed(plan.memory_bytes(1));
+                    plan.run(&Single, &mut memory, &vec![7; plan.header().input.len()], |_, _| {});
+                    plan.run_in_place(&mut memory);
+                }
             }
         }
     }

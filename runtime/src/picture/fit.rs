@@ -28,9 +28,7 @@ pub fn fit(picture: &Picture, input: &Input) -> Vec<u8> {
 }
 
 fn crop(picture: &Picture, short_side: usize, width: usize, height: usize) -> Vec<u8> {
-    let (w, h) = (picture.width, picture.height);
-    let long = |long: usize, short: usize| short_side * long / short;
-    let size = if w <= h { (short_side, long(h, w)) } else { (long(w, h), short_side) };
+    let size = cropped_size((picture.width, picture.height), short_side);
     let (columns, left) = window(size.0, width);
     let (rows, top) = window(size.1, height);
     let inside = resize_window(picture, size, columns.clone(), rows.clone());
@@ -44,8 +42,14 @@ fn crop(picture: &Picture, short_side: usize, width: usize, height: usize) -> Ve
     framed
 }
 
+/// The size that a picture is brought to before the window is cut out.
+pub fn cropped_size((w, h): (usize, usize), short_side: usize) -> (usize, usize) {
+    let long = |long: usize, short: usize| short_side * long / short;
+    if w <= h { (short_side, long(h, w)) } else { (long(w, h), short_side) }
+}
+
 /// The part of `0..have` that a centred window of length `want` shows, and where it stands in it.
-fn window(have: usize, want: usize) -> (Range<usize>, usize) {
+pub fn window(have: usize, want: usize) -> (Range<usize>, usize) {
     if have < want {
         return (0..have, (want - have) / 2);
     }
@@ -55,7 +59,8 @@ fn window(have: usize, want: usize) -> (Range<usize>, usize) {
     (start..start + want, 0)
 }
 
-fn channels(rgb: Vec<u8>, channels: usize) -> Vec<u8> {
+/// RGB as so many channels.
+pub fn channels(rgb: Vec<u8>, channels: usize) -> Vec<u8> {
     let luma = |p: &[u8]| {
         let weighted = 19_595 * u32::from(p[0]) + 38_470 * u32::from(p[1]) + 7_471 * u32::from(p[2]);
         ((weighted + (1 << 15)) >> 16) as u8

@@ -8,10 +8,11 @@
 mod decode;
 mod fit;
 mod jpeg_end;
-mod resize;
+pub(crate) mod resize;
 
 pub use decode::{MAX_FILE, MAX_SIDE, PictureError};
 pub use fit::fit;
+pub(crate) use fit::{channels, cropped_size, window};
 
 /// A picture in memory: RGB, u8, rows from the top, pixels from the left.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,6 +38,11 @@ impl Picture {
     /// Rows.
     pub fn height(&self) -> usize {
         self.height
+    }
+
+    /// The pixels' own buffer.
+    pub fn into_rgb(self) -> Vec<u8> {
+        self.rgb
     }
 
     /// The pixels, red first.

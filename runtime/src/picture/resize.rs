@@ -32,11 +32,13 @@ pub fn resize_window(
     let down = Axis::new(picture.height(), height, rows);
     let needed = down.inputs();
     let stride = 3 * picture.width();
-    let mut narrow = Vec::with_capacity(3 * across.outputs.len() * needed.len());
+    let mut narrow = Vec::with_capacity(3 * across.len() * needed.len());
     for row in picture.rgb()[stride * needed.start..stride * needed.end].chunks_exact(stride) {
-        across.resize_row(row, &mut narrow);
+        across.resize_row(row, 0, &mut narrow);
     }
-    down.resize_columns(&narrow, 3 * across.outputs.len(), needed.start)
+    let mut out = Vec::with_capacity(3 * across.len() * down.len());
+    down.resize_columns(&narrow, 3 * across.len(), &mut Vec::new(), &mut out);
+    out
 }
 
 /// One output sample: the taps it is the weighted sum of.
@@ -46,14 +48,16 @@ struct Output {
     weights: Vec<i32>,
 }
 
-struct Axis {
+/// A resizing along one axis.
+pub struct Axis {
     /// True when nothing is to be done but taking the window.
     same: bool,
     outputs: Vec<Output>,
 }
 
 impl Axis {
-    fn new(from: usize, to: usize, window: Range<usize>) -> Self {
+    /// The samples `window` of `to` that `from` samples are resized to.
+    pub fn new(from: usize, to: usize, window: Range<usize>) -> Self {
         if from == to {
             return Self {
                 same: true,
@@ -63,8 +67,13 @@ impl Axis {
         Self { same: false, outputs: window.map(|i| Output::new(from, to, i)).collect() }
     }
 
+    /// Outputs.
+    pub fn len(&self) -> usize {
+        self.outputs.len()
+    }
+
     /// The inputs that the outputs are made of.
-    fn inputs(&self) -> Range<usize> {
+    pub fn inputs(&self) -> Range<usize> {
         let end = |o: &Output| o.first + o.weights.len().max(1);
         match (self.outputs.first(), self.outputs.last()) {
             (Some(first), Some(last)) => first.first..end(last),
@@ -72,14 +81,15 @@ impl Axis {
         }
     }
 
-    fn resize_row(&self, row: &[u8], out: &mut Vec<u8>) {
+    /// Appends the outputs made of one row of RGB, of which `row` holds the pixels from `first` on.
+    pub fn resize_row(&self, row: &[u8], first: usize, out: &mut Vec<u8>) {
         if self.same {
             let Range { start, end } = self.inputs();
-            return out.extend_from_slice(&row[3 * start..3 * end]);
+            return out.extend_from_slice(&row[3 * (start - first)..3 * (end - first)]);
         }
         for output in &self.outputs {
             let mut sums = [1_i32 << (PRECISION - 1); 3];
-            let taps = row[3 * output.first..].chunks_exact(3);
+            let taps = row[3 * (output.first - first)..].chunks_exact(3);
             for (pixel, &weight) in taps.zip(&output.weights) {
                 for (sum, &sample) in sums.iter_mut().zip(pixel) {
                     *sum += i32::from(sample) * weight;
@@ -89,13 +99,14 @@ impl Axis {
         }
     }
 
-    /// `narrow` holds rows of `stride` bytes, the first being row `top`.
-    fn resize_columns(&self, narrow: &[u8], stride: usize, top: usize) -> Vec<u8> {
+    /// Appends the output rows. `narrow` holds rows of `stride` bytes, the first of [`Axis::inputs`]
+    /// first; `sums` is scratch.
+    pub fn resize_columns(&self, narrow: &[u8], stride: usize, sums: &mut Vec<i32>, out: &mut Vec<u8>) {
         if self.same {
-            return narrow.to_vec();
+            return out.extend_from_slice(narrow);
         }
-        let mut out = Vec::with_capacity(stride * self.outputs.len());
-        let mut sums = vec![0_i32; stride];
+        let top = self.inputs().start;
+        sums.resize(stride, 0);
         for output in &self.outputs {
             sums.fill(1 << (PRECISION - 1));
             let taps = narrow[stride * (output.first - top)..].chunks_exact(stride);
@@ -106,7 +117,6 @@ impl Axis {
             }
             out.extend(sums.iter().map(|&sum| to_byte(sum)));
         }
-        out
     }
 }
 

@@ -6,7 +6,8 @@ Every file has the same five functions:
     prepare(onnx_path, images) -> Path                int8 by the peer's own static quantizer, beside the ONNX file
     prepare_float(onnx_path) -> Path                  the same network in f32
     load(artifact, threads, image) -> Callable        a call runs one inference on `image` and returns the scores
-    hold_to_avx2() -> bool                            called before the engine is imported: can it be held to AVX2?
+    hold(isa) -> bool                                 called before the engine is imported: can it be held to this
+                                                      instruction set, `avx2` or `vnni` (AVX-512 VNNI, no AMX)?
 
 A peer that is counted on AArch64 also has `prepare_aarch64`, like `prepare` but as it advises for that CPU.
 The `prepare`s raise `Unavailable` with the reason where the peer offers no such thing.

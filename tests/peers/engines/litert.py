@@ -17,7 +17,7 @@ def version() -> str:
     return f"LiteRT {installed('ai-edge-litert')}"
 
 
-def hold_to_avx2() -> bool:
+def hold(isa: str) -> bool:
     return False  # XNNPACK asks the CPU and offers no switch
 
 

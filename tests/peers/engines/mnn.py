@@ -19,7 +19,7 @@ def version() -> str:
     return f"MNN {installed('MNN')}"
 
 
-def hold_to_avx2() -> bool:
+def hold(isa: str) -> bool:
     return False  # MNN asks the CPU and offers no switch
 
 

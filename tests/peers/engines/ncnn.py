@@ -18,7 +18,7 @@ def version() -> str:
     return f"ncnn {installed('ncnn')}"
 
 
-def hold_to_avx2() -> bool:
+def hold(isa: str) -> bool:
     return False  # ncnn asks the CPU and its wheel offers no switch
 
 

@@ -13,7 +13,7 @@ def version() -> str:
     return f"ONNX Runtime {installed('onnxruntime')}"
 
 
-def hold_to_avx2() -> bool:
+def hold(isa: str) -> bool:
     return False  # MLAS asks the CPU and offers no switch
 
 
@@ -29,9 +29,15 @@ def prepare_aarch64(onnx_path: Path, images: Sequence[np.ndarray]) -> Path:
     return quantize(onnx_path, images, QuantType.QInt8, onnx_path.with_suffix(".int8.s8.qdq"))
 
 
-def quantize(onnx_path: Path, images: Sequence[np.ndarray], activations, artifact: Path) -> Path:
+def quantize(onnx_path: Path, images: Sequence[np.ndarray], activations, artifact: Path, method: str = "MinMax") -> Path:
     from onnxruntime import InferenceSession
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     name = InferenceSession(onnx_path, providers=["CPUExecutionProvider"]).get_inputs()[0].name
@@ -54,6 +60,7 @@ def quantize(onnx_path: Path, images: Sequence[np.ndarray], activations, artifac
         per_channel=True,
         activation_type=activations,
         weight_type=QuantType.QInt8,
+        calibrate_method=CalibrationMethod[method],
     )
     ready.unlink()
     return artifact

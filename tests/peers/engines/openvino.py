@@ -14,8 +14,8 @@ def version() -> str:
     return f"OpenVINO {installed('openvino')}"
 
 
-def hold_to_avx2() -> bool:
-    os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
+def hold(isa: str) -> bool:
+    os.environ["ONEDNN_MAX_CPU_ISA"] = {"avx2": "AVX2", "vnni": "AVX512_CORE_VNNI"}[isa]
     return True
 
 

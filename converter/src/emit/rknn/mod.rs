@@ -31,8 +31,16 @@ pub struct Model {
     pub tensors: Vec<TensorId>,
 }
 
+/// A step that the NPU has nothing for.
+#[derive(Debug, thiserror::Error)]
+#[error("layer {layer}: an NPU has nothing for the step {kind}; this network stays with the CPU")]
+pub struct Unsupported {
+    layer: String,
+    kind: &'static str,
+}
+
 /// Writes the model; with `probe`, every tensor is an output, to be compared.
-pub fn model(network: &Network, ranges: &Ranges, probe: bool) -> Model {
+pub fn model(network: &Network, ranges: &Ranges, probe: bool) -> Result<Model, Unsupported> {
     let zero: Vec<f32> = network.pixel_zero.iter().map(|&z| f32::from(z)).collect();
     let (lowest, highest) = zero.iter().fold((f32::MAX, f32::MIN), |(l, h), &z| (l.min(z), h.max(z)));
     // One scale for all channels: 1 when their zeros are one, a little more when they differ.
@@ -47,7 +55,7 @@ pub fn model(network: &Network, ranges: &Ranges, probe: bool) -> Model {
     writer.onnx.input("pixels", &[1, shape.c, shape.h, shape.w]);
     writer.quantized("pixels", "pixels/pair", input_scale, input_zero);
     for (i, step) in network.steps.iter().enumerate() {
-        writer.step(i, step);
+        writer.step(i, step)?;
     }
     let logits = writer.name(network.logits);
     writer.onnx.node("Flatten", &[&logits], "logits/flat", vec![int("axis", 1)]);
@@ -65,7 +73,7 @@ pub fn model(network: &Network, ranges: &Ranges, probe: bool) -> Model {
             writer.onnx.output(&name, &[1, shape.c, shape.h, shape.w]);
         }
     }
-    Model { onnx: writer.onnx.finish(&[]), mean: zero.iter().map(|z| z + 128.0).collect(), tensors }
+    Ok(Model { onnx: writer.onnx.finish(&[]), mean: zero.iter().map(|z| z + 128.0).collect(), tensors })
 }
 
 struct Writer<'a> {
@@ -105,7 +113,7 @@ impl Writer<'_> {
         self.quantized(&from, &name, scale, zero);
     }
 
-    fn step(&mut self, i: usize, step: &Step) {
+    fn step(&mut self, i: usize, step: &Step) -> Result<(), Unsupported> {
         match step {
             Step::Conv(c) => self.conv(i, c),
             Step::MaxPool(p) => {
@@ -133,7 +141,11 @@ impl Writer<'_> {
                 self.onnx.node("Add", &[&x, &y], &v, vec![]);
                 self.pair(&v, a.y);
             }
+            Step::Table(_) | Step::Scale(_) | Step::Dequantize(_) => {
+                return Err(Unsupported { layer: step.name().into(), kind: step.kind() });
+            }
         }
+        Ok(())
     }
 
     /// Weights (OIHW), their scale per channel, and the bias at scale `x_scale` · that.

@@ -6,7 +6,7 @@ use super::super::Importer;
 use super::super::constant::floats;
 use super::super::node::{Node, Problem};
 use super::super::value::Axis;
-use crate::graph::Op;
+use crate::graph::{Curve, Op};
 
 /// `max(x, 0)`.
 pub fn relu<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
@@ -75,10 +75,21 @@ pub fn softmax<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     finish(importer, node, Activation::Softmax)
 }
 
-/// `1 / (1 + exp(−x))`, each class by itself.
+/// `1 / (1 + exp(−x))`. Whether it is the network's last function is seen at the end.
 pub fn sigmoid<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    curve(importer, node, Curve::Sigmoid)
+}
+
+/// Hyperbolic tangent.
+pub fn tanh<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    curve(importer, node, Curve::Tanh)
+}
+
+fn curve<'a>(importer: &mut Importer<'a>, node: Node<'a>, curve: Curve) -> Result<(), Problem> {
     node.only(&[])?;
-    finish(importer, node, Activation::Sigmoid)
+    let x = importer.value(node, 0)?;
+    let shape = importer.shape(&x);
+    importer.define(node, Op::Curve(curve), vec![x.node], shape, &x)
 }
 
 fn finish<'a>(importer: &mut Importer<'a>, node: Node<'a>, activation: Activation) -> Result<(), Problem> {

@@ -2,6 +2,8 @@
 
 use super::super::Importer;
 use super::super::node::{Node, Problem};
+use super::super::value::Value;
+use super::channel_conv;
 use crate::graph::{Conv, Op, Window};
 use foldnet_kernels::{MAX_KERNEL, Shape};
 
@@ -40,9 +42,28 @@ pub fn window(node: Node<'_>, kernel: [usize; 2], input: Shape) -> Result<(Windo
 /// `y = Σ x·w + b`.
 pub fn conv<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["auto_pad", "dilations", "group", "kernel_shape", "pads", "strides"])?;
+    if importer.constant(node, 1)?.rank() == 3 {
+        return channel_conv::over_channels(importer, node);
+    }
     let x = importer.picture(node, 0)?;
-    let input = importer.shape(&x);
     let (dims, oihw) = importer.weights(node, 1)?;
+    let bias = match node.input(2) {
+        Some(_) => importer.vector(node, 2, dims[0])?,
+        None => vec![0.0; dims[0]],
+    };
+    with_weights(importer, node, &x, &dims, &oihw, bias)
+}
+
+/// The convolution of `x` with these weights, OIHW; attributes are the node's.
+pub fn with_weights<'a>(
+    importer: &mut Importer<'a>,
+    node: Node<'a>,
+    x: &Value,
+    dims: &[usize],
+    oihw: &[f32],
+    bias: Vec<f32>,
+) -> Result<(), Problem> {
+    let input = importer.shape(x);
     let [outputs, per_group, kh, kw] = dims[..] else {
         return Err(format!("weights of dimensions {dims:?}; two-dimensional convolutions are supported"));
     };
@@ -55,10 +76,6 @@ pub fn conv<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
         return Err(format!("weights {dims:?} in {groups} groups do not fit {} input channels", input.c));
     }
     let (window, dilation) = window(node, [kh, kw], input)?;
-    let bias = match node.input(2) {
-        Some(_) => importer.vector(node, 2, outputs)?,
-        None => vec![0.0; outputs],
-    };
     let mut weights = Vec::with_capacity(oihw.len());
     for filter in oihw.chunks_exact(per_group * kh * kw) {
         for tap in 0..kh * kw {
@@ -70,6 +87,5 @@ pub fn conv<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
         .ok_or_else(|| format!("the kernel is larger than its input of {input}"))?;
     let op = Op::Conv(Conv { weights, bias, window, dilation, groups, pad_value: vec![0.0; input.c] });
     let shape = Shape::new(h, w, outputs);
-    let like = super::super::Value::nchw(0, shape);
-    importer.define(node, op, vec![x.node], shape, &like)
+    importer.define(node, op, vec![x.node], shape, &Value::nchw(0, shape))
 }

@@ -47,12 +47,16 @@ pub fn gemm<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
     dense(importer, node, &Matrix { values, depth, outputs, transposed }, bias)
 }
 
-struct Matrix {
-    values: Vec<f32>,
-    depth: usize,
-    outputs: usize,
+/// The weights of a dense layer.
+pub struct Matrix {
+    /// All of them.
+    pub values: Vec<f32>,
+    /// Inputs.
+    pub depth: usize,
+    /// Outputs.
+    pub outputs: usize,
     /// Output by output rather than input by input.
-    transposed: bool,
+    pub transposed: bool,
 }
 
 impl Matrix {
@@ -64,7 +68,8 @@ impl Matrix {
     }
 }
 
-fn dense<'a>(
+/// `y = x·W + b` for the value at input 0.
+pub fn dense<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
     matrix: &Matrix,

@@ -1,7 +1,10 @@
 //! Add, Sub, Mul, Div, Sum: affine maps where one side is a constant, residual additions where none is.
 
 use super::super::Importer;
+use foldnet_kernels::Shape;
+
 use super::super::node::{Node, Problem};
+use super::super::value::{Axis, Value};
 use crate::graph::Op;
 
 /// A value and a constant of one number per channel.
@@ -100,8 +103,25 @@ pub fn mul<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     node.only(&[])?;
     match sides(importer, node)? {
         Sides::ValueConstant(c) | Sides::ConstantValue(c) => affine(importer, node, c, |v| (v, 0.0)),
-        Sides::Values => Err(two_values("the product")),
+        Sides::Values => scale(importer, node),
     }
+}
+
+/// A picture whose channels are each multiplied by a computed number of their own.
+fn scale<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    let (a, b) = (importer.value(node, 0)?, importer.value(node, 1)?);
+    let pixels = |v| importer.shape(v).pixels();
+    let (x, gate) = if pixels(&a) >= pixels(&b) { (a, b) } else { (b, a) };
+    let (shape, gates) = (importer.shape(&x), importer.shape(&gate));
+    let channels_meet = |v: &Value| v.dim_of(Axis::C).map(|d| v.dims.len() - d);
+    if gates != Shape::new(1, 1, shape.c) || channels_meet(&x) != channels_meet(&gate) {
+        return Err(format!(
+            "the product of {:?} and {:?}: one number per channel is supported as the second factor",
+            x.sizes(shape),
+            gate.sizes(gates)
+        ));
+    }
+    importer.define(node, Op::Scale, vec![x.node, gate.node], shape, &x)
 }
 
 /// `a / b`.

@@ -83,6 +83,27 @@ pub fn flatten<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     regroup(importer, node, &value, &[sizes[..axis].iter().product(), sizes[axis..].iter().product()])
 }
 
+/// Copies along dimensions of length 1. A product does so by itself, and only in front of products it is
+/// taken for nothing.
+pub fn expand<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&[])?;
+    let value = importer.value(node, 0)?;
+    let sizes = value.sizes(importer.shape(&value));
+    let target = integers(importer.constant(node, 1)?)?;
+    let fits = target.iter().rev().zip(sizes.iter().rev()).all(|(&t, &n)| n == 1 || t == 1 || t == n as i64);
+    if target.len() > sizes.len() || !fits {
+        return Err(format!("from {sizes:?} to {target:?}"));
+    }
+    let grows = target.iter().rev().zip(sizes.iter().rev()).any(|(&t, &n)| t > n as i64);
+    let output = node.proto.output.first().ok_or("it has no output")?;
+    if grows && !importer.readers(output).iter().all(|reader| reader.op_type == "Mul") {
+        return Err(format!(
+            "from {sizes:?} to {target:?}: only in front of a product (Mul) is it supported"
+        ));
+    }
+    importer.bind(node, value)
+}
+
 /// The axes that a Squeeze or Unsqueeze names, as attribute or as input.
 fn axes(importer: &Importer<'_>, node: Node<'_>, rank: usize) -> Result<Option<Vec<usize>>, Problem> {
     let given = match node.input(1).map(|name| importer.constants.get(name)) {

@@ -1,6 +1,7 @@
 //! ONNX operators, one file per family, and the table that names them.
 
 mod activation;
+mod channel_conv;
 mod conv;
 mod dense;
 mod elementwise;
@@ -8,6 +9,7 @@ mod layout;
 mod norm;
 mod pad;
 mod pool;
+mod quantized;
 
 use super::Importer;
 use super::node::{Node, Problem};
@@ -22,8 +24,10 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("Cast", layout::pass),
     ("Clip", activation::clip),
     ("Conv", conv::conv),
+    ("DequantizeLinear", quantized::dequantize),
     ("Div", elementwise::div),
     ("Dropout", layout::pass),
+    ("Expand", layout::expand),
     ("Flatten", layout::flatten),
     ("Gemm", dense::gemm),
     ("GlobalAveragePool", pool::global_average),
@@ -34,6 +38,12 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("MaxPool", pool::max),
     ("Mul", elementwise::mul),
     ("Pad", pad::pad),
+    ("QGemm", quantized::gemm),
+    ("QLinearAdd", quantized::add),
+    ("QLinearConv", quantized::conv),
+    ("QLinearGlobalAveragePool", quantized::global_average),
+    ("QLinearMatMul", quantized::matmul),
+    ("QuantizeLinear", quantized::quantize),
     ("ReduceMean", pool::reduce_mean),
     ("Relu", activation::relu),
     ("Reshape", layout::reshape),
@@ -43,6 +53,7 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("Squeeze", layout::squeeze),
     ("Sub", elementwise::sub),
     ("Sum", elementwise::add),
+    ("Tanh", activation::tanh),
     ("Transpose", layout::transpose),
     ("Unsqueeze", layout::unsqueeze),
 ];

@@ -5,6 +5,10 @@
 //! - `i8mm` (ARMv8.6): `smmla`, 32 of them.
 //!
 //! `common/` is what the last two share: they differ in their register tile only.
+//!
+//! A set is chosen once, by what `is_aarch64_feature_detected!` says; on Linux that is the hardware capabilities
+//! which the kernel hands to a process. Where cores differ (big.LITTLE), Linux reports only what all of them have,
+//! so that a thread may be moved, or bound, to any core.
 
 mod common;
 pub mod dotprod;

@@ -6,10 +6,16 @@ mod add;
 mod affine;
 mod avg_pool;
 mod conv;
+mod dequantize;
 mod max_pool;
+mod scale;
+mod table;
 
 pub use add::{add, add_one};
 pub use affine::affine;
 pub use avg_pool::avg_pool;
 pub use conv::{ConvResult, conv, conv_row};
+pub use dequantize::dequantize;
 pub use max_pool::max_pool;
+pub use scale::{gain, scale};
+pub use table::table;

@@ -8,6 +8,7 @@
 // Register tiles are written as the loops over `m` and `v` of their pseudocode.
 #![allow(clippy::needless_range_loop)]
 
+mod amx;
 mod avx2;
 mod avx512vnni;
 mod avxvnni;
@@ -18,6 +19,7 @@ mod plumbing;
 mod tensor;
 mod walk;
 
+pub use amx::Amx;
 pub use avx2::Avx2;
 pub use avx512vnni::Avx512Vnni;
 pub use avxvnni::AvxVnni;

@@ -71,7 +71,12 @@ pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling) -> Vec
                 let mut put = |which: usize, bytes: [u8; 4]| {
                     constants[which * layout.constants + at..][..4].copy_from_slice(&bytes);
                 };
-                put(0, w.bias[c].wrapping_sub(zero_sum(desc, w, taps, tiling)).to_le_bytes());
+                put(
+                    0,
+                    w.bias[c]
+                        .wrapping_sub(if tiling.widen { 0 } else { zero_sum(desc, w, taps) })
+                        .to_le_bytes(),
+                );
                 put(1, w.multiplier[c].to_le_bytes());
                 if desc.output.has_affine() {
                     put(2, w.gain[c].to_le_bytes());
@@ -93,10 +98,7 @@ pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling) -> Vec
 }
 
 /// What the stored activations' offset adds to the sum of one output channel.
-fn zero_sum(desc: &ConvDesc, w: &ConvWeights<'_>, taps: &[i8], tiling: &Tiling) -> i32 {
-    if tiling.widen {
-        return 0;
-    }
+pub(super) fn zero_sum(desc: &ConvDesc, w: &ConvWeights<'_>, taps: &[i8]) -> i32 {
     let sum = |taps: &mut dyn Iterator<Item = &i8>| taps.map(|&t| i32::from(t)).sum::<i32>();
     match desc.source {
         Source::Tensor => (i32::from(w.x_zero[0]) + 128).wrapping_mul(sum(&mut taps.iter())),

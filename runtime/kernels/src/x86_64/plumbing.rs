@@ -31,6 +31,14 @@ macro_rules! kernel_set {
                 crate::x86_64::tensor::write(shape, values, buffer);
             }
 
+            fn locate(&self, shape: crate::Shape, pixel: usize, channel: usize) -> usize {
+                pixel * shape.c + channel
+            }
+
+            fn flipped(&self) -> u8 {
+                crate::x86_64::tensor::FLIPPED
+            }
+
             fn pack_conv(
                 &self,
                 desc: &crate::ConvDesc,

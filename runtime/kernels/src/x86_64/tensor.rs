@@ -5,6 +5,9 @@ use alloc::vec::Vec;
 use super::geometry::SLACK;
 use crate::shape::Shape;
 
+/// See [`crate::KernelSet::flipped`].
+pub(super) const FLIPPED: u8 = 0x80;
+
 /// See [`crate::KernelSet::tensor_bytes`].
 pub(super) fn bytes(shape: Shape) -> usize {
     shape.len() + SLACK
@@ -12,14 +15,14 @@ pub(super) fn bytes(shape: Shape) -> usize {
 
 /// See [`crate::KernelSet::read_tensor`].
 pub(super) fn read(shape: Shape, buffer: &[u8]) -> Vec<i8> {
-    buffer[..shape.len()].iter().map(|&b| (b ^ 0x80) as i8).collect()
+    buffer[..shape.len()].iter().map(|&b| (b ^ FLIPPED) as i8).collect()
 }
 
 /// See [`crate::KernelSet::write_tensor`].
 pub(super) fn write(shape: Shape, values: &[i8], buffer: &mut [u8]) {
     let (body, slack) = buffer[..bytes(shape)].split_at_mut(shape.len());
     for (b, &v) in body.iter_mut().zip(values) {
-        *b = v as u8 ^ 0x80;
+        *b = v as u8 ^ FLIPPED;
     }
     slack.fill(0);
 }

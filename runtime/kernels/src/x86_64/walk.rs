@@ -30,6 +30,13 @@ pub(super) struct Tile {
     pub segment_stride: [usize; 2],
     /// See [`Geometry::steps`].
     pub steps: usize,
+    /// Where the sums go.
+    pub out: Outputs,
+}
+
+/// What an epilogue reads and writes: some pixels × one panel.
+#[derive(Clone, Copy)]
+pub(super) struct Outputs {
     /// Biases of the panel; multiplier, gain and offset each follow at `constants_stride` bytes.
     pub constants: *const u8,
     /// See `constants`.
@@ -79,7 +86,7 @@ pub(super) struct Epilogue {
 }
 
 impl Epilogue {
-    fn new(args: &ConvArgs<'_>) -> Self {
+    pub fn new(args: &ConvArgs<'_>) -> Self {
         let s = args.scalars;
         Self {
             output: args.desc.output,
@@ -92,7 +99,7 @@ impl Epilogue {
     }
 
     /// The kernels that this epilogue needs, as an index into [`Kernels::tiles`].
-    fn mode(&self) -> usize {
+    pub fn mode(&self) -> usize {
         match (self.output, self.has_skip) {
             (ConvOutput::Int8, false) => INT8,
             (ConvOutput::Int8, true) => INT8_SKIP,
@@ -290,13 +297,15 @@ impl Walk<'_> {
                 segments: g.segments,
                 segment_stride: g.segment_stride,
                 steps: g.steps,
-                constants: args.blob.as_ptr().add(slot * tiling.lanes * 4),
-                constants_stride: self.blob.constants,
-                skip: args.skip,
-                y: args.y,
-                y2: args.y2,
-                stride: desc.y.c,
-                channels: (g.group_out - first_slot * tiling.lanes).min(n * tiling.lanes),
+                out: Outputs {
+                    constants: args.blob.as_ptr().add(slot * tiling.lanes * 4),
+                    constants_stride: self.blob.constants,
+                    skip: args.skip,
+                    y: args.y,
+                    y2: args.y2,
+                    stride: desc.y.c,
+                    channels: (g.group_out - first_slot * tiling.lanes).min(n * tiling.lanes),
+                },
             };
             let mut row = x.add((rows.start - first_row) * row_step + group * desc.c_in() * g.element);
             let mut column = 0;
@@ -312,9 +321,9 @@ impl Walk<'_> {
                     }
                 }
                 let at = (rows.start * desc.y.w + done) * desc.y.c + first_channel;
-                tile.skip = args.skip.wrapping_add(at);
-                tile.y = args.y.wrapping_add(at * out_bytes);
-                tile.y2 = args.y2.wrapping_add(at);
+                tile.out.skip = args.skip.wrapping_add(at);
+                tile.out.y = args.y.wrapping_add(at * out_bytes);
+                tile.out.y2 = args.y2.wrapping_add(at);
                 kernels[m - 1](&tile, &self.epilogue);
                 done += m;
             }

@@ -30,12 +30,17 @@ pub(crate) const fn tensor_bytes(shape: Shape) -> usize {
     blocks(shape.c) * pitch(shape) + SLACK
 }
 
+/// See [`crate::KernelSet::locate`].
+pub(crate) const fn locate(shape: Shape, pixel: usize, channel: usize) -> usize {
+    channel / BLOCK * pitch(shape) + pixel * BLOCK + channel % BLOCK
+}
+
 /// See [`crate::KernelSet::read_tensor`].
 pub(crate) fn read_tensor(shape: Shape, buffer: &[u8]) -> Vec<i8> {
     let mut values = vec![0; shape.len()];
     for (p, pixel) in values.chunks_exact_mut(shape.c).enumerate() {
         for (c, v) in pixel.iter_mut().enumerate() {
-            *v = buffer[c / BLOCK * pitch(shape) + p * BLOCK + c % BLOCK] as i8;
+            *v = buffer[locate(shape, p, c)] as i8;
         }
     }
     values
@@ -46,7 +51,7 @@ pub(crate) fn write_tensor(shape: Shape, values: &[i8], buffer: &mut [u8]) {
     buffer[..tensor_bytes(shape)].fill(0);
     for (p, pixel) in values.chunks_exact(shape.c).enumerate() {
         for (c, &v) in pixel.iter().enumerate() {
-            buffer[c / BLOCK * pitch(shape) + p * BLOCK + c % BLOCK] = v as u8;
+            buffer[locate(shape, p, c)] = v as u8;
         }
     }
 }

@@ -43,6 +43,10 @@ impl<T: Tile> KernelSet for Blocked<T> {
         layout::write_tensor(shape, values, buffer);
     }
 
+    fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize {
+        layout::locate(shape, pixel, channel)
+    }
+
     fn pack_conv(&self, desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
         weights::pack::<T>(desc, w)
     }

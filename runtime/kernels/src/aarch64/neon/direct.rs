@@ -1,4 +1,4 @@
-//! `conv_i8_4x4c8_neon`: any convolution as a matrix product of gathered rows.
+//! `conv_i8_4x4c8_neon`: any convolution as a matrix product of packed rows.
 //!
 //! ```text
 //! acc[p][c] = Σ_k row[p][k]·w[c][k]                 int32; row = the pixels under the window, raw int8
@@ -6,8 +6,8 @@
 //! The zero point's share, `−z·Σ w`, is in the packed bias, and padding is written as `z`.
 //!
 //! ```text
-//! for each block of pixels (its rows fit in half of L1)
-//!     rows[p] = pointer into x (1×1), or to a gathered copy of the window (k×k)
+//! for each block of pixels (its rows fit in L2)
+//!     pack its rows by fours: [row / 4][k / 16][4][16], see [`super::gather`]
 //!     for each panel of 4 channels (its weights fit in L1)
 //!         for each tile of 4 pixels
 //!             for each 32 of the depth
@@ -26,16 +26,18 @@
 //!    it does not hold, that block adds after two products, which always fit (128·254 < 2¹⁵).
 //! 2. *The loop counter is the list of decisions*: a word whose top bit says whether the next block is
 //!    such an exception, followed by a sentinel. `adds m, m, m` gives the bit in the carry and the end
-//!    in the zero flag, so that the choice costs one instruction per block.
-//! 3. *The first block adds with `saddlp`*, so that no accumulator is zeroed.
-//! 4. *Rows are pointers*, so 1×1 convolutions of any stride read the activation in place and only
-//!    k×k ones copy, once per block of pixels for all output channels.
-//! 5. *Left-over pixels run one at a time* on a 1×4 tile (28 instructions per 32 of depth and pixel,
-//!    where the 4×4 tile has 23), never as an idle part of the large one.
+//!    in the zero flag, so that loop and choice are two instructions per block.
+//! 3. *Rows are packed by fours*, so that one `ld1` of four registers brings 16 bytes of each of four
+//!    pixels. Packing takes about a tenth of an instruction per byte, once for all output channels.
+//! 4. *The first block adds with `saddlp`*, so that no accumulator is zeroed.
+//! 5. *Loads stand a few multiplications ahead of their use*, as a core that issues in order (Cortex-A53)
+//!    waits for them otherwise.
+//! 6. *Left-over pixels run one at a time* on a 1×4 tile (26 instructions per 32 of depth and pixel,
+//!    where the 4×4 tile has 21.5), never as an idle part of the large one.
 //!
-//! A tile of 4×4 takes 80 arithmetic instructions, 8 loads and 3 of loop for 512 products: 5.6 products
-//! per instruction, 88 % of the mix's 6.4. The loads are the rest, and 16 accumulators, 8 registers of
-//! pixels, 4 of weights and 4 of sums leave no register for a larger tile.
+//! A tile of 4×4 takes 80 arithmetic instructions, 4 loads and 2 of loop for 512 products: 5.95 products
+//! per instruction, 93 % of the mix's 6.4; an exceptional block takes 96, 4 and 3: 4.97. No larger
+//! tile fits: 16 accumulators, 8 registers of pixels, 4 of weights and 4 of sums are all 32.
 
 use core::arch::asm;
 
@@ -82,187 +84,95 @@ fn needs_narrow_step(block: &[u8]) -> bool {
     })
 }
 
-// Registers: x in v0–v7 (two per pixel), w in v8–v11 (two per channel, alternating), int16 sums in
-// v12–v15 (one per pixel), accumulators in v16–v31 (v16 + 4·channel + pixel).
+// Registers: x in v0–v3 (the first 16 of the depth, one per pixel) and v20–v23 (the second), w in v4–v7 (two
+// per channel, two channels at a time), int16 sums in v10–v13 (one per pixel), accumulators in the rest, four per
+// channel.
 
-/// One channel (weights in `$a`, `$b`) against four pixels, four products per widening addition.
-macro_rules! wide_step {
-    ($add:literal, $a:literal, $b:literal, $c0:literal, $c1:literal, $c2:literal, $c3:literal) => {
+/// Products of one channel's 8 bytes with four pixels: `$x` is empty or "2" for the halves of the depth.
+macro_rules! multiply {
+    ($op:literal, $x:literal, $w:literal, $half:literal) => {
         concat!(
-            "ldp q",
-            $a,
-            ", q",
-            $b,
-            ", [{w}], #32\n",
-            "smull v12.8h, v0.8b, v",
-            $a,
-            ".8b\n",
-            "smull v13.8h, v2.8b, v",
-            $a,
-            ".8b\n",
-            "smull v14.8h, v4.8b, v",
-            $a,
-            ".8b\n",
-            "smull v15.8h, v6.8b, v",
-            $a,
-            ".8b\n",
-            "smlal2 v12.8h, v0.16b, v",
-            $a,
-            ".16b\n",
-            "smlal2 v13.8h, v2.16b, v",
-            $a,
-            ".16b\n",
-            "smlal2 v14.8h, v4.16b, v",
-            $a,
-            ".16b\n",
-            "smlal2 v15.8h, v6.16b, v",
-            $a,
-            ".16b\n",
-            "smlal v12.8h, v1.8b, v",
-            $b,
-            ".8b\n",
-            "smlal v13.8h, v3.8b, v",
-            $b,
-            ".8b\n",
-            "smlal v14.8h, v5.8b, v",
-            $b,
-            ".8b\n",
-            "smlal v15.8h, v7.8b, v",
-            $b,
-            ".8b\n",
-            "smlal2 v12.8h, v1.16b, v",
-            $b,
-            ".16b\n",
-            "smlal2 v13.8h, v3.16b, v",
-            $b,
-            ".16b\n",
-            "smlal2 v14.8h, v5.16b, v",
-            $b,
-            ".16b\n",
-            "smlal2 v15.8h, v7.16b, v",
-            $b,
-            ".16b\n",
-            $add,
-            " v",
-            $c0,
-            ".4s, v12.8h\n",
-            $add,
-            " v",
-            $c1,
-            ".4s, v13.8h\n",
-            $add,
-            " v",
-            $c2,
-            ".4s, v14.8h\n",
-            $add,
-            " v",
-            $c3,
-            ".4s, v15.8h\n",
+            ".irp p, 0, 1, 2, 3\n",
+            $op,
+            " v1\\p\\().8h, v",
+            $x,
+            "\\p\\().",
+            $half,
+            ", v",
+            $w,
+            ".",
+            $half,
+            "\n.endr\n"
         )
     };
 }
 
-/// One channel against four pixels, two products per widening addition.
-macro_rules! narrow_step {
-    ($add:literal, $a:literal, $b:literal, $c0:literal, $c1:literal, $c2:literal, $c3:literal) => {
+/// Adds pairs of the four pixels' int16 sums to their accumulators.
+macro_rules! widen {
+    ($add:literal, [$c0:literal $c1:literal $c2:literal $c3:literal]) => {
         concat!(
-            "ldp q",
-            $a,
-            ", q",
-            $b,
-            ", [{w}], #32\n",
-            "smull v12.8h, v0.8b, v",
-            $a,
-            ".8b\n",
-            "smull v13.8h, v2.8b, v",
-            $a,
-            ".8b\n",
-            "smull v14.8h, v4.8b, v",
-            $a,
-            ".8b\n",
-            "smull v15.8h, v6.8b, v",
-            $a,
-            ".8b\n",
-            "smlal2 v12.8h, v0.16b, v",
-            $a,
-            ".16b\n",
-            "smlal2 v13.8h, v2.16b, v",
-            $a,
-            ".16b\n",
-            "smlal2 v14.8h, v4.16b, v",
-            $a,
-            ".16b\n",
-            "smlal2 v15.8h, v6.16b, v",
-            $a,
-            ".16b\n",
             $add,
             " v",
             $c0,
-            ".4s, v12.8h\n",
+            ".4s, v10.8h\n",
             $add,
             " v",
             $c1,
-            ".4s, v13.8h\n",
+            ".4s, v11.8h\n",
             $add,
             " v",
             $c2,
-            ".4s, v14.8h\n",
-            $add,
-            " v",
-            $c3,
-            ".4s, v15.8h\n",
-            "smull v12.8h, v1.8b, v",
-            $b,
-            ".8b\n",
-            "smull v13.8h, v3.8b, v",
-            $b,
-            ".8b\n",
-            "smull v14.8h, v5.8b, v",
-            $b,
-            ".8b\n",
-            "smull v15.8h, v7.8b, v",
-            $b,
-            ".8b\n",
-            "smlal2 v12.8h, v1.16b, v",
-            $b,
-            ".16b\n",
-            "smlal2 v13.8h, v3.16b, v",
-            $b,
-            ".16b\n",
-            "smlal2 v14.8h, v5.16b, v",
-            $b,
-            ".16b\n",
-            "smlal2 v15.8h, v7.16b, v",
-            $b,
-            ".16b\n",
-            "sadalp v",
-            $c0,
             ".4s, v12.8h\n",
-            "sadalp v",
-            $c1,
-            ".4s, v13.8h\n",
-            "sadalp v",
-            $c2,
-            ".4s, v14.8h\n",
-            "sadalp v",
+            $add,
+            " v",
             $c3,
-            ".4s, v15.8h\n",
+            ".4s, v13.8h\n",
         )
     };
 }
 
-/// A block of depth: four rows, four channels by `$step`.
+/// A block of depth. What `$channel` makes of a channel is given its weights' registers and its accumulators, and
+/// the loads that it should put between its products and their sum.
 macro_rules! block_4x4 {
-    ($step:ident, $add:literal) => {
+    ($channel:ident, $add:literal) => {
         concat!(
-            "ldp q0, q1, [{x0}], #32\n",
-            "ldp q2, q3, [{x1}], #32\n",
-            "ldp q4, q5, [{x2}], #32\n",
-            "ldp q6, q7, [{x3}], #32\n",
-            $step!($add, "8", "9", "16", "17", "18", "19"),
-            $step!($add, "10", "11", "20", "21", "22", "23"),
-            $step!($add, "8", "9", "24", "25", "26", "27"),
-            $step!($add, "10", "11", "28", "29", "30", "31"),
+            "ld1 {{v0.16b-v3.16b}}, [{x}], #64\n",
+            "ld1 {{v4.16b-v7.16b}}, [{w}], #64\n",
+            $channel!($add, "4", "5", ["8" "9" "14" "15"], "ld1 {{v20.16b-v23.16b}}, [{x}], #64\n", ""),
+            $channel!($add, "6", "7", ["16" "17" "18" "19"], "", "ld1 {{v4.16b-v7.16b}}, [{w}], #64\n"),
+            $channel!($add, "4", "5", ["24" "25" "26" "27"], "", ""),
+            $channel!($add, "6", "7", ["28" "29" "30" "31"], "", ""),
+        )
+    };
+}
+
+/// Four products per widening addition.
+macro_rules! wide {
+    ($add:literal, $a:literal, $b:literal, $acc:tt, $early:literal, $late:literal) => {
+        concat!(
+            multiply!("smull", "", $a, "8b"),
+            $early,
+            multiply!("smlal2", "", $a, "16b"),
+            multiply!("smlal", "2", $b, "8b"),
+            multiply!("smlal2", "2", $b, "16b"),
+            $late,
+            widen!($add, $acc),
+        )
+    };
+}
+
+/// Two products per widening addition.
+macro_rules! narrow {
+    ($add:literal, $a:literal, $b:literal, $acc:tt, $early:literal, $late:literal) => {
+        concat!(
+            multiply!("smull", "", $a, "8b"),
+            $early,
+            multiply!("smlal2", "", $a, "16b"),
+            widen!($add, $acc),
+            multiply!("smull", "2", $b, "8b"),
+            multiply!("smlal2", "2", $b, "16b"),
+            $late,
+            widen!("sadalp", $acc),
         )
     };
 }
@@ -301,15 +211,51 @@ macro_rules! reduce {
     };
 }
 
+/// The walk over the decisions around one tile's blocks. `{m}` holds the first word, `{next}` points behind it.
+macro_rules! blocks {
+    ($block:ident, $wide:ident, $narrow:ident) => {
+        concat!(
+            "adds {m}, {m}, {m}\n",
+            "b.cs 6f\n",
+            $block!($wide, "saddlp"),
+            "3:\n",
+            "adds {m}, {m}, {m}\n",
+            "b.cs 5f\n",
+            "4:\n",
+            $block!($wide, "sadalp"),
+            "adds {m}, {m}, {m}\n",
+            "b.cs 5f\n",
+            $block!($wide, "sadalp"),
+            "adds {m}, {m}, {m}\n",
+            "b.cc 4b\n",
+            "5:\n",
+            "b.eq 7f\n",
+            $block!($narrow, "sadalp"),
+            "adds {m}, {m}, {m}\n",
+            "b.cs 5b\n",
+            "b 4b\n",
+            "6:\n",
+            $block!($narrow, "saddlp"),
+            "b 3b\n",
+            "7:\n",
+            "cmp {next}, {words_end}\n",
+            "b.eq 8f\n",
+            "ldr {m}, [{next}], #8\n",
+            "b 3b\n",
+            "8:\n",
+        )
+    };
+}
+
 /// `tiles` × 4 pixels by one panel of 4 channels; sums go to `acc`, [`CHUNK`] int32s per pixel.
 ///
 /// # Safety
-/// `tiles` is at least 1; `rows` holds 4·`tiles` pointers; `words` is what [`decide`] wrote, up to
-/// `words_end`, for `n` blocks; each row has 32·n readable bytes, the panel 128·n; `acc` has room for
+/// `tiles` is at least 1; `words` is what [`decide`] wrote, up to `words_end`, for `n` blocks; `rows` are
+/// `tiles` packed fours of `n` blocks, 128·n bytes each, the panel has as many; `acc` has room for
 /// 4·`tiles`·[`CHUNK`] int32s, of which the first four of each [`CHUNK`] are written.
 #[inline(never)]
 pub unsafe fn panel_4x4(
-    rows: *const *const u8,
+    rows: *const u8,
     tiles: usize,
     panel: *const u8,
     words: *const u64,
@@ -321,52 +267,23 @@ pub unsafe fn panel_4x4(
     unsafe {
         asm!(
             "2:",
-            "ldp {x0}, {x1}, [{rows}], #16",
-            "ldp {x2}, {x3}, [{rows}], #16",
             "mov {w}, {panel}",
             "ldr {m}, [{words}]",
             "add {next}, {words}, #8",
-            "adds {m}, {m}, {m}",
-            "b.cs 6f",
-            block_4x4!(wide_step, "saddlp"),
-            "3:",
-            "adds {m}, {m}, {m}",
-            "b.hi 5f",
-            "b.eq 7f",
-            "4:",
-            block_4x4!(wide_step, "sadalp"),
-            "adds {m}, {m}, {m}",
-            "b.hi 5f",
-            "b.ne 4b",
-            "7:",
-            "cmp {next}, {words_end}",
-            "b.eq 8f",
-            "ldr {m}, [{next}], #8",
-            "b 3b",
-            "5:",
-            block_4x4!(narrow_step, "sadalp"),
-            "b 3b",
-            "6:",
-            block_4x4!(narrow_step, "saddlp"),
-            "b 3b",
-            "8:",
-            reduce!("16", "20", "24", "28", "0"),
-            reduce!("17", "21", "25", "29", "64"),
-            reduce!("18", "22", "26", "30", "128"),
-            reduce!("19", "23", "27", "31", "192"),
+            blocks!(block_4x4, wide, narrow),
+            reduce!("8", "16", "24", "28", "0"),
+            reduce!("9", "17", "25", "29", "64"),
+            reduce!("14", "18", "26", "30", "128"),
+            reduce!("15", "19", "27", "31", "192"),
             "add {acc}, {acc}, #256",
             "subs {tiles}, {tiles}, #1",
             "b.ne 2b",
-            rows = inout(reg) rows => _,
+            x = inout(reg) rows => _,
             tiles = inout(reg) tiles => _,
             panel = in(reg) panel,
             words = in(reg) words,
             words_end = in(reg) words_end,
             acc = inout(reg) acc => _,
-            x0 = out(reg) _,
-            x1 = out(reg) _,
-            x2 = out(reg) _,
-            x3 = out(reg) _,
             w = out(reg) _,
             m = out(reg) _,
             next = out(reg) _,
@@ -383,80 +300,90 @@ pub unsafe fn panel_4x4(
     }
 }
 
-/// A block of depth: one row (v0, v1), four channels (v4–v11), four products per widening addition.
-macro_rules! block_1x4_wide {
-    ($add:literal) => {
+/// Products of one pixel's 8 bytes with four channels, whose weights are in v`$w0`…
+macro_rules! multiply_one {
+    ($op:literal, $x:literal, [$w0:literal $w1:literal $w2:literal $w3:literal], $half:literal) => {
         concat!(
-            "ldp q0, q1, [{x}], #32\n",
-            "ldp q4, q5, [{w}], #32\n",
-            "ldp q6, q7, [{w}], #32\n",
-            "ldp q8, q9, [{w}], #32\n",
-            "ldp q10, q11, [{w}], #32\n",
-            "smull v12.8h, v0.8b, v4.8b\n",
-            "smull v13.8h, v0.8b, v6.8b\n",
-            "smull v14.8h, v0.8b, v8.8b\n",
-            "smull v15.8h, v0.8b, v10.8b\n",
-            "smlal2 v12.8h, v0.16b, v4.16b\n",
-            "smlal2 v13.8h, v0.16b, v6.16b\n",
-            "smlal2 v14.8h, v0.16b, v8.16b\n",
-            "smlal2 v15.8h, v0.16b, v10.16b\n",
-            "smlal v12.8h, v1.8b, v5.8b\n",
-            "smlal v13.8h, v1.8b, v7.8b\n",
-            "smlal v14.8h, v1.8b, v9.8b\n",
-            "smlal v15.8h, v1.8b, v11.8b\n",
-            "smlal2 v12.8h, v1.16b, v5.16b\n",
-            "smlal2 v13.8h, v1.16b, v7.16b\n",
-            "smlal2 v14.8h, v1.16b, v9.16b\n",
-            "smlal2 v15.8h, v1.16b, v11.16b\n",
-            $add,
-            " v16.4s, v12.8h\n",
-            $add,
-            " v17.4s, v13.8h\n",
-            $add,
-            " v18.4s, v14.8h\n",
-            $add,
-            " v19.4s, v15.8h\n",
+            $op,
+            " v10.8h, v",
+            $x,
+            ".",
+            $half,
+            ", v",
+            $w0,
+            ".",
+            $half,
+            "\n",
+            $op,
+            " v11.8h, v",
+            $x,
+            ".",
+            $half,
+            ", v",
+            $w1,
+            ".",
+            $half,
+            "\n",
+            $op,
+            " v12.8h, v",
+            $x,
+            ".",
+            $half,
+            ", v",
+            $w2,
+            ".",
+            $half,
+            "\n",
+            $op,
+            " v13.8h, v",
+            $x,
+            ".",
+            $half,
+            ", v",
+            $w3,
+            ".",
+            $half,
+            "\n",
         )
     };
 }
 
-/// The same with two products per widening addition.
-macro_rules! block_1x4_narrow {
+/// A block of depth: one row (v0, v1), four channels (v4–v7, v20–v23).
+macro_rules! block_1x4 {
+    ($products:ident, $add:literal) => {
+        concat!(
+            "ldr q0, [{x}], #64\n",
+            "ld1 {{v4.16b-v7.16b}}, [{w}], #64\n",
+            "ld1 {{v20.16b-v23.16b}}, [{w}], #64\n",
+            "ldr q1, [{x}], #64\n",
+            $products!($add),
+        )
+    };
+}
+
+/// Four products per widening addition.
+macro_rules! wide_one {
     ($add:literal) => {
         concat!(
-            "ldp q0, q1, [{x}], #32\n",
-            "ldp q4, q5, [{w}], #32\n",
-            "ldp q6, q7, [{w}], #32\n",
-            "ldp q8, q9, [{w}], #32\n",
-            "ldp q10, q11, [{w}], #32\n",
-            "smull v12.8h, v0.8b, v4.8b\n",
-            "smull v13.8h, v0.8b, v6.8b\n",
-            "smull v14.8h, v0.8b, v8.8b\n",
-            "smull v15.8h, v0.8b, v10.8b\n",
-            "smlal2 v12.8h, v0.16b, v4.16b\n",
-            "smlal2 v13.8h, v0.16b, v6.16b\n",
-            "smlal2 v14.8h, v0.16b, v8.16b\n",
-            "smlal2 v15.8h, v0.16b, v10.16b\n",
-            $add,
-            " v16.4s, v12.8h\n",
-            $add,
-            " v17.4s, v13.8h\n",
-            $add,
-            " v18.4s, v14.8h\n",
-            $add,
-            " v19.4s, v15.8h\n",
-            "smull v12.8h, v1.8b, v5.8b\n",
-            "smull v13.8h, v1.8b, v7.8b\n",
-            "smull v14.8h, v1.8b, v9.8b\n",
-            "smull v15.8h, v1.8b, v11.8b\n",
-            "smlal2 v12.8h, v1.16b, v5.16b\n",
-            "smlal2 v13.8h, v1.16b, v7.16b\n",
-            "smlal2 v14.8h, v1.16b, v9.16b\n",
-            "smlal2 v15.8h, v1.16b, v11.16b\n",
-            "sadalp v16.4s, v12.8h\n",
-            "sadalp v17.4s, v13.8h\n",
-            "sadalp v18.4s, v14.8h\n",
-            "sadalp v19.4s, v15.8h\n",
+            multiply_one!("smull", "0", ["4" "6" "20" "22"], "8b"),
+            multiply_one!("smlal2", "0", ["4" "6" "20" "22"], "16b"),
+            multiply_one!("smlal", "1", ["5" "7" "21" "23"], "8b"),
+            multiply_one!("smlal2", "1", ["5" "7" "21" "23"], "16b"),
+            widen!($add, ["16" "17" "18" "19"]),
+        )
+    };
+}
+
+/// Two products per widening addition.
+macro_rules! narrow_one {
+    ($add:literal) => {
+        concat!(
+            multiply_one!("smull", "0", ["4" "6" "20" "22"], "8b"),
+            multiply_one!("smlal2", "0", ["4" "6" "20" "22"], "16b"),
+            widen!($add, ["16" "17" "18" "19"]),
+            multiply_one!("smull", "1", ["5" "7" "21" "23"], "8b"),
+            multiply_one!("smlal2", "1", ["5" "7" "21" "23"], "16b"),
+            widen!("sadalp", ["16" "17" "18" "19"]),
         )
     };
 }
@@ -464,7 +391,7 @@ macro_rules! block_1x4_narrow {
 /// One pixel by one panel of 4 channels.
 ///
 /// # Safety
-/// As [`panel_4x4`], for one row and four int32s of `acc`.
+/// As [`panel_4x4`], for one pixel of a four, whose first 16 bytes are at `row`, and four int32s of `acc`.
 #[inline(never)]
 pub unsafe fn panel_1x4(
     row: *const u8,
@@ -473,34 +400,11 @@ pub unsafe fn panel_1x4(
     words_end: *const u64,
     acc: *mut i32,
 ) {
-    // SAFETY: as in `panel_4x4`.
+    // SAFETY: as in `panel_4x4`; a pixel's next 16 bytes are 64 on.
     unsafe {
         asm!(
             "ldr {m}, [{next}], #8",
-            "adds {m}, {m}, {m}",
-            "b.cs 6f",
-            block_1x4_wide!("saddlp"),
-            "3:",
-            "adds {m}, {m}, {m}",
-            "b.hi 5f",
-            "b.eq 7f",
-            "4:",
-            block_1x4_wide!("sadalp"),
-            "adds {m}, {m}, {m}",
-            "b.hi 5f",
-            "b.ne 4b",
-            "7:",
-            "cmp {next}, {words_end}",
-            "b.eq 8f",
-            "ldr {m}, [{next}], #8",
-            "b 3b",
-            "5:",
-            block_1x4_narrow!("sadalp"),
-            "b 3b",
-            "6:",
-            block_1x4_narrow!("saddlp"),
-            "b 3b",
-            "8:",
+            blocks!(block_1x4, wide_one, narrow_one),
             reduce!("16", "17", "18", "19", "0"),
             x = inout(reg) row => _,
             w = inout(reg) panel => _,
@@ -510,9 +414,9 @@ pub unsafe fn panel_1x4(
             m = out(reg) _,
             out("v0") _, out("v1") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
-            out("v8") _, out("v9") _, out("v10") _, out("v11") _,
-            out("v12") _, out("v13") _, out("v14") _, out("v15") _,
+            out("v10") _, out("v11") _, out("v12") _, out("v13") _,
             out("v16") _, out("v17") _, out("v18") _, out("v19") _,
+            out("v20") _, out("v21") _, out("v22") _, out("v23") _,
             options(nostack),
         );
     }

@@ -5,8 +5,9 @@
 //! y  = clamp(rne(v) + z, lo, hi)        y2 = clamp(rne(v·gain[c] + offset[c]) + z2, lo2, hi2)
 //! ```
 //! The sums arrive in a buffer, [`CHUNK`] per pixel, so that channels are the fastest-running index
-//! again, constants stay in registers over the run, and each pixel is one 16-byte store: 34 instructions
-//! per 16 values of `y`, 19 more with a residual.
+//! again, constants stay in registers over the run, and each pixel is one 16-byte store: 31 instructions
+//! per 16 values of `y`, 19 more with a residual. Where a constant is not *tame* ([`super::round::is_tame`]), so
+//! that `v` might be a NaN, three more put the lower bound first.
 
 use core::arch::aarch64::*;
 
@@ -34,6 +35,8 @@ pub struct Epilogue {
     pub has_skip: bool,
     pub has_y: bool,
     pub has_y2: bool,
+    /// All constants are tame.
+    pub tame: bool,
 }
 
 impl Epilogue {
@@ -46,16 +49,31 @@ impl Epilogue {
     pub unsafe fn run(&self, acc: *const i32, pixel: usize, pixels: usize, channel: usize, count: usize) {
         // SAFETY: forwarded.
         unsafe {
-            match (count == CHUNK, self.has_skip, self.has_y, self.has_y2) {
-                (true, false, true, false) => {
-                    self.chunk::<false, true, false>(acc, pixel, pixels, channel);
-                }
-                (true, true, true, false) => self.chunk::<true, true, false>(acc, pixel, pixels, channel),
-                (true, false, true, true) => self.chunk::<false, true, true>(acc, pixel, pixels, channel),
-                (true, true, true, true) => self.chunk::<true, true, true>(acc, pixel, pixels, channel),
-                (true, false, false, _) => self.chunk::<false, false, true>(acc, pixel, pixels, channel),
-                (true, true, false, _) => self.chunk::<true, false, true>(acc, pixel, pixels, channel),
-                (false, ..) => self.partial(acc, pixel, pixels, channel, count),
+            if count < CHUNK {
+                self.partial(acc, pixel, pixels, channel, count);
+            } else if self.tame {
+                self.whole::<true>(acc, pixel, pixels, channel);
+            } else {
+                self.whole::<false>(acc, pixel, pixels, channel);
+            }
+        }
+    }
+
+    /// All 16 channels.
+    ///
+    /// # Safety
+    /// As [`Epilogue::run`].
+    #[inline(always)]
+    unsafe fn whole<const TAME: bool>(&self, acc: *const i32, pixel: usize, pixels: usize, channel: usize) {
+        // SAFETY: forwarded.
+        unsafe {
+            match (self.has_skip, self.has_y, self.has_y2) {
+                (false, true, false) => self.chunk::<TAME, false, true, false>(acc, pixel, pixels, channel),
+                (true, true, false) => self.chunk::<TAME, true, true, false>(acc, pixel, pixels, channel),
+                (false, true, true) => self.chunk::<TAME, false, true, true>(acc, pixel, pixels, channel),
+                (true, true, true) => self.chunk::<TAME, true, true, true>(acc, pixel, pixels, channel),
+                (false, false, _) => self.chunk::<TAME, false, false, true>(acc, pixel, pixels, channel),
+                (true, false, _) => self.chunk::<TAME, true, false, true>(acc, pixel, pixels, channel),
             }
         }
     }
@@ -97,12 +115,12 @@ impl Epilogue {
         }
     }
 
-    /// All 16 channels.
+    /// All 16 channels with these outputs.
     ///
     /// # Safety
     /// As [`Epilogue::run`]; the constants have 16 values from `channel` on.
     #[inline(never)]
-    unsafe fn chunk<const SKIP: bool, const Y: bool, const Y2: bool>(
+    unsafe fn chunk<const TAME: bool, const SKIP: bool, const Y: bool, const Y2: bool>(
         &self,
         mut acc: *const i32,
         pixel: usize,
@@ -120,6 +138,7 @@ impl Epilogue {
             let (round, round2) = (Round::new(self.requant), Round::new(self.requant2));
             let skip_zero = vdupq_n_s8(self.skip_zero);
             let skip_m = [vdupq_n_f32(self.skip_multiplier); 4];
+            let apply = |r: &Round, v| if TAME { r.apply_number(v) } else { r.apply(v) };
             for _ in 0..pixels {
                 let sums: Quad =
                     core::array::from_fn(|i| vcvtq_f32_s32(vaddq_s32(vld1q_s32(acc.add(4 * i)), bias[i])));
@@ -130,12 +149,12 @@ impl Epilogue {
                     skip = skip.wrapping_add(self.stride);
                 }
                 if Y {
-                    vst1q_s8(y.cast(), round.apply(v));
+                    vst1q_s8(y.cast(), apply(&round, v));
                     y = y.wrapping_add(self.stride);
                 }
                 if Y2 {
                     let v2 = sum(scale(v, load(self.gain.add(channel))), load(self.offset.add(channel)));
-                    vst1q_s8(y2.cast(), round2.apply(v2));
+                    vst1q_s8(y2.cast(), apply(&round2, v2));
                     y2 = y2.wrapping_add(self.stride);
                 }
             }

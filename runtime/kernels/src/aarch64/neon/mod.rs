@@ -1,23 +1,29 @@
 //! `neon`: the AArch64 baseline, ARMv8.0 (Cortex-A53, A57, A72, A73), which has no dot product.
 //!
-//! Two convolution kernels, chosen per layer when packing ([`conv`]):
+//! Two convolution kernels; the layer's shape alone decides between them ([`plan`]):
 //!
 //! | kernel | what | products per instruction: mix, inner loop |
 //! |---|---|---|
-//! | `conv_i8_4x4c8_neon` ([`direct`]) | everything: 1×1 in place, k×k and pixels gathered | 6.4, 5.6 |
-//! | `conv_i16_f4x4_8x8_neon` ([`winograd`]) | 3×3, stride 1, exactly | 16, 14.8 |
+//! | `conv_i8_4x4c8_neon` ([`direct`]) | everything, from rows packed by fours ([`gather`]) | 6.4, 5.95 |
+//! | `conv_i16_f4x4_8x8_neon` ([`winograd`]) | 3×3, stride 1, exactly | 16, 15.3 |
 //!
-//! Where the instructions of a ResNet-50 go, as a share of all: 1×1 and strided convolutions 73 %, Winograd's
-//! products 17 %, its transforms 2 %, requantization and residuals 7 %, pooling below 1 %. What keeps
-//! the large layers from the mix's limit:
+//! Where the instructions of a ResNet-50 with normally distributed weights go: 1×1 convolutions 69 %, Winograd's
+//! products 23 %, its transforms 2 %, the stem 5 %, pooling below 1 %; requantization and residuals, already
+//! counted there, are 5 %. It runs 6.8 products of the direct sum per instruction. What keeps the large layers
+//! from the mix's limit:
 //!
-//! - *Loads*: 8 paired ones per 80 multiplications and additions; no larger tile fits 32 registers.
-//! - *Wide weights*: a block where four products could overflow an int16 lane takes 96 instead of 80. With
-//!   Gaussian weights that is every other block at a depth of 64 and fewer the deeper the layer, as the
-//!   largest of many weights sets the scale.
-//! - *Shallow layers*: per tile of 4×4, 16 instructions reduce lanes and 34 requantize, whatever the
-//!   depth: a tenth at a depth of 256, a fifth at 64.
-//! - *Tiles over the edge*: 14 and 7 are no multiples of 4; Winograd computes 1.3 times what is needed.
+//! - *Weights too wide for four products*: a block where they could overflow an int16 lane takes 96
+//!   multiplications and additions instead of 80. With normal weights that is most blocks at a depth of 64 and
+//!   fewer the deeper the layer, as the largest of many weights sets the scale; with uniform ones it is nearly
+//!   all, and the whole network takes 7 % more.
+//! - *Shallow layers*: per tile of 4×4, 16 instructions reduce lanes and 31 requantize, whatever the
+//!   depth: 7 % at a depth of 256, a fifth at 64.
+//! - *Loads and loop*: 6 instructions per 80 multiplications and additions; no larger tile fits 32 registers.
+//! - *The stem's depth* of 147 is packed as 160.
+//!
+//! Weights are read in order, once per band of output, and so are packed rows, once per panel; both are streams
+//! that a core prefetches by itself. A panel stays in L1, a block's packed rows and a band's transformed tiles in
+//! L2 ([`plan`]). These sizes are reasoned from the caches of the cores named above, not tuned on them.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -26,16 +32,21 @@ use crate::quant::Requant;
 use crate::set::{AddScalars, AvgPoolScalars, ConvArgs, ConvWeights, KernelSet};
 use crate::shape::{ConvDesc, PoolDesc, Shape};
 
-mod conv;
 mod direct;
 mod elementwise;
 mod epilogue;
+mod gather;
 mod layout;
+mod pack;
+mod plan;
 mod pool;
 mod round;
+mod run;
 #[cfg(test)]
 mod tests;
 mod winograd;
+
+use plan::Plan;
 
 /// See the module.
 pub struct Neon {
@@ -75,25 +86,29 @@ impl KernelSet for Neon {
         layout::write_tensor(shape, values, buffer);
     }
 
+    fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize {
+        pixel * layout::channel_stride(shape.c) + channel
+    }
+
     fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8> {
-        conv::Plan::new(desc).pack(weights)
+        Plan::new(desc).pack(weights)
     }
 
     fn check_conv(&self, desc: &ConvDesc, blob: &[u8]) -> bool {
-        conv::Plan::new(desc).check(blob)
+        Plan::new(desc).check(blob)
     }
 
     fn conv_scratch_bytes(&self, desc: &ConvDesc) -> usize {
-        conv::Plan::new(desc).scratch_bytes()
+        Plan::new(desc).scratch_bytes()
     }
 
     fn conv_tasks(&self, desc: &ConvDesc) -> usize {
-        conv::Plan::new(desc).tasks()
+        Plan::new(desc).tasks()
     }
 
     unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
         // SAFETY: forwarded.
-        unsafe { conv::Plan::new(args.desc).run(args, tasks) }
+        unsafe { Plan::new(args.desc).run(args, tasks) }
     }
 
     unsafe fn max_pool(&self, desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {

@@ -10,8 +10,9 @@ pub type Quad = [float32x4_t; 4];
 /// The constants of one [`Requant`] in registers.
 #[derive(Clone, Copy)]
 pub struct Round {
-    lo: float32x4_t,
+    lowest: float32x4_t,
     zero: int16x8_t,
+    lo: int8x16_t,
     hi: int8x16_t,
 }
 
@@ -20,23 +21,43 @@ impl Round {
     pub fn new(r: Requant) -> Self {
         // SAFETY: NEON is part of the AArch64 baseline.
         unsafe {
-            Self { lo: vdupq_n_f32(r.bounds().0), zero: vdupq_n_s16(i16::from(r.zero)), hi: vdupq_n_s8(r.hi) }
+            Self {
+                lowest: vdupq_n_f32(r.bounds().0),
+                zero: vdupq_n_s16(i16::from(r.zero)),
+                lo: vdupq_n_s8(r.lo),
+                hi: vdupq_n_s8(r.hi),
+            }
         }
     }
 
-    /// `clamp(rne(v) + z, lo, hi)`. The lower bound is applied in f32 by `fmaxnm`, which also turns a NaN
-    /// into `lo`, as the definition does. Beyond the upper one `fcvtns` and the narrowing moves saturate
-    /// upwards of every int8, and the result is bounded there: rounding is monotone.
+    /// `clamp(rne(v) + z, lo, hi)`: a NaN becomes `lo`, as the definition has it.
     #[inline(always)]
     pub fn apply(&self, v: Quad) -> int8x16_t {
+        // SAFETY: NEON is part of the AArch64 baseline. `fmaxnm` takes the number, not the NaN.
+        self.apply_number(v.map(|v| unsafe { vmaxnmq_f32(v, self.lowest) }))
+    }
+
+    /// The same where no value is a NaN. Rounding is monotone and the bounds are integers, so that they may be
+    /// applied last: beyond them `fcvtns` and the narrowing moves saturate outside of every int8.
+    #[inline(always)]
+    pub fn apply_number(&self, v: Quad) -> int8x16_t {
         // SAFETY: NEON is part of the AArch64 baseline.
         unsafe {
-            let q = v.map(|v| vcvtnq_s32_f32(vmaxnmq_f32(v, self.lo)));
+            let q = v.map(|v| vcvtnq_s32_f32(v));
             let a = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(q[0]), q[1]), self.zero);
             let b = vqaddq_s16(vqmovn_high_s32(vqmovn_s32(q[2]), q[3]), self.zero);
-            vminq_s8(vqmovn_high_s16(vqmovn_s16(a), b), self.hi)
+            vminq_s8(vmaxq_s8(vqmovn_high_s16(vqmovn_s16(a), b), self.lo), self.hi)
         }
     }
+}
+
+/// The largest magnitude of a tame constant: with nothing but tame ones a convolution's `v` and `v·gain +
+/// offset` stay below f32's 2¹²⁸, hence are numbers.
+const TAME: f32 = 2.814_749_8e14; // 2⁴⁸
+
+/// True for every constant that a network could mean.
+pub fn is_tame(v: f32) -> bool {
+    v.abs() <= TAME
 }
 
 /// 16 int8s minus a zero point, as f32.

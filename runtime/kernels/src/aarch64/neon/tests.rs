@@ -4,7 +4,11 @@
 use std::vec;
 use std::vec::Vec;
 
-use super::{Neon, conv::Plan};
+use core::arch::aarch64::{vld1q_f32, vst1q_s8};
+
+use super::Neon;
+use super::plan::Plan;
+use super::round::{Round, is_tame};
 use crate::quant::Requant;
 use crate::reference::{self, ConvResult};
 use crate::set::{ConvArgs, ConvScalars, ConvWeights, KernelSet};
@@ -70,7 +74,8 @@ fn check(desc: &ConvDesc, weights: &[i8], x: &[i8]) -> Vec<u8> {
     let mut input = Aligned::new(set.tensor_bytes(desc.x), 0);
     set.write_tensor(desc.x, x, input.get_mut());
     let mut y = Aligned::new(set.tensor_bytes(desc.y), 0);
-    let mut scratch = Aligned::new(set.conv_scratch_bytes(desc), 0x77);
+    let scratch_bytes = set.conv_scratch_bytes(desc);
+    let mut scratch = Aligned::new(scratch_bytes + 256, 0x77);
     let args = ConvArgs {
         desc,
         scalars: &scalars,
@@ -79,10 +84,13 @@ fn check(desc: &ConvDesc, weights: &[i8], x: &[i8]) -> Vec<u8> {
         skip: core::ptr::null(),
         y: y.get_mut().as_mut_ptr(),
         y2: core::ptr::null_mut(),
+        x_rows: desc.x.h,
+        y_rows: desc.y.h,
         scratch: scratch.get_mut().as_mut_ptr(),
     };
     // SAFETY: a validated description, buffers of the sizes that the set asked for.
     unsafe { set.conv(&args, 0..set.conv_tasks(desc)) };
+    assert!(scratch.get()[scratch_bytes..].iter().all(|&b| b == 0x77), "scratch overrun: {desc:?}");
     let got = set.read_tensor(desc.y, y.get());
     if let Some(i) = (0..got.len()).find(|&i| got[i] != expected[i]) {
         panic!("value {i} is {}, not {}: {desc:?}", got[i], expected[i]);
@@ -131,18 +139,34 @@ fn mixed_blocks() {
     }
 }
 
-/// The largest sums that Winograd's division still takes, and the first that go to the direct kernel.
+/// The largest sums that Winograd's division takes in one part, and the first that it takes in more.
 #[test]
 fn winograd_at_the_limit() {
-    let mut kinds = Vec::new();
-    for c_in in [224, 229 / 8 * 8 + 8] {
+    let mut parts = Vec::new();
+    for c_in in [224, 232, 456] {
         let d = desc(9, c_in, 64, 3);
-        for (w, x) in [(-127, -128), (127, -128), (127, 127)] {
+        for (w, x) in [(-127, -128), (127, -128), (127, 127), (100, -128)] {
             let blob = check(&d, &vec![w; d.y.c * d.depth()], &vec![x; d.x.len()]);
-            kinds.push(blob[0]);
+            parts.push(blob[4]);
         }
     }
-    assert_eq!(kinds, [1, 1, 1, 0, 0, 0]);
+    assert_eq!(parts, [1, 1, 1, 1, 2, 2, 2, 1, 3, 3, 3, 2]);
+}
+
+/// Bands and tiles of every kind: sides that take tiles of 4, of 3 and of both, in one band and in several.
+#[test]
+fn winograd_tilings() {
+    let mut rng = Rng(13);
+    for (h, w) in
+        [(1, 1), (2, 9), (3, 3), (4, 4), (5, 13), (6, 6), (7, 7), (10, 14), (14, 14), (13, 47), (31, 8)]
+    {
+        let d = desc(1, 32, 48, 3);
+        let d = ConvDesc { x: Shape::new(h, w, 32), y: Shape::new(h, w, 48), ..d };
+        assert!(Plan::new(&d).winograd.is_some() || h * w < 25, "{d:?}");
+        let weights: Vec<i8> = (0..d.y.c * d.depth()).map(|_| rng.range(-127, 127) as i8).collect();
+        let x: Vec<i8> = (0..d.x.len()).map(|_| rng.range(-128, 127) as i8).collect();
+        check(&d, &weights, &x);
+    }
 }
 
 /// Inputs that drive every position of the transformed tile to its extremes.
@@ -165,15 +189,46 @@ fn foreign_decisions_are_refused() {
     let set = Neon::new().unwrap();
     let d = desc(3, 64, 16, 1);
     let blob = check(&d, &vec![60; d.y.c * 64], &vec![1; d.x.len()]);
-    let words = Plan::new(&d).words_range();
+    let plan = Plan::new(&d);
+    let words = plan.words_at()..plan.words_at() + 8 * plan.panels() * plan.words();
     for bit in 0..8 * words.len() {
         let mut bad = blob.clone();
         bad[words.start + bit / 8] ^= 1 << (bit % 8);
         assert!(!set.check_conv(&d, &bad));
     }
-    for kind in 1..=255 {
-        let mut bad = blob.clone();
-        bad[0] = kind;
-        assert!(!set.check_conv(&d, &bad));
+}
+
+/// The scratch has room for so many parts and no more; none would leave the sums undefined.
+#[test]
+fn foreign_parts_are_refused() {
+    let set = Neon::new().unwrap();
+    let d = desc(8, 456, 64, 3);
+    let mut blob = check(&d, &vec![1; d.y.c * d.depth()], &vec![1; d.x.len()]);
+    for (parts, good) in [(0, false), (1, true), (3, true), (4, false), (u32::MAX, false)] {
+        blob[4..8].copy_from_slice(&u32::to_ne_bytes(parts));
+        assert_eq!(set.check_conv(&d, &blob), good, "{parts} parts");
     }
+}
+
+/// Ties, both bounds, values beyond every integer, and what is no number, against the definition.
+#[test]
+fn rounding() {
+    let values =
+        [0.5, 1.5, -0.5, -2.5, 126.5, 127.5, -128.5, 1e9, -1e9, 3e38, -3e38, f32::INFINITY, f32::NAN, 0.0];
+    for r in [Requant::full(0), Requant::full(-77), Requant::relu(-128), Requant::relu(3), Requant::full(127)]
+    {
+        let round = Round::new(r);
+        for v in values {
+            let (mut careful, mut plain) = ([0i8; 16], [0i8; 16]);
+            // SAFETY: NEON is part of the AArch64 baseline; each array has 16 values.
+            unsafe {
+                let v = [vld1q_f32([v; 4].as_ptr()); 4];
+                vst1q_s8(careful.as_mut_ptr(), round.apply(v));
+                vst1q_s8(plain.as_mut_ptr(), round.apply_number(v));
+            }
+            assert_eq!(careful, [r.apply(v); 16], "{v} {r:?}");
+            assert!(v.is_nan() || plain == [r.apply(v); 16], "{v} {r:?}");
+        }
+    }
+    assert!(is_tame(-1e9) && !is_tame(f32::INFINITY) && !is_tame(f32::NAN) && !is_tame(3e38));
 }

@@ -12,7 +12,7 @@
 
 use core::arch::x86_64::*;
 
-use super::super::walk::{ANY, BOTH_SKIP, Bounds, Epilogue, INT8_SKIP, Tile};
+use super::super::walk::{ANY, BOTH_SKIP, Bounds, Epilogue, INT8_SKIP, Outputs};
 use crate::shape::ConvOutput;
 
 /// Writes a tile of sums.
@@ -22,7 +22,7 @@ use crate::shape::ConvOutput;
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(in super::super) unsafe fn finish<const M: usize, const N: usize, const MODE: usize>(
-    t: &Tile,
+    t: &Outputs,
     e: &Epilogue,
     acc: &[[__m256i; N]; M],
 ) {
@@ -60,10 +60,10 @@ pub(in super::super) unsafe fn finish<const M: usize, const N: usize, const MODE
 /// As [`finish`].
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn pixel<const N: usize, const MODE: usize>(t: &Tile, e: &Epilogue, m: usize, acc: [__m256i; N]) {
+unsafe fn pixel<const N: usize, const MODE: usize>(t: &Outputs, e: &Epilogue, m: usize, acc: [__m256i; N]) {
     let mut v = [_mm256_setzero_ps(); N];
     // SAFETY: the constants of the panel and `channels` bytes of each pixel's outputs and residual are
-    // inside their buffers, see `Tile`.
+    // inside their buffers, see `Outputs`.
     unsafe {
         for i in 0..N {
             let multiplier = _mm256_load_ps(t.constants.add(t.constants_stride + 32 * i).cast());
@@ -171,7 +171,7 @@ unsafe fn load_pixel<const N: usize>(from: *const u8, channels: usize) -> [__m25
 /// `t.y` has room for `channels` values.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn store_logits<const N: usize>(t: &Tile, v: [__m256; N]) {
+unsafe fn store_logits<const N: usize>(t: &Outputs, v: [__m256; N]) {
     let mut lanes = [[0f32; 8]; N];
     for (lanes, v) in lanes.iter_mut().zip(v) {
         // SAFETY: an array of 8 f32.

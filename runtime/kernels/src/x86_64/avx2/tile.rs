@@ -40,7 +40,7 @@ unsafe fn tile<const M: usize, const N: usize, const MODE: usize>(t: &Tile, e: &
     // pixel, are inside their buffers, see `Tile`.
     unsafe {
         for v in 0..N {
-            let bias = _mm256_load_si256(t.constants.add(32 * v).cast());
+            let bias = _mm256_load_si256(t.out.constants.add(32 * v).cast());
             for row in &mut acc {
                 row[v] = bias;
             }
@@ -64,7 +64,7 @@ unsafe fn tile<const M: usize, const N: usize, const MODE: usize>(t: &Tile, e: &
                 }
             }
         }
-        epilogue::finish::<M, N, MODE>(t, e, &acc);
+        epilogue::finish::<M, N, MODE>(&t.out, e, &acc);
     }
 }
 

@@ -12,7 +12,7 @@
 
 use core::arch::x86_64::*;
 
-use super::super::walk::{ANY, BOTH_SKIP, Bounds, Epilogue, INT8_SKIP, Tile};
+use super::super::walk::{ANY, BOTH_SKIP, Bounds, Epilogue, INT8_SKIP, Outputs};
 use crate::shape::ConvOutput;
 
 /// Writes a tile of sums.
@@ -22,7 +22,7 @@ use crate::shape::ConvOutput;
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) unsafe fn finish<const M: usize, const N: usize, const MODE: usize>(
-    t: &Tile,
+    t: &Outputs,
     e: &Epilogue,
     acc: &[[__m512i; N]; M],
 ) {
@@ -60,11 +60,16 @@ pub(super) unsafe fn finish<const M: usize, const N: usize, const MODE: usize>(
 /// As [`finish`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn pixel<const N: usize, const MODE: usize>(t: &Tile, e: &Epilogue, m: usize, acc: [__m512i; N]) {
+pub(in super::super) unsafe fn pixel<const N: usize, const MODE: usize>(
+    t: &Outputs,
+    e: &Epilogue,
+    m: usize,
+    acc: [__m512i; N],
+) {
     let mask = u64::MAX >> (64 - t.channels);
     let mut v = [_mm512_setzero_ps(); N];
     // SAFETY: the constants of the panel and `channels` bytes of each pixel's outputs and residual
-    // are inside their buffers, see `Tile`; masked lanes touch no memory.
+    // are inside their buffers, see `Outputs`; masked lanes touch no memory.
     unsafe {
         for i in 0..N {
             let multiplier = _mm512_load_ps(t.constants.add(t.constants_stride + 64 * i).cast());
@@ -190,7 +195,7 @@ fn scatter_order<const N: usize>() -> __m512i {
 /// `t.y` has room for `channels` values.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn store_logits<const N: usize>(t: &Tile, v: [__m512; N]) {
+unsafe fn store_logits<const N: usize>(t: &Outputs, v: [__m512; N]) {
     let mut lanes = [[0f32; 16]; N];
     for (lanes, v) in lanes.iter_mut().zip(v) {
         // SAFETY: an array of 16 f32.

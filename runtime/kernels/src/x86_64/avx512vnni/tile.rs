@@ -37,7 +37,7 @@ unsafe fn tile<const M: usize, const N: usize, const MODE: usize>(t: &Tile, e: &
     // pixel, are inside their buffers, see `Tile`.
     unsafe {
         for v in 0..N {
-            let bias = _mm512_load_si512(t.constants.add(64 * v).cast());
+            let bias = _mm512_load_si512(t.out.constants.add(64 * v).cast());
             for row in &mut acc {
                 row[v] = bias;
             }
@@ -61,7 +61,7 @@ unsafe fn tile<const M: usize, const N: usize, const MODE: usize>(t: &Tile, e: &
                 }
             }
         }
-        epilogue::finish::<M, N, MODE>(t, e, &acc);
+        epilogue::finish::<M, N, MODE>(&t.out, e, &acc);
     }
 }
 

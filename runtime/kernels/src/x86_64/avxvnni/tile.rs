@@ -43,7 +43,7 @@ macro_rules! tiles {
                 // every pixel, are inside their buffers, see `Tile`.
                 unsafe {
                     for v in 0..N {
-                        let bias = _mm256_load_si256(t.constants.add(32 * v).cast());
+                        let bias = _mm256_load_si256(t.out.constants.add(32 * v).cast());
                         for row in &mut acc {
                             row[v] = bias;
                         }
@@ -67,7 +67,7 @@ macro_rules! tiles {
                             }
                         }
                     }
-                    epilogue::finish::<M, N, MODE>(t, e, &acc);
+                    epilogue::finish::<M, N, MODE>(&t.out, e, &acc);
                 }
             }
 

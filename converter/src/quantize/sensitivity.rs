@@ -1,0 +1,96 @@
+//! Where the noise comes from: each tensor rounded alone, each layer's weights rounded alone.
+//!
+//! The float network is run with one thing as int8 has it and everything else exact; what that adds to
+//! the logits is its share. Shares of small noises add up to about the whole, so the list says which
+//! tensor to look at first.
+
+use super::QuantizeError;
+use super::build::Draft;
+use super::fuse::Layer;
+use super::score::Distance;
+use crate::calibrate::in_lanes;
+use crate::float::{FloatError, FloatNet, Grid, Grids};
+use crate::graph::{Graph, NodeId, Op};
+
+/// What one thing alone does to the logits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share {
+    /// The node whose value (or, for `weights`, whose weights) is rounded.
+    pub node: NodeId,
+    /// Whether it is the weights.
+    pub weights: bool,
+    /// Signal to noise of the logits in dB when nothing else is rounded.
+    pub sqnr: f64,
+}
+
+/// The exact graph with one layer's weights as int8 has them, and the biases that go with them.
+fn with_weights(exact: &Graph, draft: &Draft, node: NodeId) -> Graph {
+    let mut graph = exact.clone();
+    if let (Op::Conv(conv), Op::Conv(ours), Some(packed)) =
+        (&mut graph.nodes[node].op, &draft.graph.nodes[node].op, &draft.packed[node])
+    {
+        let filter = conv.weights.len() / conv.bias.len();
+        for (k, w) in conv.weights.iter_mut().enumerate() {
+            *w = f32::from(packed.weights[k]) * packed.scale[k / filter];
+        }
+        conv.bias.clone_from(&ours.bias);
+    }
+    graph
+}
+
+/// The grids of the draft's tensors, those of shared scale with the one that decides it.
+fn grids(draft: &Draft) -> Grids {
+    let layout = &draft.layout;
+    let mut grids = Grids::default();
+    for slot in layout.scaled() {
+        let (scale, zero) = draft.quantization(slot);
+        let lo = if layout.slots[slot].relu { zero } else { i8::MIN };
+        grids.rounded.push((layout.slots[slot].node, Grid { scale, zero, lo, hi: i8::MAX }));
+    }
+    for layer in &layout.layers {
+        if let Layer::Conv { second: Some(second), .. } = *layer {
+            grids.unrounded.push(second.affine.unwrap_or(layout.slots[second.slot].node));
+        }
+    }
+    grids
+}
+
+/// The logits of a partly rounded network.
+fn logits(graph: &Graph, grids: &Grids, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, FloatError> {
+    let net = FloatNet::rounded(graph, grids)?;
+    pictures.iter().map(|p| Ok(net.run(p)?.swap_remove(0))).collect()
+}
+
+/// How many parts [`shares`] looks at.
+pub fn parts(draft: &Draft) -> usize {
+    let convs = draft.layout.layers.iter().filter(|l| matches!(l, Layer::Conv { .. })).count();
+    convs + draft.layout.scaled().count()
+}
+
+/// The share of every tensor and of every layer's weights, in the layers' order. `exact` is the float
+/// graph in the draft's units, without what rounding and bias correction moved.
+pub fn shares(
+    exact: &Graph,
+    draft: &Draft,
+    pictures: &[Vec<u8>],
+    tick: &(dyn Fn() + Sync),
+) -> Result<Vec<Share>, QuantizeError> {
+    let all = grids(draft);
+    let truth = logits(exact, &Grids::default(), pictures)?;
+    let convs = draft.layout.layers.iter().filter(|l| matches!(l, Layer::Conv { .. }));
+    let mut parts: Vec<(NodeId, bool)> = convs.map(|l| (l.node(), true)).collect();
+    parts.extend(all.rounded.iter().map(|r| (r.0, false)));
+    parts.sort_unstable();
+    let shares = in_lanes(parts.len(), |i| -> Result<Share, QuantizeError> {
+        let (node, weights) = parts[i];
+        let answers = if weights {
+            logits(&with_weights(exact, draft, node), &Grids::default(), pictures)?
+        } else {
+            let one = all.rounded.iter().copied().filter(|r| r.0 == node).collect();
+            logits(exact, &Grids { rounded: one, unrounded: all.unrounded.clone() }, pictures)?
+        };
+        tick();
+        Ok(Share { node, weights, sqnr: Distance::between(&truth, &answers, exact.activation).sqnr })
+    });
+    shares.into_iter().collect()
+}

@@ -1,0 +1,20 @@
+//! An Arm MPS3 with a Cortex-M55.
+//!
+//! Board: `qemu-system-arm -M mps3-an547`. Pictures come over the first UART, results go there.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use foldnet_firmware::{Arena, qemu};
+use foldnet_kernels::Helium;
+
+include!(concat!(env!("OUT_DIR"), "/plan.rs"));
+
+foldnet_firmware::no_panic!();
+
+static ARENA: Arena<ARENA_BYTES> = Arena::new();
+
+#[entry]
+fn main() -> ! {
+    qemu::run("{\"board\":\"qemu-mps3-an547\"}", &PLAN.0, &Helium, &ARENA)
+}

@@ -1,0 +1,135 @@
+//! The loop: picture → plan → result.
+
+use embedded_io::Write;
+use foldnet_kernels::KernelSet;
+use foldnet_plan::{Plan, PlanError};
+
+use crate::frame::{FrameError, FrameSource, Progress};
+use crate::report::Report;
+
+/// A plan that was checked, with its memory.
+pub struct Classifier {
+    plan: Plan<'static>,
+    memory: &'static mut [u8],
+}
+
+impl Classifier {
+    /// Checks the plan, its checksum first. [`PlanError::Memory`] when `memory` is less than it wants.
+    pub fn new(
+        plan: &'static [u8],
+        set: &'static dyn KernelSet,
+        memory: &'static mut [u8],
+    ) -> Result<Self, PlanError> {
+        let plan = Plan::load(plan, set)?;
+        if plan.memory_bytes(1) > memory.len() || plan.pixels().is_none() {
+            return Err(PlanError::Memory);
+        }
+        Ok(Self { plan, memory })
+    }
+
+    /// Where the picture goes.
+    pub fn pixels(&mut self) -> &mut [u8] {
+        match self.plan.pixels() {
+            Some(range) => self.memory.get_mut(range).unwrap_or(&mut []),
+            None => &mut [],
+        }
+    }
+
+    /// Classifies what stands in [`Classifier::pixels`], which is lost. The logits.
+    pub fn run(&mut self) -> &[f32] {
+        self.plan.run_in_place(self.memory).unwrap_or(&[])
+    }
+}
+
+/// The index of the greatest logit; the first of equals.
+pub fn best(logits: &[f32]) -> usize {
+    let mut best = (0, f32::NEG_INFINITY);
+    for (i, &v) in logits.iter().enumerate() {
+        if v > best.1 {
+            best = (i, v);
+        }
+    }
+    best.0
+}
+
+/// What the board lends the loop.
+pub trait Board {
+    /// A free-running counter: cycles, or whatever the board counts.
+    fn now(&mut self) -> u32;
+    /// Ticks from an earlier [`Board::now`] to this moment.
+    fn since(&mut self, start: u32) -> u32;
+    /// Tells the watchdog that all is well. Called at least once per poll and per picture.
+    fn alive(&mut self);
+    /// Adds to the results line what the board has to say.
+    fn remark<W: Write>(&mut self, _line: &mut Report<'_, W>) {}
+}
+
+/// What [`classify`] counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Pictures classified.
+    pub pictures: u32,
+    /// Pictures that did not come, by any [`FrameError`].
+    pub lost: u32,
+}
+
+/// One turn of the loop: polls the source once and, when a picture is complete, classifies it and writes
+/// its line:
+///
+/// `{"class":3,"ticks":301222,"lost":0,"logits":"…"}`: logits as the hexadecimal digits of their f32,
+/// eight per class; `lost` counts pictures that did not come, and each is told in a line
+/// `{"error":"damaged","lost":1}`.
+pub fn classify<S: FrameSource, W: Write, B: Board>(
+    classifier: &mut Classifier,
+    source: &mut S,
+    results: &mut W,
+    board: &mut B,
+    counts: &mut Counts,
+) {
+    board.alive();
+    match source.poll(classifier.pixels()) {
+        Ok(Progress::Waiting) => {}
+        Ok(Progress::Complete) => {
+            let start = board.now();
+            let logits = classifier.run();
+            let ticks = board.since(start);
+            counts.pictures = counts.pictures.wrapping_add(1);
+            let mut line = Report::new(results);
+            line.text("{\"class\":").number(best(logits) as u32);
+            line.text(",\"ticks\":").number(ticks).text(",\"lost\":").number(counts.lost);
+            board.remark(&mut line);
+            line.text(",\"logits\":\"");
+            for logit in logits {
+                line.hex(logit.to_bits());
+            }
+            line.text("\"}").line();
+        }
+        Err(error) => {
+            counts.lost = counts.lost.wrapping_add(1);
+            let mut line = Report::new(results);
+            line.text("{\"error\":\"").text(name(error)).text("\",\"lost\":");
+            line.number(counts.lost).text("}").line();
+        }
+    }
+}
+
+/// The error's name in the results line.
+fn name(error: FrameError) -> &'static str {
+    match error {
+        FrameError::Bus => "bus",
+        FrameError::Timeout => "timeout",
+        FrameError::Absent => "absent",
+        FrameError::Damaged => "damaged",
+    }
+}
+
+/// What to say of a plan that was refused, for the results line.
+pub fn refused(error: PlanError) -> &'static str {
+    match error {
+        PlanError::Version(_) => "plan version",
+        PlanError::Length | PlanError::Checksum => "damaged",
+        PlanError::OtherSet => "plan for other processor",
+        PlanError::Memory => "plan too large",
+        _ => "plan not valid",
+    }
+}

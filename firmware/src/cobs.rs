@@ -1,0 +1,112 @@
+//! Consistent overhead byte stuffing: frames on a byte stream, each closed by a zero byte.
+//!
+//! A frame is sent as blocks: a length byte `n`, then `n − 1` bytes that are not zero; a zero is
+//! understood after each block but the last and those of 255. So zero occurs nowhere but between
+//! frames, and a receiver that lost track finds the next frame at the next zero. (Cheshire and Baker,
+//! *Consistent Overhead Byte Stuffing*, 1999.)
+
+/// What one received byte means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// Nothing yet.
+    Nothing,
+    /// The frame's next byte.
+    Byte(u8),
+    /// The frame is complete.
+    End,
+    /// The frame was closed in the middle of a block.
+    Cut,
+}
+
+/// Decodes a stream byte by byte.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Decoder {
+    /// Bytes left in this block.
+    left: u8,
+    /// Whether a zero is due before the next block.
+    zero: bool,
+    /// Whether the frame has had a byte.
+    open: bool,
+}
+
+impl Decoder {
+    /// At the start of a frame.
+    pub const fn new() -> Self {
+        Self { left: 0, zero: false, open: false }
+    }
+
+    /// Takes a byte off the line. Zeros between frames are [`Decoded::Nothing`].
+    pub fn push(&mut self, byte: u8) -> Decoded {
+        if byte == 0 {
+            let (open, left) = (self.open, self.left);
+            *self = Self::new();
+            return match (open, left) {
+                (false, _) => Decoded::Nothing,
+                (true, 0) => Decoded::End,
+                (true, _) => Decoded::Cut,
+            };
+        }
+        self.open = true;
+        if self.left > 0 {
+            self.left -= 1;
+            return Decoded::Byte(byte);
+        }
+        let due = self.zero;
+        self.left = byte - 1;
+        self.zero = byte != 255;
+        if due { Decoded::Byte(0) } else { Decoded::Nothing }
+    }
+}
+
+#[cfg(test)]
+pub(crate) fn encode(frame: &[u8]) -> Vec<u8> {
+    let mut out = vec![];
+    // The zero that is understood at the end is the one not sent.
+    let mut blocks = frame.split(|&b| b == 0).peekable();
+    while let Some(mut block) = blocks.next() {
+        while block.len() >= 254 {
+            out.push(255);
+            out.extend(&block[..254]);
+            block = &block[254..];
+            // After a full block no zero is understood, so the rest is a block even when empty.
+        }
+        out.push(block.len() as u8 + 1);
+        out.extend(block);
+        let _ = blocks.peek();
+    }
+    out.push(0);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn decode(line: &[u8]) -> (Vec<u8>, Decoded) {
+        let mut decoder = Decoder::new();
+        let (mut frame, mut last) = (vec![], Decoded::Nothing);
+        for &b in line {
+            last = decoder.push(b);
+            if let Decoded::Byte(b) = last {
+                frame.push(b);
+            }
+        }
+        (frame, last)
+    }
+
+    #[test]
+    fn gives_back_what_was_sent() {
+        for len in [1, 2, 3, 253, 254, 255, 256, 508, 509, 3072] {
+            for step in [0, 1, 7, 255] {
+                let frame: Vec<u8> = (0..len).map(|i| (i * step) as u8).collect();
+                assert_eq!(decode(&encode(&frame)), (frame, Decoded::End), "{len} {step}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_cut_block_is_noticed_and_the_next_frame_is_whole() {
+        assert_eq!(decode(&[5, 1, 2, 0]), (vec![1, 2], Decoded::Cut));
+        assert_eq!(decode(&[5, 1, 2, 0, 0, 3, 9, 8, 0]), (vec![1, 2, 9, 8], Decoded::End));
+    }
+}

@@ -1,0 +1,20 @@
+//! What the boards' programs share: frames from a byte stream, the classify loop, the results line.
+//!
+//! `no_std`, no heap, and nothing here can panic: the programs are linked so that a reachable panic is a
+//! link error (see [`panic`]). Memory is one static [`Arena`] whose size is the plan's, checked when the
+//! program is built and again when it starts.
+#![cfg_attr(not(test), no_std)]
+
+pub mod arena;
+pub mod classify;
+pub mod cobs;
+pub mod frame;
+mod memory;
+pub mod panic;
+#[cfg(any(feature = "qemu-mps2-an386", feature = "qemu-mps2-an500", feature = "qemu-mps3-an547"))]
+pub mod qemu;
+pub mod report;
+
+pub use arena::{Arena, Constants};
+pub use classify::{Classifier, classify};
+pub use frame::{FrameError, FrameSource, Progress};

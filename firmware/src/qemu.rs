@@ -1,0 +1,194 @@
+//! The boards that QEMU emulates: their UART, and what their counter counts.
+//!
+//! Under `-icount shift=0,sleep=off` an instruction takes one nanosecond of the emulated time in which
+//! SysTick counts, so ticks are instructions: 40 to a tick at the MPS2 boards' 25 MHz, 31.25 at the MPS3
+//! board's 32 MHz. [`Qemu::new`] checks that with a loop of known length.
+
+use core::convert::Infallible;
+use core::ptr::{read_volatile, write_volatile};
+
+use cortex_m::peripheral::{SYST, syst::SystClkSource};
+use embedded_io::{ErrorType, Read, Write};
+
+use foldnet_kernels::KernelSet;
+
+use crate::arena::Arena;
+use crate::classify::{Board, Classifier, Counts, classify, refused};
+use crate::frame::Line;
+use crate::report::Report;
+
+#[cfg(feature = "qemu-mps3-an547")]
+const UART: usize = 0x5930_3000;
+#[cfg(not(feature = "qemu-mps3-an547"))]
+const UART: usize = 0x4000_4000;
+
+/// The vectors behind the processor's own: no program here enables an interrupt, so there is one, unused.
+#[unsafe(link_section = ".vector_table.interrupts")]
+#[unsafe(no_mangle)]
+static __INTERRUPTS: [usize; 1] = [0];
+
+/// A board's whole program: says `greeting` (a line of JSON), then answers pictures from the first UART; refuses a plan in
+/// words and sleeps.
+#[inline(always)]
+pub fn run<const N: usize>(
+    greeting: &str,
+    plan: &'static [u8],
+    set: &'static dyn KernelSet,
+    arena: &'static Arena<N>,
+) -> ! {
+    let (mut uart, mut counts) = (Uart::new(), Counts::default());
+    if let (Some(memory), Some(core)) = (arena.take(), cortex_m::Peripherals::take()) {
+        let mut board = Qemu::new(core.SYST);
+        match Classifier::new(plan, set, memory) {
+            Ok(mut classifier) => {
+                let mut source = Line::new(uart);
+                Report::new(&mut uart).text(greeting).line();
+                loop {
+                    classify(&mut classifier, &mut source, &mut uart, &mut board, &mut counts);
+                }
+            }
+            Err(error) => {
+                Report::new(&mut uart).text("{\"error\":\"").text(refused(error)).text("\"}").line();
+            }
+        }
+    }
+    loop {
+        cortex_m::asm::wfi();
+    }
+}
+
+/// Arm's CMSDK UART.
+#[derive(Clone, Copy)]
+pub struct Uart(());
+
+impl Uart {
+    /// Switches it on.
+    pub fn new() -> Self {
+        // SAFETY: the registers of the board's first UART, which nothing else touches.
+        unsafe {
+            write_volatile((UART + 0x10) as *mut u32, 16);
+            write_volatile((UART + 0x08) as *mut u32, 3);
+        }
+        Self(())
+    }
+
+    fn state(self) -> u32 {
+        // SAFETY: as above.
+        unsafe { read_volatile((UART + 0x04) as *const u32) }
+    }
+}
+
+impl Default for Uart {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ErrorType for Uart {
+    type Error = Infallible;
+}
+
+impl Read for Uart {
+    /// What is there, at once: none is not the end.
+    fn read(&mut self, to: &mut [u8]) -> Result<usize, Infallible> {
+        let mut n = 0;
+        for byte in to {
+            if self.state() & 2 == 0 {
+                break;
+            }
+            // SAFETY: as above.
+            *byte = unsafe { read_volatile(UART as *const u32) } as u8;
+            n += 1;
+        }
+        Ok(n)
+    }
+}
+
+impl Write for Uart {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        for &byte in bytes {
+            while self.state() & 1 != 0 {}
+            // SAFETY: as above.
+            unsafe { write_volatile(UART as *mut u32, byte.into()) };
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        Ok(())
+    }
+}
+
+/// The board.
+pub struct Qemu {
+    clock: SYST,
+    /// Ticks of a loop of 4,000,000 instructions.
+    loop_ticks: u32,
+}
+
+const PAINT: u32 = 0x5a5a_a5a5;
+
+unsafe extern "C" {
+    static mut __sheap: u32;
+    static _stack_start: u32;
+}
+
+impl Qemu {
+    /// Starts the clock, measures it, and paints the free stack.
+    pub fn new(mut clock: SYST) -> Self {
+        clock.set_clock_source(SystClkSource::Core);
+        clock.set_reload(0x00ff_ffff);
+        clock.clear_current();
+        clock.enable_counter();
+        let mut board = Self { clock, loop_ticks: 0 };
+        let start = board.now();
+        // SAFETY: counts a register down.
+        unsafe {
+            core::arch::asm!("2: subs {n}, {n}, #1", "bne 2b", n = inout(reg) 2_000_000 => _);
+        }
+        board.loop_ticks = board.since(start);
+        paint();
+        board
+    }
+}
+
+/// Fills what the stack may grow into, but for the part in use.
+#[inline(never)]
+fn paint() {
+    let here = 0u32;
+    let end = (&raw const here).addr() - 256;
+    let mut at = (&raw mut __sheap).addr();
+    while at < end {
+        // SAFETY: above the statics, and 256 bytes below this function's own variable.
+        unsafe { write_volatile(at as *mut u32, PAINT) };
+        at += 4;
+    }
+}
+
+/// Bytes of stack that have ever been used.
+fn stack_used() -> u32 {
+    let (mut at, end) = ((&raw mut __sheap).addr(), (&raw const _stack_start).addr());
+    // SAFETY: the stack's memory.
+    while at < end && unsafe { read_volatile(at as *const u32) } == PAINT {
+        at += 4;
+    }
+    (end - at) as u32
+}
+
+impl Board for Qemu {
+    fn now(&mut self) -> u32 {
+        SYST::get_current()
+    }
+
+    fn since(&mut self, start: u32) -> u32 {
+        start.wrapping_sub(SYST::get_current()) & 0x00ff_ffff
+    }
+
+    fn alive(&mut self) {
+        let _ = &self.clock;
+    }
+
+    fn remark<W: Write>(&mut self, line: &mut Report<'_, W>) {
+        line.text(",\"loop_ticks\":").number(self.loop_ticks).text(",\"stack\":").number(stack_used());
+    }
+}

@@ -1,0 +1,72 @@
+//! Armv7E-M with the DSP extension and a single-precision FPU: Cortex-M4F, M7, M33.
+//!
+//! `smlad` does two 16-bit products and both additions. Bytes become halfwords by `sxtb16`, which
+//! takes bytes 0 and 2 of a word (and, rotated, 1 and 3): so the window and the unpacked weights hold
+//! every four elements in the order 0 2 1 3, and nothing is ever reshuffled.
+//!
+//! The limit is ½ instruction per product; [`sums`] needs 11/16 + loop: per four elements of depth one
+//! `ldm` of two channels' weights and one `ldrd` for each of two pixels feed eight `smlad`. A larger
+//! tile would save loads but has no registers: 4 sums, 4 weights, 2 inputs, 3 pointers and a counter
+//! are all fourteen.
+
+mod finish;
+mod rows;
+mod sums;
+
+use super::{Epilogue, Isa, Sums};
+
+/// The kernel set `dsp`; see the module.
+pub struct Dsp;
+
+/// Element `i` of four in memory order stands at this place of its four.
+const PLACE: [usize; 4] = [0, 2, 1, 3];
+
+impl Isa for Dsp {
+    const NAME: &'static str = "dsp";
+    type Element = i16;
+    const DEPTH: usize = 4;
+    const CHANNELS: usize = 4;
+    const NR: usize = 2;
+    const MR: usize = 2;
+    const UNPACKED: usize = 2;
+    #[cfg(feature = "alloc")]
+    const ZERO_IN_BIAS: bool = false;
+
+    fn blank(_: i8) -> i16 {
+        0
+    }
+
+    fn element(x: i8, x_zero: i8) -> i16 {
+        i16::from(x) - i16::from(x_zero)
+    }
+
+    fn place(i: usize) -> usize {
+        (i & !3) + PLACE[i & 3]
+    }
+
+    unsafe fn copy(x: *const i8, n: usize, x_zero: i8, to: *mut i16) {
+        // SAFETY: the caller's contract.
+        unsafe { rows::widen(x, n / 4, i32::from(x_zero), to) }
+    }
+
+    unsafe fn shift(to: *mut i16, from: *const i16, bytes: usize) {
+        // SAFETY: the caller's contract.
+        unsafe { rows::shift(to.cast(), from.cast(), bytes / 8) }
+    }
+
+    unsafe fn unpack(weights: *const i8, n: usize, to: *mut u8) -> *const u8 {
+        // SAFETY: the caller's contract.
+        unsafe { rows::unpack(weights, n / 8, to.cast()) };
+        to
+    }
+
+    unsafe fn sums(sums: &Sums) {
+        // SAFETY: the caller's contract.
+        unsafe { sums::sums_i16_2x2(sums) }
+    }
+
+    unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize) {
+        // SAFETY: the caller's contract.
+        unsafe { finish::finish(epilogue, channels, pixels) }
+    }
+}

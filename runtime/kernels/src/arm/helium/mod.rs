@@ -1,0 +1,63 @@
+//! Armv8.1-M with the M-profile vector extension, integer and f32: Cortex-M55, M85.
+//!
+//! `vmladava.s8` does sixteen products and adds them to a core register, which must be an even one: eight
+//! sums at most, two pixels × four channels, and the odd registers for everything else. The limit is
+//! 1/16 instruction per product; [`sums`] needs 14/128 + loop, the six loads for eight `vmladava`. Weights
+//! are used from flash as they are; the input's zero point is in the bias.
+
+mod finish;
+mod rows;
+mod sums;
+
+use super::{Epilogue, Isa, Sums};
+
+/// The kernel set `helium`; see the module.
+pub struct Helium;
+
+impl Isa for Helium {
+    const NAME: &'static str = "helium";
+    type Element = i8;
+    const DEPTH: usize = 16;
+    const CHANNELS: usize = 1;
+    const NR: usize = 4;
+    const MR: usize = 2;
+    const UNPACKED: usize = 0;
+    #[cfg(feature = "alloc")]
+    const ZERO_IN_BIAS: bool = true;
+
+    fn blank(x_zero: i8) -> i8 {
+        x_zero
+    }
+
+    fn element(x: i8, _: i8) -> i8 {
+        x
+    }
+
+    fn place(i: usize) -> usize {
+        i
+    }
+
+    unsafe fn copy(x: *const i8, n: usize, _: i8, to: *mut i8) {
+        // SAFETY: the caller's contract.
+        unsafe { rows::copy(x, n, to) }
+    }
+
+    unsafe fn shift(to: *mut i8, from: *const i8, bytes: usize) {
+        // SAFETY: the caller's contract; forwards, in pieces no longer than the distance.
+        unsafe { rows::copy(from, bytes, to) }
+    }
+
+    unsafe fn unpack(weights: *const i8, _: usize, _: *mut u8) -> *const u8 {
+        weights.cast()
+    }
+
+    unsafe fn sums(sums: &Sums) {
+        // SAFETY: the caller's contract.
+        unsafe { sums::sums_i8_2x4(sums) }
+    }
+
+    unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize) {
+        // SAFETY: the caller's contract.
+        unsafe { finish::finish(epilogue, channels, pixels) }
+    }
+}

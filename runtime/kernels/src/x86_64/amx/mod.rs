@@ -1,0 +1,168 @@
+//! AMX-INT8: Sapphire Rapids and later Xeons.
+//!
+//! The limit is one `tdpbusd` of 16 × 16 × 64 products in 16 cycles: 1024 products per cycle, eight times
+//! two `vpdpbusd`. Activations lie as for `avx512vnni`, which lends the element-wise operators and
+//! runs the convolutions that tiles do not suit, see [`geometry::Geometry::suits`].
+//!
+//! ResNet-50's convolutions reach three tenths of it together (`share_of_peak amx`). Where the rest goes:
+//!
+//! - *Sums to bytes.* Sums leave tiles through memory, and each vector of 16 takes five vector
+//!   instructions, ten with a residual. They are placed between the next block's multiplications, but
+//!   measured apart the two parts' times add up: a third of the whole is this. The 1×1 layers from 64 to
+//!   256 channels, where one `tdpbusd` is the whole depth, are mostly this (10 to 15 % of the limit).
+//! - *Weights.* The 7×7 layers multiply each weight by 49 pixels, four tiles of 16, so a weight is read
+//!   for every four multiplications (35 %).
+//! - *Input and weights beyond the first cache:* 1×1 layers of 1024 and more channels, and 3×3 layers for
+//!   their weights (45 to 55 %).
+//! - *The stem.* 147 products fill three chunks of 64, and interleaving the rows under the kernel takes
+//!   as long as the multiplications (12 %).
+//!
+//! Why the units overlap so little is not understood; finer mixing of the two was tried and did not help.
+
+mod finish;
+mod geometry;
+mod pack;
+mod peak;
+mod permission;
+mod prepare;
+mod tile;
+mod walk;
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::avx512vnni::Avx512Vnni;
+use crate::quant::Requant;
+use crate::set::{AddScalars, AvgPoolScalars, ConvArgs, ConvWeights, KernelSet};
+use crate::shape::{ConvDesc, PoolDesc, Shape};
+use geometry::Geometry;
+
+/// The kernel set `amx`; having one means that this CPU runs it and that the operating system lets us.
+pub struct Amx {
+    vnni: Avx512Vnni,
+}
+
+impl Amx {
+    /// The set, if this CPU has AMX-INT8 and AVX-512 VNNI and the operating system gives this process
+    /// the tile registers.
+    pub fn new() -> Option<Self> {
+        let vnni = Avx512Vnni::new()?;
+        (permission::cpu_has_tiles() && permission::ask()).then_some(Self { vnni })
+    }
+
+    /// The set as the dispatch table holds it.
+    pub(crate) fn get() -> Option<&'static dyn KernelSet> {
+        static SET: Amx = Amx { vnni: Avx512Vnni::assumed() };
+        Self::new().map(|_| &SET as &'static dyn KernelSet)
+    }
+}
+
+/// Products per cycle of the one tile multiplier: `tdpbusd` has 16,384 and takes 16 cycles.
+const MACS_PER_CYCLE: f64 = 1024.0;
+/// Products of one `tdpbusd`.
+const MACS: f64 = 16_384.0;
+
+impl KernelSet for Amx {
+    fn name(&self) -> &'static str {
+        "amx"
+    }
+
+    fn macs_per_instruction(&self) -> Option<f64> {
+        Some(MACS_PER_CYCLE)
+    }
+
+    fn peak_macs_per_second(&self) -> Option<f64> {
+        // SAFETY: having `self` means that the CPU has the features and that we may use them.
+        super::peak::measure(MACS, |times| unsafe { peak::products(times) })
+    }
+
+    fn tensor_bytes(&self, shape: Shape) -> usize {
+        self.vnni.tensor_bytes(shape)
+    }
+
+    fn read_tensor(&self, shape: Shape, buffer: &[u8]) -> Vec<i8> {
+        self.vnni.read_tensor(shape, buffer)
+    }
+
+    fn write_tensor(&self, shape: Shape, values: &[i8], buffer: &mut [u8]) {
+        self.vnni.write_tensor(shape, values, buffer);
+    }
+
+    fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize {
+        self.vnni.locate(shape, pixel, channel)
+    }
+
+    fn flipped(&self) -> u8 {
+        self.vnni.flipped()
+    }
+
+    fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8> {
+        if Geometry::suits(desc) { pack::pack(desc, weights) } else { self.vnni.pack_conv(desc, weights) }
+    }
+
+    fn check_conv(&self, desc: &ConvDesc, blob: &[u8]) -> bool {
+        if Geometry::suits(desc) { pack::check(desc, blob) } else { self.vnni.check_conv(desc, blob) }
+    }
+
+    fn conv_scratch_bytes(&self, desc: &ConvDesc) -> usize {
+        if Geometry::suits(desc) {
+            Geometry::new(desc).scratch_bytes()
+        } else {
+            self.vnni.conv_scratch_bytes(desc)
+        }
+    }
+
+    fn conv_tasks(&self, desc: &ConvDesc) -> usize {
+        if Geometry::suits(desc) { Geometry::new(desc).tasks() } else { self.vnni.conv_tasks(desc) }
+    }
+
+    unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
+        // SAFETY: the caller's contract; having `self` means that the CPU has the features and that we
+        // may use them.
+        unsafe {
+            if Geometry::suits(args.desc) {
+                walk::conv(args, tasks);
+            } else {
+                self.vnni.conv(args, tasks);
+            }
+        }
+    }
+
+    unsafe fn max_pool(&self, desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
+        // SAFETY: the caller's contract.
+        unsafe { self.vnni.max_pool(desc, x, y, rows) }
+    }
+
+    unsafe fn avg_pool(&self, shape: Shape, scalars: &AvgPoolScalars, x: *const u8, y: *mut u8) {
+        // SAFETY: the caller's contract.
+        unsafe { self.vnni.avg_pool(shape, scalars, x, y) }
+    }
+
+    unsafe fn affine(
+        &self,
+        shape: Shape,
+        x_zero: i8,
+        out: Requant,
+        gain: &[f32],
+        offset: &[f32],
+        x: *const u8,
+        y: *mut u8,
+        rows: Range<usize>,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe { self.vnni.affine(shape, x_zero, out, gain, offset, x, y, rows) }
+    }
+
+    unsafe fn add(
+        &self,
+        shape: Shape,
+        scalars: &AddScalars,
+        a: *const u8,
+        b: *const u8,
+        y: *mut u8,
+        rows: Range<usize>,
+    ) {
+        // SAFETY: the caller's contract.
+        unsafe { self.vnni.add(shape, scalars, a, b, y, rows) }
+    }
+}

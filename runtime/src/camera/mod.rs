@@ -1,0 +1,201 @@
+//! The live camera: frames in, labels out, without end.
+//!
+//! ```text
+//! capture thread            this thread                                    whoever serves
+//! Source ─ next ─▶ Slot ─▶ Fitter ─ fit ─▶ Session ─▶ Smoother ─▶ Report ─▶ (terminal, JSON, page)
+//!          newest wins
+//! ```
+//! The age of a frame is counted from the source's timestamp to the label.
+
+pub mod capture;
+pub mod signals;
+pub mod slot;
+pub mod smooth;
+pub mod stats;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use foldnet_archive::{Activation, Manifest, Network};
+
+use crate::frame::{Fitter, Frame, View};
+use crate::session::{Session, activate};
+use capture::Shared;
+use slot::Taken;
+use smooth::Smoother;
+use stats::Window;
+
+/// A network that can be run.
+pub struct Model {
+    /// What it is.
+    pub network: Network,
+    /// Where it comes from.
+    pub manifest: Manifest,
+    /// Ready to run.
+    pub session: Session,
+}
+
+/// How often, and how steadily.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace {
+    /// Of so many captured frames one is classified.
+    pub every: u64,
+    /// The most frames per second that are classified.
+    pub fps_max: Option<f64>,
+    /// Frames that the mean goes over.
+    pub smooth: f32,
+    /// The lead that a new label needs.
+    pub hysteresis: f32,
+}
+
+/// What is known after a frame.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Frames classified.
+    pub classified: u64,
+    /// The source's number of this one.
+    pub number: u64,
+    /// Size of the frame.
+    pub size: (usize, usize),
+    /// The label that stands.
+    pub label: Option<usize>,
+    /// The most likely classes and their smoothed scores, the best first.
+    pub top: Vec<(usize, f32)>,
+    /// From the pixels to the scores.
+    pub network_ms: f64,
+    /// From the driver's buffer to the pixels.
+    pub fit_ms: f64,
+    /// From the light to the label.
+    pub latency_ms: f64,
+    /// Of the last frames.
+    pub latency_p50_ms: f64,
+    /// Of the last frames.
+    pub latency_p99_ms: f64,
+    /// Frames classified a second.
+    pub fps: f64,
+    /// Frames captured.
+    pub captured: u64,
+    /// Captured frames that were not classified, because a newer one came.
+    pub dropped: u64,
+    /// Frames that could not be used.
+    pub damaged: u64,
+    /// Times that the source was lost.
+    pub lost: u64,
+}
+
+/// Whoever is told of every frame. `false` ends the loop.
+pub trait Listener {
+    /// A frame was classified: the frame, what the network saw of it, and what is known.
+    fn frame(&mut self, frame: &Frame, pixels: &[u8], report: &Report) -> bool;
+
+    /// There is another network.
+    fn model(&mut self, model: &Model);
+
+    /// Nothing came for a while; `alive`: frames have come until now.
+    fn idle(&mut self, alive: bool) -> bool;
+
+    /// Another view, if someone wants it.
+    fn view(&mut self) -> Option<View>;
+}
+
+/// What happens beside the frames.
+pub trait Control {
+    /// Whether to end.
+    fn stop(&self) -> bool;
+    /// A network to go on with.
+    fn replacement(&mut self) -> Option<Model>;
+}
+
+/// Classifies frames until the source ends or someone says stop. An error is why the source ended, when
+/// that is not as it should be.
+pub fn run(
+    shared: &Arc<Shared>,
+    mut model: Model,
+    view: View,
+    pace: Pace,
+    top: usize,
+    control: &mut dyn Control,
+    listener: &mut dyn Listener,
+) -> Result<(), String> {
+    let mut fitter = Fitter::new(model.manifest.input.clone(), view);
+    let mut smoother = Smoother::new(pace.smooth, pace.hysteresis);
+    let (mut frame, mut pixels, mut scores) = (Frame::default(), Vec::new(), Vec::new());
+    let (mut latencies, mut report) = (Window::default(), Report::default());
+    let mut damaged = 0;
+    let mut skipped = 0;
+    let mut due = Instant::now();
+    listener.model(&model);
+    loop {
+        if control.stop() {
+            return Ok(());
+        }
+        if let Some(other) = control.replacement() {
+            model = other;
+            fitter = Fitter::new(model.manifest.input.clone(), fitter.view());
+            smoother.reset();
+            listener.model(&model);
+        }
+        if let Some(view) = listener.view() {
+            fitter.look(view);
+        }
+        let early = due.saturating_duration_since(Instant::now());
+        if !early.is_zero() {
+            std::thread::sleep(early.min(Duration::from_millis(100)));
+            continue;
+        }
+        match shared.slot.take(&mut frame, Duration::from_millis(250)) {
+            Taken::Frame => {}
+            Taken::Nothing => {
+                if !listener.idle(shared.alive.load(Ordering::Relaxed)) {
+                    return Ok(());
+                }
+                continue;
+            }
+            Taken::End(how) => return how,
+        }
+        skipped += 1;
+        if skipped < pace.every {
+            continue;
+        }
+        skipped = 0;
+        if let Some(fps) = pace.fps_max {
+            due = Instant::now() + Duration::from_secs_f64(1.0 / fps);
+        }
+        let start = Instant::now();
+        if let Err(e) = fitter.fit(&mut frame, &mut pixels) {
+            if damaged == 0 {
+                tracing::warn!("{e}");
+            }
+            damaged += 1;
+            continue;
+        }
+        let fitted = Instant::now();
+        scores.clear();
+        scores.extend_from_slice(model.session.classify(&pixels));
+        if model.network.activation == Activation::None {
+            activate(Activation::Softmax, &mut scores);
+        }
+        let done = Instant::now();
+        let latency = done.saturating_duration_since(frame.captured);
+        latencies.push(done, latency);
+        let ms = |d: Duration| d.as_secs_f64() * 1e3;
+        report.label = smoother.push(&scores);
+        report.top.clear();
+        report.top.extend(smoother.top(top).into_iter().map(|i| (i, smoother.scores()[i])));
+        report.classified += 1;
+        (report.number, report.size) = (frame.number, (frame.width, frame.height));
+        (report.fit_ms, report.network_ms) = (ms(fitted - start), ms(done - fitted));
+        report.latency_ms = ms(latency);
+        report.latency_p50_ms = latencies.quantile_ms(0.5);
+        report.latency_p99_ms = latencies.quantile_ms(0.99);
+        report.fps = latencies.fps(done);
+        report.captured = shared.captured.load(Ordering::Relaxed);
+        report.dropped = shared.slot.dropped();
+        report.damaged = damaged + shared.damaged.load(Ordering::Relaxed);
+        report.lost = shared.lost.load(Ordering::Relaxed);
+        if !listener.frame(&frame, &pixels, &report) {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Rates and latencies of the last frames, in constant memory.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// Frames looked back upon.
+const WINDOW: usize = 512;
+
+/// Durations and moments of the last frames.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    seen: VecDeque<(Instant, Duration)>,
+}
+
+impl Window {
+    /// A frame came at this moment and took this long.
+    pub fn push(&mut self, at: Instant, took: Duration) {
+        if self.seen.len() == WINDOW {
+            self.seen.pop_front();
+        }
+        self.seen.push_back((at, took));
+    }
+
+    /// The duration that a share of the frames stays within, in milliseconds.
+    pub fn quantile_ms(&self, share: f64) -> f64 {
+        let mut sorted: Vec<Duration> = self.seen.iter().map(|(_, took)| *took).collect();
+        sorted.sort_unstable();
+        let at = (share * sorted.len() as f64).ceil() as usize;
+        sorted.get(at.saturating_sub(1)).map_or(0.0, |d| d.as_secs_f64() * 1e3)
+    }
+
+    /// Frames per second over the last two seconds before `now`.
+    pub fn fps(&self, now: Instant) -> f64 {
+        let recent = |at: &Instant| now.saturating_duration_since(*at) < Duration::from_secs(2);
+        let recent: Vec<Instant> = self.seen.iter().map(|(at, _)| *at).filter(recent).collect();
+        match recent[..] {
+            [first, .., last] if last > first => (recent.len() - 1) as f64 / (last - first).as_secs_f64(),
+            _ => 0.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_and_rates() {
+        let mut window = Window::default();
+        let start = Instant::now();
+        assert_eq!((window.quantile_ms(0.5), window.fps(start)), (0.0, 0.0));
+        for n in 1..=100 {
+            window.push(start + Duration::from_millis(20 * n), Duration::from_millis(n));
+        }
+        assert_eq!(window.quantile_ms(0.5), 50.0);
+        assert_eq!(window.quantile_ms(0.99), 99.0);
+        assert_eq!(window.quantile_ms(1.0), 100.0);
+        assert!((window.fps(start + Duration::from_millis(2000)) - 50.0).abs() < 1e-6);
+        assert_eq!(window.fps(start + Duration::from_secs(60)), 0.0);
+        for n in 0..10_000 {
+            window.push(start + Duration::from_secs(100 + n), Duration::ZERO);
+        }
+        assert_eq!(window.seen.len(), WINDOW);
+    }
+}
