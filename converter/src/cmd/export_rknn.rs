@@ -15,7 +15,7 @@ use super::pictures::{Reader, spread};
 use super::talk::{bytes, percent};
 use super::{Failure, Talk};
 use crate::emit::rknn::toolkit::{Built, CHIPS, Job, Toolkit, ToolkitError, VERSION};
-use crate::emit::rknn::{self, Ranges};
+use crate::emit::rknn::{self, Ranges, weights_kept};
 use crate::quantize::recipe::Progress;
 use crate::quantize::score::Distance;
 
@@ -26,6 +26,9 @@ pub struct Flags {
     /// Pictures to check with: folder, CIFAR .bin, or .npy
     #[arg(long, requires = "rknn")]
     images: Option<PathBuf>,
+    /// Pictures to measure ranges on; by default some of --images
+    #[arg(long, requires = "rknn", value_name = "IMAGES")]
+    calibrate: Option<PathBuf>,
     /// Check on at most this many of them
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), requires = "rknn")]
     check_images: u32,
@@ -52,6 +55,8 @@ struct Outcome {
     sqnr: f64,
     correct: Option<usize>,
     correct_cpu: Option<usize>,
+    /// Share of the weights that stand in the model for the board unchanged, as far as they can be found.
+    weights_kept: Option<f64>,
     layers: Vec<Layer>,
 }
 
@@ -65,8 +70,10 @@ struct Layer {
     largest: u32,
 }
 
-/// Pictures that ranges are measured and layers compared on.
+/// Pictures that layers are compared on.
 const LAYER_IMAGES: usize = 32;
+/// Pictures that ranges are measured on.
+const RANGE_IMAGES: usize = 64;
 
 /// Builds, checks, and writes the archive with the result in it.
 pub fn run(
@@ -98,8 +105,17 @@ pub fn run(
     let network = &model.network;
     let probed = pictures.len().min(LAYER_IMAGES);
     talk.stage("measuring ranges", 1);
-    // Spread over all pictures, since they may come sorted by class.
-    let some: Vec<Vec<u8>> = spread(pictures.len(), LAYER_IMAGES).map(|i| pictures[i].clone()).collect();
+    let some = match &flags.calibrate {
+        // Spread over all, since they may come sorted by class.
+        None => spread(pictures.len(), RANGE_IMAGES).map(|i| pictures[i].clone()).collect(),
+        Some(path) => {
+            let dataset = Dataset::open(path)?;
+            let mut reader = Reader::new(&dataset, &model.manifest.input, talk);
+            let samples = reader.read(spread(dataset.len(), RANGE_IMAGES));
+            reader.check(samples.len(), false)?;
+            samples.into_iter().map(|s| s.pixels).collect::<Vec<_>>()
+        }
+    };
     let ranges = Ranges::measure(network, &some).map_err(|e| Failure::Fault(e.into()))?;
     let (plain, probe) = (rknn::model(network, &ranges, false)?, rknn::model(network, &ranges, true)?);
     let toolkit = Toolkit::open(&folder, &flags.python, |words| talk.say(words))?;
@@ -135,6 +151,10 @@ pub fn run(
             layer.largest,
             layer.name
         ));
+    }
+    let weights_kept = weights_kept(network, &built.model);
+    if let Some(share) = weights_kept {
+        talk.say(format!("{} of the weights stand in the model for {chip} unchanged", percent(share)));
     }
     let distance = Distance::between(&ours, &theirs, Activation::Softmax);
     talk.say(format!(
@@ -176,6 +196,7 @@ pub fn run(
         sqnr: distance.sqnr,
         correct: correct(&theirs),
         correct_cpu: correct(&ours),
+        weights_kept,
         layers,
     });
     Ok(())

@@ -1,15 +1,16 @@
 //! The network as Rockchip's toolkit wants it: QDQ ONNX in which every value has a pair.
 //!
 //! Where this differs from [`super::qdq`], and why:
-//! - *No value without a pair.* The toolkit turns a convolution whose output has none into f16. So the sum
-//!   of a convolution and a residual is rounded twice, the first time to the range that the convolution
-//!   takes on pictures ([`Ranges`]); the logits get a pair for the same reason.
+//! - *No value between two layers without a pair.* The toolkit turns a convolution whose output has none into
+//!   f16. So the sum of a convolution and a residual is rounded twice, the first time to a range that is
+//!   found on pictures ([`Ranges`]). The last layer is small and the logits decide, so they are f16.
 //! - *The pixels are `p − 128` already.* The toolkit folds a mean and a deviation into the conversion from
 //!   u8, so that camera bytes go in as they are; see [`Model::mean`].
 //! - *Affine maps are depthwise 1×1 convolutions*, which the NPU has natively: gain `±127·(|g|/127)` is exact.
-//!   They read the rounded sum where there is one.
+//!   Behind a residual they read a second sum, rounded to the range that matters to them.
 //! - *The last function (softmax) stays with the caller*, in f32.
 
+mod kept;
 mod ranges;
 pub mod toolkit;
 
@@ -19,11 +20,15 @@ use tract_onnx::pb::tensor_proto::DataType;
 use super::onnx::{Builder, int, ints};
 use ranges::{Range, is_logits, unit};
 
+pub use kept::weights_kept;
 pub use ranges::Ranges;
+
+/// The output; no tensor of a network has a name with a slash.
+const LOGITS: &str = "logits/f16";
 
 /// The model, and what the toolkit must be told beside it.
 pub struct Model {
-    /// ONNX. Input `pixels`, f32 `[1, c, h, w]`: `p − mean[c]`. Output `logits`, `[1, classes]`.
+    /// ONNX. Input `pixels`, f32 `[1, c, h, w]`: `p − mean[c]`. Output: the logits, `[1, classes, 1, 1]`.
     pub onnx: Vec<u8>,
     /// What the toolkit subtracts from the pixels, per channel.
     pub mean: Vec<f32>,
@@ -57,20 +62,20 @@ pub fn model(network: &Network, ranges: &Ranges, probe: bool) -> Result<Model, U
     for (i, step) in network.steps.iter().enumerate() {
         writer.step(i, step)?;
     }
-    let logits = writer.name(network.logits);
-    writer.onnx.node("Flatten", &[&logits], "logits/flat", vec![int("axis", 1)]);
-    writer.onnx.output("logits/flat", &[1, network.classes()]);
-    // The toolkit keeps no output that the average pooling reads.
-    let pooled = |t| network.steps.iter().any(|s| matches!(s, Step::AvgPool(p) if p.x == t));
+    writer.onnx.output(LOGITS, &[1, network.classes(), 1, 1]);
     let tensors: Vec<TensorId> = (0..network.tensors.len())
-        .filter(|&t| t != PIXELS && t != network.logits && !pooled(t))
+        .filter(|&t| t != PIXELS && t != network.logits)
         .filter(|&t| network.steps.iter().any(|s| s.outputs().contains(&t)))
         .collect();
     if probe {
         for &t in &tensors {
             let shape = network.tensors[t].shape;
-            let name = writer.name(t);
-            writer.onnx.output(&name, &[1, shape.c, shape.h, shape.w]);
+            // What is an output itself loses its pair to the toolkit, and is another value then.
+            let (from, copy) = (writer.name(t), format!("{}/copy", writer.name(t)));
+            writer.onnx.node("MaxPool", &[&from], &copy, vec![ints("kernel_shape", &[1, 1])]);
+            let to = format!("{from}/probe");
+            writer.quantized(&copy, &to, network.tensors[t].scale, network.tensors[t].zero);
+            writer.onnx.output(&to, &[1, shape.c, shape.h, shape.w]);
         }
     }
     Ok(Model { onnx: writer.onnx.finish(&[]), mean: zero.iter().map(|z| z + 128.0).collect(), tensors })
@@ -224,7 +229,8 @@ impl Writer<'_> {
             &bias,
             x_scale,
         );
-        let (x, mut v) = (self.name(c.x), format!("v_{i}"));
+        let logits = is_logits(self.network, c);
+        let (x, mut v) = (self.name(c.x), if logits { LOGITS.into() } else { format!("v_{i}") });
         let attributes = vec![
             ints("kernel_shape", &c.kernel),
             ints("strides", &c.stride),
@@ -233,33 +239,38 @@ impl Writer<'_> {
             int("group", c.groups as i64),
         ];
         self.onnx.node("Conv", &[&x, &w, &b], &v, attributes);
+        if logits {
+            return;
+        }
         let Range { bare, sum } = self.ranges.0[i].clone();
-        if let Some((scale, zero)) = bare {
-            let logits = is_logits(self.network, c);
-            let to = if logits { self.name(self.network.logits) } else { format!("bare_{i}") };
-            self.quantized(&v, &to, scale, zero);
-            if logits {
-                return;
-            }
+        if let Some(range) = bare {
+            let to = format!("bare_{i}");
+            self.quantized(&v, &to, range.scale, range.zero);
             v = to;
         }
-        if let Some((skip, _)) = c.skip {
-            let (skip, sum) = (self.name(skip), format!("sum_{i}"));
-            self.onnx.node("Add", &[&v, &skip], &sum, vec![]);
-            v = sum;
-        }
-        let mut x_scale = 0.0;
+        let skip = c.skip.map(|(skip, _)| self.name(skip));
+        let summed = |onnx: &mut Builder, to: String| match &skip {
+            Some(skip) => {
+                onnx.node("Add", &[&v, skip], &to, vec![]);
+                to
+            }
+            None => v.clone(),
+        };
+        let mut read = None;
         if let Some(y) = c.y {
-            self.pair(&v, y);
-            (v, x_scale) = (self.name(y.tensor), self.network.tensors[y.tensor].scale);
-        } else if let Some((scale, zero)) = sum {
-            let to = format!("rounded_{i}");
-            self.quantized(&v, &to, scale, zero);
-            (v, x_scale) = (to, scale);
+            let from = summed(&mut self.onnx, format!("sum_{i}"));
+            self.pair(&from, y);
+            read = Some((self.name(y.tensor), self.network.tensors[y.tensor].scale));
         }
-        if let Some(second) = &c.affine {
+        if let Some(range) = sum {
+            let from = summed(&mut self.onnx, format!("second_sum_{i}"));
+            let to = format!("rounded_{i}");
+            self.quantized(&from, &to, range.scale, range.zero);
+            read = Some((to, range.scale));
+        }
+        if let (Some(second), Some((x, x_scale))) = (&c.affine, read) {
             let map = (unit(self.network, c), &second.gain[..], &second.offset[..]);
-            let v = self.affine(&i.to_string(), &v, x_scale, map, second.out);
+            let v = self.affine(&i.to_string(), &x, x_scale, map, second.out);
             self.pair(&v, second.out);
         }
     }
