@@ -4,29 +4,17 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use fake_rknn::{Fault, Model};
+use fake_rknn::Model;
 use foldnet_archive::testing::{every_step, manifest};
-use foldnet_archive::{Manifest, NpuModel};
 use foldnet_runtime::Session;
-use foldnet_runtime::backend::rknn::Rknn;
+use foldnet_runtime::backend::rknn::{Options, Rknn};
 
 fn overhead(criterion: &mut Criterion) {
     let network = every_step();
-    let (target, toolkit) = ("rk3588".to_owned(), "2.3.2".to_owned());
-    let fake = Model {
-        target: target.clone(),
-        toolkit: toolkit.clone(),
-        fault: Fault::None,
-        scale: 0.25,
-        zero: -3,
-        network: every_step(),
-    };
-    let model = fake.pack(&manifest());
-    let sha256 = NpuModel::digest(&model);
-    let npu = NpuModel { target, toolkit, sha256, agreement: 1.0, images: 1, model };
-    let manifest = Manifest { npu: vec![npu], ..manifest() };
+    let manifest = Model::of(every_step()).manifest(manifest());
     let library = std::env::current_exe().expect("a program").with_file_name("libfake_rknn.so");
-    let mut rknn = Rknn::open(&network, &manifest, Some(&library), 1).expect("the fake");
+    let options = Options { library: Some(library), cores: 1, sram: false };
+    let mut rknn = Rknn::open(&network, &manifest, &options).expect("the fake");
     let pixels = vec![100; network.input().len()];
     let mut group = criterion.benchmark_group("rknn");
     group.bench_function("backend and library", |b| {

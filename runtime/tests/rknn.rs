@@ -1,14 +1,14 @@
 //! The NPU backend and `--backend rknn|auto`, against the fake library of `tests/fake-rknn`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use fake_rknn::{Fault, Model};
+use fake_rknn::{Fault, Logits, Model};
 use foldnet_archive::testing::{every_step, manifest};
 use foldnet_archive::{Manifest, NpuModel};
 use foldnet_kernels::dispatch;
 use foldnet_runtime::Session;
-use foldnet_runtime::backend::rknn::{Rknn, RknnError};
+use foldnet_runtime::backend::rknn::{Options, Rknn, RknnError};
 use foldnet_runtime::bench::noise;
 
 /// The fake library, which Cargo builds beside the tests.
@@ -19,8 +19,7 @@ fn fake() -> PathBuf {
 }
 
 fn model(fault: Fault) -> Model {
-    let (target, toolkit) = ("rk3588".into(), "2.3.2".into());
-    Model { target, toolkit, fault, scale: 0.25, zero: -3, network: every_step() }
+    Model { fault, ..Model::of(every_step()) }
 }
 
 /// A manifest with these bytes as the model for this chip.
@@ -33,11 +32,12 @@ fn holding(target: &str, toolkit: &str, model: Vec<u8>) -> Manifest {
 }
 
 fn with(fault: Fault) -> Manifest {
-    holding("rk3588", "2.3.2", model(fault).pack(&manifest()))
+    model(fault).manifest(manifest())
 }
 
 fn open(manifest: &Manifest, cores: u32) -> Result<Rknn, RknnError> {
-    Rknn::open(&every_step(), manifest, Some(&fake()), cores)
+    let options = Options { library: Some(fake()), cores, sram: cores > 1 };
+    Rknn::open(&every_step(), manifest, &options)
 }
 
 /// How many of the fake's calls were wrong, and how many contexts it holds, in this process.
@@ -50,11 +50,15 @@ fn watch() -> (usize, usize) {
     }
 }
 
-/// What an NPU with the fake's output range makes of our logits.
+/// What an NPU with the fake's output does to our logits.
 fn expected(model: &Model, pixels: &[u8]) -> Vec<f32> {
     let mut session = Session::new(&model.network, dispatch::best(), 1).unwrap();
-    let real = |&l: &f32| (f32::from(model.quantize(l)) - f32::from(model.zero)) * model.scale;
-    session.run(pixels).iter().map(real).collect()
+    let (form, mut bytes) = (model.logits, vec![0; model.logits.size()]);
+    let mut through = |&logit: &f32| {
+        form.write(logit, &mut bytes);
+        form.logit(&bytes)
+    };
+    session.run(pixels).iter().map(&mut through).collect()
 }
 
 // One test for all that runs inside this process: the fake's counters are the process's.
@@ -65,11 +69,13 @@ fn answers_in_order_from_one_core_and_from_three() {
     let _keep = unsafe { libloading::Library::new(fake()).unwrap() };
     let (model, network) = (model(Fault::None), every_step());
     let pictures: Vec<Vec<u8>> = (0..10).map(|i| noise(network.input().len() + i)[i..].to_vec()).collect();
+    let whole = Model { logits: Logits::Int8 { scale: 0.25, zero: -3 }, ..self::model(Fault::None) };
     let wanted: Vec<Vec<f32>> = pictures.iter().map(|p| expected(&model, p)).collect();
     let distinct = wanted.iter().any(|w| w != &wanted[0]);
     assert!(distinct, "the pictures must tell the order");
-    for cores in [1, 3] {
-        let mut rknn = open(&with(Fault::None), cores).unwrap();
+    for (model, cores) in [(&whole, 1), (&model, 1), (&model, 2), (&model, 3)] {
+        let wanted: Vec<Vec<f32>> = pictures.iter().map(|p| expected(model, p)).collect();
+        let mut rknn = open(&model.manifest(manifest()), cores).unwrap();
         assert_eq!(rknn.cores(), cores as usize);
         assert_eq!(rknn.run(&pictures[3]).unwrap(), wanted[3]);
         let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
@@ -111,7 +117,8 @@ fn answers_in_order_from_one_core_and_from_three() {
         assert!(said.contains(words), "{said:?} lacks {words:?}");
         assert_eq!(watch(), (0, 0), "{said}");
     }
-    let missing = Rknn::open(&network, &with(Fault::None), Some(Path::new("/nowhere.so")), 1).err().unwrap();
+    let nowhere = Options { library: Some("/nowhere.so".into()), cores: 1, sram: false };
+    let missing = Rknn::open(&network, &with(Fault::None), &nowhere).err().unwrap();
     assert!(missing.to_string().contains("/nowhere.so"), "{missing}");
 
     // What goes wrong on the way.

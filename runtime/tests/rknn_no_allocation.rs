@@ -4,11 +4,10 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use fake_rknn::{Fault, Model};
+use fake_rknn::Model;
 use foldnet_archive::testing::{every_step, manifest};
-use foldnet_archive::{Manifest, NpuModel};
 use foldnet_runtime::backend::Backend;
-use foldnet_runtime::backend::rknn::Rknn;
+use foldnet_runtime::backend::rknn::{Options, Rknn};
 
 struct Counting;
 
@@ -35,21 +34,10 @@ static COUNTING: Counting = Counting;
 #[test]
 fn classifying_allocates_nothing() {
     let network = every_step();
-    let (target, toolkit) = ("rk3588".to_owned(), "2.3.2".to_owned());
-    let fake = Model {
-        target: target.clone(),
-        toolkit: toolkit.clone(),
-        fault: Fault::None,
-        scale: 0.25,
-        zero: -3,
-        network: every_step(),
-    };
-    let model = fake.pack(&manifest());
-    let sha256 = NpuModel::digest(&model);
-    let npu = NpuModel { target, toolkit, sha256, agreement: 1.0, images: 1, model };
-    let manifest = Manifest { npu: vec![npu], ..manifest() };
+    let manifest = Model::of(every_step()).manifest(manifest());
     let library = std::env::current_exe().unwrap().with_file_name("libfake_rknn.so");
-    let mut rknn = Rknn::open(&network, &manifest, Some(&library), 1).unwrap();
+    let options = Options { library: Some(library), cores: 1, sram: false };
+    let mut rknn = Rknn::open(&network, &manifest, &options).unwrap();
     let pixels = vec![100; network.input().len()];
     rknn.classify(&pixels).unwrap();
     let before = ALLOCATIONS.load(Ordering::Relaxed);

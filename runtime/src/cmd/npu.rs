@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use foldnet_archive::{Manifest, Network};
 use foldnet_runtime::backend::BackendError;
 use foldnet_runtime::backend::auto::{Auto, cache};
-use foldnet_runtime::backend::rknn::{Rknn, RknnError};
+use foldnet_runtime::backend::rknn::{Options, Rknn, RknnError};
 use foldnet_runtime::{Session, backend::Backend};
 
 use super::Failure;
@@ -19,12 +19,17 @@ pub struct Flags {
     /// Cores of the NPU (RK3588: 3, RK3576: 2) that get pictures in turn, where there are many
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3))]
     npu_cores: u32,
+    /// Let the NPU keep activations in on-chip memory as far as they fit (RK3588)
+    #[arg(long)]
+    npu_sram: bool,
 }
 
 impl Flags {
     /// The archive's network on the NPU.
     pub fn open(&self, network: &Network, manifest: &Manifest) -> Result<Rknn, RknnError> {
-        let rknn = Rknn::open(network, manifest, self.npu_library.as_deref(), self.npu_cores)?;
+        let options =
+            Options { library: self.npu_library.clone(), cores: self.npu_cores, sram: self.npu_sram };
+        let rknn = Rknn::open(network, manifest, &options)?;
         tracing::info!("NPU: {}, cores {}", rknn.about(), rknn.cores());
         Ok(rknn)
     }

@@ -8,10 +8,8 @@ use foldnet_kernels::dispatch;
 use foldnet_runtime::Session;
 use rknn_sys::*;
 
-use crate::model::{Fault, Model};
+use crate::model::{Fault, Logits, Model};
 
-/// Channels of a block of the output.
-pub const BLOCK: usize = 16;
 /// Rows of the input start at multiples of this many pixels.
 const STRIDE: usize = 16;
 
@@ -125,31 +123,35 @@ impl Context {
 
     /// The output as the NPU writes it, or, when not `native`, as the model has it.
     pub fn output_attr(&self, native: bool) -> rknn_tensor_attr {
-        let classes = self.model.network.classes();
-        let blocks = classes.div_ceil(BLOCK);
-        let padded = (blocks * BLOCK) as u32;
+        let (logits, classes) = (self.model.logits, self.model.network.classes());
+        let (type_, scale, zero) = match logits {
+            Logits::Half => (RKNN_TENSOR_FLOAT16, 1.0, 0),
+            Logits::Int8 { scale, zero } => (RKNN_TENSOR_INT8, scale, zero),
+        };
+        let (fmt, dims) = if native {
+            let blocks = classes.div_ceil(logits.block()) as u32;
+            (RKNN_TENSOR_NC1HWC2, [1, blocks, 1, 1, logits.block() as u32])
+        } else {
+            (RKNN_TENSOR_NCHW, [1, classes as u32, 1, 1, 1])
+        };
+        let n_elems = dims.iter().product();
+        let bytes = n_elems * logits.size() as u32;
         let mut attr = named(
             rknn_tensor_attr {
-                n_dims: 2,
-                n_elems: classes as u32,
-                size: classes as u32,
-                fmt: RKNN_TENSOR_UNDEFINED,
-                type_: RKNN_TENSOR_INT8,
+                n_dims: if native { 5 } else { 4 },
+                n_elems,
+                size: bytes,
+                size_with_stride: bytes,
+                fmt,
+                type_,
                 qnt_type: RKNN_TENSOR_QNT_AFFINE_ASYMMETRIC,
-                zp: i32::from(self.model.zero),
-                scale: self.model.scale,
-                size_with_stride: classes as u32,
+                zp: i32::from(zero),
+                scale,
                 ..Default::default()
             },
             "logits",
         );
-        attr.dims[..2].copy_from_slice(&[1, classes as u32]);
-        if native {
-            attr.n_dims = 5;
-            attr.dims[..5].copy_from_slice(&[1, blocks as u32, 1, 1, BLOCK as u32]);
-            (attr.n_elems, attr.size, attr.size_with_stride) = (padded, padded, padded);
-            attr.fmt = RKNN_TENSOR_NC1HWC2;
-        }
+        attr.dims[..5].copy_from_slice(&dims);
         attr
     }
 
@@ -172,14 +174,15 @@ impl Context {
         for row in memory.bytes.chunks_exact(stride * shape.c).take(shape.h) {
             pixels.extend_from_slice(&row[..shape.w * shape.c]);
         }
-        let logits: Vec<i8> = self.session.run(&pixels).iter().map(|&l| self.model.quantize(l)).collect();
+        let logits = self.session.run(&pixels);
         let Some(memory) = self.memories.get_mut(&output) else {
             return complain(RKNN_ERR_OUTPUT_INVALID, "rknn_run: the output's memory was destroyed");
         };
         // One pixel: the blocks follow each other; what is padding is not to be relied on.
         memory.bytes.fill(0x55);
-        for (byte, logit) in memory.bytes.iter_mut().zip(logits) {
-            *byte = logit as u8;
+        let form = self.model.logits;
+        for (to, &logit) in memory.bytes.chunks_exact_mut(form.size()).zip(logits) {
+            form.write(logit, to);
         }
         RKNN_SUCC
     }

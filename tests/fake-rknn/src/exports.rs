@@ -42,11 +42,14 @@ pub unsafe extern "C" fn rknn_init(
     context: *mut rknn_context,
     model: *mut c_void,
     size: u32,
-    _flag: u32,
+    flag: u32,
     extend: *mut rknn_init_extend,
 ) -> c_int {
     if context.is_null() || model.is_null() || size == 0 || !extend.is_null() {
         return complain(RKNN_ERR_PARAM_INVALID, "rknn_init: null, or a model by file name");
+    }
+    if flag & !RKNN_FLAG_ENABLE_SRAM != 0 {
+        return complain(RKNN_ERR_PARAM_INVALID, format!("rknn_init: flags {flag:#x} are not in the fake"));
     }
     // SAFETY: the caller vouches for `size` bytes.
     let bytes = unsafe { std::slice::from_raw_parts(model.cast::<u8>(), size as usize) };
@@ -250,7 +253,7 @@ pub unsafe extern "C" fn rknn_set_io_mem(
                 format!("rknn_set_io_mem: not the {of}'s shape or format"),
             );
         }
-        let kind = if is_input { RKNN_TENSOR_UINT8 } else { RKNN_TENSOR_INT8 };
+        let kind = if is_input { RKNN_TENSOR_UINT8 } else { wanted.type_ };
         if attr.type_ != kind || (is_input && attr.pass_through != 0) {
             return complain(
                 RKNN_ERR_PARAM_INVALID,

@@ -1,6 +1,6 @@
 //! The models that the fake loads.
 
-use foldnet_archive::{Manifest, Network};
+use foldnet_archive::{Manifest, Network, NpuModel};
 use serde::{Deserialize, Serialize};
 
 const MAGIC: &[u8; 8] = b"FAKERKNN";
@@ -36,14 +36,28 @@ impl Fault {
     }
 }
 
+/// How the logits lie in the output.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Logits {
+    /// Half precision, in blocks of 8.
+    Half,
+    /// int8, in blocks of 16; real logits are (q − zero) · scale.
+    Int8 {
+        /// See above.
+        scale: f32,
+        /// See above.
+        zero: i8,
+    },
+}
+
 /// What stands before the archive.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Header {
     target: String,
     toolkit: String,
     fault: Fault,
-    scale: f32,
-    zero: i8,
+    logits: Logits,
 }
 
 /// A model.
@@ -54,10 +68,8 @@ pub struct Model {
     pub toolkit: String,
     /// What goes wrong with it.
     pub fault: Fault,
-    /// Real logits are (q − zero) · scale.
-    pub scale: f32,
-    /// See `scale`.
-    pub zero: i8,
+    /// How it gives the logits.
+    pub logits: Logits,
     /// What it computes.
     pub network: Network,
 }
@@ -69,8 +81,7 @@ impl Model {
             target: self.target.clone(),
             toolkit: self.toolkit.clone(),
             fault: self.fault,
-            scale: self.scale,
-            zero: self.zero,
+            logits: self.logits,
         };
         let header = toml::to_string(&header).expect("plain data");
         let plain = Manifest { npu: Vec::new(), ..manifest.clone() };
@@ -85,12 +96,77 @@ impl Model {
         let (header, archive) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         let header: Header = toml::from_str(std::str::from_utf8(header).ok()?).ok()?;
         let (network, _) = foldnet_archive::unpack(archive, "fake.rknn".as_ref()).ok()?;
-        let Header { target, toolkit, fault, scale, zero } = header;
-        Some(Self { target, toolkit, fault, scale, zero, network })
+        let Header { target, toolkit, fault, logits } = header;
+        Some(Self { target, toolkit, fault, logits, network })
     }
 
-    /// A logit as the fake's int8 has it.
-    pub fn quantize(&self, logit: f32) -> i8 {
-        ((logit / self.scale).round_ties_even() + f32::from(self.zero)).clamp(-128.0, 127.0) as i8
+    /// A model of this network for a sound RK3588.
+    pub fn of(network: Network) -> Self {
+        let (target, toolkit) = ("rk3588".into(), "2.3.2".into());
+        Self { target, toolkit, fault: Fault::None, logits: Logits::Half, network }
+    }
+
+    /// A manifest that holds this model, built for that chip.
+    pub fn manifest(&self, plain: Manifest) -> Manifest {
+        let model = self.pack(&plain);
+        let (target, toolkit) = (self.target.clone(), self.toolkit.clone());
+        let sha256 = NpuModel::digest(&model);
+        Manifest {
+            npu: vec![NpuModel { target, toolkit, sha256, agreement: 1.0, images: 1, model }],
+            ..plain
+        }
+    }
+}
+
+impl Logits {
+    /// Bytes of a logit.
+    pub fn size(self) -> usize {
+        if self == Self::Half { 2 } else { 1 }
+    }
+
+    /// Writes a logit.
+    pub fn write(self, logit: f32, to: &mut [u8]) {
+        match self {
+            Self::Half => {
+                // The largest that is not above: an NPU may round towards zero.
+                let mut bits = 0;
+                for bit in (0..15).rev() {
+                    let more: u16 = bits | 1 << bit;
+                    if more < 0x7c00 && half(more) <= logit.abs() {
+                        bits = more;
+                    }
+                }
+                to.copy_from_slice(&(bits | u16::from(logit < 0.0) << 15).to_le_bytes());
+            }
+            Self::Int8 { scale, zero } => {
+                let q = (logit / scale).round_ties_even() + f32::from(zero);
+                to[0] = q.clamp(-128.0, 127.0) as i8 as u8;
+            }
+        }
+    }
+
+    /// The logit that these bytes stand for.
+    pub fn logit(self, bytes: &[u8]) -> f32 {
+        match self {
+            Self::Half => {
+                let bits = u16::from_le_bytes([bytes[0], bytes[1]]);
+                half(bits & 0x7fff) * if bits < 0x8000 { 1.0 } else { -1.0 }
+            }
+            Self::Int8 { scale, zero } => (f32::from(bytes[0] as i8) - f32::from(zero)) * scale,
+        }
+    }
+
+    /// Channels of a block.
+    pub fn block(self) -> usize {
+        if self == Self::Half { 8 } else { 16 }
+    }
+}
+
+/// A half-precision number, by its definition.
+fn half(bits: u16) -> f32 {
+    let (exponent, fraction) = (i32::from(bits >> 10), f32::from(bits & 0x3ff));
+    match exponent {
+        0 => fraction * 2.0_f32.powi(-24),
+        _ => (1024.0 + fraction) * 2.0_f32.powi(exponent - 25),
     }
 }

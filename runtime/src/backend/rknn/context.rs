@@ -13,6 +13,8 @@ use super::error::RknnError;
 enum Logits {
     /// int8, value (q − zero)·scale.
     Int8 { zero: i32, scale: f32 },
+    /// Half precision, as its bits.
+    Float16,
     /// As they are.
     Float32,
 }
@@ -33,14 +35,15 @@ pub(super) struct Context {
 unsafe impl Send for Context {}
 
 impl Context {
-    /// Loads a model.
-    pub fn load(library: Arc<Library>, model: &[u8]) -> Result<Self, Error> {
+    /// Loads a model; with `sram`, its activations go into on-chip memory as far as they fit.
+    pub fn load(library: Arc<Library>, model: &[u8], sram: bool) -> Result<Self, Error> {
+        let flags = if sram { RKNN_FLAG_ENABLE_SRAM } else { 0 };
         let size = u32::try_from(model.len())
             .map_err(|_| Error { call: "rknn_init", code: RKNN_ERR_MODEL_INVALID })?;
         let mut handle = 0;
         // SAFETY: the library reads `size` bytes of the model and does not write them.
         let code = unsafe {
-            (library.rknn_init)(&mut handle, model.as_ptr().cast_mut().cast(), size, 0, null_mut())
+            (library.rknn_init)(&mut handle, model.as_ptr().cast_mut().cast(), size, flags, null_mut())
         };
         check("rknn_init", code)?;
         Ok(Self::around(library, handle))
@@ -107,6 +110,7 @@ impl Context {
             self.query(RKNN_QUERY_NATIVE_OUTPUT_ATTR, Default::default()).map_err(RknnError::later)?;
         self.logits = match attr.type_ {
             RKNN_TENSOR_INT8 => Logits::Int8 { zero: attr.zp, scale: attr.scale },
+            RKNN_TENSOR_FLOAT16 => Logits::Float16,
             RKNN_TENSOR_FLOAT32 => Logits::Float32,
             other => return Err(RknnError::Misfit(format!("logits of type {other}"))),
         };
@@ -116,7 +120,11 @@ impl Context {
             (RKNN_TENSOR_NC1HWC2, _) => false,
             (_, dims) => dims.iter().product::<usize>() == classes,
         };
-        let element = if attr.type_ == RKNN_TENSOR_INT8 { 1 } else { 4 };
+        let element = match self.logits {
+            Logits::Int8 { .. } => 1,
+            Logits::Float16 => 2,
+            Logits::Float32 => 4,
+        };
         if !fits {
             return Err(RknnError::Misfit(format!("output {:?}, not {classes} logits", dims(&attr))));
         }
@@ -182,6 +190,12 @@ impl Context {
                         *to = (i32::from(q) - zero) as f32 * scale;
                     }
                 }
+                Logits::Float16 => {
+                    let from = std::slice::from_raw_parts(start.cast::<u16>(), logits.len());
+                    for (to, &bits) in logits.iter_mut().zip(from) {
+                        *to = from_half(bits);
+                    }
+                }
                 Logits::Float32 => {
                     logits.copy_from_slice(std::slice::from_raw_parts(start.cast::<f32>(), logits.len()));
                 }
@@ -204,6 +218,45 @@ impl Drop for Context {
     }
 }
 
+/// The value of a half-precision number.
+fn from_half(bits: u16) -> f32 {
+    let (sign, rest) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff));
+    let magnitude = if rest < 0x7c00 {
+        // Exponents count from −15 there and from −127 here; also right for subnormal numbers.
+        f32::from_bits(rest << 13) * f32::from_bits((127 + 112) << 23)
+    } else {
+        f32::from_bits(0x7f80_0000 | rest << 13)
+    };
+    f32::from_bits(sign | magnitude.to_bits())
+}
+
 fn dims(attr: &rknn_tensor_attr) -> Vec<usize> {
     attr.dims.iter().take(attr.n_dims as usize).map(|&d| d as usize).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::from_half;
+
+    #[test]
+    fn halves() {
+        let cases = [
+            (0x0000, 0.0),
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x3555, 0.333_251_95),
+            (0x7bff, 65504.0),
+            (0x0001, 2.0_f32.powi(-24)),
+            (0x83ff, -1023.0 * 2.0_f32.powi(-24)),
+            (0x0400, 2.0_f32.powi(-14)),
+            (0x7c00, f32::INFINITY),
+            (0xfc00, f32::NEG_INFINITY),
+        ];
+        for (bits, value) in cases {
+            assert_eq!(from_half(bits), value, "{bits:#06x}");
+        }
+        assert!(from_half(0x7e00).is_nan());
+        // All finite ones in order, so that none is wrong between the cases.
+        assert!((0..0x7bff).all(|bits| from_half(bits) < from_half(bits + 1)));
+    }
 }

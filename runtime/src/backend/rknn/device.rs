@@ -152,6 +152,21 @@ mod tests {
         assert_eq!(Device::below(tree(&[("dev/rknpu", "")]).path()).trouble(), None);
     }
 
+    // Even the superuser may not write the kernel's own name.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_forbidden_node_names_its_group() {
+        let root = tree(&[("etc/group", "root:x:0:\n"), ("dev/null", "")]);
+        std::os::unix::fs::symlink("/proc/sys/kernel/ostype", root.path().join("dev/rknpu")).unwrap();
+        let device = Device::below(root.path());
+        let trouble = Trouble::Forbidden { node: root.path().join("dev/rknpu"), group: "root".into() };
+        assert_eq!(device.trouble(), Some(trouble));
+        let code = rknn_sys::RKNN_ERR_DEVICE_UNAVAILABLE;
+        let error = rknn_sys::Error { call: "rknn_init", code };
+        let said = super::super::RknnError::at_start(error, "rk3588", &device).to_string();
+        assert!(said.contains("dev/rknpu may not be opened: add the user to the group root"), "{said}");
+    }
+
     #[test]
     fn temperature_and_load_are_shown_where_they_are() {
         let cpu = ("sys/class/thermal/thermal_zone0/type", "soc-thermal\n");

@@ -12,7 +12,7 @@ mod context;
 mod device;
 mod error;
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use foldnet_archive::{Activation, Manifest, Network, NpuModel};
@@ -32,6 +32,18 @@ const LEAST_DRIVER: &str = "0.8.0";
 /// Pictures for one core, each with the place for its logits.
 type Hand<'a> = Vec<(&'a [u8], &'a mut [f32])>;
 
+/// How to use the NPU.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where librknnrt is; `None`: where the system has it.
+    pub library: Option<PathBuf>,
+    /// Cores that get pictures in turn (RK3588: up to 3, RK3576: up to 2).
+    pub cores: u32,
+    /// Whether activations go into on-chip memory as far as they fit; on an RK3588 whose kernel gives the NPU
+    /// some.
+    pub sram: bool,
+}
+
 /// A network on the NPU.
 pub struct Rknn {
     /// The first has the model, the others share it.
@@ -45,21 +57,15 @@ pub struct Rknn {
 }
 
 impl Rknn {
-    /// Loads the archive's model for this chip on so many cores. `library` is where librknnrt is; `None`:
-    /// where the system has it.
-    pub fn open(
-        network: &Network,
-        manifest: &Manifest,
-        library: Option<&Path>,
-        cores: u32,
-    ) -> Result<Self, RknnError> {
+    /// Loads the archive's model for this chip.
+    pub fn open(network: &Network, manifest: &Manifest, options: &Options) -> Result<Self, RknnError> {
         let device = Device::below("/");
         let npu = choose(manifest, device.chip())?;
-        let library = match library {
+        let library = match &options.library {
             Some(path) => Library::open_at(path)?,
             None => Library::open()?,
         };
-        let first = Context::load(Arc::new(library), &npu.model);
+        let first = Context::load(Arc::new(library), &npu.model, options.sram);
         let first = first.map_err(|e| RknnError::at_start(e, &npu.target, &device))?;
         let (library, driver) = first.versions().map_err(RknnError::later)?;
         check_versions(&library, &driver, &npu.toolkit)?;
@@ -67,6 +73,7 @@ impl Rknn {
         let (target, scores) = (npu.target.clone(), vec![0.0; classes]);
         let contexts = vec![first];
         let mut new = Self { contexts, target, library, driver, classes, activation, scores };
+        let cores = options.cores;
         for core in 1..cores {
             let twin = new.contexts[0].twin().map_err(RknnError::later)?;
             new.contexts.push(twin);
