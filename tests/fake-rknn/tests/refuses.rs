@@ -1,6 +1,5 @@
 //! The fake refuses and counts what the vendor's documentation forbids; else nothing tested against it is
 //! tested.
-#![allow(missing_docs)]
 
 use std::ffi::c_int;
 use std::ptr::null_mut;

@@ -19,7 +19,7 @@ pub fn weights_kept(network: &Network, model: &[u8]) -> Option<f64> {
     let (mut all, mut kept) = (0_u64, 0_u64);
     for step in &network.steps {
         let Step::Conv(c) = step else { continue };
-        if c.groups != 1 || network.tensors[c.x].shape.c % BLOCK != 0 || is_logits(network, c) {
+        if c.groups != 1 || !network.tensors[c.x].shape.c.is_multiple_of(BLOCK) || is_logits(network, c) {
             continue;
         }
         // OHWI: inputs lie side by side.
