@@ -137,7 +137,9 @@ fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
         ("eval net.onnx --images mixed --strict", &["broken.png", "--strict"]),
         ("compare net.onnx five.onnx --images photos", &["3 outputs", "5"]),
         ("export --qdq net.onnx", &["float model", "converter quantize"]),
-        ("export net.onnx", &["--qdq"]),
+        ("export net.onnx", &["--qdq", "--rknn"]),
+        ("export --rknn rk3399 net.onnx", &["rk3399", "rk3588"]),
+        ("export --rknn rk3588 net.onnx --images photos", &["float model", "converter quantize"]),
         ("fly", &["fly"]),
     ];
     for (words, expected) in cases {
@@ -204,6 +206,50 @@ fn the_whole_way_through_and_the_same_bytes_twice() {
     let exported = place.json("export --qdq a.nnef.tgz --json");
     assert_eq!(exported["output"], "a.qdq.onnx");
     assert!(fs::metadata(place.path("a.qdq.onnx")).unwrap().len() > 1000);
+}
+
+/// A stand-in for the toolkit's Python: an environment that is complete, with a program that ends like this.
+#[cfg(unix)]
+fn toolkit(place: &Place, name: &str, script: &str) -> String {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, python) = (place.path(name), place.path(name).join("bin/python"));
+    fs::create_dir_all(folder.join("bin")).unwrap();
+    fs::write(folder.join("foldnet-complete"), "").unwrap();
+    fs::write(&python, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+    format!("export --rknn rk3588 a.nnef.tgz --toolkit {name}")
+}
+
+#[cfg(unix)]
+#[test]
+fn what_the_toolkit_does_wrong_is_told_and_the_archive_stays() {
+    let place = Place::new();
+    place.json("quantize net.onnx --images photos -o a.nnef.tgz --json");
+    let before = fs::read(place.path("a.nnef.tgz")).unwrap();
+    let cases = [
+        (toolkit(&place, "no", "exit 1"), &["--images"][..]),
+        (
+            toolkit(&place, "fails", "echo 'ValueError: no such chip' >&2; exit 7") + " --images photos",
+            &["rknn-toolkit2 failed", "no such chip"],
+        ),
+        (
+            toolkit(&place, "short", "touch model.rknn logits.f32 tensors.f32") + " --images photos",
+            &["do not fit the network", "0 logits"],
+        ),
+        (toolkit(&place, "none", "exit 0") + " --images photos", &["model.rknn"]),
+        (
+            "export --rknn rk3588 a.nnef.tgz --images photos --toolkit new --python no-such-python".into(),
+            &["no-such-python"],
+        ),
+    ];
+    for (words, expected) in cases {
+        let output = place.run(&words);
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", stderr(&output));
+        for word in expected {
+            assert!(stderr(&output).contains(word), "`{words}` does not say {word:?}: {}", stderr(&output));
+        }
+        assert_eq!(fs::read(place.path("a.nnef.tgz")).unwrap(), before, "{words}");
+    }
 }
 
 #[test]

@@ -7,16 +7,20 @@ use serde::Serialize;
 
 use super::model::{InputFlags, Model};
 use super::talk::bytes;
-use super::{Failure, Talk};
+use super::{Failure, Talk, export_rknn};
 use crate::emit::{plan, qdq};
 
-/// Write an archive as QDQ ONNX for other engines, or as a plan for a microcontroller
+/// Write an archive as QDQ ONNX for other engines, as a plan for a microcontroller, or build it for an NPU
 #[derive(Args)]
 #[command(group(clap::ArgGroup::new("format").required(true)))]
 pub struct Cmd {
     /// ONNX with QuantizeLinear/DequantizeLinear pairs, opset 13; input f32 NCHW, RGB, 0…255
     #[arg(long, group = "format")]
     qdq: bool,
+    /// For the NPU of a Rockchip CHIP (rk3562, rk3566, rk3568, rk3576, rk3588): built by the vendor's
+    /// toolkit, checked in its simulator, put into the archive beside what the CPU runs
+    #[arg(long, group = "format", value_name = "CHIP", value_parser = export_rknn::chip)]
+    rknn: Option<String>,
     /// A plan for this processor, to be linked into its firmware
     #[arg(long, group = "format", value_name = "CPU", value_parser = processors())]
     plan: Option<String>,
@@ -28,9 +32,11 @@ pub struct Cmd {
     ram: Option<usize>,
     /// The archive, as `converter quantize` writes it
     archive: PathBuf,
-    /// Where to write; beside the archive if not given
+    /// Where to write; if not given, beside the archive, and with --rknn the archive itself
     #[arg(long, short)]
     output: Option<PathBuf>,
+    #[command(flatten)]
+    rknn_flags: export_rknn::Flags,
 }
 
 fn processors() -> clap::builder::PossibleValuesParser {
@@ -64,6 +70,10 @@ impl Cmd {
                 self.archive.display()
             )));
         };
+        if let Some(chip) = &self.rknn {
+            let output = self.output.unwrap_or(self.archive);
+            return export_rknn::run(chip, &self.rknn_flags, &model, output, talk);
+        }
         let output = self.output.clone().unwrap_or_else(|| {
             let name = self.archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let stem = name.strip_suffix(".nnef.tgz").unwrap_or(&name);

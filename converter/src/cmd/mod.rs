@@ -6,6 +6,7 @@
 mod compare;
 mod eval;
 mod export;
+mod export_rknn;
 mod inspect;
 mod model;
 mod pictures;

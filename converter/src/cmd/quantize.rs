@@ -223,6 +223,7 @@ impl Cmd {
                 agreement: None,
             },
             labels: model.labels.clone(),
+            npu: Vec::new(),
         };
         let int8 = Model::Int8(Box::new(Int8Model {
             network: outcome.network.clone(),

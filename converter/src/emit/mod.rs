@@ -1,5 +1,7 @@
 //! From a quantized network to files for other engines and machines. The archive itself is written by
 //! [`foldnet_archive::write`].
 
+mod onnx;
 pub mod plan;
 pub mod qdq;
+pub mod rknn;

@@ -10,111 +10,27 @@
 //! applied where the network has one.
 
 use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, Table, Tensor, TensorId};
-use prost::Message;
-use tract_onnx::pb;
+use tract_onnx::pb::tensor_proto::DataType;
 
-/// The file's bytes. `producer` goes into its header.
+use super::onnx::{Builder, int, ints};
+
+/// The file's bytes.
 pub fn model(network: &Network, labels: &[String]) -> Vec<u8> {
-    let mut writer = Writer { network, graph: pb::GraphProto::default() };
-    writer.graph.name = "foldnet".into();
+    let mut writer = Writer { network, onnx: Builder::default() };
     writer.input();
     for (i, step) in network.steps.iter().enumerate() {
         writer.step(i, step);
     }
     writer.output();
-    let mut properties = Vec::new();
-    if !labels.is_empty() {
-        let value = labels.join("\n");
-        properties.push(pb::StringStringEntryProto { key: "labels".into(), value });
-    }
-    let model = pb::ModelProto {
-        ir_version: 8,
-        producer_name: "foldnet".into(),
-        producer_version: env!("CARGO_PKG_VERSION").into(),
-        opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: 13 }],
-        graph: Some(writer.graph),
-        metadata_props: properties,
-        ..Default::default()
-    };
-    model.encode_to_vec()
+    writer.onnx.finish(labels)
 }
 
 struct Writer<'a> {
     network: &'a Network,
-    graph: pb::GraphProto,
-}
-
-use pb::tensor_proto::DataType;
-
-fn ints(name: &str, values: &[usize]) -> pb::AttributeProto {
-    pb::AttributeProto {
-        name: name.into(),
-        r#type: pb::attribute_proto::AttributeType::Ints as i32,
-        ints: values.iter().map(|&v| v as i64).collect(),
-        ..Default::default()
-    }
-}
-
-fn int(name: &str, value: i64) -> pb::AttributeProto {
-    pb::AttributeProto {
-        name: name.into(),
-        r#type: pb::attribute_proto::AttributeType::Int as i32,
-        i: value,
-        ..Default::default()
-    }
-}
-
-fn float_value(name: &str, dims: &[usize]) -> pb::ValueInfoProto {
-    use pb::tensor_shape_proto::{Dimension, dimension::Value};
-    let dim = dims
-        .iter()
-        .map(|&d| Dimension { denotation: String::new(), value: Some(Value::DimValue(d as i64)) })
-        .collect();
-    pb::ValueInfoProto {
-        name: name.into(),
-        r#type: Some(pb::TypeProto {
-            denotation: String::new(),
-            value: Some(pb::type_proto::Value::TensorType(pb::type_proto::Tensor {
-                elem_type: DataType::Float as i32,
-                shape: Some(pb::TensorShapeProto { dim }),
-            })),
-        }),
-        doc_string: String::new(),
-    }
+    onnx: Builder,
 }
 
 impl Writer<'_> {
-    fn tensor(&mut self, name: &str, dims: &[usize], kind: DataType, raw: Vec<u8>) -> String {
-        self.graph.initializer.push(pb::TensorProto {
-            dims: dims.iter().map(|&d| d as i64).collect(),
-            data_type: kind as i32,
-            name: name.into(),
-            raw_data: raw,
-            ..Default::default()
-        });
-        name.into()
-    }
-
-    fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
-        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-        self.tensor(name, dims, DataType::Float, raw)
-    }
-
-    fn int8s(&mut self, name: &str, dims: &[usize], values: &[i8]) -> String {
-        self.tensor(name, dims, DataType::Int8, values.iter().map(|&v| v as u8).collect())
-    }
-
-    fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: Vec<pb::AttributeProto>) {
-        self.graph.node.push(pb::NodeProto {
-            name: output.into(),
-            op_type: op.into(),
-            input: inputs.iter().map(|&i| i.into()).collect(),
-            output: vec![output.into()],
-            attribute: attributes,
-            ..Default::default()
-        });
-    }
-
     fn name(&self, id: TensorId) -> String {
         self.network.tensors[id].name.clone()
     }
@@ -128,27 +44,27 @@ impl Writer<'_> {
         // A range narrower than int8's, other than by the zero point of a ReLU.
         if out.lo > i8::MIN || out.hi < i8::MAX {
             let real = |q: i8| (f32::from(q) - f32::from(zero)) * scale;
-            let lo = self.floats(&format!("{name}/lo"), &[], &[real(out.lo)]);
-            let hi = self.floats(&format!("{name}/hi"), &[], &[real(out.hi)]);
+            let lo = self.onnx.floats(&format!("{name}/lo"), &[], &[real(out.lo)]);
+            let hi = self.onnx.floats(&format!("{name}/hi"), &[], &[real(out.hi)]);
             let clipped = format!("{name}/clip");
-            self.node("Clip", &[&from, &lo, &hi], &clipped, vec![]);
+            self.onnx.node("Clip", &[&from, &lo, &hi], &clipped, vec![]);
             from = clipped;
         }
-        let s = self.floats(&format!("{name}/scale"), &[], &[scale]);
-        let z = self.int8s(&format!("{name}/zero"), &[], &[zero]);
+        let s = self.onnx.floats(&format!("{name}/scale"), &[], &[scale]);
+        let z = self.onnx.int8s(&format!("{name}/zero"), &[], &[zero]);
         let q = format!("{name}/q");
-        self.node("QuantizeLinear", &[&from, &s, &z], &q, vec![]);
-        self.node("DequantizeLinear", &[&q, &s, &z], &name, vec![]);
+        self.onnx.node("QuantizeLinear", &[&from, &s, &z], &q, vec![]);
+        self.onnx.node("DequantizeLinear", &[&q, &s, &z], &name, vec![]);
     }
 
     fn input(&mut self) {
         let shape = self.network.input();
-        self.graph.input.push(float_value("image", &[1, shape.c, shape.h, shape.w]));
+        self.onnx.input("image", &[1, shape.c, shape.h, shape.w]);
         // The pixels less the preimage of zero: −255…255 in steps of one, so uint8 with the preimage as
         // zero point when all channels have the same; else it stays f32, exactly.
         let zero: Vec<f32> = self.network.pixel_zero.iter().map(|&z| f32::from(z) + 128.0).collect();
-        let zero = self.floats("pixels/preimage", &[1, shape.c, 1, 1], &zero);
-        self.node("Sub", &["image", &zero], "pixels", vec![]);
+        let zero = self.onnx.floats("pixels/preimage", &[1, shape.c, 1, 1], &zero);
+        self.onnx.node("Sub", &["image", &zero], "pixels", vec![]);
     }
 
     fn output(&mut self) {
@@ -156,15 +72,15 @@ impl Writer<'_> {
         let classes = self.network.classes();
         let flat = self.flatten(&logits, "logits/flat");
         match self.network.activation {
-            Activation::None => self.node("Identity", &[&flat], "output", vec![]),
-            Activation::Softmax => self.node("Softmax", &[&flat], "output", vec![int("axis", 1)]),
-            Activation::Sigmoid => self.node("Sigmoid", &[&flat], "output", vec![]),
+            Activation::None => self.onnx.node("Identity", &[&flat], "output", vec![]),
+            Activation::Softmax => self.onnx.node("Softmax", &[&flat], "output", vec![int("axis", 1)]),
+            Activation::Sigmoid => self.onnx.node("Sigmoid", &[&flat], "output", vec![]),
         }
-        self.graph.output.push(float_value("output", &[1, classes]));
+        self.onnx.output("output", &[1, classes]);
     }
 
     fn flatten(&mut self, from: &str, to: &str) -> String {
-        self.node("Flatten", &[from], to, vec![int("axis", 1)]);
+        self.onnx.node("Flatten", &[from], to, vec![int("axis", 1)]);
         to.into()
     }
 
@@ -179,17 +95,17 @@ impl Writer<'_> {
                 if p.floor_at_zero && p.pad != [0; 4] {
                     let [t, l, b, r] = p.pad.map(|v| v as i64);
                     let raw = [0, 0, t, l, 0, 0, b, r].iter().flat_map(|v: &i64| v.to_le_bytes()).collect();
-                    let pads = self.tensor(&format!("pads_{i}"), &[8], DataType::Int64, raw);
+                    let pads = self.onnx.tensor(&format!("pads_{i}"), &[8], DataType::Int64, raw);
                     let padded = format!("padded_{i}");
-                    self.node("Pad", &[&x, &pads], &padded, vec![]);
-                    self.node("MaxPool", &[&padded], &y, window(&[0; 4]));
+                    self.onnx.node("Pad", &[&x, &pads], &padded, vec![]);
+                    self.onnx.node("MaxPool", &[&padded], &y, window(&[0; 4]));
                 } else {
-                    self.node("MaxPool", &[&x], &y, window(&p.pad));
+                    self.onnx.node("MaxPool", &[&x], &y, window(&p.pad));
                 }
             }
             Step::AvgPool(p) => {
                 let (x, v) = (self.name(p.x), format!("v_{i}"));
-                self.node("GlobalAveragePool", &[&x], &v, vec![]);
+                self.onnx.node("GlobalAveragePool", &[&x], &v, vec![]);
                 self.pair(&v, p.y);
             }
             Step::Affine(a) => {
@@ -203,18 +119,18 @@ impl Writer<'_> {
             }
             Step::Add(a) => {
                 let (x, y, v) = (self.name(a.a.0), self.name(a.b.0), format!("v_{i}"));
-                self.node("Add", &[&x, &y], &v, vec![]);
+                self.onnx.node("Add", &[&x, &y], &v, vec![]);
                 self.pair(&v, a.y);
             }
             Step::Table(t) => self.table(i, t),
             Step::Scale(s) => {
                 let (x, gate, v) = (self.name(s.x), self.name(s.gate), format!("v_{i}"));
-                self.node("Mul", &[&x, &gate], &v, vec![]);
+                self.onnx.node("Mul", &[&x, &gate], &v, vec![]);
                 self.pair(&v, s.y);
             }
             Step::Dequantize(d) => {
                 let (x, y) = (self.name(d.x), self.name(d.y));
-                self.node("Transpose", &[&x], &y, vec![ints("perm", &[0, 2, 3, 1])]);
+                self.onnx.node("Transpose", &[&x], &y, vec![ints("perm", &[0, 2, 3, 1])]);
             }
         }
     }
@@ -224,30 +140,30 @@ impl Writer<'_> {
         let (x, y) = (self.name(t.x), self.name(t.y));
         let mut constants = |id: TensorId, at: &str| {
             let Tensor { scale, zero, .. } = self.network.tensors[id];
-            let s = self.floats(&format!("table_{i}/{at}_scale"), &[], &[scale]);
-            (s, self.int8s(&format!("table_{i}/{at}_zero"), &[], &[zero]))
+            let s = self.onnx.floats(&format!("table_{i}/{at}_scale"), &[], &[scale]);
+            (s, self.onnx.int8s(&format!("table_{i}/{at}_zero"), &[], &[zero]))
         };
         let (x_scale, x_zero) = constants(t.x, "x");
         let (y_scale, y_zero) = constants(t.y, "y");
         let middle = 128i32.to_le_bytes().to_vec();
-        let middle = self.tensor(&format!("table_{i}/middle"), &[], DataType::Int32, middle);
-        let values = self.int8s(&format!("table_{i}/values"), &[256], &t.table[..]);
+        let middle = self.onnx.tensor(&format!("table_{i}/middle"), &[], DataType::Int32, middle);
+        let values = self.onnx.int8s(&format!("table_{i}/values"), &[256], &t.table[..]);
         let stage = |name: &str| format!("table_{i}/{name}");
         let (q, wide, index, found) = (stage("q"), stage("wide"), stage("index"), stage("found"));
-        self.node("QuantizeLinear", &[&x, &x_scale, &x_zero], &q, vec![]);
-        self.node("Cast", &[&q], &wide, vec![int("to", DataType::Int32 as i64)]);
-        self.node("Add", &[&wide, &middle], &index, vec![]);
-        self.node("Gather", &[&values, &index], &found, vec![int("axis", 0)]);
-        self.node("DequantizeLinear", &[&found, &y_scale, &y_zero], &y, vec![]);
+        self.onnx.node("QuantizeLinear", &[&x, &x_scale, &x_zero], &q, vec![]);
+        self.onnx.node("Cast", &[&q], &wide, vec![int("to", DataType::Int32 as i64)]);
+        self.onnx.node("Add", &[&wide, &middle], &index, vec![]);
+        self.onnx.node("Gather", &[&values, &index], &found, vec![int("axis", 0)]);
+        self.onnx.node("DequantizeLinear", &[&found, &y_scale, &y_zero], &y, vec![]);
     }
 
     fn affine(&mut self, i: usize, x: &str, gain: &[f32], offset: &[f32]) -> String {
         let c = gain.len();
-        let gain = self.floats(&format!("gain_{i}"), &[1, c, 1, 1], gain);
-        let offset = self.floats(&format!("offset_{i}"), &[1, c, 1, 1], offset);
+        let gain = self.onnx.floats(&format!("gain_{i}"), &[1, c, 1, 1], gain);
+        let offset = self.onnx.floats(&format!("offset_{i}"), &[1, c, 1, 1], offset);
         let (scaled, v) = (format!("scaled_{i}"), format!("affine_{i}"));
-        self.node("Mul", &[x, &gain], &scaled, vec![]);
-        self.node("Add", &[&scaled, &offset], &v, vec![]);
+        self.onnx.node("Mul", &[x, &gain], &scaled, vec![]);
+        self.onnx.node("Add", &[&scaled, &offset], &v, vec![]);
         v
     }
 
@@ -263,23 +179,23 @@ impl Writer<'_> {
                 oihw.extend((0..taps).map(|tap| filter[tap * per_group + input]));
             }
         }
-        let weights = self.int8s(&format!("weights_{i}"), &[channels, per_group, kh, kw], &oihw);
-        let scale = self.floats(&format!("weight_scale_{i}"), &[channels], &c.weight_scale);
-        let zeros = self.int8s(&format!("weight_zero_{i}"), &[channels], &vec![0; channels]);
+        let weights = self.onnx.int8s(&format!("weights_{i}"), &[channels, per_group, kh, kw], &oihw);
+        let scale = self.onnx.floats(&format!("weight_scale_{i}"), &[channels], &c.weight_scale);
+        let zeros = self.onnx.int8s(&format!("weight_zero_{i}"), &[channels], &vec![0; channels]);
         let w = format!("w_{i}");
-        self.node("DequantizeLinear", &[&weights, &scale, &zeros], &w, vec![int("axis", 0)]);
+        self.onnx.node("DequantizeLinear", &[&weights, &scale, &zeros], &w, vec![int("axis", 0)]);
         let raw = c.bias.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let bias = self.tensor(&format!("bias_{i}"), &[channels], DataType::Int32, raw);
+        let bias = self.onnx.tensor(&format!("bias_{i}"), &[channels], DataType::Int32, raw);
         let bias_scale: Vec<f32> = c.weight_scale.iter().map(|s| s * x_scale).collect();
-        let bias_scale = self.floats(&format!("bias_scale_{i}"), &[channels], &bias_scale);
+        let bias_scale = self.onnx.floats(&format!("bias_scale_{i}"), &[channels], &bias_scale);
         let zeros = vec![0; 4 * channels];
-        let bias_zero = self.tensor(&format!("bias_zero_{i}"), &[channels], DataType::Int32, zeros);
+        let bias_zero = self.onnx.tensor(&format!("bias_zero_{i}"), &[channels], DataType::Int32, zeros);
         let b = format!("b_{i}");
-        self.node("DequantizeLinear", &[&bias, &bias_scale, &bias_zero], &b, vec![int("axis", 0)]);
+        self.onnx.node("DequantizeLinear", &[&bias, &bias_scale, &bias_zero], &b, vec![int("axis", 0)]);
         let x = self.name(c.x);
         let logits = c.y.is_some_and(|y| y.tensor == self.network.logits);
         let mut v = if logits { self.name(self.network.logits) } else { format!("v_{i}") };
-        self.node(
+        self.onnx.node(
             "Conv",
             &[&x, &w, &b],
             &v,
@@ -296,7 +212,7 @@ impl Writer<'_> {
         }
         if let Some((skip, _)) = c.skip {
             let (skip, sum) = (self.name(skip), format!("sum_{i}"));
-            self.node("Add", &[&v, &skip], &sum, vec![]);
+            self.onnx.node("Add", &[&v, &skip], &sum, vec![]);
             v = sum;
         }
         if let Some(y) = c.y {

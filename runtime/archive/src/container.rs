@@ -1,4 +1,4 @@
-//! The archive file: `foldnet.toml`, `graph.nnef` and tensor files in a gzipped tar.
+//! The archive file: `foldnet.toml`, `graph.nnef`, tensor files and models for NPUs in a gzipped tar.
 //!
 //! Reproducible: fixed order, no times, no owners; same network, same bytes. Writing goes to a
 //! temporary file beside the target, which is renamed when it is complete; sizes are bounded before
@@ -14,7 +14,7 @@ use flate2::{Compression, GzBuilder};
 
 use crate::dat::Files;
 use crate::error::{ArchiveError, GraphError};
-use crate::manifest::{FORMAT, Manifest};
+use crate::manifest::{FORMAT, Manifest, NpuModel};
 use crate::network::Network;
 use crate::read_graph::read_graph;
 use crate::write_graph::write_graph;
@@ -40,6 +40,9 @@ pub fn pack(network: &Network, manifest: &Manifest) -> Vec<u8> {
     add("graph.nnef", graph.as_bytes());
     for (name, bytes) in &tensors {
         add(&format!("{name}.dat"), bytes);
+    }
+    for npu in &manifest.npu {
+        add(&npu.member(), &npu.model);
     }
     let gzip = tar.into_inner().expect("writing to memory");
     gzip.finish().expect("writing to memory")
@@ -114,8 +117,15 @@ pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Mani
         let bytes = files.remove(name).ok_or_else(|| no(format!("it holds no {name}")))?;
         String::from_utf8(bytes).map_err(|_| no(format!("{name} is not text")))
     };
-    let manifest = read_manifest(&text("foldnet.toml")?, path)?;
+    let mut manifest = read_manifest(&text("foldnet.toml")?, path)?;
     let graph = text("graph.nnef")?;
+    for npu in &mut manifest.npu {
+        let member = npu.member();
+        npu.model = files.remove(&member).ok_or_else(|| no(format!("it holds no {member}")))?;
+        if NpuModel::digest(&npu.model) != npu.sha256 {
+            return Err(no(format!("{member} is not what foldnet.toml says (SHA-256)")));
+        }
+    }
     let mut tensors = Files(
         files.into_iter().filter_map(|(n, b)| n.strip_suffix(".dat").map(|n| (n.to_owned(), b))).collect(),
     );
@@ -144,6 +154,10 @@ fn read_manifest(text: &str, path: &Path) -> Result<Manifest, ArchiveError> {
         }
     }
     let manifest: Manifest = toml::from_str(text).map_err(bad)?;
+    if let Some(npu) = manifest.npu.iter().find(|n| !n.target.bytes().all(|b| b.is_ascii_alphanumeric())) {
+        let message = format!("{:?} names no chip", npu.target);
+        return Err(ArchiveError::Manifest { path: path.into(), message });
+    }
     if let crate::Resize::Crop { short_side } = manifest.input.resize
         && (short_side == 0 || short_side > foldnet_kernels::MAX_SIDE)
     {

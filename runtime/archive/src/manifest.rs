@@ -4,6 +4,7 @@
 //! between the network's output and a label, stands here.
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// The version of the archive format that this build writes and reads.
 pub const FORMAT: u32 = 2;
@@ -23,6 +24,40 @@ pub struct Manifest {
     /// One name per class; empty when the converter was given none.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// The same network built for NPUs, at most one for each chip.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub npu: Vec<NpuModel>,
+}
+
+/// The network as the compiler of an NPU's vendor has it, and how well it does there.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NpuModel {
+    /// The chip in lower case, such as `rk3588`; the model is the archive's member `npu/<target>.rknn`.
+    pub target: String,
+    /// Version of the vendor's toolkit that built it.
+    pub toolkit: String,
+    /// SHA-256 of the model, hexadecimal; checked when the archive is read.
+    pub sha256: String,
+    /// Share of check pictures on which the vendor's simulator had the same top-1 as the graph.
+    pub agreement: f64,
+    /// Number of check pictures.
+    pub images: usize,
+    /// The model's bytes.
+    #[serde(skip)]
+    pub model: Vec<u8>,
+}
+
+impl NpuModel {
+    /// Where the archive keeps it.
+    pub fn member(&self) -> String {
+        format!("npu/{}.rknn", self.target)
+    }
+
+    /// SHA-256 of a model, hexadecimal.
+    pub fn digest(model: &[u8]) -> String {
+        Sha256::digest(model).iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 /// Where the network comes from.

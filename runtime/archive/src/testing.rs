@@ -218,5 +218,6 @@ pub fn manifest() -> Manifest {
         },
         calibration: Calibration { images: 4, method: "minmax".into(), agreement: Some(0.99) },
         labels: vec!["a".into(), "b \"quoted\"".into(), "c".into(), "d".into()],
+        npu: Vec::new(),
     }
 }

@@ -25,6 +25,28 @@ fn round_trip_keeps_every_number() {
 }
 
 #[test]
+fn models_for_npus_are_kept_and_checked() {
+    let model = b"any bytes".to_vec();
+    let npu = NpuModel {
+        target: "rk3588".into(),
+        toolkit: "2.3.2".into(),
+        sha256: NpuModel::digest(&model),
+        agreement: 0.998,
+        images: 500,
+        model,
+    };
+    let with = |npu: NpuModel| Manifest { npu: vec![npu], ..manifest() };
+    let (_, read) = unpack_bytes(&pack(&every_step(), &with(npu.clone()))).unwrap();
+    assert_eq!(read, with(npu.clone()));
+
+    let refused = |npu: NpuModel| unpack_bytes(&pack(&every_step(), &with(npu))).unwrap_err().to_string();
+    let swapped = refused(NpuModel { model: b"others".to_vec(), ..npu.clone() });
+    assert!(swapped.contains("npu/rk3588.rknn is not what foldnet.toml says"), "{swapped}");
+    let outside = refused(NpuModel { target: "rk/3588".into(), ..npu });
+    assert!(outside.contains("names no chip"), "{outside}");
+}
+
+#[test]
 fn another_version_is_refused_by_name() {
     let newer = Manifest { format: 99, ..manifest() };
     let error = unpack_bytes(&pack(&every_step(), &newer)).unwrap_err().to_string();

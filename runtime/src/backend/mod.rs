@@ -1,5 +1,19 @@
 //! What can answer beside the plan. A new backend is one file here and a line in `cmd/classify.rs`.
+//!
+//! A backend gets pixels (u8, HWC, of the network's size) and gives one score per class; how it came by its
+//! model is its own affair. So other NPUs fit without a change in the callers, each with a model of its own in
+//! the archive ([`foldnet_archive::NpuModel`]):
+//! - *Arm Ethos-U65/U85 under Linux:* Vela compiles an int8 TFLite file made from the same scales; the backend
+//!   opens `/dev/ethosu0`, keeps command stream and weights in one DMA buffer, and copies pixels − 128 into the
+//!   arena at the offset that Vela wrote down. (On a microcontroller the firmware would call its driver.)
+//! - *VeriSilicon through TIM-VX (i.MX 8M Plus, A311D):* the graph is built at load from the archive's own steps
+//!   with asymmetric u8 or i8 tensors; its compiled form can be cached as binary graph. `dlopen` as here.
+//! - *Hailo:* HailoRT loads a `.hef` from the vendor's compiler; input stream u8 NHWC, output stream u8 with
+//!   scale and zero point per tensor, decoded as [`rknn`] decodes its int8.
 
+pub mod auto;
+#[cfg(feature = "rknn")]
+pub mod rknn;
 #[cfg(feature = "tract")]
 pub mod tract;
 
@@ -11,6 +25,10 @@ pub enum BackendError {
     /// tract refuses the network or fails at it.
     #[error("tract: {0}")]
     Tract(String),
+    /// The NPU does not answer.
+    #[cfg(feature = "rknn")]
+    #[error("NPU: {0}")]
+    Rknn(#[from] rknn::RknnError),
 }
 
 /// Turns pixels into one score per class.

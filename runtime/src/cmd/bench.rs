@@ -8,7 +8,7 @@ use foldnet_runtime::Session;
 use foldnet_runtime::bench::{Iterations, Statistics, core_frequency, measure, noise};
 use serde_json::{Value, json};
 
-#[cfg(feature = "tract")]
+#[cfg(any(feature = "rknn", feature = "tract"))]
 use super::read;
 use super::{Engine, Failure, Out, Voice, bytes, fitted};
 
@@ -37,10 +37,37 @@ pub struct Cmd {
     float: bool,
     #[command(flatten)]
     engine: Engine,
+    /// Time the NPU too
+    #[cfg(feature = "rknn")]
+    #[arg(long, value_enum, default_value_t = By::Cpu)]
+    backend: By,
+    #[cfg(feature = "rknn")]
+    #[command(flatten)]
+    npu: super::npu::Flags,
     /// Read lines `run K` from standard input; for each, run K inferences and print their milliseconds
     /// as {"ms":[…]}
     #[arg(long)]
     serve_stdin: bool,
+}
+
+#[cfg(feature = "rknn")]
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    /// Only the CPU
+    Cpu,
+    /// A Rockchip NPU beside it
+    Rknn,
+}
+
+/// What the NPU does.
+struct Npu {
+    about: String,
+    cores: usize,
+    times: Statistics,
+    /// With all cores at once.
+    pictures_s: f64,
+    celsius: Option<f64>,
+    load: Option<String>,
 }
 
 /// Times that each layer is timed, whatever the iterations, so that the work besides them is always
@@ -67,6 +94,7 @@ struct Figures {
     times: Statistics,
     iterations: usize,
     float_median_ms: Option<f64>,
+    npu: Option<Npu>,
     first_result_ms: f64,
     frequency: Option<f64>,
     of_limit: Option<f64>,
@@ -87,7 +115,8 @@ impl Cmd {
         if self.serve_stdin {
             return serve(&mut session, &pixels);
         }
-        let figures = self.measure(&mut session, &pixels, first_result_ms)?;
+        let mut figures = self.measure(&mut session, &pixels, first_result_ms)?;
+        figures.npu = self.npu(&pixels)?;
         let mut out = Out::new();
         if voice.json {
             out.line(figures.json(&session))?;
@@ -103,10 +132,7 @@ impl Cmd {
         pixels: &[u8],
         first_result_ms: f64,
     ) -> Result<Figures, Failure> {
-        let iterations = match self.iterations {
-            Some(n) => Iterations::Exactly(n as usize),
-            None => Iterations::For(BUDGET),
-        };
+        let iterations = self.iterations();
         let durations = measure(iterations, || {
             session.run(pixels);
             Ok::<(), Failure>(())
@@ -119,6 +145,7 @@ impl Cmd {
             times,
             iterations: durations.len(),
             float_median_ms: self.float_median_ms(pixels, iterations)?,
+            npu: None,
             first_result_ms,
             frequency,
             of_limit,
@@ -138,6 +165,40 @@ impl Cmd {
         }
         let durations = measure(iterations, || float.logits(pixels).map(|_| ()))?;
         Ok(Some(Statistics::of(&durations).median_ms))
+    }
+
+    #[cfg(feature = "rknn")]
+    fn npu(&self, pixels: &[u8]) -> Result<Option<Npu>, Failure> {
+        use foldnet_runtime::backend::rknn::Device;
+        if self.backend == By::Cpu {
+            return Ok(None);
+        }
+        let (network, manifest) = read(&self.archive)?;
+        let mut rknn = self.npu.open(&network, &manifest)?;
+        for _ in 0..self.warmup {
+            rknn.run(pixels)?;
+        }
+        let durations = measure(self.iterations(), || rknn.run(pixels).map(|_| ()))?;
+        let pictures = vec![pixels; durations.len().max(rknn.cores())];
+        let start = Instant::now();
+        rknn.logits(&pictures)?;
+        let pictures_s = pictures.len() as f64 / start.elapsed().as_secs_f64();
+        let (device, times) = (Device::below("/"), Statistics::of(&durations));
+        let (about, cores) = (rknn.about(), rknn.cores());
+        let npu = Npu { about, cores, times, pictures_s, celsius: device.temperature(), load: device.load() };
+        Ok(Some(npu))
+    }
+
+    #[cfg(not(feature = "rknn"))]
+    fn npu(&self, _: &[u8]) -> Result<Option<Npu>, Failure> {
+        Ok(None)
+    }
+
+    fn iterations(&self) -> Iterations {
+        match self.iterations {
+            Some(n) => Iterations::Exactly(n as usize),
+            None => Iterations::For(BUDGET),
+        }
     }
 
     #[cfg(not(feature = "tract"))]
@@ -199,6 +260,33 @@ fn layers(session: &mut Session, pixels: &[u8], frequency: Option<f64>) -> Vec<L
     session.steps().iter().zip(&medians).map(layer).collect()
 }
 
+impl Npu {
+    fn json(&self) -> Value {
+        json!({
+            "about": self.about, "cores": self.cores, "median_ms": self.times.median_ms,
+            "p90_ms": self.times.p90_ms, "p99_ms": self.times.p99_ms, "pictures_s": self.pictures_s,
+            "celsius": self.celsius, "load": self.load,
+        })
+    }
+
+    fn words(&self, cpu_median_ms: f64) -> String {
+        let t = &self.times;
+        let heat = self.celsius.map_or(String::new(), |c| format!(", {c:.1} °C"));
+        let load = self.load.as_ref().map_or(String::new(), |l| format!(", {l}"));
+        format!(
+            "NPU ({}): median {:.3} ms, p90 {:.3}, p99 {:.3}, {:.2} times as fast as the CPU; on {} core{} {:.1} pictures/s{heat}{load}",
+            self.about,
+            t.median_ms,
+            t.p90_ms,
+            t.p99_ms,
+            cpu_median_ms / t.median_ms,
+            self.cores,
+            if self.cores == 1 { "" } else { "s" },
+            self.pictures_s,
+        )
+    }
+}
+
 impl Figures {
     fn json(&self, session: &Session) -> Value {
         let layers: Vec<Value> = self
@@ -217,6 +305,7 @@ impl Figures {
             "p99_ms": self.times.p99_ms,
             "min_ms": self.times.min_ms,
             "float_median_ms": self.float_median_ms,
+            "npu": self.npu.as_ref().map(Npu::json),
             "first_result_ms": self.first_result_ms,
             "arena_bytes": session.arena_bytes(),
             "scratch_bytes": session.scratch_bytes(),
@@ -268,6 +357,9 @@ impl Figures {
                 "f32 (tract, 1 thread): median {float:.3} ms; int8 is {:.2} times as fast",
                 float / t.median_ms
             ))?;
+        }
+        if let Some(npu) = &self.npu {
+            out.line(npu.words(t.median_ms))?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use foldnet_runtime::dataset::{Dataset, ItemError, pictures_below};
 use foldnet_runtime::picture::{Picture, fit};
 use serde::Serialize;
 
-#[cfg(feature = "tract")]
+#[cfg(any(feature = "rknn", feature = "tract"))]
 use super::read;
 use super::{BAD_INPUT, Engine, Failure, Out, Voice, fitted, label};
 
@@ -37,6 +37,9 @@ pub struct Cmd {
     /// What computes
     #[arg(long, value_enum, default_value_t = By::Cpu)]
     backend: By,
+    #[cfg(feature = "rknn")]
+    #[command(flatten)]
+    npu: super::npu::Flags,
     /// End with exit code 2 when a picture was skipped
     #[arg(long)]
     strict: bool,
@@ -46,6 +49,12 @@ pub struct Cmd {
 enum By {
     /// Foldnet's own int8 kernels
     Cpu,
+    /// The NPU if it answers and is faster (measured once, then remembered), else the CPU
+    #[cfg(feature = "rknn")]
+    Auto,
+    /// A Rockchip NPU
+    #[cfg(feature = "rknn")]
+    Rknn,
     /// Stock tract, on the same int8 archive: slow, for comparison
     #[cfg(feature = "tract")]
     Tract,
@@ -94,6 +103,23 @@ impl Cmd {
                 let (manifest, session) = self.engine.load(&self.archive, self.threads)?;
                 let (activation, classes) = (session.activation(), session.classes());
                 (Box::new(session), activation, classes, manifest)
+            }
+            #[cfg(feature = "rknn")]
+            By::Auto => {
+                let (network, manifest) = read(&self.archive)?;
+                let (_, cpu) = self.engine.load(&self.archive, self.threads)?;
+                let auto = self.npu.auto(&network, &manifest, cpu)?;
+                (Box::new(auto), network.activation, network.classes(), manifest)
+            }
+            #[cfg(feature = "rknn")]
+            By::Rknn => {
+                let (network, manifest) = read(&self.archive)?;
+                (
+                    Box::new(self.npu.open(&network, &manifest)?),
+                    network.activation,
+                    network.classes(),
+                    manifest,
+                )
             }
             #[cfg(feature = "tract")]
             By::Tract => {

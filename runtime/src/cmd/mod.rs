@@ -6,6 +6,8 @@ pub mod classify;
 pub mod devices;
 pub mod inspect;
 pub mod kernels;
+#[cfg(feature = "rknn")]
+pub mod npu;
 
 use std::io::{BufWriter, ErrorKind, StdoutLock, Write};
 use std::path::Path;
@@ -68,7 +70,11 @@ impl From<Unavailable> for Failure {
 
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
-        Self::ours(error)
+        match error {
+            #[cfg(feature = "rknn")]
+            BackendError::Rknn(error) => error.into(),
+            other => Self::ours(other),
+        }
     }
 }
 

@@ -1,0 +1,117 @@
+//! ONNX, one node and one initializer at a time.
+
+use prost::Message;
+use tract_onnx::pb;
+use tract_onnx::pb::tensor_proto::DataType;
+
+/// A list of integers.
+pub fn ints(name: &str, values: &[usize]) -> pb::AttributeProto {
+    pb::AttributeProto {
+        name: name.into(),
+        r#type: pb::attribute_proto::AttributeType::Ints as i32,
+        ints: values.iter().map(|&v| v as i64).collect(),
+        ..Default::default()
+    }
+}
+
+/// An integer.
+pub fn int(name: &str, value: i64) -> pb::AttributeProto {
+    pb::AttributeProto {
+        name: name.into(),
+        r#type: pb::attribute_proto::AttributeType::Int as i32,
+        i: value,
+        ..Default::default()
+    }
+}
+
+fn float_value(name: &str, dims: &[usize]) -> pb::ValueInfoProto {
+    use pb::tensor_shape_proto::{Dimension, dimension::Value};
+    let dim = dims
+        .iter()
+        .map(|&d| Dimension { denotation: String::new(), value: Some(Value::DimValue(d as i64)) })
+        .collect();
+    pb::ValueInfoProto {
+        name: name.into(),
+        r#type: Some(pb::TypeProto {
+            denotation: String::new(),
+            value: Some(pb::type_proto::Value::TensorType(pb::type_proto::Tensor {
+                elem_type: DataType::Float as i32,
+                shape: Some(pb::TensorShapeProto { dim }),
+            })),
+        }),
+        doc_string: String::new(),
+    }
+}
+
+/// A graph in the making. Names are unique; nodes come in the order of execution.
+#[derive(Default)]
+pub struct Builder {
+    graph: pb::GraphProto,
+}
+
+impl Builder {
+    /// An initializer; returns its name.
+    pub fn tensor(&mut self, name: &str, dims: &[usize], kind: DataType, raw: Vec<u8>) -> String {
+        self.graph.initializer.push(pb::TensorProto {
+            dims: dims.iter().map(|&d| d as i64).collect(),
+            data_type: kind as i32,
+            name: name.into(),
+            raw_data: raw,
+            ..Default::default()
+        });
+        name.into()
+    }
+
+    /// An f32 initializer.
+    pub fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
+        let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        self.tensor(name, dims, DataType::Float, raw)
+    }
+
+    /// An int8 initializer.
+    pub fn int8s(&mut self, name: &str, dims: &[usize], values: &[i8]) -> String {
+        self.tensor(name, dims, DataType::Int8, values.iter().map(|&v| v as u8).collect())
+    }
+
+    /// A node with one output, named as that.
+    pub fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: Vec<pb::AttributeProto>) {
+        self.graph.node.push(pb::NodeProto {
+            name: output.into(),
+            op_type: op.into(),
+            input: inputs.iter().map(|&i| i.into()).collect(),
+            output: vec![output.into()],
+            attribute: attributes,
+            ..Default::default()
+        });
+    }
+
+    /// A graph input.
+    pub fn input(&mut self, name: &str, dims: &[usize]) {
+        self.graph.input.push(float_value(name, dims));
+    }
+
+    /// A graph output.
+    pub fn output(&mut self, name: &str, dims: &[usize]) {
+        self.graph.output.push(float_value(name, dims));
+    }
+
+    /// The file's bytes, opset 13.
+    pub fn finish(mut self, labels: &[String]) -> Vec<u8> {
+        self.graph.name = "foldnet".into();
+        let mut properties = Vec::new();
+        if !labels.is_empty() {
+            let value = labels.join("\n");
+            properties.push(pb::StringStringEntryProto { key: "labels".into(), value });
+        }
+        let model = pb::ModelProto {
+            ir_version: 8,
+            producer_name: "foldnet".into(),
+            producer_version: env!("CARGO_PKG_VERSION").into(),
+            opset_import: vec![pb::OperatorSetIdProto { domain: String::new(), version: 13 }],
+            graph: Some(self.graph),
+            metadata_props: properties,
+            ..Default::default()
+        };
+        model.encode_to_vec()
+    }
+}

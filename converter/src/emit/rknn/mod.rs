@@ -1,0 +1,277 @@
+//! The network as Rockchip's toolkit wants it: QDQ ONNX in which every value has a pair.
+//!
+//! Where this differs from [`super::qdq`], and why:
+//! - *No value between two layers without a pair.* The toolkit turns a convolution whose output has none into
+//!   f16. So the sum of a convolution and a residual is rounded twice, the first time to a range that is
+//!   found on pictures ([`Ranges`]). The last layer is small and the logits decide, so they are f16.
+//! - *The pixels are `p − 128` already.* The toolkit folds a mean and a deviation into the conversion from
+//!   u8, so that camera bytes go in as they are; see [`Model::mean`].
+//! - *Affine maps are depthwise 1×1 convolutions*, which the NPU has natively: gain `±127·(|g|/127)` is exact.
+//!   Behind a residual they read a second sum, rounded to the range that matters to them.
+//! - *The last function (softmax) stays with the caller*, in f32.
+
+mod kept;
+mod ranges;
+pub mod toolkit;
+
+use foldnet_archive::{Conv, Network, Out, PIXELS, Step, TensorId};
+use tract_onnx::pb::tensor_proto::DataType;
+
+use super::onnx::{Builder, int, ints};
+use ranges::{Range, is_logits, unit};
+
+pub use kept::weights_kept;
+pub use ranges::Ranges;
+
+/// The output; no tensor of a network has a name with a slash.
+const LOGITS: &str = "logits/f16";
+
+/// The model, and what the toolkit must be told beside it.
+pub struct Model {
+    /// ONNX. Input `pixels`, f32 `[1, c, h, w]`: `p − mean[c]`. Output: the logits, `[1, classes, 1, 1]`.
+    pub onnx: Vec<u8>,
+    /// What the toolkit subtracts from the pixels, per channel.
+    pub mean: Vec<f32>,
+    /// The tensors that can be compared with ours, in the order of the probe's outputs.
+    pub tensors: Vec<TensorId>,
+}
+
+/// A step that the NPU has nothing for.
+#[derive(Debug, thiserror::Error)]
+#[error("layer {layer}: an NPU has nothing for the step {kind}; this network stays with the CPU")]
+pub struct Unsupported {
+    layer: String,
+    kind: &'static str,
+}
+
+/// Writes the model; with `probe`, every tensor is an output, to be compared.
+pub fn model(network: &Network, ranges: &Ranges, probe: bool) -> Result<Model, Unsupported> {
+    let zero: Vec<f32> = network.pixel_zero.iter().map(|&z| f32::from(z)).collect();
+    let (lowest, highest) = zero.iter().fold((f32::MAX, f32::MIN), |(l, h), &z| (l.min(z), h.max(z)));
+    // One scale for all channels: 1 when their zeros are one, a little more when they differ.
+    let input_scale = (255.0 + highest - lowest) / 255.0;
+    let input_zero = if highest == lowest {
+        network.pixel_zero[0]
+    } else {
+        (-128.0 - (-128.0 - highest) / input_scale).round_ties_even().clamp(-128.0, 127.0) as i8
+    };
+    let mut writer = Writer { network, ranges, onnx: Builder::default(), input: (input_scale, input_zero) };
+    let shape = network.input();
+    writer.onnx.input("pixels", &[1, shape.c, shape.h, shape.w]);
+    writer.quantized("pixels", "pixels/pair", input_scale, input_zero);
+    for (i, step) in network.steps.iter().enumerate() {
+        writer.step(i, step)?;
+    }
+    writer.onnx.output(LOGITS, &[1, network.classes(), 1, 1]);
+    let tensors: Vec<TensorId> = (0..network.tensors.len())
+        .filter(|&t| t != PIXELS && t != network.logits)
+        .filter(|&t| network.steps.iter().any(|s| s.outputs().contains(&t)))
+        .collect();
+    if probe {
+        for &t in &tensors {
+            let shape = network.tensors[t].shape;
+            // What is an output itself loses its pair to the toolkit, and is another value then.
+            let (from, copy) = (writer.name(t), format!("{}/copy", writer.name(t)));
+            writer.onnx.node("MaxPool", &[&from], &copy, vec![ints("kernel_shape", &[1, 1])]);
+            let to = format!("{from}/probe");
+            writer.quantized(&copy, &to, network.tensors[t].scale, network.tensors[t].zero);
+            writer.onnx.output(&to, &[1, shape.c, shape.h, shape.w]);
+        }
+    }
+    Ok(Model { onnx: writer.onnx.finish(&[]), mean: zero.iter().map(|z| z + 128.0).collect(), tensors })
+}
+
+struct Writer<'a> {
+    network: &'a Network,
+    ranges: &'a Ranges,
+    onnx: Builder,
+    /// Scale and zero point of the pixels.
+    input: (f32, i8),
+}
+
+impl Writer<'_> {
+    fn name(&self, id: TensorId) -> String {
+        if id == PIXELS { "pixels/pair".into() } else { self.network.tensors[id].name.clone() }
+    }
+
+    fn quantized(&mut self, from: &str, to: &str, scale: f32, zero: i8) {
+        let s = self.onnx.floats(&format!("{to}/scale"), &[], &[scale]);
+        let z = self.onnx.int8s(&format!("{to}/zero"), &[], &[zero]);
+        let q = format!("{to}/q");
+        self.onnx.node("QuantizeLinear", &[from, &s, &z], &q, vec![]);
+        self.onnx.node("DequantizeLinear", &[&q, &s, &z], to, vec![]);
+    }
+
+    /// A pair for a tensor of the network.
+    fn pair(&mut self, from: &str, out: Out) {
+        let tensor = &self.network.tensors[out.tensor];
+        let (name, scale, zero) = (tensor.name.clone(), tensor.scale, tensor.zero);
+        let mut from = from.to_owned();
+        if out.lo > i8::MIN || out.hi < i8::MAX {
+            let real = |q: i8| (f32::from(q) - f32::from(zero)) * scale;
+            let lo = self.onnx.floats(&format!("{name}/lo"), &[], &[real(out.lo)]);
+            let hi = self.onnx.floats(&format!("{name}/hi"), &[], &[real(out.hi)]);
+            let clipped = format!("{name}/clip");
+            self.onnx.node("Clip", &[&from, &lo, &hi], &clipped, vec![]);
+            from = clipped;
+        }
+        self.quantized(&from, &name, scale, zero);
+    }
+
+    fn step(&mut self, i: usize, step: &Step) -> Result<(), Unsupported> {
+        match step {
+            Step::Conv(c) => self.conv(i, c),
+            Step::MaxPool(p) => {
+                let (x, v) = (self.name(p.x), format!("v_{i}"));
+                // Padding never wins with the NPU; where it counts as zero, all values are at least zero
+                // (the padding came behind a ReLU) and the result is the same.
+                let window =
+                    vec![ints("kernel_shape", &p.kernel), ints("strides", &p.stride), ints("pads", &p.pad)];
+                self.onnx.node("MaxPool", &[&x], &v, window);
+                self.pair(&v, Out { tensor: p.y, lo: i8::MIN, hi: i8::MAX });
+            }
+            Step::AvgPool(p) => {
+                let (x, v) = (self.name(p.x), format!("v_{i}"));
+                self.onnx.node("GlobalAveragePool", &[&x], &v, vec![]);
+                self.pair(&v, p.y);
+            }
+            Step::Affine(a) => {
+                let from = &self.network.tensors[a.x];
+                let (x, unit) = (self.name(a.x), from.scale);
+                let v = self.affine(&format!("{i}"), &x, unit, (unit, &a.gain, &a.offset), a.y);
+                self.pair(&v, a.y);
+            }
+            Step::Add(a) => {
+                let (x, y, v) = (self.name(a.a.0), self.name(a.b.0), format!("v_{i}"));
+                self.onnx.node("Add", &[&x, &y], &v, vec![]);
+                self.pair(&v, a.y);
+            }
+            Step::Table(_) | Step::Scale(_) | Step::Dequantize(_) => {
+                return Err(Unsupported { layer: step.name().into(), kind: step.kind() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Weights (OIHW), their scale per channel, and the bias at scale `x_scale` · that.
+    fn weights(
+        &mut self,
+        key: &str,
+        dims: &[usize],
+        q: &[i8],
+        scale: &[f32],
+        bias: &[f32],
+        x_scale: f32,
+    ) -> [String; 2] {
+        let channels = scale.len();
+        let weights = self.onnx.int8s(&format!("weights_{key}"), dims, q);
+        let s = self.onnx.floats(&format!("weight_scale_{key}"), &[channels], scale);
+        let z = self.onnx.int8s(&format!("weight_zero_{key}"), &[channels], &vec![0; channels]);
+        let w = format!("w_{key}");
+        self.onnx.node("DequantizeLinear", &[&weights, &s, &z], &w, vec![int("axis", 0)]);
+        let bias_scale: Vec<f32> = scale.iter().map(|s| s * x_scale).collect();
+        let steps = bias
+            .iter()
+            .zip(&bias_scale)
+            .map(|(b, s)| (f64::from(*b) / f64::from(*s)).round_ties_even() as i32);
+        let raw = steps.flat_map(i32::to_le_bytes).collect();
+        let q = self.onnx.tensor(&format!("bias_{key}"), &[channels], DataType::Int32, raw);
+        let s = self.onnx.floats(&format!("bias_scale_{key}"), &[channels], &bias_scale);
+        let z = self.onnx.tensor(
+            &format!("bias_zero_{key}"),
+            &[channels],
+            DataType::Int32,
+            vec![0; 4 * channels],
+        );
+        let b = format!("b_{key}");
+        self.onnx.node("DequantizeLinear", &[&q, &s, &z], &b, vec![int("axis", 0)]);
+        [w, b]
+    }
+
+    /// `x·gain + offset` as a depthwise convolution; gain and offset as the step has them, from `unit` to the
+    /// output's scale.
+    fn affine(&mut self, key: &str, x: &str, x_scale: f32, map: (f32, &[f32], &[f32]), out: Out) -> String {
+        let (unit, gain, offset) = map;
+        let to = self.network.tensors[out.tensor].scale;
+        let c = gain.len();
+        let gain: Vec<f32> = gain.iter().map(|g| g * to / unit).collect();
+        let bias: Vec<f32> = offset.iter().map(|o| o * to).collect();
+        let q: Vec<i8> = gain.iter().map(|&g| if g < 0.0 { -127 } else { 127 }).collect();
+        let scale: Vec<f32> = gain.iter().map(|g| (g.abs() / 127.0).max(f32::MIN_POSITIVE)).collect();
+        let key = format!("affine_{key}");
+        let [w, b] = self.weights(&key, &[c, 1, 1, 1], &q, &scale, &bias, x_scale);
+        let v = format!("v_{key}");
+        let attributes = vec![ints("kernel_shape", &[1, 1]), int("group", c as i64)];
+        self.onnx.node("Conv", &[x, &w, &b], &v, attributes);
+        v
+    }
+
+    fn conv(&mut self, i: usize, c: &Conv) {
+        let channels = c.bias.len();
+        let per_group = self.network.tensors[c.x].shape.c / c.groups;
+        let [kh, kw] = c.kernel;
+        let taps = kh * kw;
+        let mut oihw = Vec::with_capacity(c.weights.len());
+        for filter in c.weights.chunks_exact(taps * per_group) {
+            for input in 0..per_group {
+                oihw.extend((0..taps).map(|tap| filter[tap * per_group + input]));
+            }
+        }
+        let x_unit = if c.x == PIXELS { 1.0 } else { self.network.tensors[c.x].scale };
+        let x_scale = if c.x == PIXELS { self.input.0 } else { x_unit };
+        let bias: Vec<f32> =
+            c.bias.iter().zip(&c.weight_scale).map(|(&b, s)| b as f32 * s * x_unit).collect();
+        let [w, b] = self.weights(
+            &i.to_string(),
+            &[channels, per_group, kh, kw],
+            &oihw,
+            &c.weight_scale,
+            &bias,
+            x_scale,
+        );
+        let logits = is_logits(self.network, c);
+        let (x, mut v) = (self.name(c.x), if logits { LOGITS.into() } else { format!("v_{i}") });
+        let attributes = vec![
+            ints("kernel_shape", &c.kernel),
+            ints("strides", &c.stride),
+            ints("dilations", &c.dilation),
+            ints("pads", &c.pad),
+            int("group", c.groups as i64),
+        ];
+        self.onnx.node("Conv", &[&x, &w, &b], &v, attributes);
+        if logits {
+            return;
+        }
+        let Range { bare, sum } = self.ranges.0[i].clone();
+        if let Some(range) = bare {
+            let to = format!("bare_{i}");
+            self.quantized(&v, &to, range.scale, range.zero);
+            v = to;
+        }
+        let skip = c.skip.map(|(skip, _)| self.name(skip));
+        let summed = |onnx: &mut Builder, to: String| match &skip {
+            Some(skip) => {
+                onnx.node("Add", &[&v, skip], &to, vec![]);
+                to
+            }
+            None => v.clone(),
+        };
+        let mut read = None;
+        if let Some(y) = c.y {
+            let from = summed(&mut self.onnx, format!("sum_{i}"));
+            self.pair(&from, y);
+            read = Some((self.name(y.tensor), self.network.tensors[y.tensor].scale));
+        }
+        if let Some(range) = sum {
+            let from = summed(&mut self.onnx, format!("second_sum_{i}"));
+            let to = format!("rounded_{i}");
+            self.quantized(&from, &to, range.scale, range.zero);
+            read = Some((to, range.scale));
+        }
+        if let (Some(second), Some((x, x_scale))) = (&c.affine, read) {
+            let map = (unit(self.network, c), &second.gain[..], &second.offset[..]);
+            let v = self.affine(&i.to_string(), &x, x_scale, map, second.out);
+            self.pair(&v, second.out);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Ranges of the values that the NPU rounds and our network does not.
+//!
+//! Where we round the sum of a convolution and its residual once, the NPU rounds the convolution first. With
+//! the range that such values take, its steps would be two or three times those of the sum: a ReLU behind
+//! the sum cuts off most of what is negative, and few values are large. So the range is the one with which
+//! the int8 results of the step come nearest to ours, on a sample of values from pictures.
+
+use foldnet_archive::{Conv, Network, Out, PIXELS, Step};
+use foldnet_kernels::reference::{ConvResult, conv};
+use foldnet_kernels::{ConvDesc, ConvOutput, ConvScalars, ConvWeights, Requant};
+use foldnet_runtime::{Session, SessionError};
+
+/// About so many values of a layer are tried, over all pictures.
+const SAMPLES: usize = 200_000;
+/// Tried as parts of the lowest and of the highest value, in twentieths.
+const PARTS: std::ops::RangeInclusive<u8> = 2..=20;
+
+/// Scale and zero point for values that have none in the network.
+pub struct Ranges(pub(super) Vec<Range>);
+
+/// Of one step.
+#[derive(Clone, Default)]
+pub(super) struct Range {
+    /// A convolution before its residual.
+    pub bare: Option<Affine>,
+    /// What an affine map reads, where that is a sum of its own.
+    pub sum: Option<Affine>,
+}
+
+/// int8: real value = (q − zero) · scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Affine {
+    pub scale: f32,
+    pub zero: i8,
+}
+
+impl Affine {
+    /// −128…127 covers `lo`…`hi`, and zero is one of its values.
+    fn covering(lo: f32, hi: f32) -> Self {
+        let scale = ((hi.max(0.0) - lo.min(0.0)) / 255.0).max(f32::MIN_POSITIVE);
+        let zero = (-128.0 - lo.min(0.0) / scale).round_ties_even().clamp(-128.0, 127.0);
+        Self { scale, zero: zero as i8 }
+    }
+
+    fn quantize(self, real: f32, lo: i8, hi: i8) -> f32 {
+        let zero = f32::from(self.zero);
+        ((real / self.scale).round_ties_even() + zero).clamp(f32::from(lo), f32::from(hi))
+    }
+
+    fn rounded(self, real: f32) -> f32 {
+        (self.quantize(real, i8::MIN, i8::MAX) - f32::from(self.zero)) * self.scale
+    }
+}
+
+/// One value of a convolution, and what came of it; real values.
+struct Value {
+    bare: f32,
+    skip: f32,
+    /// int8 of the sum.
+    y: Option<i8>,
+    /// int8 of the affine map, and its channel.
+    mapped: Option<(i8, usize)>,
+}
+
+impl Ranges {
+    /// From what the values are on pictures (u8, HWC).
+    pub fn measure(network: &Network, pictures: &[Vec<u8>]) -> Result<Self, SessionError> {
+        let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 0)?;
+        let mut sampled: Vec<Vec<Value>> = network.steps.iter().map(|_| Vec::new()).collect();
+        for pixels in pictures {
+            let mut tensors: Vec<Vec<i8>> = vec![Vec::new(); network.tensors.len()];
+            tensors[PIXELS] = pixels.iter().map(|&p| (i16::from(p) - 128) as i8).collect();
+            session.run_traced(pixels, |step, outputs| {
+                for (id, values) in network.steps[step].outputs().into_iter().zip(outputs) {
+                    tensors[id] = values;
+                }
+            });
+            for (step, values) in network.steps.iter().zip(&mut sampled) {
+                match step {
+                    Step::Conv(c) if c.skip.is_some() || c.y.is_none() => {
+                        sample(network, c, &tensors, pictures.len(), values);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let range = |(step, values): (&Step, &Vec<Value>)| match step {
+            Step::Conv(c) if !values.is_empty() => Layer { network, conv: c, values }.range(),
+            _ => Range::default(),
+        };
+        Ok(Self(network.steps.iter().zip(&sampled).map(range).collect()))
+    }
+}
+
+fn sample(network: &Network, c: &Conv, tensors: &[Vec<i8>], pictures: usize, values: &mut Vec<Value>) {
+    let unit = unit(network, c);
+    let bare = without_skip(network, c, &tensors[c.x]);
+    let channels = c.bias.len();
+    // Odd, so that all channels have their turn.
+    let stride = (bare.len() * pictures / SAMPLES) | 1;
+    let skip = c.skip.map(|(id, m)| (&tensors[id], f32::from(network.tensors[id].zero), m));
+    for i in (0..bare.len()).step_by(stride) {
+        values.push(Value {
+            bare: bare[i] * unit,
+            skip: skip.map_or(0.0, |(q, zero, m)| (f32::from(q[i]) - zero) * m * unit),
+            y: c.y.map(|y| tensors[y.tensor][i]),
+            mapped: c.affine.as_ref().map(|a| (tensors[a.out.tensor][i], i % channels)),
+        });
+    }
+}
+
+struct Layer<'a> {
+    network: &'a Network,
+    conv: &'a Conv,
+    values: &'a [Value],
+}
+
+impl Layer<'_> {
+    fn range(&self) -> Range {
+        let bare = self.conv.skip.is_some().then(|| {
+            best(self.values.iter().map(|v| v.bare), |range| {
+                self.values.iter().map(|v| self.error(v, range.rounded(v.bare) + v.skip, true)).sum()
+            })
+        });
+        let summed = |v: &Value| bare.map_or(v.bare, |bare| bare.rounded(v.bare)) + v.skip;
+        let sum = reads_sum(self.conv).then(|| {
+            best(self.values.iter().map(summed), |range| {
+                self.values.iter().map(|v| self.error(v, range.rounded(summed(v)), false)).sum()
+            })
+        });
+        Range { bare, sum }
+    }
+
+    /// Squared distance from our int8 results, in their steps, when this is the sum.
+    fn error(&self, value: &Value, sum: f32, with_y: bool) -> f64 {
+        let distance = |out: Out, real: f32, ours: i8| {
+            let tensor = &self.network.tensors[out.tensor];
+            let to = Affine { scale: tensor.scale, zero: tensor.zero };
+            f64::from(to.quantize(real, out.lo, out.hi) - f32::from(ours)).powi(2)
+        };
+        let y = match (self.conv.y, value.y) {
+            (Some(out), Some(ours)) if with_y => distance(out, sum, ours),
+            _ => 0.0,
+        };
+        let mapped = match (&self.conv.affine, value.mapped) {
+            (Some(a), Some((ours, c))) => {
+                let step = self.network.tensors[a.out.tensor].scale;
+                let v = sum / unit(self.network, self.conv);
+                distance(a.out, (v * a.gain[c] + a.offset[c]) * step, ours)
+            }
+            _ => 0.0,
+        };
+        y + mapped
+    }
+}
+
+/// The range with the least error among parts of the whole.
+fn best(values: impl Iterator<Item = f32>, error: impl Fn(Affine) -> f64) -> Affine {
+    let (lo, hi) = values.fold((0.0_f32, 0.0_f32), |(lo, hi), v| (lo.min(v), hi.max(v)));
+    let mut best = (f64::INFINITY, Affine::covering(lo, hi));
+    let part = |whole: f32, twentieths: u8| whole * f32::from(twentieths) / 20.0;
+    for range in PARTS.flat_map(|a| PARTS.map(move |b| Affine::covering(part(lo, a), part(hi, b)))) {
+        let error = error(range);
+        if error < best.0 {
+            best = (error, range);
+        }
+    }
+    best.1
+}
+
+/// Whether the affine map behind a convolution reads a sum of its own, and not the step's first output.
+pub(super) fn reads_sum(c: &Conv) -> bool {
+    c.affine.is_some() && (c.skip.is_some() || c.y.is_none())
+}
+
+pub(super) fn is_logits(network: &Network, c: &Conv) -> bool {
+    c.y.is_some_and(|y| y.tensor == network.logits)
+}
+
+/// The real value of `v = 1`.
+pub(super) fn unit(network: &Network, c: &Conv) -> f32 {
+    match (c.y, &c.affine) {
+        (Some(y), _) => network.tensors[y.tensor].scale,
+        (None, Some(a)) => network.tensors[a.out.tensor].scale,
+        (None, None) => 1.0,
+    }
+}
+
+/// `v` of a convolution without its residual.
+fn without_skip(network: &Network, c: &Conv, x: &[i8]) -> Vec<f32> {
+    let described = network.conv_desc(c).expect("a network that has been compiled");
+    let desc = ConvDesc { skip: false, output: ConvOutput::Float32, ..described };
+    let x_zero: Vec<i8> =
+        if c.x == PIXELS { network.pixel_zero.clone() } else { vec![network.tensors[c.x].zero] };
+    let weights = ConvWeights {
+        weights: &c.weights,
+        bias: &c.bias,
+        multiplier: &c.multiplier,
+        x_zero: &x_zero,
+        gain: &[],
+        offset: &[],
+    };
+    let none = Requant::full(0);
+    let scalars =
+        ConvScalars { x_zero: [x_zero[0]; 4], skip_zero: 0, skip_multiplier: 0.0, y: none, y2: none };
+    let mut logits = vec![0.0; desc.y.len()];
+    conv(&desc, &weights, &scalars, x, &[], ConvResult { y: &mut [], y2: &mut [], logits: &mut logits });
+    logits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_covers_its_ends_and_zero() {
+        let range = Affine::covering(-3.0, 7.2);
+        assert_eq!((range.scale, range.zero), (0.04, -53));
+        assert_eq!(range.rounded(0.0), 0.0);
+        assert!((range.rounded(7.19) - 7.2).abs() < 1e-5 && (range.rounded(-9.0) + 3.0).abs() < 1e-5);
+        assert_eq!(Affine::covering(1.0, 2.55), Affine { scale: 0.01, zero: -128 });
+    }
+
+    #[test]
+    fn what_is_cut_off_anyway_costs_no_steps() {
+        // Behind a ReLU everything below zero is the same; so the range needs no room for it.
+        let values: Vec<f32> = (-1000..=500).map(|v| v as f32 / 100.0).collect();
+        let to = Affine::covering(0.0, 5.0);
+        let relu = |v: f32| to.quantize(v, -128, 127);
+        let error = |range: Affine| {
+            values.iter().map(|&v| f64::from(relu(range.rounded(v)) - relu(v)).powi(2)).sum::<f64>()
+        };
+        let found = best(values.iter().copied(), error);
+        assert!(found.scale < 0.6 * Affine::covering(-10.0, 5.0).scale, "{found:?}");
+        assert!(error(found) < 0.6 * error(Affine::covering(-10.0, 5.0)));
+    }
+}

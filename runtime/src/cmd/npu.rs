@@ -1,0 +1,70 @@
+//! What the subcommands share about the NPU.
+
+use std::path::PathBuf;
+
+use foldnet_archive::{Manifest, Network};
+use foldnet_runtime::backend::BackendError;
+use foldnet_runtime::backend::auto::{Auto, cache};
+use foldnet_runtime::backend::rknn::{Options, Rknn, RknnError};
+use foldnet_runtime::{Session, backend::Backend};
+
+use super::Failure;
+
+/// Where the NPU's library is, and how much of the NPU to use.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Flags {
+    /// Rockchip's librknnrt.so; by default where the system has it
+    #[arg(long, value_name = "PATH")]
+    npu_library: Option<PathBuf>,
+    /// Cores of the NPU (RK3588: 3, RK3576: 2) that get pictures in turn, where there are many
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3))]
+    npu_cores: u32,
+    /// Let the NPU keep activations in on-chip memory as far as they fit (RK3588)
+    #[arg(long)]
+    npu_sram: bool,
+}
+
+impl Flags {
+    /// The archive's network on the NPU.
+    pub fn open(&self, network: &Network, manifest: &Manifest) -> Result<Rknn, RknnError> {
+        let options =
+            Options { library: self.npu_library.clone(), cores: self.npu_cores, sram: self.npu_sram };
+        let rknn = Rknn::open(network, manifest, &options)?;
+        tracing::info!("NPU: {}, cores {}", rknn.about(), rknn.cores());
+        Ok(rknn)
+    }
+
+    /// The NPU where it is there and faster, else the CPU.
+    pub fn auto(&self, network: &Network, manifest: &Manifest, cpu: Session) -> Result<Auto, Failure> {
+        let mut memory = None;
+        let npu = match self.open(network, manifest) {
+            Ok(npu) => {
+                // What decides: the models, both sides' versions, and the CPU's share.
+                let words =
+                    [&manifest.source.sha256, &npu.about(), cpu.set().name(), &cpu.threads().to_string()];
+                let name: String = words
+                    .join(" ")
+                    .chars()
+                    .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+                    .collect();
+                memory = cache().map(|folder| folder.join("backend").join(name));
+                Some(Box::new(npu) as Box<dyn Backend>)
+            }
+            Err(problem) => {
+                tracing::warn!("NPU: {problem}; going on with the CPU");
+                None
+            }
+        };
+        Ok(Auto::new(npu, Box::new(cpu), network.input().len(), memory.as_deref())?)
+    }
+}
+
+impl From<RknnError> for Failure {
+    fn from(error: RknnError) -> Self {
+        match error {
+            // The rest is the machine's or the archive's, which the user can change.
+            RknnError::Other(_) => Self::ours(BackendError::from(error)),
+            _ => Self::input(BackendError::from(error)),
+        }
+    }
+}

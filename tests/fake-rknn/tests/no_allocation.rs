@@ -1,0 +1,48 @@
+//! After a model is on the NPU, classifying allocates nothing. (The fake library has an allocator of its own,
+//! which is not counted.)
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use fake_rknn::Model;
+use foldnet_archive::testing::{every_step, manifest};
+use foldnet_runtime::backend::Backend;
+use foldnet_runtime::backend::rknn::{Options, Rknn};
+
+struct Counting;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: hands everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's contract is the system's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+// One test in this file: another one running beside it would be counted too.
+#[test]
+fn classifying_allocates_nothing() {
+    let network = every_step();
+    let manifest = Model::of(every_step()).manifest(manifest());
+    let library = std::env::current_exe().unwrap().with_file_name("libfake_rknn.so");
+    let options = Options { library: Some(library), cores: 1, sram: false };
+    let mut rknn = Rknn::open(&network, &manifest, &options).unwrap();
+    let pixels = vec![100; network.input().len()];
+    rknn.classify(&pixels).unwrap();
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    for _ in 0..20 {
+        rknn.classify(&pixels).unwrap();
+    }
+    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+}
