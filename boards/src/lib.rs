@@ -1,0 +1,16 @@
+//! From an archive to running boards.
+//!
+//! `catalogue/` knows the boards; [`catalogue`] reads it. Everything that changes a board happens in
+//! [`device`], the part that runs there as the program `foldnet-agent`.
+
+pub mod board;
+pub mod catalogue;
+#[cfg(feature = "cli")]
+pub mod cmd;
+pub mod device;
+#[cfg(feature = "cli")]
+pub mod fit;
+pub mod protocol;
+#[cfg(feature = "cli")]
+pub mod remote;
+pub mod sum;
