@@ -13,4 +13,8 @@ pub mod fit;
 pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod remote;
+#[cfg(feature = "sign")]
+pub mod sign;
+#[cfg(feature = "cli")]
+pub mod source;
 pub mod sum;

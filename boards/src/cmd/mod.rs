@@ -4,9 +4,11 @@
 //! 0 done, 1 a fault of ours, 2 bad input or usage, 3 a stated limit missed, 4 a board did not take what
 //! it was given and went on as before.
 
+mod build;
 mod doctor;
 mod fit;
 mod flash;
+mod keygen;
 mod list;
 mod reach;
 mod rollback;
@@ -47,10 +49,12 @@ enum Command {
     List(list::Cmd),
     Show(show::Cmd),
     Fit(fit::Cmd),
+    Build(build::Cmd),
     Flash(flash::Cmd),
     Status(status::Cmd),
     Rollback(rollback::Cmd),
     Doctor(doctor::Cmd),
+    Keygen(keygen::Cmd),
     Trust(trust::Cmd),
 }
 
@@ -101,10 +105,12 @@ pub fn main() -> ExitCode {
         Command::List(cmd) => cmd.run(&talk),
         Command::Show(cmd) => cmd.run(&talk),
         Command::Fit(cmd) => cmd.run(&talk),
+        Command::Build(cmd) => cmd.run(&talk),
         Command::Flash(cmd) => cmd.run(&talk),
         Command::Status(cmd) => cmd.run(&talk),
         Command::Rollback(cmd) => cmd.run(&talk),
         Command::Doctor(cmd) => cmd.run(&talk),
+        Command::Keygen(cmd) => cmd.run(&talk),
         Command::Trust(cmd) => cmd.run(&talk),
     };
     let (code, words) = match result {

@@ -98,11 +98,8 @@ fn binaries(board: &Board, target: &str) -> Result<PathBuf, ReleaseError> {
     let own = own.as_deref().and_then(Path::parent);
     let mut places = Vec::new();
     if let Some(own) = own {
-        // Where cargo puts them, beside this program or for another target; then where packages do.
-        if target == env!("FOLDNET_TARGET") {
-            places.push(own.to_path_buf());
-        }
-        places.extend(own.parent().map(|p| p.join(target).join("release")));
+        // Where `boards build` puts them, then where packages do.
+        places.extend(own.parent().map(|p| p.join("boards").join(target).join("release")));
         places.extend(own.parent().map(|p| p.join("lib/foldnet").join(target)));
     }
     let has = |p: &&PathBuf| [RUNTIME, "foldnet-agent"].iter().all(|n| p.join(n).is_file());

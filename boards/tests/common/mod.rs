@@ -47,7 +47,7 @@ pub fn sshd() -> Option<PathBuf> {
     let found = places.iter().map(PathBuf::from).find(|p| p.is_file());
     if found.is_none() {
         assert!(std::env::var_os("FOLDNET_REQUIRE_SSHD").is_none(), "no sshd");
-        writeln!(std::io::stderr(), "SKIPPED: no sshd (Debian's openssh-server)").unwrap();
+        writeln!(std::io::stderr(), "SKIPPED: no sshd (Debian's openssh-server)").expect("standard error");
     }
     found
 }
