@@ -142,12 +142,7 @@ impl Bench {
 
     /// An archive whose runtime behaves so; `variant` makes others of the same behaviour.
     pub fn archive(&self, behaviour: &str, variant: usize) -> PathBuf {
-        let path = self.at(&format!("{behaviour}-{variant}.nnef.tgz"));
-        let network = foldnet_archive::testing::every_step();
-        let mut manifest = foldnet_archive::testing::manifest();
-        manifest.labels = vec![behaviour.into(), format!("variant {variant}"), "c".into(), "d".into()];
-        foldnet_archive::write(&path, &network, &manifest).unwrap();
-        path
+        archive_at(&self.at(&format!("{behaviour}-{variant}.nnef.tgz")), behaviour, variant)
     }
 
     /// `boards`, with JSON, for a board in the folder `root`.
@@ -232,6 +227,15 @@ impl Outcome {
         assert_ne!(self.code, 0, "{:?}", self.json);
         self.json.last().and_then(|j| j["error"].as_str()).unwrap_or_else(|| panic!("{}", self.words))
     }
+}
+
+/// Writes an archive whose runtime behaves so.
+pub fn archive_at(path: &Path, behaviour: &str, variant: usize) -> PathBuf {
+    let network = foldnet_archive::testing::every_step();
+    let mut manifest = foldnet_archive::testing::manifest();
+    manifest.labels = vec![behaviour.into(), format!("variant {variant}"), "c".into(), "d".into()];
+    foldnet_archive::write(path, &network, &manifest).unwrap();
+    path.to_path_buf()
 }
 
 /// The label that is installed in a board's folder.
