@@ -10,6 +10,8 @@ pub mod cmd;
 pub mod device;
 #[cfg(feature = "cli")]
 pub mod fit;
+#[cfg(feature = "cli")]
+pub mod fleet;
 pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod remote;

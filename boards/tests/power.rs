@@ -41,8 +41,12 @@ fn flash(root: &Path, archive: &Path, limit: Option<Duration>) -> (Duration, boo
         .unwrap();
     let (mut to, from) = (agent.stdin.take().unwrap(), agent.stdout.take().unwrap());
     let talk = std::thread::spawn(move || {
-        let request =
-            Request::Flash { release: release.clone(), any_board: false, health_seconds: 60, settle_seconds: 0 };
+        let request = Request::Flash {
+            release: release.clone(),
+            any_board: false,
+            health_seconds: 60,
+            settle_seconds: 0,
+        };
         let _ = writeln!(to, "{}", serde_json::to_string(&request).unwrap());
         let mut done = false;
         for line in BufReader::new(from).lines().map_while(Result::ok) {
@@ -71,7 +75,8 @@ fn flash(root: &Path, archive: &Path, limit: Option<Duration>) -> (Duration, boo
 
 /// The slot that would start now.
 fn which(root: &Path) -> String {
-    let out = Command::new(programs().join("foldnet-agent")).args(["which", "--root"]).arg(root).output().unwrap();
+    let out =
+        Command::new(programs().join("foldnet-agent")).args(["which", "--root"]).arg(root).output().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap().trim().to_owned()
 }
@@ -99,7 +104,8 @@ fn a_board_whose_flash_is_cut_short_starts() {
             (now, new) = (moment, new + 1);
         }
         // Nothing of it is left lying about.
-        let slots: Vec<_> = fs::read_dir(root.join("slots")).unwrap().flatten().map(|e| e.file_name()).collect();
+        let slots: Vec<_> =
+            fs::read_dir(root.join("slots")).unwrap().flatten().map(|e| e.file_name()).collect();
         assert!(slots.iter().all(|s| s == "a" || s == "b"), "{slots:?}");
     }
     writeln!(std::io::stderr(), "{MOMENTS} moments: {new} times the new release, else the old")
@@ -123,7 +129,8 @@ fn a_slot_that_rots_gives_way_to_the_other() {
     assert_eq!(installed(&root), "good variant 0 c d");
     // The other rots, too: nothing is started rather than something else.
     fs::write(root.join("current/runtime"), "rot").unwrap();
-    let out = Command::new(programs().join("foldnet-agent")).args(["which", "--root"]).arg(&root).output().unwrap();
+    let out =
+        Command::new(programs().join("foldnet-agent")).args(["which", "--root"]).arg(&root).output().unwrap();
     assert!(!out.status.success());
     assert!(flash(&root, &archive(2), None).1, "the next flash mends it");
     assert_eq!(installed(&root), "good variant 2 c d");

@@ -12,6 +12,7 @@ mod keygen;
 mod list;
 mod reach;
 mod rollback;
+mod rollout;
 mod show;
 mod status;
 mod talk;
@@ -51,6 +52,7 @@ enum Command {
     Fit(fit::Cmd),
     Build(build::Cmd),
     Flash(flash::Cmd),
+    Rollout(rollout::Cmd),
     Status(status::Cmd),
     Rollback(rollback::Cmd),
     Doctor(doctor::Cmd),
@@ -107,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Fit(cmd) => cmd.run(&talk),
         Command::Build(cmd) => cmd.run(&talk),
         Command::Flash(cmd) => cmd.run(&talk),
+        Command::Rollout(cmd) => cmd.run(&talk),
         Command::Status(cmd) => cmd.run(&talk),
         Command::Rollback(cmd) => cmd.run(&talk),
         Command::Doctor(cmd) => cmd.run(&talk),
