@@ -20,3 +20,5 @@ pub mod sign;
 #[cfg(feature = "cli")]
 pub mod source;
 pub mod sum;
+#[cfg(feature = "cli")]
+pub mod virtual_board;

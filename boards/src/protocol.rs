@@ -220,3 +220,15 @@ pub struct Finding {
 pub fn machine(target: &str) -> &str {
     target.split('-').next().unwrap_or(target)
 }
+
+/// Where the virtual board's camera takes its pictures.
+pub const FEED_PORT: u16 = 8081;
+/// Their size.
+pub const FEED_WIDTH: usize = 640;
+/// Their size.
+pub const FEED_HEIGHT: usize = 480;
+
+/// Bytes of such a picture, YUYV.
+pub fn feed_bytes() -> usize {
+    2 * FEED_WIDTH * FEED_HEIGHT
+}

@@ -39,10 +39,14 @@ pub fn root() -> Result<PathBuf, BuildError> {
 /// Linked statically, so that the board's C library does not matter, and stripped.
 pub fn programs(board: &Board, target: &str) -> Result<PathBuf, BuildError> {
     let root = root()?;
-    let packages: [(&str, &[&str]); 2] = [
+    let ours = ["-p", "foldnet-boards", "--no-default-features"];
+    let mut packages: Vec<(&str, &[&str])> = vec![
         ("runtime", &["-p", "foldnet-runtime", "--no-default-features", "--features", "cli"]),
-        ("foldnet-agent", &["-p", "foldnet-boards", "--no-default-features"]),
+        ("foldnet-agent", &ours),
     ];
+    if board.qemu.is_some() {
+        packages.push(("foldnet-feed", &ours));
+    }
     for (bin, package) in packages {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(&root).args(["build", "--release", "--target", target, "--bin", bin]);

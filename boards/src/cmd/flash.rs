@@ -97,7 +97,7 @@ impl Cmd {
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let board = board(Some(&self.name), talk)?;
         let package = self.load.package(&board, &self.archive, self.reach.ssh.binaries.as_deref())?;
-        let host = self.reach.host()?;
+        let host = self.reach.host(&board)?;
         let mut say = |what: &str| talk.say(what);
         let status = flash(&host, &package, &self.load.manner(), &mut say)
             .map_err(|e| failure(&e, &host.name, talk))?;

@@ -10,18 +10,22 @@ mod fit;
 mod flash;
 mod keygen;
 mod list;
+mod picture;
 mod reach;
 mod rollback;
 mod rollout;
+mod run;
 mod show;
 mod status;
 mod talk;
 mod trust;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use foldnet_archive::{Input, Resize};
+use foldnet_runtime::picture::{Picture, fit as fit_picture};
 
 pub use talk::Talk;
 
@@ -51,6 +55,8 @@ enum Command {
     Show(show::Cmd),
     Fit(fit::Cmd),
     Build(build::Cmd),
+    Run(run::Cmd),
+    Picture(picture::Cmd),
     Flash(flash::Cmd),
     Rollout(rollout::Cmd),
     Status(status::Cmd),
@@ -91,6 +97,21 @@ fn board(name: Option<&str>, talk: &Talk) -> Result<Board, Failure> {
     Ok(catalogue::find(name)?)
 }
 
+/// A picture's RGB pixels at this size, as the runtime brings pictures to a network that stretches them.
+fn pixels(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Failure> {
+    let picture = Picture::open(path)?;
+    let input = Input {
+        height,
+        width,
+        channels: 3,
+        resize: Resize::Stretch,
+        preprocess: String::new(),
+        mean: vec![],
+        std: vec![],
+    };
+    Ok(fit_picture(&picture, &input))
+}
+
 /// Parses the arguments, runs, reports.
 pub fn main() -> ExitCode {
     let program = match Program::try_parse() {
@@ -108,6 +129,8 @@ pub fn main() -> ExitCode {
         Command::Show(cmd) => cmd.run(&talk),
         Command::Fit(cmd) => cmd.run(&talk),
         Command::Build(cmd) => cmd.run(&talk),
+        Command::Run(cmd) => cmd.run(&talk),
+        Command::Picture(cmd) => cmd.run(&talk),
         Command::Flash(cmd) => cmd.run(&talk),
         Command::Rollout(cmd) => cmd.run(&talk),
         Command::Status(cmd) => cmd.run(&talk),

@@ -9,6 +9,7 @@ use crate::board::Board;
 use crate::protocol::{Event, Request, Service, Slot, Status};
 use crate::remote::flash::{agent, ask};
 use crate::remote::ssh::{ErrorLine, Host, RemoteError};
+use crate::virtual_board::VirtualBoard;
 
 /// Where a board is.
 #[derive(clap::Args, Clone)]
@@ -24,6 +25,9 @@ pub struct Reach {
     /// The folder on the board, below the home folder unless absolute
     #[arg(long, value_name = "FOLDER")]
     pub root: Option<String>,
+    /// For a virtual board: the folder that it lives in, as for `boards run`
+    #[arg(long, value_name = "FOLDER")]
+    pub state: Option<PathBuf>,
 }
 
 /// How ssh is called, and what it brings.
@@ -44,17 +48,25 @@ pub struct Ssh {
 }
 
 impl Reach {
-    /// The host to talk to.
-    pub fn host(&self) -> Result<Host, Failure> {
-        let name =
-            self.host.clone().ok_or_else(|| Failure::Input("say where it is: --host [user@]host".into()))?;
-        Ok(self.ssh.host(name, self.port, self.root.clone()))
+    /// The host to talk to: as the flags say, or the virtual board that `boards run` keeps.
+    pub fn host(&self, board: &Board) -> Result<Host, Failure> {
+        let host = |name: String| self.ssh.host(name, self.port, self.root.clone());
+        match (&self.host, &board.qemu) {
+            (Some(name), _) => Ok(host(name.clone())),
+            (None, Some(_)) => {
+                let own = VirtualBoard::new(&board.id, self.state.clone());
+                let mut host = host(board.id.clone());
+                host.config.get_or_insert(own.ssh_config());
+                Ok(host)
+            }
+            (None, None) => Err(Failure::Input("say where it is: --host [user@]host".into())),
+        }
     }
 
     /// Asks a board something.
     pub fn ask(&self, board: &Board, request: &Request, talk: &Talk) -> Result<Event, Failure> {
         let agent = agent(board, self.ssh.binaries.as_deref())?;
-        let host = self.host()?;
+        let host = self.host(board)?;
         let mut say = |what: &str| talk.say(what);
         ask(&host, &agent, request, &mut say).map_err(|e| failure(&e, &host.name, talk))
     }

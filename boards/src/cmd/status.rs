@@ -24,7 +24,7 @@ impl Cmd {
 pub fn answered(name: &str, reach: &Reach, request: &Request, talk: &Talk) -> Result<(), Failure> {
     let board = board(Some(name), talk)?;
     match reach.ask(&board, request, talk)? {
-        Event::Done(status) => tell(&reach.host()?.name, &status, talk),
+        Event::Done(status) => tell(&reach.host(&board)?.name, &status, talk),
         other => return Err(Failure::Fault(format!("the agent answers {other:?}"))),
     }
     Ok(())

@@ -1,0 +1,149 @@
+//! Drives the virtual board's camera: whatever is sent to port 8081 is what it sees.
+//!
+//! The camera is the kernel's `vivid` driver, whose capture node shows what its output node is fed. A
+//! picture is one whole frame, 640 × 480 YUYV; it is answered by `shown` once it has been played for a
+//! while. Structures and numbers are those of `linux/videodev2.h`.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::fd::AsRawFd;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+
+use foldnet_boards::protocol::{FEED_HEIGHT, FEED_PORT, FEED_WIDTH, feed_bytes};
+
+const QUERY_CTRL: u32 = 0xc044_5624;
+const SET_CTRL: u32 = 0xc008_561c;
+const SET_FORMAT: u32 = 0xc0d0_5605;
+const SET_TIMINGS: u32 = 0xc084_5657;
+const ENUM_TIMINGS: u32 = 0xc094_5662;
+const NEXT_CTRL: u32 = 0x8000_0000;
+const CAPTURE: u32 = 1;
+const OUTPUT: u32 = 2;
+/// Frames after which nothing older is on its way.
+const SETTLED: u32 = 16;
+
+fn ioctl(file: &File, request: u32, data: &mut [u8]) -> std::io::Result<()> {
+    // SAFETY: `data` has the size that the request's number says, and lives through the call.
+    match unsafe { libc::ioctl(file.as_raw_fd(), request as _, data.as_mut_ptr()) } {
+        -1 => Err(std::io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+fn word(data: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(data[at..at + 4].try_into().expect("four bytes"))
+}
+
+fn put(data: &mut [u8], at: usize, value: u32) {
+    data[at..at + 4].copy_from_slice(&value.to_ne_bytes());
+}
+
+/// Sets a control by its name.
+fn control(file: &File, name: &str, value: u32) -> std::io::Result<()> {
+    let mut query = [0; 68];
+    put(&mut query, 0, NEXT_CTRL);
+    while ioctl(file, QUERY_CTRL, &mut query).is_ok() {
+        let id = word(&query, 0);
+        if query[8..40].split(|&b| b == 0).next() == Some(name.as_bytes()) {
+            let mut set = [0; 8];
+            put(&mut set, 0, id);
+            put(&mut set, 4, value);
+            return ioctl(file, SET_CTRL, &mut set);
+        }
+        query = [0; 68];
+        put(&mut query, 0, id | NEXT_CTRL);
+    }
+    Err(std::io::Error::other(format!("the driver has no control {name}")))
+}
+
+/// Chooses the progressive timings of our size.
+fn timings(file: &File) -> std::io::Result<()> {
+    for index in 0.. {
+        let mut each = [0; 148];
+        put(&mut each, 0, index);
+        ioctl(file, ENUM_TIMINGS, &mut each)?;
+        let (width, height, interlaced) = (word(&each, 20), word(&each, 24), word(&each, 28));
+        if (width, height, interlaced) == (FEED_WIDTH as u32, FEED_HEIGHT as u32, 0) {
+            return ioctl(file, SET_TIMINGS, &mut each[16..]);
+        }
+    }
+    unreachable!("the loop ends by an error")
+}
+
+fn format(file: &File, kind: u32) -> std::io::Result<()> {
+    let mut format = [0; 208];
+    put(&mut format, 0, kind);
+    put(&mut format, 8, FEED_WIDTH as u32);
+    put(&mut format, 12, FEED_HEIGHT as u32);
+    format[16..20].copy_from_slice(b"YUYV");
+    put(&mut format, 20, 1);
+    ioctl(file, SET_FORMAT, &mut format)?;
+    let size = word(&format, 28) as usize;
+    if size == feed_bytes() {
+        Ok(())
+    } else {
+        Err(std::io::Error::other(format!("a frame has {size} bytes")))
+    }
+}
+
+/// The picture, and how often it has been played.
+type Shown = Mutex<(Arc<Vec<u8>>, u32)>;
+
+fn serve(shown: &Shown) -> std::io::Result<()> {
+    let listener = TcpListener::bind(("0.0.0.0", FEED_PORT))?;
+    for stream in listener.incoming() {
+        let take = || -> std::io::Result<()> {
+            let mut stream = stream?;
+            stream.set_read_timeout(Some(std::time::Duration::from_secs(30)))?;
+            let mut frame = vec![0; feed_bytes()];
+            stream.read_exact(&mut frame)?;
+            *shown.lock().expect("no thread panics with it") = (Arc::new(frame), 0);
+            while shown.lock().expect("no thread panics with it").1 < SETTLED {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+            }
+            stream.write_all(b"shown\n")
+        };
+        // A client that goes away in the middle is its own affair.
+        if let Err(e) = take() {
+            eprintln!("foldnet-feed: {e}");
+        }
+    }
+    Ok(())
+}
+
+fn run() -> std::io::Result<()> {
+    let open = |name: &str| File::options().read(true).write(true).open(name);
+    let (camera, mut output) = (open("/dev/video0")?, open("/dev/video10")?);
+    timings(&camera)?;
+    timings(&output)?;
+    // Else the driver draws a text into the picture.
+    control(&camera, "OSD Text Mode", 2)?;
+    control(&camera, "Loop Video", 1)?;
+    format(&camera, CAPTURE)?;
+    format(&output, OUTPUT)?;
+    drop(camera);
+    // Grey, until something is sent.
+    let shown: &'static Shown = Box::leak(Box::new(Mutex::new((Arc::new(vec![128; feed_bytes()]), 0))));
+    std::thread::spawn(|| serve(shown));
+    loop {
+        let frame = shown.lock().expect("no thread panics with it").0.clone();
+        // Waits for the driver's clock.
+        output.write_all(&frame)?;
+        let mut shown = shown.lock().expect("no thread panics with it");
+        if Arc::ptr_eq(&shown.0, &frame) {
+            shown.1 = shown.1.saturating_add(1);
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("foldnet-feed: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
