@@ -12,6 +12,8 @@ pub mod device;
 pub mod fit;
 #[cfg(feature = "cli")]
 pub mod fleet;
+#[cfg(feature = "cli")]
+pub mod link;
 pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod remote;
@@ -20,5 +22,7 @@ pub mod sign;
 #[cfg(feature = "cli")]
 pub mod source;
 pub mod sum;
+#[cfg(feature = "cli")]
+pub mod uf2;
 #[cfg(feature = "cli")]
 pub mod virtual_board;

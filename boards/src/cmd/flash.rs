@@ -12,12 +12,18 @@ use crate::remote::flash::{Manner, Package, Parts, flash};
 /// Over ssh: the runtime, the archive and its service go to the slot that is not in use; checksums are
 /// verified there, the first classification must work, then the board switches, and goes back by itself
 /// when the service does not hold. Needs no root, and touches nothing else there.
+///
+/// A microcontroller gets a plan in place of an archive: the firmware is built around it, from the sources
+/// that you stand in, and written by probe-rs, or as a UF2 file where its boot loader's drive is mounted.
 #[derive(clap::Args)]
 pub struct Cmd {
     /// The board's name in the catalogue
     name: String,
-    /// The archive that `converter quantize` wrote
+    /// The archive that `converter quantize` wrote, or the plan of `converter export`
     archive: PathBuf,
+    /// For a Pico 2: where the drive of its boot loader is mounted
+    #[arg(long, value_name = "FOLDER")]
+    drive: Option<PathBuf>,
     #[command(flatten)]
     reach: Reach,
     #[command(flatten)]
@@ -96,6 +102,9 @@ impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let board = board(Some(&self.name), talk)?;
+        if board.mcu.is_some() {
+            return super::flash_mcu::flash(&board, &self.archive, self.drive.as_deref(), talk);
+        }
         let package = self.load.package(&board, &self.archive, self.reach.ssh.binaries.as_deref())?;
         let host = self.reach.host(&board)?;
         let mut say = |what: &str| talk.say(what);

@@ -4,10 +4,14 @@
 //! 0 done, 1 a fault of ours, 2 bad input or usage, 3 a stated limit missed, 4 a board did not take what
 //! it was given and went on as before.
 
+mod bench;
 mod build;
+mod classify;
+mod complete;
 mod doctor;
 mod fit;
 mod flash;
+mod flash_mcu;
 mod keygen;
 mod list;
 mod picture;
@@ -56,6 +60,9 @@ enum Command {
     Fit(fit::Cmd),
     Build(build::Cmd),
     Run(run::Cmd),
+    Classify(classify::Cmd),
+    Bench(bench::Cmd),
+    Complete(complete::Cmd),
     Picture(picture::Cmd),
     Flash(flash::Cmd),
     Rollout(rollout::Cmd),
@@ -130,6 +137,9 @@ pub fn main() -> ExitCode {
         Command::Fit(cmd) => cmd.run(&talk),
         Command::Build(cmd) => cmd.run(&talk),
         Command::Run(cmd) => cmd.run(&talk),
+        Command::Classify(cmd) => cmd.run(&talk),
+        Command::Bench(cmd) => cmd.run(&talk),
+        Command::Complete(cmd) => cmd.run(),
         Command::Picture(cmd) => cmd.run(&talk),
         Command::Flash(cmd) => cmd.run(&talk),
         Command::Rollout(cmd) => cmd.run(&talk),

@@ -1,11 +1,14 @@
 //! `boards run`: boots a virtual board here.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use serde::Serialize;
 
 use super::{Failure, Talk, board};
+use crate::board::Board;
+use crate::fit::{misfits, needs};
 use crate::source;
 use crate::virtual_board::{Ports, VirtualBoard};
 
@@ -32,6 +35,12 @@ pub struct Cmd {
     /// The host's port that takes pictures for its camera, see `boards picture`
     #[arg(long, value_name = "N", default_value_t = 10081)]
     feed_port: u16,
+    /// For a microcontroller: the plan that `converter export --plan` wrote
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// For a microcontroller: the host's port that leads to its serial line
+    #[arg(long, value_name = "N", default_value_t = 10085)]
+    serial_port: u16,
     /// Seconds to wait for it to be ready
     #[arg(long, value_name = "N", default_value_t = 300)]
     wait: u64,
@@ -45,13 +54,43 @@ struct Ready {
     feed_port: u16,
 }
 
+#[derive(Serialize)]
+struct McuReady {
+    board: String,
+    port: String,
+}
+
 impl Cmd {
+    /// A microcontroller's machine, with its serial line on a port of the host's.
+    fn mcu(&self, board: &Board, machine: &str, talk: &Talk) -> Result<(), Failure> {
+        let Some(plan) = &self.plan else {
+            return Err(Failure::Input(format!("{} needs its plan: --plan FILE", board.name)));
+        };
+        let why = misfits(&needs(plan)?, board);
+        if !why.is_empty() {
+            return Err(Failure::Limit(why.join("; ")));
+        }
+        let program = source::firmware(board, plan)?;
+        let mut qemu = Command::new("qemu-system-arm");
+        qemu.args(["-M", machine, "-display", "none", "-monitor", "none", "-icount", "shift=0,sleep=off"]);
+        qemu.arg("-serial").arg(format!("tcp:127.0.0.1:{},server=on,wait=off", self.serial_port));
+        let mut child = qemu.arg("-kernel").arg(program).spawn().map_err(|e| {
+            Failure::Input(format!("qemu-system-arm: {e}. Debian: apt-get install qemu-system-arm"))
+        })?;
+        let port = format!("tcp:127.0.0.1:{}", self.serial_port);
+        let text = format!("started. boards classify --port {port} IMAGE");
+        talk.result(&McuReady { board: board.id.clone(), port }, text);
+        child.wait().map_err(|e| Failure::Fault(e.to_string()))?;
+        Ok(())
+    }
+
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let board = board(Some(&self.name), talk)?;
-        let (Some(qemu), Some(linux)) = (&board.qemu, &board.linux) else {
-            return Err(Failure::Input(format!("{} is no virtual Linux board", board.name)));
+        let Some(qemu) = &board.qemu else {
+            return Err(Failure::Input(format!("{} is no virtual board", board.name)));
         };
+        let Some(linux) = &board.linux else { return self.mcu(&board, &qemu.machine, talk) };
         let own = VirtualBoard::new(&board.id, self.state);
         talk.say("its programs …");
         let programs = source::programs(&board, linux.target.get_ref())?;
