@@ -39,18 +39,16 @@ pub fn root() -> Result<PathBuf, BuildError> {
 /// Linked statically, so that the board's C library does not matter, and stripped.
 pub fn programs(board: &Board, target: &str) -> Result<PathBuf, BuildError> {
     let root = root()?;
-    let ours = ["-p", "foldnet-boards", "--no-default-features"];
-    let mut packages: Vec<(&str, &[&str])> = vec![
-        ("runtime", &["-p", "foldnet-runtime", "--no-default-features", "--features", "cli"]),
-        ("foldnet-agent", &ours),
-    ];
+    let mut ours = vec!["-p", "foldnet-boards", "--no-default-features", "--bin", "foldnet-agent"];
     if board.qemu.is_some() {
-        packages.push(("foldnet-feed", &ours));
+        ours.extend(["--bin", "foldnet-feed"]);
     }
-    for (bin, package) in packages {
+    let runtime =
+        vec!["-p", "foldnet-runtime", "--no-default-features", "--features", "cli", "--bin", "runtime"];
+    for package in [runtime, ours] {
         let mut cargo = Command::new("cargo");
-        cargo.current_dir(&root).args(["build", "--release", "--target", target, "--bin", bin]);
-        cargo.args(package).arg("--target-dir").arg(root.join("target/boards"));
+        cargo.current_dir(&root).args(["build", "--release", "--target", target]).args(&package);
+        cargo.arg("--target-dir").arg(root.join("target/boards"));
         cargo.env("CARGO_PROFILE_RELEASE_STRIP", "symbols").env("CARGO_PROFILE_RELEASE_DEBUG", "false");
         let variable =
             |what: &str| format!("CARGO_TARGET_{}_{what}", target.to_uppercase().replace('-', "_"));
@@ -60,7 +58,7 @@ pub fn programs(board: &Board, target: &str) -> Result<PathBuf, BuildError> {
         if target != env!("FOLDNET_TARGET") && std::env::var_os(&linker).is_none() {
             cargo.env(linker, format!("{}-gcc", target.replace("-unknown", "")));
         }
-        run(cargo, bin, board)?;
+        run(cargo, package[1], board)?;
     }
     Ok(root.join("target/boards").join(target).join("release"))
 }

@@ -150,13 +150,20 @@ impl VirtualBoard {
         fs::rename(&part, disk).map_err(io(disk))
     }
 
-    /// Starts it and waits until it is ready; `patience` bounds a start that hangs.
-    pub fn start(&self, cpu: &str, ports: Ports, patience: Duration) -> Result<Running, VirtualError> {
+    /// Starts it and waits until it is ready; `patience` bounds a start that hangs. `clock` is QEMU's
+    /// `-rtc base`.
+    pub fn start(
+        &self,
+        cpu: &str,
+        clock: &str,
+        ports: Ports,
+        patience: Duration,
+    ) -> Result<Running, VirtualError> {
         let at = |name: &str| self.folder.join(name);
         let mut qemu = Command::new("qemu-system-aarch64");
         qemu.args(["-M", "virt,gic-version=3", "-cpu", cpu, "-smp", "2", "-m", "512"]);
         qemu.args(["-accel", "tcg,thread=multi", "-display", "none", "-monitor", "none", "-nodefaults"]);
-        qemu.args(["-no-reboot", "-serial", "stdio"]);
+        qemu.args(["-no-reboot", "-serial", "stdio"]).arg("-rtc").arg(format!("base={clock}"));
         qemu.arg("-kernel").arg(at("Image")).arg("-initrd").arg(at("initrd"));
         qemu.args(["-append", "console=ttyAMA0 quiet loglevel=3 panic=-1 rdinit=/init"]);
         qemu.args(["-device", "virtio-rng-pci"]);

@@ -27,7 +27,16 @@ impl Virtual {
         let mut child = Command::new(env!("CARGO_BIN_EXE_boards"))
             .args(["--json", "run", NAME, "--state"])
             .arg(state)
-            .args(["--ssh-port", &port(), "--page-port", &port(), "--feed-port", &port()])
+            .args([
+                "--clock",
+                "1970-01-01",
+                "--ssh-port",
+                &port(),
+                "--page-port",
+                &port(),
+                "--feed-port",
+                &port(),
+            ])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -96,6 +105,7 @@ fn the_virtual_board_from_first_boot_to_tenth_power_cut() {
     let doctor = board.boards("doctor", &[]);
     assert_eq!(doctor.code, 3, "{}", doctor.words);
     let clock = doctor.json.iter().find(|f| f["what"] == "clock").unwrap();
+    assert!(clock["fix"].is_string(), "{clock}");
     say(&format!("flashed; clock: {}", clock["found"]));
     // Labels of what the camera sees.
     let labelled = (0..600).any(|_| {

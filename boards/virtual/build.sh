@@ -38,7 +38,8 @@ for package in packages/busybox-static_*.deb packages/dropbear-bin_*.deb package
     dpkg-deb -x "$package" files
 done
 rm -rf files/usr/share
-# The modules and, before each, those it depends on, in the order to load them.
+# The modules and, before each, those it depends on, in the order to load them. ext4 asks for crc32c by name
+# when it mounts.
 modules=$(ls -d kernel/lib/modules/*)
 : >files/modules/order
 add() {
@@ -53,7 +54,7 @@ add() {
     done
     echo "$name" >>files/modules/order
 }
-for module in virtio_pci virtio_rng virtio_net virtio_blk ext4 af_packet vivid; do (add $module); done
+for module in virtio_pci virtio_rng virtio_net virtio_blk crc32c_generic ext4 af_packet vivid; do (add $module); done
 sed -i '/^vivid$/d' files/modules/order
 
 cp "$init" files/init

@@ -113,16 +113,21 @@ fn serve(shown: &Shown) -> std::io::Result<()> {
     Ok(())
 }
 
+/// An error that says what was tried.
+fn named<T>(what: &str, result: std::io::Result<T>) -> std::io::Result<T> {
+    result.map_err(|e| std::io::Error::new(e.kind(), format!("{what}: {e}")))
+}
+
 fn run() -> std::io::Result<()> {
     let open = |name: &str| File::options().read(true).write(true).open(name);
     let (camera, mut output) = (open("/dev/video0")?, open("/dev/video10")?);
-    timings(&camera)?;
-    timings(&output)?;
+    named("camera's timings", timings(&camera))?;
+    named("output's timings", timings(&output))?;
     // Else the driver draws a text into the picture.
-    control(&camera, "OSD Text Mode", 2)?;
-    control(&camera, "Loop Video", 1)?;
-    format(&camera, CAPTURE)?;
-    format(&output, OUTPUT)?;
+    named("text", control(&camera, "OSD Text Mode", 2))?;
+    named("loop", control(&camera, "Loop Video", 1))?;
+    named("camera's format", format(&camera, CAPTURE))?;
+    named("output's format", format(&output, OUTPUT))?;
     drop(camera);
     // Grey, until something is sent.
     let shown: &'static Shown = Box::leak(Box::new(Mutex::new((Arc::new(vec![128; feed_bytes()]), 0))));
@@ -130,7 +135,7 @@ fn run() -> std::io::Result<()> {
     loop {
         let frame = shown.lock().expect("no thread panics with it").0.clone();
         // Waits for the driver's clock.
-        output.write_all(&frame)?;
+        named("a frame", output.write_all(&frame))?;
         let mut shown = shown.lock().expect("no thread panics with it");
         if Arc::ptr_eq(&shown.0, &frame) {
             shown.1 = shown.1.saturating_add(1);

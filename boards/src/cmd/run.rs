@@ -26,6 +26,9 @@ pub struct Cmd {
     /// The processor to emulate: cortex-a53, cortex-a76 (with the dot product), max (with i8mm)
     #[arg(long, value_name = "NAME")]
     cpu: Option<String>,
+    /// What its clock says at the start, as 1970-01-01; by default what the host's says
+    #[arg(long, value_name = "DATE", default_value = "utc")]
+    clock: String,
     /// The host's port that leads to its ssh
     #[arg(long, value_name = "N", default_value_t = 10022)]
     ssh_port: u16,
@@ -99,7 +102,7 @@ impl Cmd {
         let cpu = self.cpu.or_else(|| qemu.cpu.clone()).unwrap_or_else(|| "max".into());
         let ports = Ports { ssh: self.ssh_port, page: self.page_port, feed: self.feed_port };
         talk.say("starting …");
-        let mut running = own.start(&cpu, ports, Duration::from_secs(self.wait))?;
+        let mut running = own.start(&cpu, &self.clock, ports, Duration::from_secs(self.wait))?;
         let ready = Ready {
             board: board.id.clone(),
             ssh_config: own.ssh_config(),
