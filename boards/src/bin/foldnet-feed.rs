@@ -18,6 +18,14 @@ const SET_CTRL: u32 = 0xc008_561c;
 const SET_FORMAT: u32 = 0xc0d0_5605;
 const SET_TIMINGS: u32 = 0xc084_5657;
 const ENUM_TIMINGS: u32 = 0xc094_5662;
+const REQUEST_BUFFERS: u32 = 0xc014_5608;
+const QUERY_BUFFER: u32 = 0xc058_5609;
+const QUEUE_BUFFER: u32 = 0xc058_560f;
+const DEQUEUE_BUFFER: u32 = 0xc058_5611;
+const STREAM_ON: u32 = 0x4004_5612;
+/// Memory of the driver's, mapped.
+const MMAP: u32 = 1;
+const BUFFERS: u32 = 4;
 const NEXT_CTRL: u32 = 0x8000_0000;
 const CAPTURE: u32 = 1;
 const OUTPUT: u32 = 2;
@@ -88,6 +96,79 @@ fn format(file: &File, kind: u32) -> std::io::Result<()> {
     }
 }
 
+/// The output's buffers.
+struct Player {
+    output: File,
+    buffers: Vec<&'static mut [u8]>,
+    queued: u32,
+}
+
+impl Player {
+    fn new(output: File) -> std::io::Result<Self> {
+        let mut request = [0; 20];
+        for (at, value) in [(0, BUFFERS), (4, OUTPUT), (8, MMAP)] {
+            put(&mut request, at, value);
+        }
+        ioctl(&output, REQUEST_BUFFERS, &mut request)?;
+        let mut buffers = Vec::new();
+        for index in 0..word(&request, 0) {
+            let mut query = Self::buffer(index);
+            ioctl(&output, QUERY_BUFFER, &mut query)?;
+            let (offset, length) = (word(&query, 64), word(&query, 72) as usize);
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            // SAFETY: a new mapping of the driver's memory, of the length that it says; never unmapped.
+            let at = unsafe {
+                libc::mmap(
+                    std::ptr::null_mut(),
+                    length,
+                    access,
+                    libc::MAP_SHARED,
+                    output.as_raw_fd(),
+                    offset.into(),
+                )
+            };
+            if at == libc::MAP_FAILED || length < feed_bytes() {
+                return Err(std::io::Error::last_os_error());
+            }
+            // SAFETY: as above. The driver reads it only between queueing and dequeueing.
+            buffers.push(unsafe { std::slice::from_raw_parts_mut(at.cast(), length) });
+        }
+        Ok(Self { output, buffers, queued: 0 })
+    }
+
+    fn buffer(index: u32) -> [u8; 88] {
+        let mut buffer = [0; 88];
+        for (at, value) in [(0, index), (4, OUTPUT), (60, MMAP)] {
+            put(&mut buffer, at, value);
+        }
+        buffer
+    }
+
+    /// Plays a frame; waits for the driver's clock once all buffers are on their way.
+    fn play(&mut self, frame: &[u8]) -> std::io::Result<()> {
+        let count = self.buffers.len() as u32;
+        let index = if self.queued < count {
+            self.queued
+        } else {
+            let mut done = Self::buffer(0);
+            ioctl(&self.output, DEQUEUE_BUFFER, &mut done)?;
+            word(&done, 0)
+        };
+        self.buffers[index as usize][..frame.len()].copy_from_slice(frame);
+        let mut buffer = Self::buffer(index);
+        put(&mut buffer, 8, frame.len() as u32);
+        // Progressive.
+        put(&mut buffer, 16, 1);
+        ioctl(&self.output, QUEUE_BUFFER, &mut buffer)?;
+        self.queued = self.queued.saturating_add(1);
+        if self.queued == count {
+            let mut kind = OUTPUT.to_ne_bytes();
+            ioctl(&self.output, STREAM_ON, &mut kind)?;
+        }
+        Ok(())
+    }
+}
+
 /// The picture, and how often it has been played.
 type Shown = Mutex<(Arc<Vec<u8>>, u32)>;
 
@@ -120,7 +201,7 @@ fn named<T>(what: &str, result: std::io::Result<T>) -> std::io::Result<T> {
 
 fn run() -> std::io::Result<()> {
     let open = |name: &str| File::options().read(true).write(true).open(name);
-    let (camera, mut output) = (open("/dev/video0")?, open("/dev/video10")?);
+    let (camera, output) = (open("/dev/video0")?, open("/dev/video10")?);
     named("camera's timings", timings(&camera))?;
     named("output's timings", timings(&output))?;
     // Else the driver draws a text into the picture.
@@ -132,10 +213,10 @@ fn run() -> std::io::Result<()> {
     // Grey, until something is sent.
     let shown: &'static Shown = Box::leak(Box::new(Mutex::new((Arc::new(vec![128; feed_bytes()]), 0))));
     std::thread::spawn(|| serve(shown));
+    let mut player = named("output's buffers", Player::new(output))?;
     loop {
         let frame = shown.lock().expect("no thread panics with it").0.clone();
-        // Waits for the driver's clock.
-        named("a frame", output.write_all(&frame))?;
+        named("a frame", player.play(&frame))?;
         let mut shown = shown.lock().expect("no thread panics with it");
         if Arc::ptr_eq(&shown.0, &frame) {
             shown.1 = shown.1.saturating_add(1);
