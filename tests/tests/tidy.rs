@@ -18,7 +18,7 @@ fn files() -> Vec<PathBuf> {
         }
     }
     let mut all = Vec::new();
-    for folder in ["converter", "runtime", "firmware", "tests", ".ci"] {
+    for folder in ["converter", "runtime", "firmware", "boards", "tests", ".ci"] {
         walk(&root().join(folder), &mut all);
     }
     all

@@ -11,6 +11,7 @@ mod inspect;
 mod model;
 mod pictures;
 mod quantize;
+mod sign;
 mod talk;
 
 use std::process::ExitCode;
@@ -43,6 +44,7 @@ enum Command {
     Eval(eval::Cmd),
     Compare(compare::Cmd),
     Export(export::Cmd),
+    Sign(sign::Cmd),
 }
 
 /// Why a command did not succeed.
@@ -95,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Eval(cmd) => cmd.run(&talk),
         Command::Compare(cmd) => cmd.run(&talk),
         Command::Export(cmd) => cmd.run(&talk),
+        Command::Sign(cmd) => cmd.run(&talk),
     }));
     talk.clear();
     match result {

@@ -1,0 +1,48 @@
+//! `boards list`: the catalogue.
+
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::{Failure, Talk};
+use crate::board::Board;
+use crate::catalogue;
+
+/// List the boards there are
+///
+/// Those that come with the program and your own in ~/.config/foldnet/boards.
+#[derive(clap::Args)]
+pub struct Cmd {}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    board: &'a str,
+    name: &'a str,
+    soc: &'a str,
+    kind: &'a str,
+    kernels: &'a str,
+}
+
+/// Linux board, microcontroller, or emulated one.
+pub fn kind(board: &Board) -> &'static str {
+    match (&board.linux, &board.qemu) {
+        (Some(_), None) => "linux",
+        (None, None) => "mcu",
+        (Some(_), Some(_)) => "linux, emulated",
+        (None, Some(_)) => "mcu, emulated",
+    }
+}
+
+impl Cmd {
+    /// See the module.
+    pub fn run(self, talk: &Talk) -> Result<(), Failure> {
+        for board in catalogue::all()? {
+            let (kind, kernels) = (kind(&board), board.kernels());
+            let line = Line { board: &board.id, name: &board.name, soc: &board.soc, kind, kernels };
+            let mut text = String::new();
+            let _ = write!(text, "{:<22} {:<40} {:<14} {kernels:<8} {kind}", board.id, board.name, board.soc);
+            talk.result(&line, text);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! The program: one file per subcommand, each with `Cmd` and `run`.
+//!
+//! Human words go to standard error, results to standard output, with `--json` as JSON. Exit codes:
+//! 0 done, 1 a fault of ours, 2 bad input or usage, 3 a stated limit missed, 4 a board did not take what
+//! it was given and went on as before.
+
+mod bench;
+mod build;
+mod classify;
+mod complete;
+mod doctor;
+mod fit;
+mod flash;
+mod flash_mcu;
+mod keygen;
+mod list;
+mod picture;
+mod reach;
+mod rollback;
+mod rollout;
+mod run;
+mod show;
+mod status;
+mod talk;
+mod trust;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use foldnet_archive::{Input, Resize};
+use foldnet_runtime::picture::{Picture, fit as fit_picture};
+
+pub use talk::Talk;
+
+use crate::board::Board;
+use crate::catalogue;
+
+/// From an archive to running boards.
+#[derive(Parser)]
+#[command(name = "boards", version, arg_required_else_help = true)]
+pub struct Program {
+    #[command(subcommand)]
+    command: Command,
+    /// Print JSON on standard output: one object, or one a line
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print no words, only results and errors
+    #[arg(long, short, global = true)]
+    quiet: bool,
+    /// One board more than the catalogue has: its file, which names it
+    #[arg(long, global = true, value_name = "FILE")]
+    board: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    List(list::Cmd),
+    Show(show::Cmd),
+    Fit(fit::Cmd),
+    Build(build::Cmd),
+    Run(run::Cmd),
+    Classify(classify::Cmd),
+    Bench(bench::Cmd),
+    Complete(complete::Cmd),
+    Picture(picture::Cmd),
+    Flash(flash::Cmd),
+    Rollout(rollout::Cmd),
+    Status(status::Cmd),
+    Rollback(rollback::Cmd),
+    Doctor(doctor::Cmd),
+    Keygen(keygen::Cmd),
+    Trust(trust::Cmd),
+}
+
+/// Why a command did not succeed.
+#[derive(Debug)]
+pub enum Failure {
+    /// Bad input or usage: exit code 2.
+    Input(String),
+    /// A stated limit missed: exit code 3.
+    Limit(String),
+    /// A board did not take what it was given: exit code 4.
+    Board(String),
+    /// A fault of ours: exit code 1.
+    Fault(String),
+}
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Input(error.to_string())
+    }
+}
+
+/// The board of this name, or the one that `--board` brings.
+fn board(name: Option<&str>, talk: &Talk) -> Result<Board, Failure> {
+    if let Some(file) = &talk.board {
+        let board = catalogue::from_file(file)?;
+        if name.is_none_or(|n| n == board.id) {
+            return Ok(board);
+        }
+    }
+    let name = name.ok_or_else(|| Failure::Input("name a board, or a file with --board".into()))?;
+    Ok(catalogue::find(name)?)
+}
+
+/// A picture's RGB pixels at this size, as the runtime brings pictures to a network that stretches them.
+fn pixels(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Failure> {
+    let picture = Picture::open(path)?;
+    let input = Input {
+        height,
+        width,
+        channels: 3,
+        resize: Resize::Stretch,
+        preprocess: String::new(),
+        mean: vec![],
+        std: vec![],
+    };
+    Ok(fit_picture(&picture, &input))
+}
+
+/// Parses the arguments, runs, reports.
+pub fn main() -> ExitCode {
+    let program = match Program::try_parse() {
+        Ok(program) => program,
+        Err(error) => {
+            // Help and version are no errors.
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let talk = Talk { json: program.json, quiet: program.quiet, board: program.board };
+    let result = match program.command {
+        Command::List(cmd) => cmd.run(&talk),
+        Command::Show(cmd) => cmd.run(&talk),
+        Command::Fit(cmd) => cmd.run(&talk),
+        Command::Build(cmd) => cmd.run(&talk),
+        Command::Run(cmd) => cmd.run(&talk),
+        Command::Classify(cmd) => cmd.run(&talk),
+        Command::Bench(cmd) => cmd.run(&talk),
+        Command::Complete(cmd) => cmd.run(),
+        Command::Picture(cmd) => cmd.run(&talk),
+        Command::Flash(cmd) => cmd.run(&talk),
+        Command::Rollout(cmd) => cmd.run(&talk),
+        Command::Status(cmd) => cmd.run(&talk),
+        Command::Rollback(cmd) => cmd.run(&talk),
+        Command::Doctor(cmd) => cmd.run(&talk),
+        Command::Keygen(cmd) => cmd.run(&talk),
+        Command::Trust(cmd) => cmd.run(&talk),
+    };
+    let (code, words) = match result {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Fault(words)) => (1, format!("this is a fault of ours, not of your input: {words}")),
+        Err(Failure::Input(words)) => (2, words),
+        Err(Failure::Limit(words)) => (3, words),
+        Err(Failure::Board(words)) => (4, words),
+    };
+    eprintln!("boards: {words}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,179 @@
+//! What a board has and lacks, and how to mend it.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Device, files};
+use crate::protocol::Finding;
+
+/// 2025-01-01; this program is younger.
+const YOUNGER: u64 = 1_735_689_600;
+/// Below this much free space a flash may not fit.
+const ROOM: u64 = 64 << 20;
+/// Above this a processor soon slows down.
+const HOT: i64 = 80_000;
+/// Where libraries lie.
+const LIBRARIES: [&str; 5] =
+    ["/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/lib/aarch64-linux-gnu", "/lib"];
+
+/// Looks at everything.
+pub fn look(device: &Device) -> Vec<Finding> {
+    vec![
+        finding("board", board(), None),
+        finding("processor", processor(), None),
+        finding("kernel", kernel(), None),
+        memory(),
+        room(device),
+        clock(),
+        temperature(),
+        cameras(),
+        keeper(),
+        npu(),
+    ]
+}
+
+fn finding(what: &str, found: impl Into<String>, fix: Option<&str>) -> Finding {
+    Finding { what: what.into(), found: found.into(), fix: fix.map(Into::into) }
+}
+
+fn text(path: &str) -> Option<String> {
+    let bytes = fs::read(path).ok()?;
+    let text = String::from_utf8_lossy(&bytes);
+    Some(text.trim_matches(['\0', '\n', ' ']).to_owned())
+}
+
+fn board() -> String {
+    text("/proc/device-tree/model")
+        .or_else(|| text("/sys/class/dmi/id/product_name"))
+        .unwrap_or_else(|| "it does not say what it is".into())
+}
+
+fn processor() -> String {
+    let info = text("/proc/cpuinfo").unwrap_or_default();
+    let get = |keys: [&str; 2]| {
+        let line = info.lines().find(|l| keys.iter().any(|k| l.starts_with(k)))?;
+        Some(line.split_once(':')?.1.trim().to_owned())
+    };
+    let flags = get(["Features", "flags"]).unwrap_or_default();
+    let ours = ["asimd", "asimddp", "i8mm", "avx2", "avx512_vnni", "avx_vnni", "amx_int8"];
+    let has: Vec<&str> = ours.into_iter().filter(|o| flags.split(' ').any(|f| f == *o)).collect();
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    format!("{}, {cores} cores, {}", std::env::consts::ARCH, has.join(" "))
+}
+
+fn kernel() -> String {
+    text("/proc/sys/kernel/osrelease").unwrap_or_default()
+}
+
+fn memory() -> Finding {
+    let info = text("/proc/meminfo").unwrap_or_default();
+    let line = info.lines().find(|l| l.starts_with("MemAvailable:")).unwrap_or_default();
+    let kb: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
+    let fix = (kb < 48 << 10).then_some("end other programs; a ResNet-50 takes about 40 MB");
+    finding("free memory", format!("{} MB", kb >> 10), fix)
+}
+
+fn room(device: &Device) -> Finding {
+    match files::free_bytes(&device.root) {
+        Ok(free) => {
+            let fix =
+                (free < ROOM).then_some("make room: a release takes twice its size while it is flashed");
+            finding("free space", format!("{} MB", free >> 20), fix)
+        }
+        Err(e) => finding("free space", e.to_string(), Some("the disk cannot be asked; is it mounted?")),
+    }
+}
+
+fn clock() -> Finding {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let fix = (now < YOUNGER).then_some(
+        "the clock is wrong: `timedatectl set-ntp true`, or a battery for it. Flashing does not need it",
+    );
+    finding("clock", format!("{now} s after 1970"), fix)
+}
+
+fn temperature() -> Finding {
+    let zones = fs::read_dir("/sys/class/thermal").into_iter().flatten().flatten();
+    let heat = zones.filter_map(|z| text(z.path().join("temp").to_str()?)?.parse::<i64>().ok()).max();
+    match heat {
+        Some(heat) => {
+            let fix = (heat > HOT).then_some("it will slow down: give it a heat sink or air");
+            finding("temperature", format!("{} °C", heat / 1000), fix)
+        }
+        None => finding("temperature", "it has no sensor", None),
+    }
+}
+
+fn cameras() -> Finding {
+    let entries = fs::read_dir("/dev").into_iter().flatten().flatten();
+    let mut nodes: Vec<String> = entries
+        .filter_map(|e| e.file_name().into_string().ok())
+        .filter(|n| n.strip_prefix("video").is_some_and(|n| n.parse::<u32>().is_ok()))
+        .map(|n| format!("/dev/{n}"))
+        .collect();
+    nodes.sort();
+    if nodes.is_empty() {
+        let fix = "no camera: is it plugged in, and its overlay or driver loaded? (`dmesg | grep -i video`)";
+        return finding("cameras", "none", Some(fix));
+    }
+    let closed = nodes.iter().any(|n| {
+        fs::File::options()
+            .read(true)
+            .write(true)
+            .open(n)
+            .is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
+    });
+    let fix =
+        closed.then_some("this user may not open it: `sudo usermod -aG video $USER`, then log in again");
+    finding("cameras", nodes.join(" "), fix)
+}
+
+fn keeper() -> Finding {
+    let says = |program: &str, arguments: &[&str]| {
+        let out = Command::new(program).args(arguments).output().ok()?;
+        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
+    };
+    match says("systemctl", &["--user", "is-system-running"]).as_deref() {
+        Some("running" | "degraded" | "starting") => {
+            let linger = says("loginctl", &["show-user", "--property=Linger", "--value"]);
+            let fix = (linger.as_deref() == Some("no"))
+                .then_some("the service ends when you log out: `sudo loginctl enable-linger $USER`");
+            finding("service", "systemd's user units", fix)
+        }
+        _ => finding(
+            "service",
+            "no systemd for users; our own supervisor",
+            Some(
+                "to start it with the board: `@reboot ~/.local/share/foldnet/foldnet-agent supervise` by `crontab -e`",
+            ),
+        ),
+    }
+}
+
+fn npu() -> Finding {
+    let library = LIBRARIES.iter().map(|f| Path::new(f).join("librknnrt.so")).find(|p| p.exists());
+    let node = ["/dev/rknpu", "/sys/class/misc/rknpu", "/sys/kernel/debug/rknpu"];
+    let driver = node.iter().any(|n| Path::new(n).exists());
+    match (library, driver) {
+        (Some(path), _) => {
+            let version = fs::read(&path).ok().and_then(|bytes| version(&bytes));
+            finding("librknnrt", version.unwrap_or_else(|| "no version in it".into()), None)
+        }
+        (None, true) => finding(
+            "librknnrt",
+            "none, though there is a driver",
+            Some("copy librknnrt.so of your board's vendor to /usr/lib"),
+        ),
+        (None, false) => finding("librknnrt", "none; the processor computes", None),
+    }
+}
+
+/// The library says its version as `librknnrt version: 2.3.0 (…)`.
+fn version(bytes: &[u8]) -> Option<String> {
+    let mark = b"librknnrt version: ";
+    let at = bytes.windows(mark.len()).position(|w| w == mark)? + mark.len();
+    let end = bytes[at..].iter().position(|&b| b == 0 || b == b' ').unwrap_or(0);
+    Some(String::from_utf8_lossy(&bytes[at..at + end.min(32)]).into_owned())
+}

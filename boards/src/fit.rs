@@ -1,0 +1,136 @@
+//! Whether a plan fits a microcontroller, or an archive a Linux board, before anything is flashed.
+
+use std::path::Path;
+
+use foldnet_plan::format::{HEADER, Header, MAGIC, VERSION};
+use serde::Serialize;
+
+use crate::board::Board;
+
+/// Flash and memory in bytes that the firmware's program wants beside its plan, without drivers. A test
+/// holds the emulated boards' programs to it, by way of `converter export`, which says the same.
+pub const PROGRAM_FLASH: usize = 14 * 1024;
+/// See [`PROGRAM_FLASH`].
+pub const PROGRAM_RAM: usize = 3 * 1024;
+
+/// What a file wants of a board, in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Needs {
+    /// Flash: plan and program.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flash: Option<usize>,
+    /// Memory: arena, scratch, stack and statics; or weights.
+    pub ram: usize,
+    /// The kernel set that a plan is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kernels: Option<String>,
+}
+
+/// Why that cannot be said.
+#[derive(Debug, thiserror::Error)]
+pub enum FitError {
+    /// The file cannot be read.
+    #[error("{0}: {1}")]
+    Io(String, std::io::Error),
+    /// Not a plan of this version, or damaged.
+    #[error("{0}: {1}")]
+    NotAPlan(String, String),
+    /// Not an archive.
+    #[error(transparent)]
+    Archive(#[from] foldnet_archive::ArchiveError),
+}
+
+/// Reads what a plan or an archive wants.
+pub fn needs(path: &Path) -> Result<Needs, FitError> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| FitError::Io(name.clone(), e))?;
+    if bytes.starts_with(&MAGIC) {
+        return plan(&bytes).map_err(|why| FitError::NotAPlan(name, why));
+    }
+    let (network, _) = foldnet_archive::read(path)?;
+    let weights = network.steps.iter().map(|step| match step {
+        foldnet_archive::Step::Conv(conv) => conv.weights.len() + 12 * conv.bias.len(),
+        _ => 0,
+    });
+    Ok(Needs { flash: None, ram: weights.sum(), kernels: None })
+}
+
+fn plan(bytes: &[u8]) -> Result<Needs, String> {
+    let version = bytes.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
+    if version != Some(VERSION) {
+        return Err(format!("not a plan of version {VERSION}; export it again"));
+    }
+    if bytes.len() < HEADER {
+        return Err("the plan is cut".into());
+    }
+    let header = Header::read(bytes);
+    if header.len as usize != bytes.len() || foldnet_plan::crc32(&bytes[12..]) != header.crc {
+        return Err("the plan is damaged".into());
+    }
+    let memory = [header.arena, header.scratch].map(|n| (n as usize).next_multiple_of(64));
+    Ok(Needs {
+        flash: Some(bytes.len() + PROGRAM_FLASH),
+        ram: memory[0] + memory[1] + PROGRAM_RAM,
+        kernels: Some(header.set_name().to_owned()),
+    })
+}
+
+/// Why it does not fit; nothing when it does.
+pub fn misfits(needs: &Needs, board: &Board) -> Vec<String> {
+    let mut why = Vec::new();
+    let mut over = |what: &str, needs: usize, has: Option<usize>| {
+        if let Some(has) = has.filter(|&has| needs > has) {
+            let kb = needs.div_ceil(1024);
+            why.push(format!("needs {kb} kB {what}, {} has {} kB", board.name, has / 1024));
+        }
+    };
+    match (&board.mcu, needs.flash) {
+        (Some(mcu), Some(flash)) => {
+            let kb = |n: &Option<toml::Spanned<u32>>| n.as_ref().map(|n| *n.get_ref() as usize * 1024);
+            over("flash", flash, kb(&mcu.flash_kb));
+            over("RAM", needs.ram, kb(&mcu.ram_kb));
+            if let Some(set) = needs.kernels.as_ref().filter(|s| *s != board.kernels()) {
+                why.push(format!("it is a plan for `{set}`, {} wants `{}`", board.name, board.kernels()));
+            }
+        }
+        (None, None) => over("RAM", needs.ram, board.ram_mib.iter().max().map(|&m| (m as usize) << 20)),
+        (Some(_), None) => why
+            .push(format!("{} is a microcontroller and wants a plan: `converter export --plan`", board.name)),
+        (None, Some(_)) => why.push(format!("{} runs Linux and wants an archive, not a plan", board.name)),
+    }
+    why
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalogue::find;
+
+    #[test]
+    fn says_what_is_lacking() {
+        let needs = |flash, ram, kernels: &str| Needs { flash, ram, kernels: Some(kernels.into()) };
+        let board = |name| find(name).unwrap();
+        assert!(misfits(&needs(Some(100_000), 33_000, "dsp"), &board("nrf52840-dk")).is_empty());
+        assert_eq!(
+            misfits(&needs(Some(100_000), 300_000, "helium"), &board("nrf52840-dk")),
+            [
+                "needs 293 kB RAM, nRF52840 DK has 256 kB",
+                "it is a plan for `helium`, nRF52840 DK wants `dsp`"
+            ]
+        );
+        assert_eq!(misfits(&needs(None, 1, "dsp"), &board("nrf52840-dk")).len(), 1);
+        assert_eq!(misfits(&needs(Some(1), 1, "dsp"), &board("rock-5b")).len(), 1);
+        assert!(misfits(&needs(None, 1 << 20, "dsp"), &board("raspberry-pi-zero-2-w")).is_empty());
+        assert_eq!(misfits(&needs(None, 1 << 30, "dsp"), &board("raspberry-pi-zero-2-w")).len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_plan_is_refused() {
+        assert!(plan(b"FNPL").unwrap_err().contains("version"));
+        let mut bytes = vec![0; HEADER];
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4..8].copy_from_slice(&VERSION.to_le_bytes());
+        assert_eq!(plan(&bytes[..HEADER - 1]).unwrap_err(), "the plan is cut");
+        assert_eq!(plan(&bytes).unwrap_err(), "the plan is damaged");
+    }
+}

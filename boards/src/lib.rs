@@ -1,0 +1,28 @@
+//! From an archive to running boards.
+//!
+//! `catalogue/` knows the boards; [`catalogue`] reads it. Everything that changes a board happens in
+//! [`device`], the part that runs there as the program `foldnet-agent`.
+
+pub mod board;
+pub mod catalogue;
+#[cfg(feature = "cli")]
+pub mod cmd;
+pub mod device;
+#[cfg(feature = "cli")]
+pub mod fit;
+#[cfg(feature = "cli")]
+pub mod fleet;
+#[cfg(feature = "cli")]
+pub mod link;
+pub mod protocol;
+#[cfg(feature = "cli")]
+pub mod remote;
+#[cfg(feature = "sign")]
+pub mod sign;
+#[cfg(feature = "cli")]
+pub mod source;
+pub mod sum;
+#[cfg(feature = "cli")]
+pub mod uf2;
+#[cfg(feature = "cli")]
+pub mod virtual_board;

@@ -1,0 +1,220 @@
+//! The serial link to a microcontroller: a picture there, a line of JSON back.
+//!
+//! A frame is the network's pixels (RGB, row by row, u8) and their CRC-32, little-endian, stuffed by COBS
+//! and closed by a zero byte; `firmware/src/frame.rs` is the other end.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+/// The baud rate of our firmware.
+pub const BAUD: libc::speed_t = libc::B921600;
+
+/// An answer of a board.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Answer {
+    /// The index of the greatest logit.
+    pub class: u32,
+    /// What its counter counted during the inference.
+    pub ticks: u32,
+    /// Pictures that did not reach it, so far.
+    pub lost: u32,
+    /// The logits' f32, eight hexadecimal digits each.
+    pub logits: String,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The port cannot be opened or has failed.
+    #[error("{0}: {1}")]
+    Port(String, io::Error),
+    /// The board says nothing.
+    #[error("{0}: the board does not answer")]
+    Silent(String),
+    /// The board reports an error.
+    #[error("the board says: {0}")]
+    Board(String),
+}
+
+/// A picture as the link wants it.
+pub fn frame(pixels: &[u8]) -> Vec<u8> {
+    let mut bytes = pixels.to_vec();
+    bytes.extend(foldnet_plan::crc32(pixels).to_le_bytes());
+    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 254 + 2);
+    let mut block: Vec<u8> = Vec::with_capacity(254);
+    let mut close = |block: &mut Vec<u8>| {
+        out.push(block.len() as u8 + 1);
+        out.append(block);
+    };
+    for byte in bytes {
+        if byte != 0 {
+            block.push(byte);
+        }
+        if byte == 0 || block.len() == 254 {
+            close(&mut block);
+        }
+    }
+    close(&mut block);
+    out.push(0);
+    out
+}
+
+/// An open link.
+pub struct Link {
+    port: String,
+    to: Box<dyn Write>,
+    from: BufReader<Box<dyn Read>>,
+}
+
+impl Link {
+    /// A serial device, as `/dev/ttyACM0`, or `tcp:HOST:PORT`, which QEMU offers.
+    pub fn open(port: &str) -> Result<Self, LinkError> {
+        let error = |e| LinkError::Port(port.into(), e);
+        let (to, from): (Box<dyn Write>, Box<dyn Read>) = match port.strip_prefix("tcp:") {
+            Some(address) => {
+                let stream = TcpStream::connect(address).map_err(error)?;
+                stream.set_read_timeout(Some(Duration::from_millis(200))).map_err(error)?;
+                (Box::new(stream.try_clone().map_err(error)?), Box::new(stream))
+            }
+            None => {
+                let file = File::options().read(true).write(true).open(port).map_err(error)?;
+                raw(&file).map_err(error)?;
+                (Box::new(file.try_clone().map_err(error)?), Box::new(file))
+            }
+        };
+        let mut link = Self { port: port.into(), to, from: BufReader::new(from) };
+        // Ends a frame that someone else has begun.
+        link.to.write_all(&[0]).map_err(error)?;
+        Ok(link)
+    }
+
+    /// Sends a picture and waits for its answer; sends it again when it got lost on the way.
+    pub fn classify(&mut self, pixels: &[u8], patience: Duration) -> Result<Answer, LinkError> {
+        let error = |port: &str| {
+            let port = port.to_owned();
+            move |e| LinkError::Port(port, e)
+        };
+        let frame = frame(pixels);
+        for _ in 0..3 {
+            self.to.write_all(&frame).and_then(|()| self.to.flush()).map_err(error(&self.port))?;
+            loop {
+                let line = self.line(patience)?;
+                match serde_json::from_str::<serde_json::Value>(&line) {
+                    // A greeting, or a line that began before we listened.
+                    Err(_) => {}
+                    Ok(value) => match (serde_json::from_value(value.clone()), value["error"].as_str()) {
+                        (Ok(answer), _) => return Ok(answer),
+                        (_, Some("damaged")) => break,
+                        (_, Some(error)) => return Err(LinkError::Board(error.into())),
+                        _ => {}
+                    },
+                }
+            }
+        }
+        Err(LinkError::Board("damaged, three times".into()))
+    }
+
+    fn line(&mut self, patience: Duration) -> Result<String, LinkError> {
+        let (begin, mut line) = (Instant::now(), Vec::new());
+        loop {
+            match self.from.read_until(b'\n', &mut line) {
+                Ok(0) if begin.elapsed() > patience => return Err(LinkError::Silent(self.port.clone())),
+                Ok(0) => std::thread::sleep(Duration::from_millis(20)),
+                Ok(_) if line.ends_with(b"\n") => return Ok(String::from_utf8_lossy(&line).into_owned()),
+                Ok(_) => {}
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    if begin.elapsed() > patience {
+                        return Err(LinkError::Silent(self.port.clone()));
+                    }
+                }
+                Err(e) => return Err(LinkError::Port(self.port.clone(), e)),
+            }
+        }
+    }
+}
+
+/// A terminal as a plain line of eight bits; reads end after a fifth of a second without a byte.
+fn raw(file: &File) -> io::Result<()> {
+    let check = |code: i32| if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    // SAFETY: all zeros is a valid termios; the calls write into it and read from it while it lives.
+    unsafe {
+        let mut terminal: libc::termios = std::mem::zeroed();
+        check(libc::tcgetattr(file.as_raw_fd(), &mut terminal))?;
+        libc::cfmakeraw(&mut terminal);
+        check(libc::cfsetspeed(&mut terminal, BAUD))?;
+        terminal.c_cflag |= libc::CLOCAL | libc::CREAD;
+        terminal.c_cc[libc::VMIN] = 0;
+        terminal.c_cc[libc::VTIME] = 2;
+        check(libc::tcsetattr(file.as_raw_fd(), libc::TCSANOW, &terminal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The other end's rule, written again.
+    fn unstuff(frame: &[u8]) -> Vec<u8> {
+        let (mut out, mut rest) = (Vec::new(), &frame[..frame.len() - 1]);
+        while let Some((&n, after)) = rest.split_first() {
+            let (block, after) = after.split_at(n as usize - 1);
+            out.extend(block);
+            if n != 255 && !after.is_empty() {
+                out.push(0);
+            }
+            rest = after;
+        }
+        out
+    }
+
+    #[test]
+    fn a_frame_is_the_pixels_and_their_sum() {
+        for len in [1, 252, 253, 254, 255, 508, 3072] {
+            for step in [0, 1, 7, 255] {
+                let pixels: Vec<u8> = (0..len).map(|i| (i * step) as u8).collect();
+                let frame = frame(&pixels);
+                assert_eq!(frame.iter().filter(|&&b| b == 0).count(), 1, "{len} {step}");
+                let bytes = unstuff(&frame);
+                assert_eq!(bytes[..len], pixels);
+                assert_eq!(bytes[len..], foldnet_plan::crc32(&pixels).to_le_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn a_board_that_loses_a_frame_gets_it_again() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = format!("tcp:{}", listener.local_addr().unwrap());
+        let board = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            let mut from = BufReader::new(stream.try_clone().unwrap());
+            let (mut to, mut frames) = (stream, Vec::new());
+            to.write_all(b"rt of a line\n{\"board\":\"x\"}\n").unwrap();
+            while frames.len() < 2 {
+                let mut frame = Vec::new();
+                from.read_until(0, &mut frame).unwrap();
+                if frame.len() > 1 {
+                    frames.push(frame);
+                    to.write_all(b"{\"error\":\"damaged\",\"lost\":1}\n").unwrap();
+                    if frames.len() == 2 {
+                        to.write_all(b"{\"class\":3,\"ticks\":9,\"lost\":1,\"logits\":\"00000000\"}\n")
+                            .unwrap();
+                    }
+                }
+            }
+            frames
+        });
+        let mut link = Link::open(&port).unwrap();
+        // The second "damaged" makes it send a third time; the answer that follows counts.
+        let answer = link.classify(&[1, 0, 2], Duration::from_secs(60)).unwrap();
+        assert_eq!((answer.class, answer.lost), (3, 1));
+        let frames = board.join().unwrap();
+        assert_eq!(frames[0], frame(&[1, 0, 2]));
+        assert_eq!(frames[0], frames[1]);
+    }
+}

@@ -1,0 +1,4 @@
+//! The host's side of a Linux board.
+
+pub mod flash;
+pub mod ssh;
