@@ -10,7 +10,7 @@ mod fold_pad;
 mod preprocess;
 mod sweep;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use preprocess::{Preprocess, PreprocessError, prepend};
 

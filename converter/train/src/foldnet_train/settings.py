@@ -81,14 +81,22 @@ class Settings:
     batch_size: int = setting(32, "pictures per step", low=1, high=4096, tried=(16, 32, 64))
     epochs: int = setting(30, "passes over the pictures", low=1, high=10_000)
     flip: bool = setting(True, "augmentation: mirror half of the pictures")
-    crop: float = setting(0.125, "augmentation: move by up to this share of a side", low=0, high=0.5, tried=(0.0, 0.125))
-    mixup: float = setting(0.0, "augmentation: mix pairs; alpha of the beta distribution", low=0, high=2, tried=(0.0, 0.2))
-    cutout: float = setting(0.0, "augmentation: blank a square of this share of a side", low=0, high=0.9, tried=(0.0, 0.4))
+    crop: float = setting(
+        0.125, "augmentation: move by up to this share of a side", low=0, high=0.5, tried=(0.0, 0.125)
+    )
+    mixup: float = setting(
+        0.0, "augmentation: mix pairs; alpha of the beta distribution", low=0, high=2, tried=(0.0, 0.2)
+    )
+    cutout: float = setting(
+        0.0, "augmentation: blank a square of this share of a side", low=0, high=0.9, tried=(0.0, 0.4)
+    )
     randaugment: int = setting(0, "augmentation: magnitude of two random changes", low=0, high=30, tried=(0, 5))
     validation: float = setting(0.2, "share of the pictures that is held out", low=0.01, high=0.9)
     seed: int = setting(1, "the same seed gives the same network", low=0, high=2**31 - 1)
     weights: str = setting("", "Keras Applications: a file of weights without top, or 'random' (default: Keras's own)")
-    tune_epochs: int = setting(0, "Keras Applications: epochs of fine-tuning after the head was trained", low=0, high=10_000)
+    tune_epochs: int = setting(
+        0, "Keras Applications: epochs of fine-tuning after the head was trained", low=0, high=10_000
+    )
     tune_learning_rate: float = setting(1e-4, "Keras Applications: of fine-tuning", low=1e-9, high=1)
     tune_from: str = setting("conv5", "Keras Applications: the first block that is fine-tuned, or 'all'")
 

@@ -67,7 +67,9 @@ def load(path: Path) -> tuple[Any, Notes]:
 def model_file(path: Path) -> Path:
     """The model that a path means: a file, or the best one of a training's folder."""
     if path.name.endswith(".nnef.tgz"):
-        raise BadInput(f"{path}: an archive holds integers and cannot be trained; name the .keras file it was made from")
+        raise BadInput(
+            f"{path}: an archive holds integers and cannot be trained; name the .keras file it was made from"
+        )
     file = path / "best.keras" if path.is_dir() else path
     if not file.is_file():
         raise BadInput(f"{file}: there is no such model")

@@ -25,7 +25,10 @@ def add_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("-o", "--output", type=Path, default=Path("run"), metavar="RUN", help="the folder to write (run)")
     to.add_argument("--resume", action="store_true", help="go on with the training in RUN")
     to.add_argument(
-        "--init", type=Path, metavar="MODEL", help="begin with this model's weights: a RUN or its .keras file; classes may differ"
+        "--init",
+        type=Path,
+        metavar="MODEL",
+        help="begin with this model's weights: a RUN or its .keras file; classes may differ",
     )
     to.add_argument("--strict", action="store_true", help="stop at a picture that cannot be read")
     add_settings(to)

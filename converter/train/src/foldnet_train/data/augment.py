@@ -72,7 +72,9 @@ def _moved(x: float, y: float, lean_x: float = 0.0, lean_y: float = 0.0) -> Chan
     def change(picture: Image.Image, strength: float) -> Image.Image:
         w, h = picture.size
         matrix = (1, lean_x * strength, x * w * strength, lean_y * strength, 1, y * h * strength)
-        return picture.transform((w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=(127,) * 3)
+        return picture.transform(
+            (w, h), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR, fillcolor=(127,) * 3
+        )
 
     return change
 
