@@ -364,7 +364,7 @@ fn tensors_that_lie_are_refused_before_anything_is_allocated() {
 #[test]
 fn integer_weights_have_one_scale_per_output_or_one_for_all() {
     let with_scales = |scales: i64| {
-        Onnx::new(13, &[1, 3, 2, 2])
+        Onnx::new(13, &[1, 3, 8, 8])
             .conv("x", "wide", [512, 3, 1, 1], &[])
             .weight("w", &[1024, 512, 1, 1])
             .positive("s", &[scales])

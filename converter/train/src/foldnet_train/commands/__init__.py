@@ -12,12 +12,8 @@ Say = Callable[[str], None]
 class Command(Protocol):
     """What a subcommand's module has."""
 
-    __doc__: str | None
-
-    @staticmethod
-    def add_flags(to: argparse.ArgumentParser) -> None:
+    def add_flags(self, to: argparse.ArgumentParser) -> None:
         """Declares its flags."""
 
-    @staticmethod
-    def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
+    def run(self, arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
         """Does it; returns what `--json` prints."""

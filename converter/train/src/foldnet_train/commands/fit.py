@@ -58,8 +58,8 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     model, best = load_model(output)
     difference = export_checked(model, output / "model.onnx", best.labels, held_out.pixels[:64], "none", "stretch")
     say(
-        f"{output / 'model.onnx'}: {model.count_params()} weights, {notes.best:.2%} of {len(held_out)} held-out pictures "
-        f"right (epoch {best.epoch} of {notes.epoch}); differs from Keras by at most {difference:.1e}"
+        f"{output / 'model.onnx'}: {model.count_params()} weights, {notes.best:.2%} of {len(held_out)} held-out "
+        f"pictures right (epoch {best.epoch} of {notes.epoch}); differs from Keras by at most {difference:.1e}"
     )
     return {
         "output": str(output / "model.onnx"),

@@ -31,7 +31,9 @@ def augment(pixels: Pixels, targets: Floats, settings: Settings, rng: np.random.
 def flip(pixels: Pixels, rng: np.random.Generator) -> Pixels:
     """Mirrors half of the pictures."""
     mirrored = rng.random(len(pixels)) < 0.5
-    return np.where(mirrored[:, None, None, None], pixels[:, :, ::-1], pixels)
+    out = pixels.copy()
+    out[mirrored] = pixels[mirrored, :, ::-1]
+    return out
 
 
 def crop(pixels: Pixels, share: float, rng: np.random.Generator) -> Pixels:

@@ -54,8 +54,9 @@ def read_or_reason(file: Path, side: int) -> Pixels | str:
 def read(file: Path, side: int) -> Pixels:
     """RGB, stretched to `side`×`side` with Pillow's bilinear filter, as Foldnet's runtime does it bit for bit. Grey
     becomes three equal channels, transparency is dropped, 16 bits become 8."""
-    with Image.open(file) as picture:
-        if picture.mode.startswith("I"):
-            grey = np.asarray(picture.convert("I"))
+    with Image.open(file) as opened:
+        picture: Image.Image = opened
+        if opened.mode.startswith("I"):
+            grey = np.asarray(opened.convert("I"))
             picture = Image.fromarray((grey // 257).clip(0, 255).astype(np.uint8))
         return np.asarray(picture.convert("RGB").resize((side, side), Image.Resampling.BILINEAR))

@@ -19,7 +19,7 @@ BACKBONE = "backbone"
 
 
 def build(settings: Settings, classes: int) -> Any:
-    """The backbone runs in inference mode always: its batch statistics come from a million pictures, ours from a few."""
+    """The backbone infers always: its statistics come from a million pictures, ours from a few."""
     import keras
     from keras import layers
 
@@ -59,8 +59,8 @@ def backbone(settings: Settings, name: str, shape: tuple[int, int, int]) -> Any:
         return construct(weights="imagenet", include_top=False, input_shape=shape, name=BACKBONE)
     except Exception as error:  # the hub's and the network's errors have no common kind
         raise BadInput(
-            f"the weights of {name} could not be fetched ({error}). Fetch the file of {name} without top ('notop') where "
-            "there is a network and name it: --weights FILE; or start from nothing: --weights random"
+            f"the weights of {name} could not be fetched ({error}). Fetch the file of {name} without top ('notop') "
+            "where there is a network and name it: --weights FILE; or start from nothing: --weights random"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""ResNet-8, the image classification network of MLPerf Tiny: Banbury et al., *MLPerf Tiny benchmark*, 2021, section 3."""
+"""ResNet-8, MLPerf Tiny's image classifier: Banbury et al., *MLPerf Tiny benchmark*, 2021, section 3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The layers of a network that is being fine-tuned for int8. They exist while it learns and are exported, never saved."""
+"""The layers of a network that is fine-tuned for int8. They exist while it learns and are exported, never saved."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from foldnet_train.qat import rounding
 
 
 class Quantized(keras.layers.Layer):  # type: ignore[misc]
-    """An activation that will be int8. Exact while `mode` is `observe`, which also keeps the values seen; a constant pair
-    of quantize and dequantize while it is `export`."""
+    """An activation that will be int8. Exact while `mode` is `observe`, which also keeps the values seen; a constant
+    pair of quantize and dequantize while it is `export`."""
 
     def __init__(self, never_negative: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,10 @@ def fit(
     *,
     start: Any = None,
     resume: bool = False,
+    more: Sequence[Any] = (),
 ) -> storage.Notes:
-    """Trains `start` (or a new network) and leaves `best.keras`, `last.keras`, `log.csv` and `curves.png` in `run`.
-    Raises `LimitMissed` when the loss diverges; what was good until then is kept."""
+    """Trains `start` (or a new network), with `more` callbacks, and leaves `best.keras`, `last.keras`, `log.csv` and
+    `curves.png` in `run`. Raises `LimitMissed` when the loss diverges; what was good until then is kept."""
     import keras
 
     keras.utils.set_random_seed(settings.seed)
@@ -70,7 +71,7 @@ def fit(
         say(f"resuming after epoch {notes.epoch}")
     guard = Guard(len(train.classes))
     keeper = Keeper(run, notes, guard, say)
-    callbacks: list[Any] = [guard, keeper, *tensorboard(run)]
+    callbacks: list[Any] = [guard, keeper, *tensorboard(run), *more]
     for stage in stages(settings):
         if notes.epoch >= stage.last:
             continue

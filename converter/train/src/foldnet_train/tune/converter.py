@@ -29,8 +29,8 @@ def program(name: str) -> str:
 
 
 def call(name: str, *words: str | Path) -> list[dict[str, Any]]:
-    """Runs it with `--json --quiet`; returns the objects it prints. Exit code 2 raises `BadInput`, 3 `LimitMissed`, with
-    what the program said."""
+    """Runs it with `--json --quiet`; returns the objects it prints. Exit code 2 raises `BadInput`, 3 `LimitMissed`,
+    with what the program said."""
     command = [program(name), *map(str, words), "--json", "--quiet"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
