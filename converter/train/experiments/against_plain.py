@@ -1,19 +1,21 @@
 """ResNet-8 against the plain baseline in equal processor time; a fifth of the pictures is held out.
 
-    python experiments/against_plain.py DIR -o RUN [--seconds 400]
+    python experiments/against_plain.py DIR -o RUN resnet8:9 plain:90
 
-DIR is the folder of pictures, one subfolder per class. Writes RUN/against-plain.svg and prints a line per network."""
+trains these networks for so many epochs and prints what each took and reached; choose epochs that take as long.
+RUN/against-plain.svg shows all networks trained into RUN so far. DIR is the folder of pictures, one subfolder per class."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from pathlib import Path
 from typing import Any
 
 from foldnet_train.cli import quiet_tensorflow
 from foldnet_train.commands.fit import read_pictures
-from foldnet_train.data.pictures import Pictures, split
+from foldnet_train.data.pictures import split
 from foldnet_train.settings import Settings
 
 
@@ -21,33 +23,13 @@ def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pictures", type=Path)
+    parser.add_argument("networks", nargs="+", metavar="NETWORK:EPOCHS")
     parser.add_argument("-o", "--output", type=Path, default=Path("against-plain"))
-    parser.add_argument("--seconds", type=float, default=400)
     arguments = parser.parse_args()
     quiet_tensorflow()
-    from foldnet_train.training import curves
-
-    pictures = read_pictures(arguments.pictures, 32, print)
-    train, held_out = split(pictures, 0.2, 1)
-    runs = {}
-    for network in ("plain", "resnet8"):
-        folder = arguments.output / network
-        folder.mkdir(parents=True, exist_ok=True)
-        history = trained(network, train, held_out, folder, arguments.seconds)
-        last = history[-1]
-        print(
-            f"{network}: {len(history)} epochs, {last['seconds_in_all']:.0f} s of processor time; held out: loss "
-            f"{history[0]['val_loss']:.3f} → {last['val_loss']:.3f}, accuracy {last['val_accuracy']:.4f}",
-            flush=True,
-        )
-        runs[network] = history
-    curves.draw(runs, arguments.output / "against-plain.svg", over="seconds")
-
-
-def trained(network: str, train: Pictures, held_out: Pictures, folder: Path, seconds: float) -> list[dict[str, float]]:
-    """As many epochs as fit into the time, found by timing the second of two."""
     import keras
 
+    from foldnet_train.training import curves
     from foldnet_train.training.fit import fit
 
     class Clock(keras.callbacks.Callback):  # type: ignore[misc]
@@ -63,17 +45,27 @@ def trained(network: str, train: Pictures, held_out: Pictures, folder: Path, sec
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             self.epochs.append(time.process_time() - self.start)
 
-    def settings(epochs: int) -> Settings:
-        return Settings(network=network, epochs=epochs, batch_size=64)
-
-    clock = Clock()
-    fit(settings(2), train, held_out, folder, lambda _: None, more=[clock])
-    clock, epochs = Clock(), max(1, int(seconds / clock.epochs[1]))
-    history = fit(settings(epochs), train, held_out, folder, print, more=[clock]).history
-    for row, taken in zip(history, clock.epochs, strict=True):
-        row["seconds"] = taken
-    history[-1]["seconds_in_all"] = sum(clock.epochs)
-    return history
+    pictures = read_pictures(arguments.pictures, 32, print)
+    train, held_out = split(pictures, 0.2, 1)
+    for word in arguments.networks:
+        network, epochs = word.split(":")
+        folder = arguments.output / network
+        folder.mkdir(parents=True, exist_ok=True)
+        clock = Clock()
+        settings = Settings(network=network, epochs=int(epochs))
+        history = fit(settings, train, held_out, folder, print, more=[clock]).history
+        for row, taken in zip(history, clock.epochs, strict=True):
+            row["seconds"] = taken
+        (folder / "history.json").write_text(json.dumps(history))
+    runs = {}
+    for file in sorted(arguments.output.glob("*/history.json")):
+        history = runs[file.parent.name] = json.loads(file.read_text())
+        first, last = history[0], history[-1]
+        print(
+            f"{file.parent.name}: {len(history)} epochs, {sum(row['seconds'] for row in history):.0f} s of processor "
+            f"time; held out: loss {first['val_loss']:.3f} → {last['val_loss']:.3f}, accuracy {last['val_accuracy']:.4f}"
+        )
+    curves.draw(runs, arguments.output / "against-plain.svg", over="seconds")
 
 
 if __name__ == "__main__":

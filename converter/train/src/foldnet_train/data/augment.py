@@ -44,7 +44,8 @@ def crop(pixels: Pixels, share: float, rng: np.random.Generator) -> Pixels:
     down, right = rng.integers(0, 2 * reach + 1, (2, n))
     rows = down[:, None] + np.arange(side)
     columns = right[:, None] + np.arange(side)
-    return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    moved: Pixels = padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
+    return moved
 
 
 def cutout(pixels: Pixels, share: float, rng: np.random.Generator) -> Pixels:

@@ -168,7 +168,7 @@ class Builder:
             function = layer.activation.__name__
             if number != len(self.nodes) - 1:
                 raise BadInput(f"layer {layer.name}: its {function} must be a layer of its own, behind it")
-            self.exact[number] = keras.layers.Activation(function)(value)
+            self.exact[number] = keras.layers.Activation(function, name=f"{layer.name}_{function}")(value)
 
 
 def linear(layer: Any) -> bool:
