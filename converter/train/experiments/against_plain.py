@@ -3,7 +3,7 @@
     python experiments/against_plain.py DIR -o RUN resnet8:9 plain:90
 
 trains these networks for so many epochs and prints what each took and reached; choose epochs that take as long.
-RUN/against-plain.svg shows all networks trained into RUN so far. DIR is the folder of pictures, one subfolder per class."""
+RUN/against-plain.svg shows all networks trained into RUN so far. DIR has one subfolder of pictures per class."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def main() -> None:
         first, last = history[0], history[-1]
         print(
             f"{file.parent.name}: {len(history)} epochs, {sum(row['seconds'] for row in history):.0f} s of processor "
-            f"time; held out: loss {first['val_loss']:.3f} → {last['val_loss']:.3f}, accuracy {last['val_accuracy']:.4f}"
+            f"time; held out: loss {first['val_loss']:.3f} → {last['val_loss']:.3f}, "
+            f"accuracy {last['val_accuracy']:.4f}"
         )
     curves.draw(runs, arguments.output / "against-plain.svg", over="seconds")
 

@@ -22,7 +22,7 @@ def test_grey_transparent_deep_palette_and_mixed_sizes_become_rgb_of_one_size(tm
         (tmp_path / folder).mkdir()
     Image.fromarray(red).save(tmp_path / "a/rgb.png")
     Image.fromarray(red).convert("RGBA").save(tmp_path / "a/alpha.png")
-    Image.fromarray(red).convert("P").save(tmp_path / "a/palette.png")
+    Image.fromarray(red).convert("P", palette=Image.Palette.ADAPTIVE).save(tmp_path / "a/palette.png")
     Image.fromarray(red[:7, :5]).save(tmp_path / "a/small.bmp")
     Image.fromarray(np.full((9, 9), 77, np.uint8)).save(tmp_path / "b/grey.jpg")
     Image.fromarray(np.full((9, 9), 77 * 257, np.uint16)).save(tmp_path / "b/deep.png")
