@@ -38,6 +38,12 @@ def add_flags(to: argparse.ArgumentParser) -> None:
     to.add_argument("--method", choices=("random", "bayesian", "hyperband"), default="random")
     to.add_argument("--trials", type=int, default=20, help="how many (20); hyperband decides itself")
     to.add_argument("--over", default="", metavar="A,B", help="try these settings only")
+    to.add_argument(
+        "--effort",
+        choices=("low", "normal", "high"),
+        default="low",
+        help="the converter's, in each trial (low): the best network deserves more afterwards",
+    )
     to.add_argument("--hyper-resnet", action="store_true", help="KerasTuner's HyperResNet instead of our networks")
     limits = to.add_argument_group("limits")
     limits.add_argument("--board", help="a board's by name, see boards.yaml")
@@ -69,12 +75,12 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     from foldnet_train.tune.hypermodel import Trial, write_pictures
 
     folder = arguments.output
-    folder.mkdir(parents=True, exist_ok=True)
+    begin(folder, train.fingerprint())
     chosen = np.random.default_rng(base.seed).permutation(len(train))[:CALIBRATION]
     write_pictures(train.some(chosen), folder / "calibrate")
     write_pictures(held_out, folder / "held-out")
     own = space.hyper_resnet(base.side, len(pictures.classes)) if arguments.hyper_resnet else None
-    trial = Trial(train, held_out, fixed, values, limits, folder, say, own)
+    trial = Trial(train, held_out, fixed, values, limits, folder, say, arguments.effort, own)
     tuner = search(arguments.method, trial, arguments.trials, base, folder)
     with contextlib.redirect_stdout(sys.stderr if not arguments.quiet else io.StringIO()):
         # Standard output is for the result.
@@ -90,6 +96,15 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
         (folder / "best.yaml").write_text(yaml.safe_dump(settings.asdict(), sort_keys=False))
     say(f"best of {len(table)}: int8 {best['int8_accuracy']:.4f}, float {best['float_accuracy']:.4f}: {known}")
     return {"output": str(folder), "trials": len(table), "best": best}
+
+
+def begin(folder: Path, fingerprint: str) -> None:
+    """Trials on other pictures cannot be compared with those that are in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note = folder / "pictures.sha256"
+    if note.exists() and note.read_text() != fingerprint:
+        raise BadInput(f"{folder}: holds a search on other pictures; -o names another folder")
+    note.write_text(fingerprint)
 
 
 class Values:

@@ -25,7 +25,6 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
         super().__init__()
         self.run, self.notes, self.guard, self.say = run, notes, guard, say
         self.problem: str | None = None
-        self.unsaved_best = False
         self.started = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -42,18 +41,18 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
             f"epoch {epoch + 1}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; held out: "
             f"loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.4f}; {row['seconds']:.1f} s"
         )
-        best = epoch == 0 or row["val_accuracy"] > self.notes.best
-        if best:
-            self.notes.best = row["val_accuracy"]
+        before = self.notes.best
         try:
-            if best or self.unsaved_best:
-                self.unsaved_best = True
+            if row["val_accuracy"] > before or not (self.run / BEST).exists():
+                self.notes.best = row["val_accuracy"]
                 storage.save(self.model, self.notes, self.run / BEST)
-                self.unsaved_best = False
+                before = self.notes.best
             storage.save(self.model, self.notes, self.run / LAST)
             write_log(self.notes.history, self.run / LOG)
             self.problem = None
         except OSError as error:
+            # The best is what is on disk.
+            self.notes.best = before
             self.problem = f"not saved: {error}"
             self.say(f"epoch {epoch + 1} was {self.problem}; what was saved before is whole, training goes on")
 

@@ -37,12 +37,13 @@ class Trial(keras_tuner.HyperModel):  # type: ignore[misc]
         limits: budget.Budget,
         folder: Path,
         say: Callable[[str], None],
+        effort: str,
         hyper_resnet: Any = None,
     ) -> None:
         super().__init__()
         self.train, self.held_out = train, held_out
         self.fixed, self.values, self.limits = fixed, values, limits
-        self.folder, self.say, self.hyper_resnet = folder, say, hyper_resnet
+        self.folder, self.say, self.effort, self.hyper_resnet = folder, say, effort, hyper_resnet
         self.settings: Settings | None = None
 
     def build(self, hp: Any) -> Any:
@@ -70,11 +71,12 @@ class Trial(keras_tuner.HyperModel):  # type: ignore[misc]
                 converter.quantize(onnx, archive, None, "--effort", "low")
                 budget.cost(archive, self.limits)
             guard = Guard(len(self.train.classes))
+            first = more.get("initial_epoch", 0)
             history = model.fit(
-                training_data(self.train, settings),
+                training_data(self.train, settings, first),
                 steps_per_epoch=steps_per_epoch(self.train, settings),
                 epochs=epochs or settings.epochs,
-                initial_epoch=more.get("initial_epoch", 0),
+                initial_epoch=first,
                 validation_data=held_out_data(self.held_out, settings.batch_size),
                 callbacks=[guard, *callbacks],
                 verbose=0,
@@ -83,7 +85,7 @@ class Trial(keras_tuner.HyperModel):  # type: ignore[misc]
             if guard.problem:
                 raise LimitMissed(f"diverged: {guard.problem}")
             onnx_model.write(onnx_model.from_keras(model, self.train.classes), onnx)
-            told = converter.quantize(onnx, archive, self.folder / "calibrate")
+            told = converter.quantize(onnx, archive, self.folder / "calibrate", "--effort", self.effort)
             right = converter.accuracy(archive, self.folder / "held-out")
             outcome = {
                 OBJECTIVE: right["top1"],
