@@ -15,6 +15,7 @@ from foldnet_train.errors import BadInput, LimitMissed
 from foldnet_train.networks import applications
 from foldnet_train.settings import APPLICATIONS, Settings
 from foldnet_train.training import curves
+from foldnet_train.training.chance import Chance
 from foldnet_train.training.guard import Guard
 from foldnet_train.training.keeper import LAST, Keeper
 from foldnet_train.training.optimizer import optimizer
@@ -71,7 +72,7 @@ def fit(
         say(f"resuming after epoch {notes.epoch}")
     guard = Guard(len(train.classes))
     keeper = Keeper(run, notes, guard, say)
-    callbacks: list[Any] = [guard, keeper, *tensorboard(run), *more]
+    callbacks: list[Any] = [Chance(settings.seed), guard, keeper, *tensorboard(run), *more]
     for stage in stages(settings):
         if notes.epoch >= stage.last:
             continue
