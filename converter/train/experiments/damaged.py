@@ -5,9 +5,9 @@
 RUN is a training of `resnet8` or `residual` on the pictures in DIR. The damage changes nothing in float, but widens the
 range of weights: in each block one channel between the two convolutions is made constant, and every filter of the
 second convolution gets a weight `--factor` times its largest on that channel, whose effect the batch normalisation
-behind it takes away again. With one scale per filter the others are left with a few levels. The converter's equalization
-of channels would undo this damage (that is printed, too), so it is switched off. Prints held-out accuracy in float,
-after `converter quantize`, and after fine-tuning and `converter quantize`."""
+behind it takes away again. With one scale per filter the others are left with a few levels. The converter's
+equalization of channels would undo this damage (that is printed, too), so it is switched off. Prints
+held-out accuracy in float, after `converter quantize`, and after fine-tuning and `converter quantize`."""
 
 from __future__ import annotations
 
