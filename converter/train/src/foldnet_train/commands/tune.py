@@ -81,9 +81,9 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     write_pictures(held_out, folder / "held-out")
     own = space.hyper_resnet(base.side, len(pictures.classes)) if arguments.hyper_resnet else None
     trial = Trial(train, held_out, fixed, values, limits, folder, say, arguments.effort, own)
-    tuner = search(arguments.method, trial, arguments.trials, base, folder)
-    with contextlib.redirect_stdout(sys.stderr if not arguments.quiet else io.StringIO()):
-        # Standard output is for the result.
+    # Standard output is for the result.
+    with contextlib.redirect_stdout(io.StringIO() if arguments.quiet else sys.stderr):
+        tuner = search(arguments.method, trial, arguments.trials, base, folder)
         tuner.search()
     table = results.rows(tuner)
     results.write(table, folder)
