@@ -159,9 +159,7 @@ class Builder:
             kernel, bias = kernel * gain, bias * gain + offset
         op = convolution(layer) if kind == "Conv2D" else tf.matmul
         x = self.read(number)
-        folded = Folded(
-            op, kernel, bias, self.scale[self.origin(node.inputs[0])], layer.kernel_regularizer, name=layer.name
-        )
+        folded = Folded(op, kernel, bias, self.scale[self.origin(node.inputs[0])], name=layer.name)
         value = folded(x)
         self.exact[number] = value
         if not linear(layer):

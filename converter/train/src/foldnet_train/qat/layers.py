@@ -22,8 +22,8 @@ class Quantized(keras.layers.Layer):  # type: ignore[misc]
         self.seen: list[Any] = []
 
     def build(self, shape: Any) -> None:
-        self.low = self.add_weight(shape=(), name="low", initializer="zeros", trainable=not self.never_negative)
-        self.high = self.add_weight(shape=(), name="high", initializer="ones")
+        self.low = self.add_weight(shape=(), name="low", initializer="zeros", trainable=False)
+        self.high = self.add_weight(shape=(), name="high", initializer="ones", trainable=False)
 
     def call(self, x: Any) -> Any:
         if self.mode == "observe":
@@ -55,17 +55,15 @@ class Folded(keras.layers.Layer):  # type: ignore[misc]
     """A convolution or dense layer with its batch normalisation folded in: `op(x, kernel) + bias`. `input_scale` gives
     `s_x`; none if the input is no int8 tensor of one scale."""
 
-    def __init__(self, op: Any, kernel: Any, bias: Any, input_scale: Any, penalty: Any, **kwargs: Any) -> None:
+    def __init__(self, op: Any, kernel: Any, bias: Any, input_scale: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.op, self.start, self.input_scale, self.penalty = op, (kernel, bias), input_scale, penalty
+        self.op, self.start, self.input_scale = op, (kernel, bias), input_scale
         self.mode = "learn"
 
     def build(self, shape: Any) -> None:
         kernel, bias = self.start
         value = keras.initializers.Constant
-        self.kernel = self.add_weight(
-            shape=kernel.shape, name="kernel", initializer=value(kernel), regularizer=self.penalty
-        )
+        self.kernel = self.add_weight(shape=kernel.shape, name="kernel", initializer=value(kernel))
         self.bias = self.add_weight(shape=bias.shape, name="bias", initializer=value(bias))
 
     def call(self, x: Any) -> Any:

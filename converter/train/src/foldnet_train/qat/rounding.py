@@ -1,7 +1,7 @@
 """Fake quantization: values rounded as int8 holds them, kept as floats.
 
-Backwards, rounding counts as identity (the straight-through estimator: Bengio et al., 2013); a value outside the range
-passes its gradient on to the range's end, so that ranges are learned (Choi et al., *PACT*, 2018)."""
+Backwards, rounding counts as identity (the straight-through estimator: Bengio et al., 2013), and a value outside the
+range has no gradient. Ranges stay as calibrated: one that moved would shift every value that a wide weight meets."""
 
 from __future__ import annotations
 
@@ -46,8 +46,6 @@ def activation_grid(low: Any, high: Any) -> tuple[Any, Any]:
 def quantized_activation(x: Any, low: Any, high: Any) -> Any:
     """`s·(clamp(rne(x/s) + z, −128, 127) − z)`."""
     scale, zero = activation_grid(low, high)
-    # Differentiable in the range; the zero point moves in whole steps and has no gradient.
-    zero = tf.stop_gradient(zero)
     clipped = tf.clip_by_value(x, (-128.0 - zero) * scale, (127.0 - zero) * scale)
     integers = tf.clip_by_value(tf.round(x / scale) + zero, -128.0, 127.0)
     return straight_through((integers - zero) * scale, clipped)
