@@ -97,7 +97,7 @@ def test_the_converter_keeps_every_scale_and_the_archive_answers_as_keras(
     assert noise > 30, f"{noise:.1f} dB: not the same arithmetic"
 
 
-def test_fine_tuning_wins_back_what_coarse_weights_lose(
+def test_a_fine_tuned_model_goes_the_whole_way(
     trained: Path, photos: Path, tmp_path: Path, call: Call
 ) -> None:
     code, text, told = call("qat", trained, photos, "-o", tmp_path / "q.onnx", "--epochs", "1", "--json")
