@@ -45,6 +45,8 @@ impl Place {
         place.write("unknown.onnx", &unknown.bytes());
         let detector = small_classifier(3).output("r2", &[1, 8, 8, 8]);
         place.write("detector.onnx", &detector.bytes());
+        place.write("odd.onnx", &small_classifier(3).says("preprocess", "keras").bytes());
+        place.write("crop.onnx", &small_classifier(3).says("resize", "crop:0").bytes());
         place.write("two.txt", b"cat\ndog\n");
         place.write("three.txt", b"ant\nbee\ncow\n");
         place.write("binary.txt", &[0xff, 0xfe, 0]);
@@ -120,6 +122,8 @@ fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
         ("quantize net.onnx --images photos --labels binary.txt", &["binary.txt", "not a text file"]),
         ("quantize net.onnx --images photos --labels absent.txt", &["absent.txt", "No such file"]),
         ("quantize net.onnx --images photos --preprocess keras", &["keras", "caffe"]),
+        ("quantize odd.onnx --images photos", &["odd.onnx", "metadata", "keras", "caffe"]),
+        ("quantize crop.onnx --images photos", &["crop.onnx", "metadata", "resize"]),
         ("quantize net.onnx --images photos --resize crop:0", &["--resize"]),
         ("quantize net.onnx --images photos --max-images 0", &["--max-images"]),
         ("quantize net.onnx --images photos --max-drop nan", &["--max-drop", "finite"]),
@@ -250,6 +254,26 @@ fn what_the_toolkit_does_wrong_is_told_and_the_archive_stays() {
         }
         assert_eq!(fs::read(place.path("a.nnef.tgz")).unwrap(), before, "{words}");
     }
+}
+
+#[test]
+fn what_a_model_says_of_its_input_is_taken_and_flags_come_first() {
+    let place = Place::new();
+    let said =
+        small_classifier(3).says("preprocess", "tf").says("resize", "crop:9").says("labels", "ant\nbee\ncow");
+    place.write("said.onnx", &said.bytes());
+    let quantize =
+        |words: &str| place.json(&format!("quantize {words} --images photos --json"))["preprocess"].clone();
+    assert_eq!(quantize("said.onnx -o said.nnef.tgz"), "tf");
+    assert_eq!(quantize("net.onnx --preprocess tf --resize crop:9 -o flags.nnef.tgz"), "tf");
+    assert_eq!(quantize("said.onnx --preprocess torch --resize stretch -o other.nnef.tgz"), "torch");
+    assert_eq!(place.json("inspect said.nnef.tgz --json")["labels"], 3);
+    let difference = |other: &str| {
+        let compared = place.json(&format!("compare said.nnef.tgz {other}.nnef.tgz --images photos --json"));
+        compared["largest_difference"].as_f64().unwrap()
+    };
+    assert_eq!(difference("flags"), 0.0);
+    assert!(difference("other") > 0.0);
 }
 
 #[test]

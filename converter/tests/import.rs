@@ -362,6 +362,24 @@ fn tensors_that_lie_are_refused_before_anything_is_allocated() {
 }
 
 #[test]
+fn integer_weights_have_one_scale_per_output_or_one_for_all() {
+    let with_scales = |scales: i64| {
+        Onnx::new(13, &[1, 3, 8, 8])
+            .conv("x", "wide", [512, 3, 1, 1], &[])
+            .weight("w", &[1024, 512, 1, 1])
+            .positive("s", &[scales])
+            .node("Cast", "w", "q", &[("to", Int(3))])
+            .node("DequantizeLinear", "q s", "r", &[("axis", Int(0))])
+            .node("Conv", "wide r", "y", &[])
+            .node("GlobalAveragePool", "y", "mean", &[])
+            .output("mean", &[1, 1024, 1, 1])
+    };
+    let wide = read(&with_scales(1024).bytes(), Path::new(""));
+    assert!(wide.is_ok(), "as wide as ResNet-50's: {:?}", wide.err());
+    assert!(refused(&with_scales(512)).contains("512 scales or zero points for a dimension of 1024"));
+}
+
+#[test]
 fn what_is_no_model_at_all() {
     let no = |bytes: &[u8]| match read(bytes, Path::new("")) {
         Err(ImportError::NotOnnx(why)) => why,

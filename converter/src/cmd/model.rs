@@ -22,6 +22,7 @@ use crate::quantize::fuse::{fuse, with_dense_end};
 /// What the graph does not say about its input.
 #[derive(Args, Clone, Debug, Default)]
 pub struct InputFlags {
+    // Without these flags, the model's metadata `preprocess` and `resize` say it, then its family.
     /// What training did to the pixels: none, tf (x/127.5 − 1), caffe (BGR − mean), torch (ImageNet mean and deviation), or MEAN/STD in pixel units, each one number or three
     #[arg(long, value_name = "KIND")]
     preprocess: Option<String>,
@@ -30,6 +31,7 @@ pub struct InputFlags {
     resize: Option<Resize>,
 }
 
+/// As for `--resize`.
 fn parse_resize(text: &str) -> Result<Resize, String> {
     match text.split_once(':') {
         None if text == "stretch" => Ok(Resize::Stretch),
@@ -107,13 +109,24 @@ impl FloatModel {
         let mut graph = imported.graph;
         let shape = graph.input();
         let family = recognize(&graph, &imported.producer);
-        let (preprocess, reason) = match &flags.preprocess {
-            Some(text) => (Preprocess::parse(text, shape.c)?, "as --preprocess says"),
-            None => (Preprocess::parse(family.preprocess, shape.c)?, family.reason),
+        let stated = |key: &str| imported.metadata.get(key).map(String::as_str);
+        let (preprocess, reason) = match (&flags.preprocess, stated("preprocess")) {
+            (Some(text), _) => (Preprocess::parse(text, shape.c)?, "as --preprocess says"),
+            (None, Some(text)) => (
+                Preprocess::parse(text, shape.c).context("the model's metadata, preprocess")?,
+                "as the model's metadata says",
+            ),
+            (None, None) => (Preprocess::parse(family.preprocess, shape.c)?, family.reason),
         };
-        let resize = match (family.crop, &flags.preprocess) {
-            (true, None) => Resize::Crop { short_side: shape.h.min(shape.w) * 256 / 224 },
-            _ => Resize::Stretch,
+        let resize = match (flags.resize, stated("resize")) {
+            (Some(resize), _) => resize,
+            (None, Some(text)) => {
+                parse_resize(text).map_err(|e| anyhow!("the model's metadata, resize: {e}"))?
+            }
+            (None, None) if family.crop && flags.preprocess.is_none() => {
+                Resize::Crop { short_side: shape.h.min(shape.w) * 256 / 224 }
+            }
+            (None, None) => Resize::Stretch,
         };
         prepend(&mut graph, &preprocess)?;
         fold(&mut graph);
@@ -131,7 +144,7 @@ impl FloatModel {
                 height: shape.h,
                 width: shape.w,
                 channels: shape.c,
-                resize: flags.resize.unwrap_or(resize),
+                resize,
                 preprocess: preprocess.name,
                 mean: preprocess.mean,
                 std: preprocess.std,

@@ -169,12 +169,23 @@ fn bound_output(node: Node<'_>, inputs: &[Constant]) -> Result<(), Problem> {
                 .unwrap_or(usize::MAX)
         }
         "Gather" => inputs.iter().fold(1usize, |n, t| n.saturating_mul(t.len())),
-        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Max" | "Min" | "Where" | "DequantizeLinear" => {
+        "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Max" | "Min" | "Where" => {
             let rank = inputs.iter().map(|t| t.rank()).max().unwrap_or(0);
             (0..rank).fold(1usize, |n, d| {
                 let side = |t: &Constant| t.shape().iter().rev().nth(d).copied().unwrap_or(1);
                 n.saturating_mul(inputs.iter().map(side).max().unwrap_or(1))
             })
+        }
+        // Its output is as large as its first input, unless scales were spread over a dimension of 1.
+        "DequantizeLinear" => {
+            let x = inputs.first().ok_or("it has no input")?;
+            let axis = node.int("axis", 1)?;
+            let axis = if axis < 0 { axis + x.rank() as i64 } else { axis };
+            let side = usize::try_from(axis).ok().and_then(|a| x.shape().get(a)).copied().unwrap_or(1);
+            if let Some(other) = inputs[1..].iter().find(|t| t.len() != 1 && t.len() != side) {
+                return Err(format!("{} scales or zero points for a dimension of {side}", other.len()));
+            }
+            x.len()
         }
         _ => 0,
     };

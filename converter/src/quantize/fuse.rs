@@ -242,7 +242,10 @@ impl<'a> Fuser<'a> {
             if node.op == Op::Add {
                 let conv = |n: &NodeId| matches!(graph.nodes[*n].op, Op::Conv(_));
                 let candidates = node.inputs.iter().copied().filter(conv);
-                if let Some(conv) = candidates.filter(|&n| fuser.only_reader(n) == Some(id)).max() {
+                let candidates = candidates.filter(|&n| fuser.only_reader(n) == Some(id));
+                // A model that was quantized before says which of two is rounded before the addition.
+                let rounded = |n: NodeId| graph.given.contains_key(&graph.nodes[n].name);
+                if let Some(conv) = candidates.max_by_key(|&n| (!rounded(n), n)) {
                     fuser.into.insert(id, conv);
                     fuser.taken[conv] = true;
                 }

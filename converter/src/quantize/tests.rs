@@ -2,12 +2,14 @@
 
 use foldnet_kernels::Shape;
 
+use super::fuse::{Layer, fuse};
 use super::recipe::{Effort, Options, Silent, quantize};
 use super::score::{Distance, logits};
 use super::{QuantizeError, equalize, sensitivity};
 use crate::calibrate::{Method, observe};
 use crate::float::FloatNet;
-use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
+use crate::graph::{Conv, Given, Graph, Node, NodeId, Op, Window};
+use crate::pass::testing::Build;
 
 /// A residual network: stem, block with identity, pooling, dense.
 fn residual() -> Graph {
@@ -90,6 +92,20 @@ fn equalization_keeps_the_function() {
             assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "{rule:?}: {a} became {b}");
         }
     }
+}
+
+#[test]
+fn an_addition_is_computed_with_the_convolution_that_was_not_rounded_before() {
+    let one = |build: Build| build.conv(4, [1, 1], [0; 4]);
+    let mut graph = one(one(one(Build::new(4, 4, 3)).relu())).add(3).done();
+    graph.nodes[4].inputs = vec![2];
+    let fused = |graph: &Graph| {
+        let layers = fuse(graph).unwrap().layers;
+        layers.iter().find(|l| matches!(l, Layer::Conv { sum: 5, .. })).map(Layer::node)
+    };
+    assert_eq!(fused(&graph), Some(4), "the later one");
+    graph.given.insert("4".into(), Given { scale: 0.1, zero: 0 });
+    assert_eq!(fused(&graph), Some(3));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use tract_onnx::pb::attribute_proto::AttributeType;
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
 use tract_onnx::pb::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
-    TypeProto, ValueInfoProto, type_proto,
+    AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
+    TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
 
 /// A model while it is written; weights come from a seed.
@@ -149,6 +149,12 @@ impl Onnx {
         this = this.positive(&variance, &[channels]);
         let inputs = format!("{input} {} {variance}", names.join(" "));
         this.node("BatchNormalization", &inputs, output, &[("epsilon", Attribute::Float(1e-3))])
+    }
+
+    /// A line of metadata.
+    pub fn says(mut self, key: &str, value: &str) -> Self {
+        self.model.metadata_props.push(StringStringEntryProto { key: key.into(), value: value.into() });
+        self
     }
 
     pub fn output(mut self, name: &str, dims: &[i64]) -> Self {

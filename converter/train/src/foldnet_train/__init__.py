@@ -1,0 +1,1 @@
+"""Trains, tunes and exports the networks that Foldnet's converter quantizes."""

@@ -1,0 +1,86 @@
+"""Keras Applications' ResNets with a new head: first the head alone is trained, then the last blocks with it.
+
+He et al., 2016 (both papers); Kornblith et al., *Do better ImageNet models transfer better?*, 2019, for the two
+stages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from foldnet_train.errors import BadInput
+from foldnet_train.networks import block
+from foldnet_train.settings import Settings
+
+NAMES = {"resnet50": "ResNet50", "resnet101": "ResNet101", "resnet152": "ResNet152"}
+CAFFE_MEAN = (123.68, 116.779, 103.939)
+"""Of R, G, B: what V1's weights were trained on is BGR less these."""
+BACKBONE = "backbone"
+
+
+def build(settings: Settings, classes: int) -> Any:
+    """The backbone infers always: its statistics come from a million pictures, ours from a few."""
+    import keras
+    from keras import layers
+
+    second = settings.network.endswith("v2")
+    shape = (settings.side, settings.side, 3)
+    if settings.side < 32:
+        raise BadInput(f"side = {settings.side}: Keras Applications' ResNets need at least 32")
+    base = backbone(settings, NAMES[settings.network.removesuffix("v2")] + ("V2" if second else ""), shape)
+    if not second:
+        take_rgb(base)
+    inputs = keras.Input(shape, name="image")
+    if second:
+        x = layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
+    else:
+        x = layers.Rescaling(1.0, offset=[-mean for mean in CAFFE_MEAN])(inputs)
+    x = layers.GlobalAveragePooling2D()(base(x, training=False))
+    base.trainable = False
+    return keras.Model(inputs, block.classified(x, classes, settings), name=settings.network)
+
+
+def backbone(settings: Settings, name: str, shape: tuple[int, int, int]) -> Any:
+    """Without its top, with the weights that the settings name."""
+    import keras
+
+    construct = getattr(keras.applications, name)
+    if settings.weights:
+        base = construct(weights=None, include_top=False, input_shape=shape, name=BACKBONE)
+        if settings.weights != "random":
+            if not Path(settings.weights).is_file():
+                raise BadInput(f"weights = {settings.weights}: there is no such file")
+            try:
+                base.load_weights(settings.weights)
+            except Exception as error:  # whatever Keras and h5py make of a wrong file
+                raise BadInput(f"weights = {settings.weights}: no weights of {name} without top: {error}") from error
+        return base
+    try:
+        return construct(weights="imagenet", include_top=False, input_shape=shape, name=BACKBONE)
+    except Exception as error:  # the hub's and the network's errors have no common kind
+        raise BadInput(
+            f"the weights of {name} could not be fetched ({error}). Fetch the file of {name} without top ('notop') "
+            "where there is a network and name it: --weights FILE; or start from nothing: --weights random"
+        ) from error
+
+
+def take_rgb(base: Any) -> None:
+    """Turns the first convolution's weights from BGR to RGB, so that no reordering is left in the graph."""
+    first = base.get_layer("conv1_conv")
+    kernel, *rest = first.get_weights()
+    first.set_weights([kernel[:, :, ::-1], *rest])
+
+
+def unfreeze(model: Any, first: str) -> None:
+    """Makes the backbone trainable from the block called `first` on, batch normalisation excepted."""
+    from keras import layers
+
+    base = model.get_layer(BACKBONE)
+    base.trainable = True
+    names = [layer.name for layer in base.layers]
+    if first != "all" and not any(name.startswith(first) for name in names):
+        raise BadInput(f"tune_from = {first}: conv2, conv3, conv4, conv5 or all")
+    reached = first == "all"
+    for layer in base.layers:
+        reached = reached or layer.name.startswith(first)
+        layer.trainable = reached and not isinstance(layer, layers.BatchNormalization)

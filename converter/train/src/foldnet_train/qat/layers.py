@@ -1,0 +1,116 @@
+"""The layers of a network that is fine-tuned for int8. They exist while it learns and are exported, never saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from foldnet_train.qat import rounding
+
+
+class Quantized(keras.layers.Layer):  # type: ignore[misc]
+    """An activation that will be int8. Exact while `mode` is `observe`, which also keeps the values seen; a constant
+    pair of quantize and dequantize while it is `export`."""
+
+    def __init__(self, never_negative: bool, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.never_negative = never_negative
+        self.mode = "learn"
+        self.seen: list[Any] = []
+
+    def build(self, shape: Any) -> None:
+        self.low = self.add_weight(shape=(), name="low", initializer="zeros", trainable=False)
+        self.high = self.add_weight(shape=(), name="high", initializer="ones", trainable=False)
+
+    def call(self, x: Any) -> Any:
+        if self.mode == "observe":
+            self.seen.append(np.asarray(x))
+            return x
+        if self.mode == "export":
+            scale, zero = self.constants
+            return tf.quantization.fake_quant_with_min_max_args(x, (-128 - zero) * scale, (127 - zero) * scale)
+        return rounding.quantized_activation(x, self.low, self.high)
+
+    def scale(self) -> Any:
+        """The size of a step."""
+        return rounding.activation_grid(self.low.value, self.high.value)[0]
+
+    def grid(self) -> tuple[float, int]:
+        """Scale and zero point as they stand."""
+        scale, zero = rounding.activation_grid(self.low.value, self.high.value)
+        return float(scale), int(zero)
+
+    def freeze(self) -> None:
+        """Makes constants of what is exported."""
+        self.constants = self.grid()
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return shape
+
+
+class Folded(keras.layers.Layer):  # type: ignore[misc]
+    """A convolution or dense layer with its batch normalisation folded in: `op(x, kernel) + bias`. `input_scale` gives
+    `s_x`; none if the input is no int8 tensor of one scale."""
+
+    def __init__(self, op: Any, kernel: Any, bias: Any, input_scale: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.op, self.start, self.input_scale = op, (kernel, bias), input_scale
+        self.mode = "learn"
+
+    def build(self, shape: Any) -> None:
+        kernel, bias = self.start
+        value = keras.initializers.Constant
+        self.kernel = self.add_weight(shape=kernel.shape, name="kernel", initializer=value(kernel))
+        self.bias = self.add_weight(shape=bias.shape, name="bias", initializer=value(bias))
+
+    def call(self, x: Any) -> Any:
+        if self.mode == "observe":
+            return self.op(x, self.kernel.value) + self.bias.value
+        kernel, bias = self.constants if self.mode == "export" else self.rounded()
+        return self.op(x, kernel) + bias
+
+    def rounded(self) -> tuple[Any, Any]:
+        """Kernel and bias on their grids."""
+        kernel, scale = rounding.quantized_weights(self.kernel.value)
+        unit = self.input_scale()
+        bias = self.bias.value
+        return kernel, bias if unit is None else rounding.quantized_bias(bias, tf.stop_gradient(unit * scale))
+
+    def freeze(self) -> None:
+        """Makes constants of what is exported."""
+        self.constants = tuple(value.numpy() for value in self.rounded())
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return tuple(self.op(tf.zeros((1, *shape[1:])), tf.zeros(self.start[0].shape)).shape)
+
+
+class ChannelAffine(keras.layers.Layer):  # type: ignore[misc]
+    """A batch normalisation that no convolution takes in (ResNet V2's): `gain·x + offset`, computed in f32."""
+
+    def __init__(self, gain: Any, offset: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.start = (gain, offset)
+
+    def build(self, shape: Any) -> None:
+        gain, offset = self.start
+        value = keras.initializers.Constant
+        self.gain = self.add_weight(shape=gain.shape, name="gain", initializer=value(gain))
+        self.offset = self.add_weight(shape=offset.shape, name="offset", initializer=value(offset))
+
+    def call(self, x: Any) -> Any:
+        return x * self.gain + self.offset
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return shape
+
+
+def set_mode(model: Any, mode: str) -> None:
+    """`learn`, `observe` or `export`, for every layer that knows them."""
+    for layer in model.layers:
+        if isinstance(layer, Quantized | Folded):
+            layer.mode = mode
+            if mode == "export":
+                layer.freeze()

@@ -1,0 +1,51 @@
+"""Fake quantization: values rounded as int8 holds them, kept as floats.
+
+Backwards, rounding counts as identity (the straight-through estimator: Bengio et al., 2013), and a value outside the
+range has no gradient. Ranges stay as calibrated: one that moved would shift every value that a wide weight meets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+LEVELS = 127
+"""Steps of a weight to each side."""
+
+
+def straight_through(rounded: Any, exact: Any) -> Any:
+    """`rounded` forwards, `exact` backwards."""
+    return exact + tf.stop_gradient(rounded - exact)
+
+
+def weight_scale(weights: Any) -> Any:
+    """`s[c] = max|w[c]| / 127`, channels last; 1 for a channel of zeros."""
+    largest = tf.reduce_max(tf.abs(weights), axis=list(range(len(weights.shape) - 1)))
+    return tf.where(largest > 0, largest / LEVELS, 1.0)
+
+
+def quantized_weights(weights: Any) -> tuple[Any, Any]:
+    """`s·clamp(rne(w/s), −127, 127)` per output channel, and the scales."""
+    scale = tf.stop_gradient(weight_scale(weights))
+    integers = tf.clip_by_value(tf.round(weights / scale), -LEVELS, LEVELS)
+    return straight_through(integers * scale, weights), scale
+
+
+def quantized_bias(bias: Any, unit: Any) -> Any:
+    """In whole units `s_x·s_w[c]` of the accumulator."""
+    return straight_through(tf.round(bias / unit) * unit, bias)
+
+
+def activation_grid(low: Any, high: Any) -> tuple[Any, Any]:
+    """Scale and zero point of the 256 values that hold `low`…`high` and zero exactly."""
+    low, high = tf.minimum(low, 0.0), tf.maximum(high, 0.0)
+    scale = tf.maximum(high - low, 1e-6) / 255.0
+    return scale, tf.clip_by_value(tf.round(-128.0 - low / scale), -128.0, 127.0)
+
+
+def quantized_activation(x: Any, low: Any, high: Any) -> Any:
+    """`s·(clamp(rne(x/s) + z, −128, 127) − z)`."""
+    scale, zero = activation_grid(low, high)
+    clipped = tf.clip_by_value(x, (-128.0 - zero) * scale, (127.0 - zero) * scale)
+    integers = tf.clip_by_value(tf.round(x / scale) + zero, -128.0, 127.0)
+    return straight_through((integers - zero) * scale, clipped)

@@ -1,0 +1,76 @@
+"""Trained models on disk: Keras's `.keras` archive with one more entry that says what Keras does not: labels, settings,
+how far training is."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import zipfile
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from foldnet_train.errors import BadInput
+
+ENTRY = "foldnet.json"
+
+
+@dataclass
+class Notes:
+    """What goes with a model."""
+
+    labels: list[str]
+    settings: dict[str, Any]
+    epoch: int = 0
+    """Epochs done."""
+    best: float = 0.0
+    """The best accuracy on held-out pictures so far."""
+    pictures: str = ""
+    """The fingerprint of the training pictures."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Per epoch."""
+
+
+def save(model: Any, notes: Notes, path: Path) -> None:
+    """Under its name once it is whole: a full disk or a kill leaves what was there before. Raises OSError."""
+    unfinished = path.with_name(f".{path.stem}.unfinished.keras")
+    try:
+        try:
+            model.save(unfinished)
+            with zipfile.ZipFile(unfinished, "a") as archive:
+                archive.writestr(ENTRY, json.dumps(asdict(notes)))
+            with unfinished.open("rb") as file:
+                os.fsync(file.fileno())
+        except (RuntimeError, ValueError) as error:
+            # h5py's words for a write that failed.
+            raise OSError(f"{path}: {error}") from error
+        os.replace(unfinished, path)
+    finally:
+        with contextlib.suppress(OSError):
+            unfinished.unlink()
+
+
+def load(path: Path) -> tuple[Any, Notes]:
+    """A model that was saved here, or any `.keras` file (then without labels)."""
+    import keras
+
+    path = model_file(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            stored = json.loads(archive.read(ENTRY)) if ENTRY in archive.namelist() else None
+        return keras.models.load_model(path), Notes(**stored) if stored else Notes([], {})
+    except Exception as error:  # Keras, h5py, zipfile and json each have their own
+        raise BadInput(f"{path}: not a Keras 3 model: {error}") from error
+
+
+def model_file(path: Path) -> Path:
+    """The model that a path means: a file, or the best one of a training's folder."""
+    if path.name.endswith(".nnef.tgz"):
+        raise BadInput(
+            f"{path}: an archive holds integers and cannot be trained; name the .keras file it was made from"
+        )
+    file = path / "best.keras" if path.is_dir() else path
+    if not file.is_file():
+        raise BadInput(f"{file}: there is no such model")
+    return file

@@ -1,0 +1,68 @@
+"""Keeps a training on disk: the last state to resume from, the best model, the log."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from foldnet_train import storage
+from foldnet_train.training.guard import Guard
+
+LAST, BEST, LOG = "last.keras", "best.keras", "log.csv"
+
+
+class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
+    """Saves after every epoch that `guard` has nothing against. When the disk is full, training goes on with what was
+    saved before, and the next epoch tries again; `problem` says so if the last try failed."""
+
+    def __init__(self, run: Path, notes: storage.Notes, guard: Guard, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self.run, self.notes, self.guard, self.say = run, notes, guard, say
+        self.problem: str | None = None
+        self.started = time.monotonic()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.started = time.monotonic()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        if self.guard.problem is not None:
+            return
+        row = {name: float(value) for name, value in (logs or {}).items()}
+        row = {"epoch": epoch + 1, **row, "seconds": round(time.monotonic() - self.started, 3)}
+        self.notes.epoch = epoch + 1
+        self.notes.history.append(row)
+        self.say(
+            f"epoch {epoch + 1}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; held out: "
+            f"loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.4f}; {row['seconds']:.1f} s"
+        )
+        before = self.notes.best
+        try:
+            if row["val_accuracy"] > before or not (self.run / BEST).exists():
+                self.notes.best = row["val_accuracy"]
+                storage.save(self.model, self.notes, self.run / BEST)
+                before = self.notes.best
+            storage.save(self.model, self.notes, self.run / LAST)
+            write_log(self.notes.history, self.run / LOG)
+            self.problem = None
+        except OSError as error:
+            # The best is what is on disk.
+            self.notes.best = before
+            self.problem = f"not saved: {error}"
+            self.say(f"epoch {epoch + 1} was {self.problem}; what was saved before is whole, training goes on")
+
+
+def write_log(history: list[dict[str, float]], path: Path) -> None:
+    """One line per epoch."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(history[0]))
+    writer.writeheader()
+    writer.writerows(history)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.write_text(text.getvalue())
+    unfinished.replace(path)

@@ -1,0 +1,1 @@
+"""Searches for the settings whose network is best after quantization."""
