@@ -44,24 +44,24 @@ macro_rules! kernel_set {
                 desc: &crate::ConvDesc,
                 weights: &crate::ConvWeights<'_>,
             ) -> alloc::vec::Vec<u8> {
-                crate::x86_64::pack::pack(desc, weights, $kernels.tiling)
+                crate::x86_64::conv::pack(desc, weights, &$kernels)
             }
 
             fn check_conv(&self, desc: &crate::ConvDesc, blob: &[u8]) -> bool {
-                crate::x86_64::pack::check(desc, blob, $kernels.tiling)
+                crate::x86_64::conv::check(desc, blob, &$kernels)
             }
 
             fn conv_scratch_bytes(&self, desc: &crate::ConvDesc) -> usize {
-                crate::x86_64::geometry::Geometry::new(desc, $kernels.tiling).scratch_bytes(desc)
+                crate::x86_64::conv::scratch_bytes(desc, &$kernels)
             }
 
             fn conv_tasks(&self, desc: &crate::ConvDesc) -> usize {
-                crate::x86_64::geometry::Geometry::new(desc, $kernels.tiling).tasks(desc)
+                crate::x86_64::conv::tasks(desc, &$kernels)
             }
 
             unsafe fn conv(&self, args: &crate::ConvArgs<'_>, tasks: core::ops::Range<usize>) {
                 // SAFETY: the caller's contract; having `self` means that the CPU has the features.
-                unsafe { crate::x86_64::walk::conv(args, tasks, &$kernels) }
+                unsafe { crate::x86_64::conv::run(args, tasks, &$kernels) }
             }
 
             unsafe fn max_pool(

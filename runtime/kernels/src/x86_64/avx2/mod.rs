@@ -7,6 +7,7 @@ pub(super) mod elementwise;
 pub(super) mod epilogue;
 mod peak;
 mod tile;
+mod winograd;
 
 use super::walk::Kernels;
 use crate::set::KernelSet;
@@ -33,6 +34,11 @@ impl Avx2 {
     }
 }
 
-static KERNELS: Kernels = Kernels { tiling: &tile::TILING, tiles: &tile::TILES, widen: elementwise::widen };
+static KERNELS: Kernels = Kernels {
+    tiling: &tile::TILING,
+    tiles: &tile::TILES,
+    widen: elementwise::widen,
+    winograd: Some(&winograd::KERNELS),
+};
 
 super::plumbing::kernel_set!(Avx2, "avx2", KERNELS, elementwise, 16.0, peak::dot_products);
