@@ -36,6 +36,8 @@ pub(super) const GROUP: usize = 6;
 const AT_ONCE: usize = 4 * GROUP;
 /// Bytes of V that a block of tile rows may take.
 const V_BYTES: usize = 768 << 10;
+/// Bytes of one row of tiles' V beyond which the scratch would be larger than is worth it.
+const MOST_V_BYTES: usize = 8 * V_BYTES;
 /// int16s between positions in V and U besides the values, see the module.
 const APART: usize = 32;
 /// Channels that the input's transform takes at once.
@@ -90,7 +92,8 @@ pub(super) fn suits(d: &ConvDesc, kernels: &Kernels) -> bool {
         && d.source == Source::Tensor
         && d.x.c.is_multiple_of(INPUT_CHANNELS)
         && d.y.c.is_multiple_of(CHANNELS)
-        && d.output != ConvOutput::Float32;
+        && d.output != ConvOutput::Float32
+        && 2 * POSITIONS * d.y.w.div_ceil(TILE) * d.x.c <= MOST_V_BYTES;
     if !possible {
         return false;
     }
