@@ -19,25 +19,7 @@ macro_rules! kernel_set {
                 crate::x86_64::peak::measure($macs, |times| unsafe { $issue(times) })
             }
 
-            fn tensor_bytes(&self, shape: crate::Shape) -> usize {
-                crate::x86_64::tensor::bytes(shape)
-            }
-
-            fn read_tensor(&self, shape: crate::Shape, buffer: &[u8]) -> alloc::vec::Vec<i8> {
-                crate::x86_64::tensor::read(shape, buffer)
-            }
-
-            fn write_tensor(&self, shape: crate::Shape, values: &[i8], buffer: &mut [u8]) {
-                crate::x86_64::tensor::write(shape, values, buffer);
-            }
-
-            fn locate(&self, shape: crate::Shape, pixel: usize, channel: usize) -> usize {
-                pixel * shape.c + channel
-            }
-
-            fn flipped(&self) -> u8 {
-                crate::x86_64::tensor::FLIPPED
-            }
+            crate::x86_64::plumbing::shared_operators!($elementwise);
 
             fn pack_conv(
                 &self,
@@ -63,70 +45,42 @@ macro_rules! kernel_set {
                 // SAFETY: the caller's contract; having `self` means that the CPU has the features.
                 unsafe { crate::x86_64::conv::run(args, tasks, &$kernels) }
             }
-
-            unsafe fn max_pool(
-                &self,
-                desc: &crate::PoolDesc,
-                x: *const u8,
-                y: *mut u8,
-                rows: core::ops::Range<usize>,
-            ) {
-                // SAFETY: as `conv`.
-                unsafe { $elementwise::max_pool(desc, x, y, rows) }
-            }
-
-            unsafe fn avg_pool(
-                &self,
-                shape: crate::Shape,
-                scalars: &crate::AvgPoolScalars,
-                x: *const u8,
-                y: *mut u8,
-            ) {
-                // SAFETY: as `conv`.
-                unsafe { $elementwise::avg_pool(shape, scalars, x, y) }
-            }
-
-            unsafe fn affine(
-                &self,
-                shape: crate::Shape,
-                x_zero: i8,
-                out: crate::Requant,
-                gain: &[f32],
-                offset: &[f32],
-                x: *const u8,
-                y: *mut u8,
-                rows: core::ops::Range<usize>,
-            ) {
-                let pixels = rows.start * shape.w..rows.end * shape.w;
-                // SAFETY: as `conv`.
-                unsafe {
-                    $elementwise::affine(
-                        x_zero,
-                        &crate::x86_64::walk::Bounds::new(out),
-                        gain,
-                        offset,
-                        x,
-                        y,
-                        pixels,
-                    )
-                }
-            }
-
-            unsafe fn add(
-                &self,
-                shape: crate::Shape,
-                scalars: &crate::AddScalars,
-                a: *const u8,
-                b: *const u8,
-                y: *mut u8,
-                rows: core::ops::Range<usize>,
-            ) {
-                let row = shape.w * shape.c;
-                // SAFETY: as `conv`.
-                unsafe { $elementwise::add(scalars, a, b, y, rows.start * row..rows.end * row) }
-            }
         }
     };
 }
 
+/// The methods of [`crate::KernelSet`] that are the same for every set here: the layout, and the operators of a
+/// module of element-wise ones.
+macro_rules! shared_operators {
+    ($elementwise:ident) => {
+        fn tensor_bytes(&self, shape: crate::Shape) -> usize {
+            crate::x86_64::tensor::bytes(shape)
+        }
+
+        fn read_tensor(&self, shape: crate::Shape, buffer: &[u8]) -> alloc::vec::Vec<i8> {
+            crate::x86_64::tensor::read(shape, buffer)
+        }
+
+        fn write_tensor(&self, shape: crate::Shape, values: &[i8], buffer: &mut [u8]) {
+            crate::x86_64::tensor::write(shape, values, buffer);
+        }
+
+        fn locate(&self, shape: crate::Shape, pixel: usize, channel: usize) -> usize {
+            pixel * shape.c + channel
+        }
+
+        fn flipped(&self) -> u8 {
+            crate::x86_64::tensor::FLIPPED
+        }
+
+        crate::set::forward_operators!(
+            $elementwise::max_pool,
+            $elementwise::avg_pool,
+            $elementwise::affine,
+            $elementwise::add
+        );
+    };
+}
+
 pub(super) use kernel_set;
+pub(super) use shared_operators;

@@ -2,7 +2,7 @@
 //!
 //! The limit is one `vpdpbusd` of 64 products per cycle (two on cores with two such units).
 
-mod elementwise;
+pub(super) mod elementwise;
 pub(super) mod epilogue;
 mod peak;
 mod tile;
