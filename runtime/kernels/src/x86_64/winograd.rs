@@ -12,8 +12,9 @@
 //!             epilogue
 //! ```
 //! 1. Weights stay the int8 blob of the direct kernel, so a plan is no larger, and are transformed anew in
-//!    each inference: 8 instructions per weight and channel pair's worth of one tile-free product, where
-//!    reading U from memory would be 72 bytes for 9. It costs what eight tiles' products cost.
+//!    each inference: eight instructions per pair of channels, as much as two tiles' products. U read from memory
+//!    would be 72 bytes where the blob has 9. Making U for a few channels at a time, which would stay in the first
+//!    cache, was tried for layers of few tiles and was slower: M is then read and written for each few.
 //! 2. Tiles at the edge compute outputs that nobody has and drop them: 14 = 4·4 − 2 takes 24 products a line.
 //! 3. Padding is not copied: a tile has 36 pointers to pixels, those outside to one of zero points.
 //! 4. Positions lie a cache line further apart than a power of two, lest their 36 streams of writes meet in
