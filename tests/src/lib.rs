@@ -1,5 +1,6 @@
 //! What the whole-product tests share.
 
+pub mod fuzz;
 pub mod networks;
 pub mod refill;
 

@@ -1,6 +1,8 @@
 //! Times every layer shape of a ResNet on a kernel set, as a share of what this CPU's dot product can do.
 //!
-//! `cargo run --release -p foldnet-kernels --features testing --example share_of_peak -- [SET] [resnet50|resnet18|cifar]`
+//! `cargo run --release -p foldnet-kernels --features testing --example share_of_peak -- [SET] [resnet50|resnet18|cifar] [WORD]`
+//!
+//! With a WORD only the layers that have it in their name, for example `3×3`.
 //!
 //! The peak is not assumed: a loop of the set's dot-product instruction on registers is timed in the same
 //! process, again before each layer. Times are the fastest of many short runs, with warm weights, on one
@@ -18,10 +20,11 @@ fn main() {
         None => dispatch::best(),
     };
     let network = words.next().unwrap_or_else(|| "resnet50".into());
+    let word = words.next().unwrap_or_default();
     println!("{} · {network}", set.name());
     println!("{:<44} {:>3} {:>9} {:>8} {:>7}", "layer", "×", "µs", "GMAC/s", "% peak");
     let (mut total, mut least) = (0.0, 0.0);
-    for (name, times, desc) in resnet_layers(&network) {
+    for (name, times, desc) in resnet_layers(&network).into_iter().filter(|l| l.0.contains(&word)) {
         let (layer, peak) = time(set, &desc);
         let macs = desc.macs() as f64;
         println!(

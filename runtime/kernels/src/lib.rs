@@ -21,6 +21,8 @@ mod set;
 mod shape;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+#[cfg(all(any(target_arch = "aarch64", target_arch = "x86_64"), feature = "alloc"))]
+mod winograd;
 #[cfg(all(target_arch = "x86_64", feature = "alloc"))]
 mod x86_64;
 

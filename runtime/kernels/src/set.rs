@@ -313,3 +313,61 @@ pub trait KernelSet: Sync + Send {
         }
     }
 }
+
+/// The trait's operators besides convolution and those with a default, forwarded to functions of the same
+/// arguments, whose contract is the trait's and that the CPU has what the set stands for.
+macro_rules! forward_operators {
+    ($max_pool:path, $avg_pool:path, $affine:path, $add:path) => {
+        unsafe fn max_pool(
+            &self,
+            desc: &$crate::PoolDesc,
+            x: *const u8,
+            y: *mut u8,
+            rows: core::ops::Range<usize>,
+        ) {
+            // SAFETY: the caller's contract; having `self` means that the CPU has the features.
+            unsafe { $max_pool(desc, x, y, rows) }
+        }
+
+        unsafe fn avg_pool(
+            &self,
+            shape: $crate::Shape,
+            scalars: &$crate::AvgPoolScalars,
+            x: *const u8,
+            y: *mut u8,
+        ) {
+            // SAFETY: as above.
+            unsafe { $avg_pool(shape, scalars, x, y) }
+        }
+
+        unsafe fn affine(
+            &self,
+            shape: $crate::Shape,
+            x_zero: i8,
+            out: $crate::Requant,
+            gain: &[f32],
+            offset: &[f32],
+            x: *const u8,
+            y: *mut u8,
+            rows: core::ops::Range<usize>,
+        ) {
+            // SAFETY: as above.
+            unsafe { $affine(shape, x_zero, out, gain, offset, x, y, rows) }
+        }
+
+        unsafe fn add(
+            &self,
+            shape: $crate::Shape,
+            scalars: &$crate::AddScalars,
+            a: *const u8,
+            b: *const u8,
+            y: *mut u8,
+            rows: core::ops::Range<usize>,
+        ) {
+            // SAFETY: as above.
+            unsafe { $add(shape, scalars, a, b, y, rows) }
+        }
+    };
+}
+
+pub(crate) use forward_operators;

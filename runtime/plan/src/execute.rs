@@ -2,13 +2,13 @@
 
 use core::ops::Range;
 use core::slice;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
 use foldnet_kernels::{ALIGN, ConvArgs, ConvDesc, ConvScalars, KernelSet, Source};
 
 use crate::format::{Blob, Header, NOWHERE, Record, Stripes};
 use crate::load::{PlanError, check, record};
 use crate::pool::{Pool, Single};
+use crate::share::split;
 use crate::stripes::schedule;
 
 /// Bytes of a tensor that a thread puts through a table at a time: a table's own cost is 256.
@@ -328,26 +328,4 @@ impl Memory {
         // SAFETY: the caller's promise.
         unsafe { self.0.add(offset) }
     }
-}
-
-/// Lets the pool's threads take `tasks` in chunks until none is left, so that a slow core does less.
-/// `run` is told which thread it is on and which tasks to do.
-fn split<P: Pool + ?Sized>(pool: &P, tasks: usize, run: &(impl Fn(usize, Range<usize>) + Sync)) {
-    let threads = pool.threads();
-    if threads == 1 {
-        return run(0, 0..tasks);
-    }
-    let next = AtomicUsize::new(0);
-    // A quarter of an even share: late threads are late by little, and chunks stay worth their start.
-    let chunk = tasks.div_ceil((threads * 4).max(1)).max(1);
-    pool.run(&|thread| {
-        loop {
-            // Relaxed: the counter only hands out numbers; `Pool::run` orders the memory.
-            let from = next.fetch_add(chunk, Ordering::Relaxed);
-            if from >= tasks {
-                return;
-            }
-            run(thread, from..(from + chunk).min(tasks));
-        }
-    });
 }

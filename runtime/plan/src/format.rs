@@ -13,7 +13,7 @@ use foldnet_kernels::{
 /// The first four bytes.
 pub const MAGIC: [u8; 4] = *b"FNPL";
 /// The version that this build writes and reads. It changes with any change of format or of any blob.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Bytes of the header.
 pub const HEADER: usize = 128;
 /// Bytes of a step's record.

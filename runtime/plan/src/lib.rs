@@ -22,6 +22,7 @@ mod execute;
 pub mod format;
 mod load;
 mod pool;
+mod share;
 pub mod stripes;
 
 #[cfg(feature = "alloc")]

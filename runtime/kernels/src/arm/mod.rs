@@ -97,3 +97,32 @@ struct Sums {
     /// Pixels, a multiple of [`Isa::MR`], not 0.
     pixels: usize,
 }
+
+#[cfg(not(target_arch = "arm"))]
+impl Sums {
+    /// The hot loop in plain Rust, for elements of `T` and blocks of `NR` channels; `place(k, n)` is where the
+    /// weight of element `k` and channel `n` stands in a segment's.
+    ///
+    /// # Safety
+    /// The fields are true, and `place` stays inside `segment · NR`.
+    unsafe fn model<T: Copy + Into<i32>, const NR: usize>(&self, place: impl Fn(usize, usize) -> usize) {
+        for p in 0..self.pixels {
+            for n in 0..NR {
+                // SAFETY: the caller's contract.
+                unsafe {
+                    let mut sum = *self.bias.add(n);
+                    for segment in 0..self.segments {
+                        let row = size_of::<T>() * self.segment + self.gap;
+                        let x = self.x.add(p * self.step + segment * row).cast::<T>();
+                        let w = self.weights.cast::<T>().add(NR * segment * self.segment);
+                        for k in 0..self.segment {
+                            let (x, w): (i32, i32) = ((*x.add(k)).into(), (*w.add(place(k, n))).into());
+                            sum = sum.wrapping_add(x * w);
+                        }
+                    }
+                    *self.out.add(NR * p + n) = sum;
+                }
+            }
+        }
+    }
+}

@@ -10,7 +10,8 @@ use crate::shape::{PoolDesc, Shape};
 
 /// # Safety
 /// See [`crate::KernelSet`].
-pub(super) unsafe fn max_pool(d: &PoolDesc, x: *const i8, y: *mut i8, rows: Range<usize>) {
+pub(super) unsafe fn max_pool(d: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
+    let (x, y): (*const i8, *mut i8) = (x.cast(), y.cast());
     for oy in rows {
         for ox in 0..d.y.w {
             for c in 0..d.y.c {
@@ -37,7 +38,8 @@ pub(super) unsafe fn max_pool(d: &PoolDesc, x: *const i8, y: *mut i8, rows: Rang
 
 /// # Safety
 /// See [`crate::KernelSet`].
-pub(super) unsafe fn avg_pool(shape: Shape, s: &AvgPoolScalars, x: *const i8, y: *mut i8) {
+pub(super) unsafe fn avg_pool(shape: Shape, s: &AvgPoolScalars, x: *const u8, y: *mut u8) {
+    let (x, y): (*const i8, *mut i8) = (x.cast(), y.cast());
     for c in 0..shape.c {
         let mut sum = 0;
         for p in 0..shape.pixels() {
@@ -56,12 +58,15 @@ pub(super) unsafe fn affine(
     shape: Shape,
     x_zero: i8,
     out: Requant,
-    gain: *const f32,
-    offset: *const f32,
-    x: *const i8,
-    y: *mut i8,
+    gain: &[f32],
+    offset: &[f32],
+    x: *const u8,
+    y: *mut u8,
     rows: Range<usize>,
 ) {
+    let (x, y): (*const i8, *mut i8) = (x.cast(), y.cast());
+    // Pointers, for a check of bounds would be a panic.
+    let (gain, offset) = (gain.as_ptr(), offset.as_ptr());
     for pixel in rows.start * shape.w..rows.end * shape.w {
         for c in 0..shape.c {
             let at = pixel * shape.c + c;
@@ -79,11 +84,12 @@ pub(super) unsafe fn affine(
 pub(super) unsafe fn add(
     shape: Shape,
     s: &AddScalars,
-    a: *const i8,
-    b: *const i8,
-    y: *mut i8,
+    a: *const u8,
+    b: *const u8,
+    y: *mut u8,
     rows: Range<usize>,
 ) {
+    let (a, b, y): (*const i8, *const i8, *mut i8) = (a.cast(), b.cast(), y.cast());
     let row = shape.w * shape.c;
     for i in rows.start * row..rows.end * row {
         // SAFETY: inside the rows that this call owns; `a` may be `y`, so no slices.

@@ -5,11 +5,10 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{Geometry, Isa, conv, plain};
-use crate::quant::Requant;
 #[cfg(feature = "alloc")]
 use crate::set::ConvWeights;
-use crate::set::{AddScalars, AvgPoolScalars, ConvArgs, KernelSet};
-use crate::shape::{ConvDesc, PoolDesc, Shape};
+use crate::set::{ConvArgs, KernelSet, forward_operators};
+use crate::shape::{ConvDesc, Shape};
 
 /// Multipliers are less than this.
 const MAX_MULTIPLIER: f32 = 1e28;
@@ -73,42 +72,5 @@ impl<I: Isa> KernelSet for I {
         unsafe { conv::run::<I>(args, tasks) }
     }
 
-    unsafe fn max_pool(&self, desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
-        // SAFETY: as above.
-        unsafe { plain::max_pool(desc, x.cast(), y.cast(), rows) }
-    }
-
-    unsafe fn avg_pool(&self, shape: Shape, scalars: &AvgPoolScalars, x: *const u8, y: *mut u8) {
-        // SAFETY: as above.
-        unsafe { plain::avg_pool(shape, scalars, x.cast(), y.cast()) }
-    }
-
-    unsafe fn affine(
-        &self,
-        shape: Shape,
-        x_zero: i8,
-        out: Requant,
-        gain: &[f32],
-        offset: &[f32],
-        x: *const u8,
-        y: *mut u8,
-        rows: Range<usize>,
-    ) {
-        let (gain, offset) = (gain.as_ptr(), offset.as_ptr());
-        // SAFETY: as above.
-        unsafe { plain::affine(shape, x_zero, out, gain, offset, x.cast(), y.cast(), rows) }
-    }
-
-    unsafe fn add(
-        &self,
-        shape: Shape,
-        scalars: &AddScalars,
-        a: *const u8,
-        b: *const u8,
-        y: *mut u8,
-        rows: Range<usize>,
-    ) {
-        // SAFETY: as above.
-        unsafe { plain::add(shape, scalars, a.cast(), b.cast(), y.cast(), rows) }
-    }
+    forward_operators!(plain::max_pool, plain::avg_pool, plain::affine, plain::add);
 }

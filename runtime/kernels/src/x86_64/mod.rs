@@ -12,12 +12,14 @@ mod amx;
 mod avx2;
 mod avx512vnni;
 mod avxvnni;
+mod conv;
 mod geometry;
 mod pack;
 mod peak;
 mod plumbing;
 mod tensor;
 mod walk;
+mod winograd;
 
 pub use amx::Amx;
 pub use avx2::Avx2;

@@ -46,8 +46,9 @@ impl BlobLayout {
     }
 }
 
-/// Lays a convolution's constants out.
-pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling) -> Vec<u8> {
+/// Lays a convolution's constants out for a kernel that multiplies `int8 + offset` and to which the zero point
+/// is therefore folded into the bias, or, without one, the int8 less its zero point.
+pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling, offset: Option<i32>) -> Vec<u8> {
     let g = Geometry::new(desc, tiling);
     let layout = BlobLayout::new(desc, tiling, &g);
     let mut blob = vec![0u8; layout.len];
@@ -71,12 +72,8 @@ pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling) -> Vec
                 let mut put = |which: usize, bytes: [u8; 4]| {
                     constants[which * layout.constants + at..][..4].copy_from_slice(&bytes);
                 };
-                put(
-                    0,
-                    w.bias[c]
-                        .wrapping_sub(if tiling.widen { 0 } else { zero_sum(desc, w, taps) })
-                        .to_le_bytes(),
-                );
+                let zeros = offset.map_or(0, |offset| zero_sum(desc, w, taps, offset));
+                put(0, w.bias[c].wrapping_sub(zeros).to_le_bytes());
                 put(1, w.multiplier[c].to_le_bytes());
                 if desc.output.has_affine() {
                     put(2, w.gain[c].to_le_bytes());
@@ -97,13 +94,13 @@ pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling) -> Vec
     blob
 }
 
-/// What the stored activations' offset adds to the sum of one output channel.
-pub(super) fn zero_sum(desc: &ConvDesc, w: &ConvWeights<'_>, taps: &[i8]) -> i32 {
+/// What the zero point and the offset that activations are multiplied with add to the sum of one output channel.
+pub(super) fn zero_sum(desc: &ConvDesc, w: &ConvWeights<'_>, taps: &[i8], offset: i32) -> i32 {
     let sum = |taps: &mut dyn Iterator<Item = &i8>| taps.map(|&t| i32::from(t)).sum::<i32>();
     match desc.source {
-        Source::Tensor => (i32::from(w.x_zero[0]) + 128).wrapping_mul(sum(&mut taps.iter())),
+        Source::Tensor => (i32::from(w.x_zero[0]) + offset).wrapping_mul(sum(&mut taps.iter())),
         Source::Pixels => (0..desc.x.c).fold(0i32, |total, c| {
-            let zero = i32::from(w.x_zero[c]) + 128;
+            let zero = i32::from(w.x_zero[c]) + offset;
             total.wrapping_add(zero * sum(&mut taps.iter().skip(c).step_by(desc.x.c)))
         }),
     }

@@ -19,114 +19,68 @@ macro_rules! kernel_set {
                 crate::x86_64::peak::measure($macs, |times| unsafe { $issue(times) })
             }
 
-            fn tensor_bytes(&self, shape: crate::Shape) -> usize {
-                crate::x86_64::tensor::bytes(shape)
-            }
-
-            fn read_tensor(&self, shape: crate::Shape, buffer: &[u8]) -> alloc::vec::Vec<i8> {
-                crate::x86_64::tensor::read(shape, buffer)
-            }
-
-            fn write_tensor(&self, shape: crate::Shape, values: &[i8], buffer: &mut [u8]) {
-                crate::x86_64::tensor::write(shape, values, buffer);
-            }
-
-            fn locate(&self, shape: crate::Shape, pixel: usize, channel: usize) -> usize {
-                pixel * shape.c + channel
-            }
-
-            fn flipped(&self) -> u8 {
-                crate::x86_64::tensor::FLIPPED
-            }
+            crate::x86_64::plumbing::shared_operators!($elementwise);
 
             fn pack_conv(
                 &self,
                 desc: &crate::ConvDesc,
                 weights: &crate::ConvWeights<'_>,
             ) -> alloc::vec::Vec<u8> {
-                crate::x86_64::pack::pack(desc, weights, $kernels.tiling)
+                crate::x86_64::conv::pack(desc, weights, &$kernels)
             }
 
             fn check_conv(&self, desc: &crate::ConvDesc, blob: &[u8]) -> bool {
-                crate::x86_64::pack::check(desc, blob, $kernels.tiling)
+                crate::x86_64::conv::check(desc, blob, &$kernels)
             }
 
             fn conv_scratch_bytes(&self, desc: &crate::ConvDesc) -> usize {
-                crate::x86_64::geometry::Geometry::new(desc, $kernels.tiling).scratch_bytes(desc)
+                crate::x86_64::conv::scratch_bytes(desc, &$kernels)
             }
 
             fn conv_tasks(&self, desc: &crate::ConvDesc) -> usize {
-                crate::x86_64::geometry::Geometry::new(desc, $kernels.tiling).tasks(desc)
+                crate::x86_64::conv::tasks(desc, &$kernels)
             }
 
             unsafe fn conv(&self, args: &crate::ConvArgs<'_>, tasks: core::ops::Range<usize>) {
                 // SAFETY: the caller's contract; having `self` means that the CPU has the features.
-                unsafe { crate::x86_64::walk::conv(args, tasks, &$kernels) }
-            }
-
-            unsafe fn max_pool(
-                &self,
-                desc: &crate::PoolDesc,
-                x: *const u8,
-                y: *mut u8,
-                rows: core::ops::Range<usize>,
-            ) {
-                // SAFETY: as `conv`.
-                unsafe { $elementwise::max_pool(desc, x, y, rows) }
-            }
-
-            unsafe fn avg_pool(
-                &self,
-                shape: crate::Shape,
-                scalars: &crate::AvgPoolScalars,
-                x: *const u8,
-                y: *mut u8,
-            ) {
-                // SAFETY: as `conv`.
-                unsafe { $elementwise::avg_pool(shape, scalars, x, y) }
-            }
-
-            unsafe fn affine(
-                &self,
-                shape: crate::Shape,
-                x_zero: i8,
-                out: crate::Requant,
-                gain: &[f32],
-                offset: &[f32],
-                x: *const u8,
-                y: *mut u8,
-                rows: core::ops::Range<usize>,
-            ) {
-                let pixels = rows.start * shape.w..rows.end * shape.w;
-                // SAFETY: as `conv`.
-                unsafe {
-                    $elementwise::affine(
-                        x_zero,
-                        &crate::x86_64::walk::Bounds::new(out),
-                        gain,
-                        offset,
-                        x,
-                        y,
-                        pixels,
-                    )
-                }
-            }
-
-            unsafe fn add(
-                &self,
-                shape: crate::Shape,
-                scalars: &crate::AddScalars,
-                a: *const u8,
-                b: *const u8,
-                y: *mut u8,
-                rows: core::ops::Range<usize>,
-            ) {
-                let row = shape.w * shape.c;
-                // SAFETY: as `conv`.
-                unsafe { $elementwise::add(scalars, a, b, y, rows.start * row..rows.end * row) }
+                unsafe { crate::x86_64::conv::run(args, tasks, &$kernels) }
             }
         }
     };
 }
 
+/// The methods of [`crate::KernelSet`] that are the same for every set here: the layout, and the operators of a
+/// module of element-wise ones.
+macro_rules! shared_operators {
+    ($elementwise:ident) => {
+        fn tensor_bytes(&self, shape: crate::Shape) -> usize {
+            crate::x86_64::tensor::bytes(shape)
+        }
+
+        fn read_tensor(&self, shape: crate::Shape, buffer: &[u8]) -> alloc::vec::Vec<i8> {
+            crate::x86_64::tensor::read(shape, buffer)
+        }
+
+        fn write_tensor(&self, shape: crate::Shape, values: &[i8], buffer: &mut [u8]) {
+            crate::x86_64::tensor::write(shape, values, buffer);
+        }
+
+        fn locate(&self, shape: crate::Shape, pixel: usize, channel: usize) -> usize {
+            pixel * shape.c + channel
+        }
+
+        fn flipped(&self) -> u8 {
+            crate::x86_64::tensor::FLIPPED
+        }
+
+        crate::set::forward_operators!(
+            $elementwise::max_pool,
+            $elementwise::avg_pool,
+            $elementwise::affine,
+            $elementwise::add
+        );
+    };
+}
+
 pub(super) use kernel_set;
+pub(super) use shared_operators;

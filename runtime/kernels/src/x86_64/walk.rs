@@ -133,6 +133,8 @@ pub(super) struct Kernels {
     pub tiles: &'static [[[TileFn; MAX_PIXELS]; 4]; MODES],
     /// Subtracts a zero point while widening u8 to i16; for tilings that widen.
     pub widen: unsafe fn(from: *const u8, to: *mut u8, len: usize, zero: i16),
+    /// For 3×3 convolutions that Winograd's way suits.
+    pub winograd: Option<&'static super::winograd::Kernels>,
 }
 
 /// Runs tasks of a convolution.

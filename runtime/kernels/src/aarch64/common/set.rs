@@ -7,9 +7,8 @@ use core::ops::Range;
 use super::geometry::Geometry;
 use super::tile::Tile;
 use super::{add, affine, avg_pool, conv, layout, max_pool, weights};
-use crate::quant::Requant;
-use crate::set::{AddScalars, AvgPoolScalars, ConvArgs, ConvWeights, KernelSet};
-use crate::shape::{ConvDesc, PoolDesc, Shape};
+use crate::set::{ConvArgs, ConvWeights, KernelSet, forward_operators};
+use crate::shape::{ConvDesc, Shape};
 
 /// The set of the tile `T`. Having one proves that the CPU has its instructions.
 pub(crate) struct Blocked<T>(PhantomData<T>);
@@ -70,41 +69,5 @@ impl<T: Tile> KernelSet for Blocked<T> {
         unsafe { conv::conv::<T>(args, tasks) }
     }
 
-    unsafe fn max_pool(&self, desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { max_pool::max_pool(desc, x, y, rows) }
-    }
-
-    unsafe fn avg_pool(&self, shape: Shape, scalars: &AvgPoolScalars, x: *const u8, y: *mut u8) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { avg_pool::avg_pool(shape, scalars, x, y) }
-    }
-
-    unsafe fn affine(
-        &self,
-        shape: Shape,
-        x_zero: i8,
-        out: Requant,
-        gain: &[f32],
-        offset: &[f32],
-        x: *const u8,
-        y: *mut u8,
-        rows: Range<usize>,
-    ) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { affine::affine(shape, x_zero, out, gain, offset, x, y, rows) }
-    }
-
-    unsafe fn add(
-        &self,
-        shape: Shape,
-        scalars: &AddScalars,
-        a: *const u8,
-        b: *const u8,
-        y: *mut u8,
-        rows: Range<usize>,
-    ) {
-        // SAFETY: the caller's promise, passed on.
-        unsafe { add::add(shape, scalars, a, b, y, rows) }
-    }
+    forward_operators!(max_pool::max_pool, avg_pool::avg_pool, affine::affine, add::add);
 }

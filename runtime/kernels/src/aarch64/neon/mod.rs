@@ -28,9 +28,8 @@
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use crate::quant::Requant;
-use crate::set::{AddScalars, AvgPoolScalars, ConvArgs, ConvWeights, KernelSet};
-use crate::shape::{ConvDesc, PoolDesc, Shape};
+use crate::set::{ConvArgs, ConvWeights, KernelSet, forward_operators};
+use crate::shape::{ConvDesc, Shape};
 
 mod direct;
 mod elementwise;
@@ -111,41 +110,5 @@ impl KernelSet for Neon {
         unsafe { Plan::new(args.desc).run(args, tasks) }
     }
 
-    unsafe fn max_pool(&self, desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
-        // SAFETY: forwarded.
-        unsafe { pool::max_pool(desc, x, y, rows) }
-    }
-
-    unsafe fn avg_pool(&self, shape: Shape, scalars: &AvgPoolScalars, x: *const u8, y: *mut u8) {
-        // SAFETY: forwarded.
-        unsafe { pool::avg_pool(shape, scalars, x, y) }
-    }
-
-    unsafe fn affine(
-        &self,
-        shape: Shape,
-        x_zero: i8,
-        out: Requant,
-        gain: &[f32],
-        offset: &[f32],
-        x: *const u8,
-        y: *mut u8,
-        rows: Range<usize>,
-    ) {
-        // SAFETY: forwarded.
-        unsafe { elementwise::affine(shape, x_zero, out, gain, offset, x, y, rows) }
-    }
-
-    unsafe fn add(
-        &self,
-        shape: Shape,
-        scalars: &AddScalars,
-        a: *const u8,
-        b: *const u8,
-        y: *mut u8,
-        rows: Range<usize>,
-    ) {
-        // SAFETY: forwarded.
-        unsafe { elementwise::add(shape, scalars, a, b, y, rows) }
-    }
+    forward_operators!(pool::max_pool, pool::avg_pool, elementwise::affine, elementwise::add);
 }

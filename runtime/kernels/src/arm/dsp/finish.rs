@@ -55,6 +55,29 @@ impl Row {
     }
 }
 
+/// Rounds s0 and s1, adds the zero point, clamps, stores two channels, and goes on with the next pixel.
+#[cfg(target_arch = "arm")]
+macro_rules! round_and_store {
+    () => {
+        "vcvtr.s32.f32 s0, s0
+         vcvtr.s32.f32 s1, s1
+         vmov r4, r5, s0, s1
+         ssat r4, #16, r4
+         ssat r5, #16, r5
+         pkhbt r4, r4, r5, lsl #16
+         qadd16 r4, r4, r6
+         ssat16 r4, #8, r4
+         ssub16 r5, r4, r12
+         sel r4, r4, r12
+         strb r4, [r1]
+         lsrs r4, r4, #16
+         strb r4, [r1, #1]
+         add r1, r1, r2
+         subs r3, r3, #1
+         bne 2b"
+    };
+}
+
 /// `y = max(sat8(rne(sum·m) + zero), lo)` for two channels of each pixel.
 ///
 /// Rounding first and clamping afterwards is the same as the definition's order, for the bounds are
@@ -81,22 +104,7 @@ unsafe extern "C" fn row_without(row: *const Row) {
         "vcvt.f32.s32 s1, s1",
         "vmul.f32 s0, s0, s4",
         "vmul.f32 s1, s1, s5",
-        "vcvtr.s32.f32 s0, s0",
-        "vcvtr.s32.f32 s1, s1",
-        "vmov r4, r5, s0, s1",
-        "ssat r4, #16, r4",
-        "ssat r5, #16, r5",
-        "pkhbt r4, r4, r5, lsl #16",
-        "qadd16 r4, r4, r6",
-        "ssat16 r4, #8, r4",
-        "ssub16 r5, r4, r12",
-        "sel r4, r4, r12",
-        "strb r4, [r1]",
-        "lsrs r4, r4, #16",
-        "strb r4, [r1, #1]",
-        "add r1, r1, r2",
-        "subs r3, r3, #1",
-        "bne 2b",
+        round_and_store!(),
         "pop {{r4-r6}}",
         "bx lr",
     )
@@ -137,22 +145,7 @@ unsafe extern "C" fn row_with_skip(row: *const Row) {
         "vmul.f32 s3, s3, s6",
         "vadd.f32 s0, s0, s2",
         "vadd.f32 s1, s1, s3",
-        "vcvtr.s32.f32 s0, s0",
-        "vcvtr.s32.f32 s1, s1",
-        "vmov r4, r5, s0, s1",
-        "ssat r4, #16, r4",
-        "ssat r5, #16, r5",
-        "pkhbt r4, r4, r5, lsl #16",
-        "qadd16 r4, r4, r6",
-        "ssat16 r4, #8, r4",
-        "ssub16 r5, r4, r12",
-        "sel r4, r4, r12",
-        "strb r4, [r1]",
-        "lsrs r4, r4, #16",
-        "strb r4, [r1, #1]",
-        "add r1, r1, r2",
-        "subs r3, r3, #1",
-        "bne 2b",
+        round_and_store!(),
         "pop {{r4-r8}}",
         "bx lr",
     )

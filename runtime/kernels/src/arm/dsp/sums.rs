@@ -121,22 +121,7 @@ pub(super) unsafe extern "C" fn sums_i16_2x2(sums: *const Sums) {
 /// The fields are true, and all pointers multiples of 4.
 #[cfg(not(target_arch = "arm"))]
 pub(super) unsafe fn sums_i16_2x2(s: &Sums) {
-    for p in 0..s.pixels {
-        for n in 0..2 {
-            // SAFETY: the caller's contract.
-            unsafe {
-                let mut sum = *s.bias.add(n);
-                for segment in 0..s.segments {
-                    let x = s.x.add(p * s.step + segment * (2 * s.segment + s.gap)).cast::<i16>();
-                    let w = s.weights.cast::<i16>().add(2 * segment * s.segment);
-                    for k in 0..s.segment {
-                        // Of eight weights, each channel's first two, then each channel's last two.
-                        let weight = w.add((k & !3) * 2 + (k & 2) * 2 + n * 2 + (k & 1));
-                        sum = sum.wrapping_add(i32::from(*x.add(k)) * i32::from(*weight));
-                    }
-                }
-                *s.out.add(2 * p + n) = sum;
-            }
-        }
-    }
+    // Of eight weights, each channel's first two, then each channel's last two.
+    // SAFETY: the caller's contract.
+    unsafe { s.model::<i16, 2>(|k, n| (k & !3) * 2 + (k & 2) * 2 + n * 2 + (k & 1)) }
 }

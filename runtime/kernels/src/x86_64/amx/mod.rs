@@ -31,10 +31,9 @@ mod walk;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::avx512vnni::Avx512Vnni;
-use crate::quant::Requant;
-use crate::set::{AddScalars, AvgPoolScalars, ConvArgs, ConvWeights, KernelSet};
-use crate::shape::{ConvDesc, PoolDesc, Shape};
+use super::avx512vnni::{Avx512Vnni, elementwise};
+use crate::set::{ConvArgs, ConvWeights, KernelSet};
+use crate::shape::ConvDesc;
 use geometry::Geometry;
 
 /// The kernel set `amx`; having one means that this CPU runs it and that the operating system lets us.
@@ -76,25 +75,7 @@ impl KernelSet for Amx {
         super::peak::measure(MACS, |times| unsafe { peak::products(times) })
     }
 
-    fn tensor_bytes(&self, shape: Shape) -> usize {
-        self.vnni.tensor_bytes(shape)
-    }
-
-    fn read_tensor(&self, shape: Shape, buffer: &[u8]) -> Vec<i8> {
-        self.vnni.read_tensor(shape, buffer)
-    }
-
-    fn write_tensor(&self, shape: Shape, values: &[i8], buffer: &mut [u8]) {
-        self.vnni.write_tensor(shape, values, buffer);
-    }
-
-    fn locate(&self, shape: Shape, pixel: usize, channel: usize) -> usize {
-        self.vnni.locate(shape, pixel, channel)
-    }
-
-    fn flipped(&self) -> u8 {
-        self.vnni.flipped()
-    }
+    super::plumbing::shared_operators!(elementwise);
 
     fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8> {
         if Geometry::suits(desc) { pack::pack(desc, weights) } else { self.vnni.pack_conv(desc, weights) }
@@ -126,43 +107,5 @@ impl KernelSet for Amx {
                 self.vnni.conv(args, tasks);
             }
         }
-    }
-
-    unsafe fn max_pool(&self, desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
-        // SAFETY: the caller's contract.
-        unsafe { self.vnni.max_pool(desc, x, y, rows) }
-    }
-
-    unsafe fn avg_pool(&self, shape: Shape, scalars: &AvgPoolScalars, x: *const u8, y: *mut u8) {
-        // SAFETY: the caller's contract.
-        unsafe { self.vnni.avg_pool(shape, scalars, x, y) }
-    }
-
-    unsafe fn affine(
-        &self,
-        shape: Shape,
-        x_zero: i8,
-        out: Requant,
-        gain: &[f32],
-        offset: &[f32],
-        x: *const u8,
-        y: *mut u8,
-        rows: Range<usize>,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe { self.vnni.affine(shape, x_zero, out, gain, offset, x, y, rows) }
-    }
-
-    unsafe fn add(
-        &self,
-        shape: Shape,
-        scalars: &AddScalars,
-        a: *const u8,
-        b: *const u8,
-        y: *mut u8,
-        rows: Range<usize>,
-    ) {
-        // SAFETY: the caller's contract.
-        unsafe { self.vnni.add(shape, scalars, a, b, y, rows) }
     }
 }

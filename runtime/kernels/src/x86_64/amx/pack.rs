@@ -59,7 +59,7 @@ pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
             let mut put = |which: usize, bytes: [u8; 4]| {
                 constants[which * layout.constants + at..][..4].copy_from_slice(&bytes);
             };
-            put(0, w.bias[c].wrapping_sub(zero_sum(desc, w, taps)).to_le_bytes());
+            put(0, w.bias[c].wrapping_sub(zero_sum(desc, w, taps, 128)).to_le_bytes());
             put(1, w.multiplier[c].to_le_bytes());
             if desc.output.has_affine() {
                 put(2, w.gain[c].to_le_bytes());

@@ -14,6 +14,7 @@ use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::super::walk::Bounds;
+use crate::quant::Requant;
 use crate::set::{AddScalars, AvgPoolScalars};
 use crate::shape::{PoolDesc, Shape};
 
@@ -75,19 +76,21 @@ unsafe fn store(to: *mut u8, n: usize, v: __m256, out: &Bounds) {
 ///
 /// # Safety
 /// As [`crate::KernelSet::affine`], and the CPU has AVX2.
+#[allow(clippy::too_many_arguments)]
 #[target_feature(enable = "avx2")]
 pub(in super::super) unsafe fn affine(
+    shape: Shape,
     x_zero: i8,
-    out: &Bounds,
+    out: Requant,
     gain: &[f32],
     offset: &[f32],
     x: *const u8,
     y: *mut u8,
-    pixels: Range<usize>,
+    rows: Range<usize>,
 ) {
-    let c = gain.len();
+    let (c, out) = (shape.c, Bounds::new(out));
     let zero = _mm256_set1_ps(f32::from(x_zero) + 128.0);
-    for pixel in pixels {
+    for pixel in rows.start * shape.w..rows.end * shape.w {
         for at in (0..c).step_by(8) {
             let i = pixel * c + at;
             // SAFETY: `c − at` channels of this pixel, and as many gains and offsets, exist.
@@ -95,24 +98,27 @@ pub(in super::super) unsafe fn affine(
                 let gain = load_floats(gain.as_ptr().add(at), c - at);
                 let offset = load_floats(offset.as_ptr().add(at), c - at);
                 let v = _mm256_mul_ps(_mm256_sub_ps(load(x.add(i)), zero), gain);
-                store(y.add(i), c - at, _mm256_add_ps(v, offset), out);
+                store(y.add(i), c - at, _mm256_add_ps(v, offset), &out);
             }
         }
     }
 }
 
-/// See the module; `range` counts values.
+/// See the module.
 ///
 /// # Safety
 /// As [`crate::KernelSet::add`], and the CPU has AVX2.
 #[target_feature(enable = "avx2")]
 pub(in super::super) unsafe fn add(
+    shape: Shape,
     s: &AddScalars,
     a: *const u8,
     b: *const u8,
     y: *mut u8,
-    range: Range<usize>,
+    rows: Range<usize>,
 ) {
+    let row = shape.w * shape.c;
+    let range = rows.start * row..rows.end * row;
     let out = Bounds::new(s.y);
     let (a_zero, b_zero) =
         (_mm256_set1_ps(f32::from(s.a_zero) + 128.0), _mm256_set1_ps(f32::from(s.b_zero) + 128.0));

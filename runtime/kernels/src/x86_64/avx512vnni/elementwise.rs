@@ -12,6 +12,7 @@ use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::super::walk::Bounds;
+use crate::quant::Requant;
 use crate::set::{AddScalars, AvgPoolScalars};
 use crate::shape::{PoolDesc, Shape};
 
@@ -55,19 +56,21 @@ unsafe fn store(to: *mut u8, mask: u16, v: __m512, out: &Bounds) {
 ///
 /// # Safety
 /// As [`crate::KernelSet::affine`], and the CPU has the features.
+#[allow(clippy::too_many_arguments)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-pub(super) unsafe fn affine(
+pub(in super::super) unsafe fn affine(
+    shape: Shape,
     x_zero: i8,
-    out: &Bounds,
+    out: Requant,
     gain: &[f32],
     offset: &[f32],
     x: *const u8,
     y: *mut u8,
-    pixels: Range<usize>,
+    rows: Range<usize>,
 ) {
-    let c = gain.len();
+    let (c, out) = (shape.c, Bounds::new(out));
     let zero = _mm512_set1_ps(f32::from(x_zero) + 128.0);
-    for pixel in pixels {
+    for pixel in rows.start * shape.w..rows.end * shape.w {
         for at in (0..c).step_by(16) {
             let mask = mask16(c - at);
             let i = pixel * c + at;
@@ -76,18 +79,27 @@ pub(super) unsafe fn affine(
                 let gain = _mm512_maskz_loadu_ps(mask, gain.as_ptr().add(at));
                 let offset = _mm512_maskz_loadu_ps(mask, offset.as_ptr().add(at));
                 let v = _mm512_mul_ps(_mm512_sub_ps(load(x.add(i), mask), zero), gain);
-                store(y.add(i), mask, _mm512_add_ps(v, offset), out);
+                store(y.add(i), mask, _mm512_add_ps(v, offset), &out);
             }
         }
     }
 }
 
-/// See the module; `range` counts values.
+/// See the module.
 ///
 /// # Safety
 /// As [`crate::KernelSet::add`], and the CPU has the features.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-pub(super) unsafe fn add(s: &AddScalars, a: *const u8, b: *const u8, y: *mut u8, range: Range<usize>) {
+pub(in super::super) unsafe fn add(
+    shape: Shape,
+    s: &AddScalars,
+    a: *const u8,
+    b: *const u8,
+    y: *mut u8,
+    rows: Range<usize>,
+) {
+    let row = shape.w * shape.c;
+    let range = rows.start * row..rows.end * row;
     let out = Bounds::new(s.y);
     let (a_zero, b_zero) =
         (_mm512_set1_ps(f32::from(s.a_zero) + 128.0), _mm512_set1_ps(f32::from(s.b_zero) + 128.0));
@@ -108,7 +120,7 @@ pub(super) unsafe fn add(s: &AddScalars, a: *const u8, b: *const u8, y: *mut u8,
 /// # Safety
 /// As [`crate::KernelSet::max_pool`], and the CPU has the features.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-pub(super) unsafe fn max_pool(d: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
+pub(in super::super) unsafe fn max_pool(d: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
     let c = d.x.c;
     let clip = |o: usize, axis: usize, size: usize| {
         let first = o * d.stride[axis];
@@ -145,7 +157,7 @@ pub(super) unsafe fn max_pool(d: &PoolDesc, x: *const u8, y: *mut u8, rows: Rang
 /// # Safety
 /// As [`crate::KernelSet::avg_pool`], and the CPU has the features.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl")]
-pub(super) unsafe fn avg_pool(shape: Shape, s: &AvgPoolScalars, x: *const u8, y: *mut u8) {
+pub(in super::super) unsafe fn avg_pool(shape: Shape, s: &AvgPoolScalars, x: *const u8, y: *mut u8) {
     let out = Bounds::new(s.y);
     let n = shape.pixels();
     let bias = _mm512_set1_epi32(-(n as i32) * (i32::from(s.x_zero) + 128));

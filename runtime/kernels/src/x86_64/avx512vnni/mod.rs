@@ -2,7 +2,7 @@
 //!
 //! The limit is one `vpdpbusd` of 64 products per cycle (two on cores with two such units).
 
-mod elementwise;
+pub(super) mod elementwise;
 pub(super) mod epilogue;
 mod peak;
 mod tile;
@@ -51,6 +51,7 @@ impl Avx512Vnni {
 /// None needed.
 unsafe fn no_widen(_: *const u8, _: *mut u8, _: usize, _: i16) {}
 
-static KERNELS: Kernels = Kernels { tiling: &tile::TILING, tiles: &tile::TILES, widen: no_widen };
+static KERNELS: Kernels =
+    Kernels { tiling: &tile::TILING, tiles: &tile::TILES, widen: no_widen, winograd: None };
 
 super::plumbing::kernel_set!(Avx512Vnni, "avx512vnni", KERNELS, elementwise, 64.0, peak::dot_products);

@@ -39,7 +39,8 @@ impl AvxVnni {
 /// None needed.
 unsafe fn no_widen(_: *const u8, _: *mut u8, _: usize, _: i16) {}
 
-static KERNELS: Kernels = Kernels { tiling: &tile::TILING, tiles: &tile::vex::TILES, widen: no_widen };
+static KERNELS: Kernels =
+    Kernels { tiling: &tile::TILING, tiles: &tile::vex::TILES, widen: no_widen, winograd: None };
 
 super::plumbing::kernel_set!(AvxVnni, "avxvnni", KERNELS, elementwise, 32.0, peak::dot_products);
 
@@ -51,7 +52,8 @@ mod tests {
     /// AVX-VNNI's tiles in AVX-512 VL's encoding of the one instruction.
     struct Twin;
 
-    static TWIN: Kernels = Kernels { tiling: &tile::TILING, tiles: &tile::evex::TILES, widen: no_widen };
+    static TWIN: Kernels =
+        Kernels { tiling: &tile::TILING, tiles: &tile::evex::TILES, widen: no_widen, winograd: None };
 
     /// No peak of its own.
     ///

@@ -1,29 +1,4 @@
-//! `conv_i16_f4x4_8x8_neon`: 3×3 convolutions of stride 1 by Winograd's F(4×4, 3×3), exactly.
-//!
-//! Lavin & Gray, *Fast Algorithms for Convolutional Neural Networks*, 2016:
-//! ```text
-//! Y = Aᵀ[ (G g Gᵀ) ⊙ (Bᵀ d B) ]A        d: 6×6 pixels, g: 3×3 weights, Y: 4×4 outputs
-//! ```
-//! makes 16 outputs from 36 products per channel pair instead of 144. Usually it is a method for floats,
-//! as `G` holds sixths and twenty-fourths. Here every number is an integer and the result is exact:
-//!
-//! - **Input.** `Bᵀ`'s rows have magnitudes that sum to at most 10, so `Bᵀ d B` of int8 is at most
-//!   128·100 = 12,800 and fits int16. `d` is the raw int8, padding is `z`, and `−z·Σ w` is in the bias.
-//! - **Weights.** Each row of `G` loses its denominator: (1,0,0), (1,1,1), (1,−1,1), (1,2,4), (0,0,1), (1,−2,4)
-//!   for the points 0, 1, −1, 2, ∞, −2. Then `G g Gᵀ` is at most 127·49 = 6,223: int16 as well.
-//! - **Output.** The denominators go into `Aᵀ`, whose rows are then multiples 24, 12, 6 and 6 of what
-//!   they should be (`m∞` is the product at infinity):
-//!   ```text
-//!   24·y0 = 6·m0 − 4·(m1 + m₋1) +    (m2 + m₋2)
-//!   12·y1 =      − 2·(m1 − m₋1) +    (m2 − m₋2)
-//!    6·y2 =      −   (m1 + m₋1) +    (m2 + m₋2)
-//!    6·y3 =      −   (m1 − m₋1) + 2·(m2 − m₋2) + 6·m∞
-//!   ```
-//!   In two dimensions output (i, j) comes out as `9·2^s` times the true sum, s from 2 to 6.
-//! - **Division.** All sums wrap modulo 2³², which is a ring, so intermediate overflow is harmless. 9 has
-//!   an inverse there, and what remains is `sum·2^s mod 2³²`; an arithmetic shift right by s gives `sum`
-//!   if |sum| < 2²⁵. As |Σ x·w| ≤ 128·Σ |w|, that holds for any 224 input channels, and for as many more as the
-//!   actual weights allow ([`parts`]); deeper sums are made in parts that are each divided and then added.
+//! `conv_i16_f4x4_8x8_neon`: 3×3 convolutions of stride 1 by exact Winograd, see [`crate::winograd`].
 //!
 //! Sides that are no multiple of 4 end in tiles of 3: F(3, 3) on the points 0, 1, −1, 2, ∞, five of the six, so
 //! that the transformed weights serve both sizes. 14 = 4+4+3+3 takes 22 products per line where four tiles of 4
@@ -60,36 +35,18 @@ mod product;
 mod tiling;
 mod transform;
 
+pub(crate) use crate::winograd::{POSITIONS, REACH, TILE, most_parts, part};
 pub use product::{Class, products};
 pub use tiling::{Band, CLASSES, Tiling, group, group_of, groups};
 pub use transform::{Input, Place, patch_bytes, transform_input, transform_output};
 
-/// Outputs per tile side at most.
-pub const TILE: usize = 4;
-/// Inputs per tile side at most; the number of points.
-pub const REACH: usize = TILE + 2;
-/// Positions in the transformed tile.
-pub const POSITIONS: usize = REACH * REACH;
+use crate::winograd::{DEPTH, WEIGHT_SUM_LIMIT};
+
 /// Tiles per group at most.
 pub const GROUP: usize = 8;
 /// Output channels per product.
 pub const LANES: usize = 8;
-
-/// Σ |w| of one output channel that still makes the division exact: 128·Σ < 2²⁵.
-const WEIGHT_SUM_LIMIT: u64 = 1 << 18;
-/// Steps of 8 input channels that make the division exact whatever their weights are.
-const SAFE_STEPS: usize = 28;
-const _: () = assert!((SAFE_STEPS * LANES * 9 * 127) as u64 <= WEIGHT_SUM_LIMIT);
-
-/// Parts that a depth of so many steps of 8 channels is summed in at most.
-pub const fn most_parts(steps: usize) -> usize {
-    steps.div_ceil(SAFE_STEPS)
-}
-
-/// Steps `first..end` of part `part`.
-pub const fn part(steps: usize, parts: usize, part: usize) -> (usize, usize) {
-    (steps * part / parts, steps * (part + 1) / parts)
-}
+const _: () = assert!(LANES == DEPTH);
 
 /// The least number of even parts of the depth that keep every |Σ x·w| below 2²⁵ for every int8 input. Weights
 /// are OHWI.

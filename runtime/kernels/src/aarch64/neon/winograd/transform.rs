@@ -7,10 +7,7 @@ use super::tiling::CLASSES;
 use super::{LANES, REACH, TILE};
 use crate::aarch64::neon::direct::CHUNK;
 use crate::shape::Shape;
-
-/// Modulo 2³²: `9 · INVERSE_OF_9 = 1`.
-const INVERSE_OF_9: i32 = 954_437_177;
-const _: () = assert!(INVERSE_OF_9.wrapping_mul(9) == 1);
+use crate::winograd::INVERSE_OF_9;
 
 /// The number of points of a tile of three outputs a side, and of inputs it reads.
 const SHORT: usize = REACH - 1;
