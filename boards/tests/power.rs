@@ -17,7 +17,7 @@ const MOMENTS: u64 = 20;
 
 /// Flashes without ssh; kills the agent after `limit`. How long it took, and whether it was done.
 fn flash(root: &Path, archive: &Path, limit: Option<Duration>) -> (Duration, bool) {
-    let files = vec![("runtime", programs().join("runtime")), ("model.nnef.tgz", archive.to_path_buf())];
+    let files = [("runtime", programs().join("runtime")), ("model.nnef.tgz", archive.to_path_buf())];
     let file = |(name, path): &(&str, PathBuf)| File {
         name: (*name).into(),
         sha256: sum::of_file(path).unwrap(),

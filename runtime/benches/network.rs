@@ -5,7 +5,7 @@
 //! foldnet-runtime --bench network` adds archives.
 #![allow(missing_docs)]
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, measurement::WallTime};
 use foldnet_archive::testing::{manifest, resnet8};
@@ -25,7 +25,7 @@ fn networks(c: &mut Criterion) {
     }
 }
 
-fn one(group: &mut BenchmarkGroup<'_, WallTime>, archive: &PathBuf) {
+fn one(group: &mut BenchmarkGroup<'_, WallTime>, archive: &Path) {
     let (network, _) = foldnet_archive::read(archive).expect("an archive");
     let pixels = noise(network.input().len());
     group.sample_size(10);

@@ -63,7 +63,7 @@ struct Step {
 
 const ACTIVATIONS: [(&str, Activation); 3] =
     [("none", Activation::None), ("softmax", Activation::Softmax), ("sigmoid", Activation::Sigmoid)];
-const KINDS: [&str; 5] = ["conv", "max_pool", "avg_pool", "affine", "add"];
+const KINDS: [&str; 8] = ["conv", "max_pool", "avg_pool", "affine", "add", "table", "scale", "dequantize"];
 
 impl Cache {
     /// The user's cache: `foldnet` in `$XDG_CACHE_HOME` or in `~/.cache`. `None` when there is no such

@@ -1,10 +1,12 @@
 //! The file that names a fleet's boards.
 //!
-//!     board = "rock-5b"              # for those that do not say another
+//! ```toml
+//! board = "rock-5b"              # for those that do not say another
 //!
-//!     [[device]]
-//!     name = "gate-1"                # for people and for the log
-//!     host = "user@gate-1.example"   # as ssh takes it; port and root can be given, too
+//! [[device]]
+//! name = "gate-1"                # for people and for the log
+//! host = "user@gate-1.example"   # as ssh takes it; port and root can be given, too
+//! ```
 
 use std::path::{Path, PathBuf};
 

@@ -97,9 +97,7 @@ def test_the_converter_keeps_every_scale_and_the_archive_answers_as_keras(
     assert noise > 30, f"{noise:.1f} dB: not the same arithmetic"
 
 
-def test_a_fine_tuned_model_goes_the_whole_way(
-    trained: Path, photos: Path, tmp_path: Path, call: Call
-) -> None:
+def test_a_fine_tuned_model_goes_the_whole_way(trained: Path, photos: Path, tmp_path: Path, call: Call) -> None:
     code, text, told = call("qat", trained, photos, "-o", tmp_path / "q.onnx", "--epochs", "1", "--json")
     assert code == 0 and "float:" in told
     answer = json.loads(text)

@@ -123,8 +123,12 @@ pub trait Listener {
 
 impl Listener for Vec<Box<dyn Listener>> {
     fn frame(&mut self, frame: &Frame, pixels: &[u8], report: &Report) -> bool {
+        let mut go_on = true;
         // Everyone is told, also of the last frame.
-        self.iter_mut().fold(true, |go_on, one| one.frame(frame, pixels, report) && go_on)
+        for one in self {
+            go_on &= one.frame(frame, pixels, report);
+        }
+        go_on
     }
 
     fn model(&mut self, model: &Model) {

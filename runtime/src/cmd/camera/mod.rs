@@ -271,7 +271,7 @@ impl Cmd {
     ) -> Result<(), Failure> {
         let tls = || tls::config(self.ca.as_deref());
         if let Some(url) = &self.webhook {
-            for rule in self.when.iter().filter(|rule| rule.class(&model.labels).is_none()) {
+            if let Some(rule) = self.when.iter().find(|rule| rule.class(&model.labels).is_none()) {
                 return Err(Failure::input(format!("--when {:?}: the network has no such label", rule.text)));
             }
             let webhook = Webhook::start(url, self.when.clone(), tls)
@@ -364,17 +364,19 @@ struct Facts {
 impl Facts {
     fn read(&self) -> Others {
         use std::sync::atomic::Ordering::Relaxed;
-        Others {
+        #[cfg_attr(not(feature = "publish"), expect(unused_mut))]
+        let mut others = Others {
             kept: self.kept.as_ref().map(|k| k.written.load(Relaxed)),
             kept_failed: self.kept.as_ref().map(|k| k.failed.load(Relaxed)),
-            #[cfg(feature = "publish")]
-            calls: self.calls.as_ref().map(|c| c.made.load(Relaxed)),
-            #[cfg(feature = "publish")]
-            calls_failed: self.calls.as_ref().map(|c| c.failed.load(Relaxed)),
-            #[cfg(feature = "publish")]
-            mqtt: self.mqtt.as_ref().map(|m| m.load(Relaxed)),
             ..Others::default()
+        };
+        #[cfg(feature = "publish")]
+        {
+            others.calls = self.calls.as_ref().map(|c| c.made.load(Relaxed));
+            others.calls_failed = self.calls.as_ref().map(|c| c.failed.load(Relaxed));
+            others.mqtt = self.mqtt.as_ref().map(|m| m.load(Relaxed));
         }
+        others
     }
 }
 
