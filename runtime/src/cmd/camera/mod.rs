@@ -118,7 +118,7 @@ pub struct Cmd {
     /// The most megabytes of kept frames; the oldest go first
     #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000), requires = "keep_uncertain")]
     keep_mb: u64,
-    /// Tell labels to a broker: mqtt[s]://[user:password@]host[:port][/prefix]; Home Assistant finds
+    /// Tell labels to a broker: `mqtt[s]://[user:password@]host[:port][/prefix]`; Home Assistant finds
     /// them by itself. The password is better in the environment, as FOLDNET_MQTT_PASSWORD
     #[cfg(feature = "publish")]
     #[arg(long, value_name = "URL")]
@@ -131,7 +131,7 @@ pub struct Cmd {
     #[cfg(feature = "publish")]
     #[arg(long, value_name = "RULE", requires = "webhook")]
     when: Vec<Rule>,
-    /// An http[s]:// address that gets a JSON object by POST whenever a rule begins to hold
+    /// An `http[s]://` address that gets a JSON object by POST whenever a rule begins to hold
     #[cfg(feature = "publish")]
     #[arg(long, value_name = "URL", requires = "when")]
     webhook: Option<String>,
