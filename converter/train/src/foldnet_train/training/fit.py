@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +71,7 @@ def fit(
         say(f"resuming after epoch {notes.epoch}")
     guard = Guard(len(train.classes))
     keeper = Keeper(run, notes, guard, say)
-    callbacks: list[Any] = [Chance(settings.seed), guard, keeper, *tensorboard(run), *more]
+    callbacks: list[Any] = [Chance(settings.seed), guard, keeper, tensorboard(run), *more]
     for stage in stages(settings):
         if notes.epoch >= stage.last:
             continue
@@ -102,10 +101,8 @@ def fit(
     return notes
 
 
-def tensorboard(run: Path) -> list[Any]:
-    """Keras's callback, if TensorBoard is installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        return []
+def tensorboard(run: Path) -> Any:
+    """Keras's callback."""
     import keras
 
-    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
+    return keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)

@@ -11,14 +11,19 @@ METRICS = ("int8_accuracy", "float_accuracy", "archive_bytes", "ram", "flash", "
 
 
 def rows(tuner: Any) -> list[dict[str, Any]]:
-    """Trials with their values and results, the best first; those that failed last."""
+    """Trials with their values and results, the best first, of equals the smaller; those that failed last."""
     table = []
     for trial in tuner.oracle.trials.values():
         metrics = {name: trial.metrics.get_best_value(name) for name in METRICS if trial.metrics.exists(name)}
         table.append(
             {"trial": trial.trial_id, "status": trial.status.lower(), **metrics, **trial.hyperparameters.values}
         )
-    return sorted(table, key=lambda row: -row.get("int8_accuracy", -1.0))
+
+    # The order of trials is another one after a resumption.
+    def rank(row: dict[str, Any]) -> tuple[float, float, str]:
+        return (-row.get("int8_accuracy", -1.0), row.get("archive_bytes", 0.0), str(row["trial"]))
+
+    return sorted(table, key=rank)
 
 
 def write(table: list[dict[str, Any]], folder: Path) -> None:
