@@ -3,15 +3,10 @@
 use std::path::Path;
 
 use foldnet_plan::format::{HEADER, Header, MAGIC, VERSION};
+use foldnet_plan::{PROGRAM_FLASH, PROGRAM_RAM};
 use serde::Serialize;
 
 use crate::board::Board;
-
-/// Flash and memory in bytes that the firmware's program wants beside its plan, without drivers. A test
-/// holds the emulated boards' programs to it, by way of `converter export`, which says the same.
-pub const PROGRAM_FLASH: usize = 14 * 1024;
-/// See [`PROGRAM_FLASH`].
-pub const PROGRAM_RAM: usize = 3 * 1024;
 
 /// What a file wants of a board, in bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

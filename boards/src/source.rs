@@ -44,7 +44,7 @@ pub fn programs(board: &Board, target: &str) -> Result<PathBuf, BuildError> {
         ours.extend(["--bin", "foldnet-feed"]);
     }
     let runtime =
-        vec!["-p", "foldnet-runtime", "--no-default-features", "--features", "cli", "--bin", "runtime"];
+        vec!["-p", "foldnet-runtime", "--no-default-features", "--features", "cli,serve", "--bin", "runtime"];
     for package in [runtime, ours] {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(&root).args(["build", "--release", "--target", target]).args(&package);

@@ -2,7 +2,7 @@
 
 use foldnet_archive::Network;
 use foldnet_kernels::{KernelSet, dispatch};
-use foldnet_plan::Plan;
+use foldnet_plan::{PROGRAM_FLASH, PROGRAM_RAM, Plan};
 use foldnet_runtime::compile::compile_small;
 
 /// Processors that have a kernel set, and its name.
@@ -13,12 +13,6 @@ pub const PROCESSORS: &[(&str, &str)] = &[
     ("cortex-m55", "helium"),
     ("cortex-m85", "helium"),
 ];
-
-/// Flash that our program wants beside the plan, without drivers: code, vectors and constants, rounded
-/// up. A test holds the emulated boards' programs to it.
-pub const PROGRAM_FLASH: usize = 14 * 1024;
-/// The same of memory: stack and statics.
-pub const PROGRAM_RAM: usize = 3 * 1024;
 
 /// A compiled plan and what it wants.
 pub struct Emitted {
