@@ -169,15 +169,6 @@ impl Graph {
         self.nodes[0].shape
     }
 
-    /// Multiply-accumulates of all convolutions, padding included.
-    pub fn macs(&self) -> u64 {
-        let of = |n: &Node| match &n.op {
-            Op::Conv(c) => c.weights.len() as u64 * n.shape.pixels() as u64,
-            _ => 0,
-        };
-        self.nodes.iter().map(of).sum()
-    }
-
     /// For every node, which nodes read it. The output counts as no reader.
     pub fn readers(&self) -> Vec<Vec<NodeId>> {
         let mut readers = vec![Vec::new(); self.nodes.len()];

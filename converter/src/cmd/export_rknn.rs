@@ -132,11 +132,12 @@ pub fn run(
     })?;
     talk.clear();
 
-    let mut runner = Runner::new(&Model::Int8(Box::new(Int8Model {
+    let whole = Model::Int8(Box::new(Int8Model {
         network: network.clone(),
         manifest: model.manifest.clone(),
         bytes: model.bytes,
-    })))?;
+    }));
+    let mut runner = Runner::new(&whole)?;
     let ours = runner.logits(&pictures)?;
     let theirs: Vec<Vec<f32>> = built.logits.chunks(network.classes()).map(<[f32]>::to_vec).collect();
     if theirs.iter().map(Vec::len).ne(ours.iter().map(Vec::len)) {
@@ -218,7 +219,7 @@ fn layers(
     network: &Network,
     probe: &rknn::Model,
     built: &Built,
-    runner: &mut Runner,
+    runner: &mut Runner<'_>,
     pictures: &[Vec<u8>],
 ) -> Result<Vec<Layer>, Failure> {
     let total: usize = probe.tensors.iter().map(|&t| network.tensors[t].shape.len()).sum();

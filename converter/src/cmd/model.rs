@@ -10,7 +10,6 @@ use foldnet_runtime::Session;
 use sha2::{Digest, Sha256};
 
 use super::Failure;
-use crate::calibrate::in_lanes;
 use crate::float::{FloatNet, Grids};
 use crate::graph::{Graph, NodeId};
 use crate::import;
@@ -233,30 +232,42 @@ pub struct Values {
 }
 
 /// Runs either on all cores.
-pub enum Runner {
-    /// A float network for its logits, the same with every node's value, and which of its nodes go by
-    /// which name with how many channels.
-    Float(Box<FloatNet>, Box<FloatNet>, Vec<(NodeId, String, usize)>),
+pub enum Runner<'a> {
+    /// A float graph, the network for its logits, and once they are asked for its tensors.
+    Float(&'a Graph, Box<FloatNet>, Option<Box<Tensors>>),
     /// One session per core.
     Int8(Vec<Session>, Network),
 }
 
-impl Runner {
+/// A float network that tells what an archive's tensors stand for.
+pub struct Tensors {
+    /// With every node's value.
+    net: FloatNet,
+    /// Which of its nodes go by which name with how many channels.
+    named: Vec<(NodeId, String, usize)>,
+}
+
+impl Tensors {
+    fn new(graph: &Graph) -> Result<Self, Failure> {
+        let net = FloatNet::new(graph)?;
+        // The names that the archive made from this graph has.
+        let graph = with_dense_end(graph);
+        let layout = fuse(&graph)?;
+        let names = tensor_names(&graph, &layout);
+        let named = (1..layout.slots.len())
+            .filter(|&id| id != layout.logits)
+            .map(|id| (layout.slots[id].node, names[id].clone(), layout.slots[id].shape.c))
+            .collect();
+        Ok(Self { net, named })
+    }
+}
+
+impl<'a> Runner<'a> {
     /// For a model.
-    pub fn new(model: &Model) -> Result<Self, Failure> {
+    pub fn new(model: &'a Model) -> Result<Self, Failure> {
         match model {
             Model::Float(m) => {
-                let logits = FloatNet::rounded(&m.graph, &Grids::default())?;
-                let whole = FloatNet::new(&m.graph)?;
-                // The names that the archive made from this graph has.
-                let graph = with_dense_end(&m.graph);
-                let layout = fuse(&graph)?;
-                let names = tensor_names(&graph, &layout);
-                let named = (1..layout.slots.len())
-                    .filter(|&id| id != layout.logits)
-                    .map(|id| (layout.slots[id].node, names[id].clone(), layout.slots[id].shape.c))
-                    .collect();
-                Ok(Self::Float(Box::new(logits), Box::new(whole), named))
+                Ok(Self::Float(&m.graph, Box::new(FloatNet::rounded(&m.graph, &Grids::default())?), None))
             }
             Model::Int8(m) => {
                 let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -270,19 +281,7 @@ impl Runner {
     /// The logits of each picture.
     pub fn logits(&mut self, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, Failure> {
         match self {
-            Self::Float(net, ..) => {
-                let cores = std::thread::available_parallelism().map_or(1, usize::from);
-                let lanes = in_lanes(cores, |lane| {
-                    pictures
-                        .iter()
-                        .skip(lane)
-                        .step_by(cores)
-                        .map(|p| Ok(net.run(p)?.swap_remove(0)))
-                        .collect::<Result<Vec<_>, crate::float::FloatError>>()
-                });
-                let lanes = lanes.into_iter().collect::<Result<Vec<_>, _>>()?;
-                Ok((0..pictures.len()).map(|i| lanes[i % cores][i / cores].clone()).collect())
-            }
+            Self::Float(_, net, _) => Ok(net.logits(pictures)?),
             Self::Int8(sessions, _) => {
                 let lanes = sessions.len();
                 let mut results: Vec<Vec<Vec<f32>>> = vec![Vec::new(); lanes];
@@ -300,14 +299,18 @@ impl Runner {
     /// Every int8 tensor (or what it stands for in float) on one picture.
     pub fn tensors(&mut self, pixels: &[u8]) -> Result<Vec<Values>, Failure> {
         match self {
-            Self::Float(_, net, named) => {
-                let values = net.run(pixels)?;
+            Self::Float(graph, _, tensors) => {
+                let tensors = match tensors {
+                    Some(tensors) => tensors,
+                    None => tensors.insert(Box::new(Tensors::new(graph)?)),
+                };
+                let values = tensors.net.run(pixels)?;
                 let value = |(node, name, channels): &(NodeId, String, usize)| Values {
                     name: name.clone(),
                     channels: *channels,
                     values: values[*node].to_vec(),
                 };
-                Ok(named.iter().map(value).collect())
+                Ok(tensors.named.iter().map(value).collect())
             }
             Self::Int8(sessions, network) => {
                 let mut all = Vec::new();

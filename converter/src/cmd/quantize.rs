@@ -415,8 +415,8 @@ fn not_folded(outcome: &Outcome) -> Vec<String> {
 
 fn tensors(
     outcome: &Outcome,
-    float: &mut Runner,
-    int8: &mut Runner,
+    float: &mut Runner<'_>,
+    int8: &mut Runner<'_>,
     samples: &[Sample],
 ) -> Result<Vec<TensorReport>, Failure> {
     let mut noise: NoiseMap = BTreeMap::new();

@@ -15,6 +15,7 @@ use tract_onnx::tract_core::ops::cnn::{
 use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{self, DataFormat, Reduce, Reducer};
 
+use crate::calibrate::in_lanes;
 use crate::graph::{Conv, Curve, Graph, Node, NodeId, Op, Window};
 
 /// Why a float network does not run.
@@ -82,6 +83,12 @@ impl FloatNet {
         let outlets = wire_all(&mut model, graph, grids)?;
         model.select_output_outlets(&[outlets[graph.output]])?;
         Ok(Self { model: model.into_optimized()?.into_runnable()?, input: graph.input() })
+    }
+
+    /// The logits of each picture, on all cores, of a network from [`FloatNet::rounded`].
+    pub fn logits(&self, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, FloatError> {
+        let answers = in_lanes(pictures.len(), |i| Ok(self.run(&pictures[i])?.swap_remove(0)));
+        answers.into_iter().collect()
     }
 
     /// Every node's value on one picture, HWC.

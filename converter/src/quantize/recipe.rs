@@ -148,7 +148,7 @@ pub fn quantize(
     let graph = with_dense_end(graph);
     check_finite(&graph)?;
     let (fit, trial) = split(pictures);
-    let truth = float_logits(&graph, &trial)?;
+    let truth = FloatNet::rounded(&graph, &Grids::default())?.logits(&trial)?;
     let layout = fuse(&graph)?;
     let (graph, centred) = match options.effort {
         Effort::Low => (graph, 0),
@@ -236,13 +236,6 @@ fn split(pictures: &[Vec<u8>]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         pictures.iter().enumerate().filter(|(i, _)| (i % 3 == 2) == trial).map(|(_, p)| p.clone()).collect()
     };
     (part(false), part(true))
-}
-
-/// The float network's logits.
-fn float_logits(graph: &Graph, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, QuantizeError> {
-    let net = FloatNet::rounded(graph, &Grids::default())?;
-    let answers = in_lanes(pictures.len(), |i| Ok(net.run(&pictures[i])?.swap_remove(0)));
-    answers.into_iter().collect()
 }
 
 /// The factors per node when each class follows the rule of that number.

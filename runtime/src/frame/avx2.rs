@@ -77,6 +77,14 @@ fn blocks(layout: Layout<'_>, factors: &Factors, out: &mut [u8]) -> usize {
     16 * blocks
 }
 
+/// Byte `n` of every four, for two pixels each, as i16.
+#[target_feature(enable = "avx2")]
+fn pairwise(fours: __m256i, n: i8) -> __m256i {
+    let (m, o, p) = (n + 4, n + 8, n + 12);
+    let order = _mm_setr_epi8(n, -1, n, -1, m, -1, m, -1, o, -1, o, -1, p, -1, p, -1);
+    _mm256_shuffle_epi8(fours, _mm256_broadcastsi128_si256(order))
+}
+
 /// Y, U and V of 16 pixels.
 ///
 /// # Safety
@@ -88,55 +96,13 @@ unsafe fn load(layout: Layout<'_>, block: usize) -> (__m256i, __m256i, __m256i) 
         match layout {
             Layout::Yuyv(row) => {
                 let four = _mm256_loadu_si256(row.as_ptr().add(32 * block).cast());
-                let pick = |n: i8| {
-                    let order = _mm_setr_epi8(
-                        n,
-                        -1,
-                        n,
-                        -1,
-                        n + 4,
-                        -1,
-                        n + 4,
-                        -1,
-                        n + 8,
-                        -1,
-                        n + 8,
-                        -1,
-                        n + 12,
-                        -1,
-                        n + 12,
-                        -1,
-                    );
-                    _mm256_shuffle_epi8(four, _mm256_broadcastsi128_si256(order))
-                };
-                (_mm256_and_si256(four, _mm256_set1_epi16(0xff)), pick(1), pick(3))
+                (_mm256_and_si256(four, _mm256_set1_epi16(0xff)), pairwise(four, 1), pairwise(four, 3))
             }
             Layout::Nv(y, uv) => {
                 let y = _mm256_cvtepu8_epi16(_mm_loadu_si128(y.as_ptr().add(16 * block).cast()));
                 // Pairs 0…3 for the first eight pixels, 4…7 for the others.
                 let pairs = _mm256_cvtepu8_epi16(_mm_loadu_si128(uv.as_ptr().add(16 * block).cast()));
-                let pick = |n: i8| {
-                    let order = _mm_setr_epi8(
-                        n,
-                        -1,
-                        n,
-                        -1,
-                        n + 4,
-                        -1,
-                        n + 4,
-                        -1,
-                        n + 8,
-                        -1,
-                        n + 8,
-                        -1,
-                        n + 12,
-                        -1,
-                        n + 12,
-                        -1,
-                    );
-                    _mm256_shuffle_epi8(pairs, _mm256_broadcastsi128_si256(order))
-                };
-                (y, pick(0), pick(2))
+                (y, pairwise(pairs, 0), pairwise(pairs, 2))
             }
             Layout::Planes(y, u, v) => {
                 let y = _mm256_cvtepu8_epi16(_mm_loadu_si128(y.as_ptr().add(16 * block).cast()));
