@@ -226,7 +226,16 @@ fn every_backend_kernel_set_and_number_of_threads_says_the_same() {
 fn bench_prints_the_promised_keys() {
     let place = Place::new();
     let figures = place.json("bench net.nnef.tgz --threads 2 --iterations 7 --warmup 0 --json");
-    for key in ["median_ms", "p90_ms", "p99_ms", "min_ms", "arena_bytes", "weight_bytes", "first_result_ms"] {
+    for key in [
+        "median_ms",
+        "p90_ms",
+        "p99_ms",
+        "min_ms",
+        "arena_bytes",
+        "weight_bytes",
+        "first_result_ms",
+        "fit_ms",
+    ] {
         assert!(figures[key].as_f64().unwrap() > 0.0, "{key}");
     }
     assert_eq!(figures["float_median_ms"], Value::Null);

@@ -4,8 +4,10 @@ use std::io::BufRead;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use foldnet_archive::Input;
 use foldnet_runtime::Session;
 use foldnet_runtime::bench::{Iterations, Statistics, core_frequency, measure, noise};
+use foldnet_runtime::frame::{Colors, Fitter, Format, Frame, FrameError, View};
 use serde_json::{Value, json};
 
 #[cfg(any(feature = "rknn", feature = "tract"))]
@@ -75,6 +77,8 @@ struct Npu {
 const LAYER_ROUNDS: usize = 10;
 /// Time for the timed inferences when their number is not given.
 const BUDGET: Duration = Duration::from_secs(3);
+/// Frames that are fitted.
+const FITS: Iterations = Iterations::Exactly(50);
 
 /// A layer's part in an inference.
 struct Layer {
@@ -94,6 +98,8 @@ struct Figures {
     times: Statistics,
     iterations: usize,
     float_median_ms: Option<f64>,
+    /// A camera's frame as the network's pixels.
+    fit_ms: f64,
     npu: Option<Npu>,
     first_result_ms: f64,
     frequency: Option<f64>,
@@ -105,7 +111,7 @@ impl Cmd {
     /// Runs the command.
     pub fn run(self, voice: Voice) -> Result<(), Failure> {
         let start = Instant::now();
-        let (_, mut session) = self.engine.load(&self.archive, self.threads)?;
+        let (manifest, mut session) = self.engine.load(&self.archive, self.threads)?;
         let pixels = noise(session.input().len());
         session.run(&pixels);
         let first_result_ms = start.elapsed().as_secs_f64() * 1e3;
@@ -116,6 +122,7 @@ impl Cmd {
             return serve(&mut session, &pixels);
         }
         let mut figures = self.measure(&mut session, &pixels, first_result_ms)?;
+        figures.fit_ms = fit_ms(manifest.input).map_err(Failure::ours)?;
         figures.npu = self.npu(&pixels)?;
         let mut out = Out::new();
         if voice.json {
@@ -145,6 +152,7 @@ impl Cmd {
             times,
             iterations: durations.len(),
             float_median_ms: self.float_median_ms(pixels, iterations)?,
+            fit_ms: 0.0,
             npu: None,
             first_result_ms,
             frequency,
@@ -205,6 +213,17 @@ impl Cmd {
     fn float_median_ms(&self, _: &[u8], _: Iterations) -> Result<Option<f64>, Failure> {
         Ok(None)
     }
+}
+
+/// The median time that it takes to make a network's pixels of a camera's 640×480 YUYV frame of noise.
+fn fit_ms(input: Input) -> Result<f64, FrameError> {
+    let mut frame = Frame::default();
+    let bytes = frame.shape(Format::Yuyv, 640, 480, Colors::default())?;
+    bytes.copy_from_slice(&noise(bytes.len()));
+    let mut fitter = Fitter::new(input, View::default());
+    let mut pixels = Vec::new();
+    fitter.fit(&mut frame, &mut pixels)?;
+    Ok(Statistics::of(&measure(FITS, || fitter.fit(&mut frame, &mut pixels))?).median_ms)
 }
 
 /// Answers `run K` with K inferences, until the input ends.
@@ -305,6 +324,7 @@ impl Figures {
             "p99_ms": self.times.p99_ms,
             "min_ms": self.times.min_ms,
             "float_median_ms": self.float_median_ms,
+            "fit_ms": self.fit_ms,
             "npu": self.npu.as_ref().map(Npu::json),
             "first_result_ms": self.first_result_ms,
             "arena_bytes": session.arena_bytes(),
@@ -351,6 +371,11 @@ impl Figures {
             bytes(session.scratch_bytes()),
             bytes(session.weight_bytes()),
             self.first_result_ms
+        ))?;
+        out.line(format!(
+            "a camera's 640×480 frame to the network's pixels: {:.3} ms, {:.1} % of an inference",
+            self.fit_ms,
+            100.0 * self.fit_ms / t.median_ms
         ))?;
         if let Some(float) = self.float_median_ms {
             out.line(format!(

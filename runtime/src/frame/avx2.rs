@@ -7,7 +7,7 @@
 //! B = (y·Y′ + bu·U′ + 2¹²) >> 13          one
 //! ```
 //! Products of two i16 and their sums fit i32; packing with saturation is the clamp. The bound is
-//! instructions, about 3½ a pixel; memory is not: rows stay in the first cache.
+//! instructions, about 3 a pixel; memory is not: rows stay in the first cache.
 
 use std::arch::x86_64::*;
 
@@ -19,11 +19,12 @@ fn loadable(layout: Layout<'_>) -> usize {
         Layout::Yuyv(row) => row.len() / 32,
         Layout::Nv(y, uv) => (y.len() / 16).min(uv.len() / 16),
         Layout::Planes(y, u, v) => (y.len() / 16).min(u.len() / 8).min(v.len() / 8),
+        Layout::Whole(y, u, v) => y.len().min(u.len()).min(v.len()) / 16,
     }
 }
 
-/// Converts as many of a row's pixels as blocks of 16 allow, and says how many. `out`: three bytes each.
-pub fn row(layout: Layout<'_>, factors: &Factors, out: &mut [u8]) -> usize {
+/// Converts as many of a row's pixels as blocks of 16 allow, and says how many. `out`: R, G and B.
+pub fn row(layout: Layout<'_>, factors: &Factors, out: [&mut [u8]; 3]) -> usize {
     if !is_x86_feature_detected!("avx2") {
         return 0;
     }
@@ -32,18 +33,15 @@ pub fn row(layout: Layout<'_>, factors: &Factors, out: &mut [u8]) -> usize {
 }
 
 #[target_feature(enable = "avx2")]
-fn blocks(layout: Layout<'_>, factors: &Factors, out: &mut [u8]) -> usize {
+fn blocks(layout: Layout<'_>, factors: &Factors, [red_out, green_out, blue_out]: [&mut [u8]; 3]) -> usize {
     let pair =
         |low: i16, high: i16| _mm256_set1_epi32(i32::from(high) << 16 | i32::from(low.cast_unsigned()));
     let (red, blue) = (pair(factors.y, factors.rv), pair(factors.y, factors.bu));
     let (green_yu, green_v) = (pair(factors.y, -factors.gu), pair(-factors.gv, 1 << 12));
     let (black, middle) = (_mm256_set1_epi16(factors.black), _mm256_set1_epi16(128));
     let (half, one) = (_mm256_set1_epi32(1 << 12), _mm256_set1_epi16(1));
-    // R G B of four pixels, without the fourth byte of each.
-    let squeeze =
-        _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1));
-    // A store writes 16 bytes where 12 count.
-    let blocks = loadable(layout).min(out.len().saturating_sub(4) / 48);
+    let room = red_out.len().min(green_out.len()).min(blue_out.len());
+    let blocks = loadable(layout).min(room / 16);
     for block in 0..blocks {
         // SAFETY: `blocks` bounds every load.
         let (y, u, v) = unsafe { load(layout, block) };
@@ -59,19 +57,17 @@ fn blocks(layout: Layout<'_>, factors: &Factors, out: &mut [u8]) -> usize {
         let r = both(plain(yv_low, red), plain(yv_high, red));
         let g = both(two(yu_low, v1_low), two(yu_high, v1_high));
         let b = both(plain(yu_low, blue), plain(yu_high, blue));
-        let rg = _mm256_unpacklo_epi8(_mm256_packus_epi16(r, r), _mm256_packus_epi16(g, g));
-        let b0 = _mm256_unpacklo_epi8(_mm256_packus_epi16(b, b), _mm256_setzero_si256());
-        let low = _mm256_shuffle_epi8(_mm256_unpacklo_epi16(rg, b0), squeeze);
-        let high = _mm256_shuffle_epi8(_mm256_unpackhi_epi16(rg, b0), squeeze);
-        let four = [
-            _mm256_castsi256_si128(low),
-            _mm256_castsi256_si128(high),
-            _mm256_extracti128_si256::<1>(low),
-            _mm256_extracti128_si256::<1>(high),
+        // The halves of a pack are the halves of the registers: eight R, eight G, eight R, eight G.
+        let rg = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(r, g));
+        let b = _mm256_permute4x64_epi64::<0b10_00>(_mm256_packus_epi16(b, b));
+        let planes = [
+            (red_out.as_mut_ptr(), _mm256_castsi256_si128(rg)),
+            (green_out.as_mut_ptr(), _mm256_extracti128_si256::<1>(rg)),
+            (blue_out.as_mut_ptr(), _mm256_castsi256_si128(b)),
         ];
-        for (at, pixels) in four.into_iter().enumerate() {
-            // SAFETY: the last store of the last block ends 4 bytes behind its 48.
-            unsafe { _mm_storeu_si128(out.as_mut_ptr().add(48 * block + 12 * at).cast(), pixels) };
+        for (plane, pixels) in planes {
+            // SAFETY: `blocks` bounds every store.
+            unsafe { _mm_storeu_si128(plane.add(16 * block).cast(), pixels) };
         }
     }
     16 * blocks
@@ -111,6 +107,12 @@ unsafe fn load(layout: Layout<'_>, block: usize) -> (__m256i, __m256i, __m256i) 
                     _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(eight, eight))
                 };
                 (y, twice(u), twice(v))
+            }
+            Layout::Whole(y, u, v) => {
+                let wide = |plane: &[u8]| {
+                    _mm256_cvtepu8_epi16(_mm_loadu_si128(plane.as_ptr().add(16 * block).cast()))
+                };
+                (wide(y), wide(u), wide(v))
             }
         }
     }

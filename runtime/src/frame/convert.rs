@@ -1,4 +1,4 @@
-//! One row of a frame to RGB.
+//! One row of a frame to planes of R, G and B.
 //!
 //! With Y′ = Y − 16 (limited) or Y (full), U′ = U − 128, V′ = V − 128, the standard's matrix in 13-bit
 //! fixed point, rounded:
@@ -13,6 +13,7 @@
 use std::ops::Range as Span;
 
 use super::{Colors, Format, Frame, Matrix, Range};
+use crate::picture::Planes;
 
 /// A matrix of the above.
 pub struct Factors {
@@ -70,15 +71,6 @@ impl Factors {
             byte(y + times(self.bu, u)),
         ]
     }
-
-    /// Two pixels with one chroma sample.
-    #[inline(always)]
-    fn pair(&self, y0: u8, y1: u8, u: u8, v: u8, out: &mut [u8]) {
-        out[..3].copy_from_slice(&self.rgb(y0, u, v));
-        if let Some(second) = out.get_mut(3..6) {
-            second.copy_from_slice(&self.rgb(y1, u, v));
-        }
-    }
 }
 
 /// Where the Y, U and V of a row's pixels lie.
@@ -91,10 +83,12 @@ pub enum Layout<'a> {
     Nv(&'a [u8], &'a [u8]),
     /// Y, U, V; chroma for two pixels.
     Planes(&'a [u8], &'a [u8], &'a [u8]),
+    /// Y, U, V of every pixel.
+    Whole(&'a [u8], &'a [u8], &'a [u8]),
 }
 
 /// Converts as many pixels as a vector unit takes, and says how many.
-fn blocks(layout: Layout<'_>, factors: &Factors, out: &mut [u8]) -> usize {
+fn blocks(layout: Layout<'_>, factors: &Factors, out: [&mut [u8]; 3]) -> usize {
     #[cfg(target_arch = "x86_64")]
     return super::avx2::row(layout, factors, out);
     #[cfg(not(target_arch = "x86_64"))]
@@ -104,84 +98,68 @@ fn blocks(layout: Layout<'_>, factors: &Factors, out: &mut [u8]) -> usize {
     }
 }
 
-/// Converts pixels `columns` of row `y` of a developed frame; `out` has three bytes for each.
-pub fn row_to_rgb(frame: &Frame, y: usize, columns: Span<usize>, out: &mut [u8]) {
-    let factors = Factors::of(frame.colors);
+/// Converts pixels `columns` of row `y` of a developed frame.
+pub fn row_to_planes(frame: &Frame, y: usize, columns: Span<usize>, out: &mut Planes) {
     let (width, height) = (frame.width, frame.height);
-    let first = &frame.bytes[y * frame.stride..][..frame.format.row_bytes(width)];
+    let row = &frame.bytes[y * frame.stride..][..frame.format.row_bytes(width)];
+    out.resize(columns.len());
+    // Vector units begin with a whole pair of pixels.
+    let even = columns.start.next_multiple_of(2).min(columns.end);
     match frame.format {
-        Format::Rgb => out.copy_from_slice(&first[3 * columns.start..3 * columns.end]),
-        Format::Grey => {
-            for (pixel, &grey) in out.chunks_exact_mut(3).zip(&first[columns]) {
-                pixel.fill(grey);
-            }
-        }
+        Format::Rgb => out.fill_from_rgb(&row[3 * columns.start..3 * columns.end]),
+        Format::Grey => out.all_mut().into_iter().for_each(|p| p.copy_from_slice(&row[columns.clone()])),
         Format::Yuyv => {
-            let (columns, out) = odd_start(columns, out, |x, out| {
-                let four = &first[4 * (x / 2)..][..4];
-                out.copy_from_slice(&factors.rgb(four[2], four[1], four[3]));
-            });
-            let row = &first[2 * columns.start..];
-            let done = blocks(Layout::Yuyv(row), factors, out);
-            for (pixels, four) in out[3 * done..].chunks_mut(6).zip(row[2 * done..].chunks_exact(4)) {
-                factors.pair(four[0], four[2], four[1], four[3], pixels);
-            }
+            let layout = Layout::Yuyv(&row[2 * even..]);
+            let sample = |x: usize| [row[2 * x], row[4 * (x / 2) + 1], row[4 * (x / 2) + 3]];
+            convert(frame.colors, columns, layout, sample, out);
         }
         Format::Nv12 => {
             let chroma = &frame.bytes[frame.stride * (height + y / 2)..];
-            let (columns, out) = odd_start(columns, out, |x, out| {
-                out.copy_from_slice(&factors.rgb(first[x], chroma[x - 1], chroma[x]));
-            });
-            let (luma, chroma) = (&first[columns.clone()], &chroma[columns.start..]);
-            let done = blocks(Layout::Nv(luma, chroma), factors, out);
-            let chroma = chroma[done..].chunks_exact(2);
-            for ((pixels, luma), uv) in out[3 * done..].chunks_mut(6).zip(luma[done..].chunks(2)).zip(chroma)
-            {
-                factors.pair(luma[0], luma[luma.len() - 1], uv[0], uv[1], pixels);
-            }
+            let layout = Layout::Nv(&row[even..], &chroma[even..]);
+            let sample = |x: usize| [row[x], chroma[x / 2 * 2], chroma[x / 2 * 2 + 1]];
+            convert(frame.colors, columns, layout, sample, out);
         }
         Format::I420 | Format::I422 => {
             let stride = frame.stride.div_ceil(2);
-            let (rows, row) =
+            let (rows, line) =
                 if frame.format == Format::I420 { (height.div_ceil(2), y / 2) } else { (height, y) };
-            let u = &frame.bytes[frame.stride * height + stride * row..][..stride];
-            let v = &frame.bytes[frame.stride * height + stride * (rows + row)..][..stride];
-            let (columns, out) = odd_start(columns, out, |x, out| {
-                out.copy_from_slice(&factors.rgb(first[x], u[x / 2], v[x / 2]));
-            });
-            let (luma, start) = (&first[columns.clone()], columns.start / 2);
-            let done = blocks(Layout::Planes(luma, &u[start..], &v[start..]), factors, out);
-            let chroma = u[start + done / 2..].iter().zip(&v[start + done / 2..]);
-            for ((pixels, luma), (&u, &v)) in
-                out[3 * done..].chunks_mut(6).zip(luma[done..].chunks(2)).zip(chroma)
-            {
-                factors.pair(luma[0], luma[luma.len() - 1], u, v, pixels);
-            }
+            let u = &frame.bytes[frame.stride * height + stride * line..][..stride];
+            let v = &frame.bytes[frame.stride * height + stride * (rows + line)..][..stride];
+            let layout =
+                Layout::Planes(&row[even..], &u[(even / 2).min(stride)..], &v[(even / 2).min(stride)..]);
+            convert(frame.colors, columns, layout, |x| [row[x], u[x / 2], v[x / 2]], out);
         }
         Format::I444 => {
             let plane = frame.stride * height;
-            let u = &frame.bytes[plane + frame.stride * y..][columns.clone()];
-            let v = &frame.bytes[2 * plane + frame.stride * y..][columns.clone()];
-            for (((pixel, &y), &u), &v) in out.chunks_exact_mut(3).zip(&first[columns]).zip(u).zip(v) {
-                pixel.copy_from_slice(&factors.rgb(y, u, v));
-            }
+            let u = &frame.bytes[plane + frame.stride * y..][..width];
+            let v = &frame.bytes[2 * plane + frame.stride * y..][..width];
+            let layout = Layout::Whole(&row[even..], &u[even..], &v[even..]);
+            convert(frame.colors, columns, layout, |x| [row[x], u[x], v[x]], out);
         }
-        Format::Jpeg => out.fill(0),
+        Format::Jpeg => out.all_mut().into_iter().for_each(|p| p.fill(0)),
     }
 }
 
-/// Does a first pixel that is the second of its pair; the rest starts with a pair.
-fn odd_start(
+/// Converts `columns`: by the vector unit from the first even one on, as many as it takes of `layout`, and
+/// the others by `sample`, which gives a column's Y, U and V.
+fn convert(
+    colors: Colors,
     columns: Span<usize>,
-    out: &mut [u8],
-    one: impl FnOnce(usize, &mut [u8]),
-) -> (Span<usize>, &mut [u8]) {
-    if columns.start.is_multiple_of(2) || columns.is_empty() {
-        return (columns, out);
+    layout: Layout<'_>,
+    sample: impl Fn(usize) -> [u8; 3],
+    out: &mut Planes,
+) {
+    let factors = Factors::of(colors);
+    let first = columns.start % 2;
+    let [r, g, b] = out.all_mut();
+    let mut done = 0;
+    if columns.len() > first {
+        done = blocks(layout, factors, [&mut r[first..], &mut g[first..], &mut b[first..]]);
     }
-    let (head, rest) = out.split_at_mut(3);
-    one(columns.start, head);
-    (columns.start + 1..columns.end, rest)
+    for i in (0..columns.len()).filter(|i| !(first..first + done).contains(i)) {
+        let [y, u, v] = sample(columns.start + i);
+        [r[i], g[i], b[i]] = factors.rgb(y, u, v);
+    }
 }
 
 #[cfg(test)]
@@ -280,11 +258,13 @@ mod tests {
                 Frame { format, width, height, stride, colors: COLORS[colors], bytes, ..Frame::default() };
             frame.develop().unwrap();
             let (from, to) = (from.min(to).min(width), from.max(to).min(width));
+            let mut out = Planes::default();
             for y in 0..height {
-                let mut out = vec![0; 3 * (to - from)];
-                row_to_rgb(&frame, y, from..to, &mut out);
+                row_to_planes(&frame, y, from..to, &mut out);
                 let expected: Vec<u8> = (from..to).flat_map(|x| pixel(&frame, x, y)).collect();
-                prop_assert_eq!(&out, &expected, "{:?} row {}", format, y);
+                let mut rgb = Vec::new();
+                out.append_rgb(&mut rgb);
+                prop_assert_eq!(&rgb, &expected, "{:?} row {}", format, y);
             }
             frame.bytes.pop();
             prop_assert!(frame.develop().is_err());

@@ -1,5 +1,5 @@
-//! A frame as the network's pixels, in one pass over its rows: each row that is needed becomes RGB,
-//! is resized along its length, and kept; then the columns are resized. Weights, roundings and crop
+//! A frame as the network's pixels, in one pass over its rows: each row that is needed becomes R, G
+//! and B,//! is resized along its length, and kept; then the columns are resized. Weights, roundings and crop
 //! are those of [`crate::picture::fit`], which the network was calibrated with: the same picture gives
 //! the same bytes, whether it comes from a file or from a camera that delivers RGB.
 //!
@@ -10,10 +10,10 @@ use std::ops::Range;
 
 use foldnet_archive::{Input, Resize};
 
-use super::convert::row_to_rgb;
+use super::convert::row_to_planes;
 use super::{Format, Frame, FrameError};
 use crate::picture::resize::{Axis, Filter};
-use crate::picture::{channels, cropped_size, filter, window};
+use crate::picture::{Planes, channels, cropped_size, filter, window};
 
 /// How a frame must be turned, clockwise, to stand upright.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,7 +65,7 @@ pub struct Fitter {
     input: Input,
     view: View,
     geometry: Option<Geometry>,
-    rgb: Vec<u8>,
+    planes: Planes,
     narrow: Vec<u8>,
     sums: Vec<i32>,
     small: Vec<u8>,
@@ -78,7 +78,7 @@ impl Fitter {
             input,
             view,
             geometry: None,
-            rgb: Vec::new(),
+            planes: Planes::default(),
             narrow: Vec::new(),
             sums: Vec::new(),
             small: Vec::new(),
@@ -105,11 +105,10 @@ impl Fitter {
         let Some(Geometry { x, y, swap, .. }) = &self.geometry else { return Ok(()) };
         let columns = x.axis.inputs();
         self.narrow.clear();
-        self.rgb.resize(3 * columns.len(), 0);
         for row in y.axis.inputs() {
             let from = x.start + columns.start..x.start + columns.end;
-            row_to_rgb(frame, y.start + row, from, &mut self.rgb);
-            x.axis.resize_row(&self.rgb, columns.start, &mut self.narrow);
+            row_to_planes(frame, y.start + row, from, &mut self.planes);
+            x.axis.resize_row(&self.planes, &mut self.narrow);
         }
         let stride = 3 * x.axis.len();
         self.small.clear();

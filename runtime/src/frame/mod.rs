@@ -1,7 +1,7 @@
 //! A camera's frame, and the one pass from it to the network's pixels.
 //!
 //! ```text
-//! driver's bytes ── Frame ── convert.rs: one row to RGB ── fit.rs: crop, resize, turn ──▶ pixels (u8, HWC)
+//! driver's bytes ── Frame ── convert.rs: one row to R, G, B ── fit.rs: crop, resize, turn ──▶ pixels (u8, HWC)
 //! ```
 
 #[cfg(target_arch = "x86_64")]
@@ -14,7 +14,7 @@ use std::time::Instant;
 
 pub use fit::{Fitter, Turn, View};
 
-use crate::picture::{Picture, PictureError};
+use crate::picture::{Picture, PictureError, Planes};
 
 /// The longest side of a frame.
 pub const MAX_SIDE: usize = 8192;
@@ -240,9 +240,11 @@ impl Frame {
 
     /// The whole frame as a picture, after [`Frame::develop`].
     pub fn picture(&self) -> Option<Picture> {
-        let mut rgb = vec![0; 3 * self.width * self.height];
-        for (y, row) in rgb.chunks_exact_mut(3 * self.width.max(1)).enumerate() {
-            convert::row_to_rgb(self, y, 0..self.width, row);
+        let mut rgb = Vec::with_capacity(3 * self.width * self.height);
+        let mut planes = Planes::default();
+        for y in 0..self.height {
+            convert::row_to_planes(self, y, 0..self.width, &mut planes);
+            planes.append_rgb(&mut rgb);
         }
         Picture::new(self.width, self.height, rgb)
     }

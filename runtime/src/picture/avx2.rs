@@ -1,113 +1,244 @@
 //! Resizing with AVX2, to the bit as `resize.rs` defines it.
 //!
-//! A row: four taps at a time, R, G and B in lanes of their own. A weight of 22 bits does not fit the
-//! 16-bit multiplier, its two halves do:
+//! **Rows.** Eight outputs at a time, four in each 128-bit half; a shuffle brings two taps of each output
+//! beside each other. A weight of 22 bits does not fit the 16-bit multiplier, its two halves do:
 //! ```text
 //! K = h·2¹¹ + l,  0 ≤ l < 2¹¹,  h ≤ 2¹¹
-//! Σ K·p = (Σ h·p)·2¹¹ + Σ l·p               one vpmaddwd each for two taps
+//! Σ K·p = (Σ h·p)·2¹¹ + Σ l·p               one vpmaddwd each for two taps of eight outputs
 //! ```
-//! Columns: the portable loop, compiled for eight 32-bit lanes. The bound is instructions: about two for
-//! each tap of a row, five for eight samples of a column's tap.
+//! Four outputs' taps lie within 16 bytes, one load, up to a reduction by about 3; beyond, a group has
+//! several loads, and outputs that a load does not reach weigh nothing in it. The bound is instructions: with
+//! six taps about ten for an output's three colours.
+//!
+//! **Columns.** The portable loop, compiled for eight 32-bit lanes.
 
 use std::arch::x86_64::*;
 
-use super::resize::{Output, column_sums as portable};
+use super::Planes;
+use super::resize::{Output, column as portable};
 
 const HALF: u32 = 11;
+/// Outputs in a half of a register.
+const LANE: usize = 4;
+/// Bytes of a load.
+const LOAD: usize = 16;
 
-/// The weights of an axis, in fours: `h₀ h₁ h₂ h₃ l₀ l₁ l₂ l₃`; missing taps weigh nothing.
+/// Two taps of eight outputs: where the load has them, and the halves of their weights.
+#[repr(C, align(32))]
+struct Pairs {
+    order: [i8; 32],
+    high: [i16; 16],
+    low: [i16; 16],
+}
+
+/// A load for each half, from that many bytes behind the plane's start, and the pairs that it holds.
+struct Load {
+    from: [usize; 2],
+    pairs: Vec<Pairs>,
+}
+
+/// An axis for the vector unit: the loads of each eight outputs. Empty where there is no AVX2.
 pub struct Packed {
-    fours: Vec<[i16; 8]>,
-    /// How many bytes the loads of an output and of those before it reach, from the row's start.
-    reach: Vec<usize>,
-    avx2: bool,
+    groups: Vec<Vec<Load>>,
+    /// Bytes that the loads reach.
+    reach: usize,
+}
+
+/// What one load holds of four outputs: for each, pairs of its taps as the place in the load and weights.
+struct Reach {
+    from: usize,
+    pairs: [Vec<(usize, [i32; 2])>; LANE],
+}
+
+/// The loads of four outputs whose taps count from `start`.
+fn loads(outputs: &[Output], start: usize) -> Vec<Reach> {
+    let mut taken = [0; LANE];
+    let mut loads = Vec::new();
+    loop {
+        let left =
+            |(taken, o): (&usize, &Output)| (*taken < o.weights.len()).then(|| o.first - start + taken);
+        let Some(from) = taken.iter().zip(outputs).filter_map(left).min() else { return loads };
+        let mut pairs = [const { Vec::new() }; LANE];
+        for ((taken, output), pairs) in taken.iter_mut().zip(outputs).zip(&mut pairs) {
+            while let Some(&weight) = output.weights.get(*taken) {
+                let at = output.first - start + *taken - from;
+                if at + 2 > LOAD {
+                    break;
+                }
+                pairs.push((at, [weight, output.weights.get(*taken + 1).copied().unwrap_or(0)]));
+                *taken += 2;
+            }
+        }
+        loads.push(Reach { from, pairs });
+    }
 }
 
 impl Packed {
     pub fn new(outputs: &[Output]) -> Self {
-        let (mut fours, mut reach, mut farthest) = (Vec::new(), Vec::new(), 0);
-        for output in outputs {
-            for weights in output.weights.chunks(4) {
-                let mut four = [0; 8];
-                for (at, weight) in weights.iter().enumerate() {
-                    four[at] = (weight >> HALF) as i16;
-                    four[4 + at] = (weight & ((1 << HALF) - 1)) as i16;
-                }
-                fours.push(four);
-            }
-            let loads = output.weights.len().div_ceil(4);
-            farthest = farthest.max(3 * output.first + (12 * loads + 4) * usize::from(loads > 0));
-            reach.push(farthest);
+        let mut packed = Self { groups: Vec::new(), reach: 0 };
+        if !is_x86_feature_detected!("avx2") {
+            return packed;
         }
-        Self { fours, reach, avx2: is_x86_feature_detected!("avx2") }
+        let start = outputs.first().map_or(0, |o| o.first);
+        for eight in outputs.chunks(2 * LANE) {
+            let halves: Vec<Vec<Reach>> = eight.chunks(LANE).map(|four| loads(four, start)).collect();
+            let count = halves.iter().map(Vec::len).max().unwrap_or(0);
+            let group: Vec<Load> =
+                (0..count).map(|n| Load::new([0, 1].map(|half| halves.get(half)?.get(n)))).collect();
+            packed.reach = group.iter().flat_map(|l| l.from).fold(packed.reach, |a, b| a.max(b + LOAD));
+            packed.groups.push(group);
+        }
+        packed
     }
 
-    /// Resizes one row of RGB, of which `row` holds the pixels from `first` on, as far as loads of 16
-    /// bytes may go; says how many outputs that were. `out` has a byte more than they need.
-    pub fn resize_row(&self, outputs: &[Output], row: &[u8], first: usize, out: &mut [u8]) -> usize {
-        let count = self.reach.partition_point(|&reach| reach <= row.len() + 3 * first);
-        if !self.avx2 || out.len() < 3 * count + 1 {
-            return 0;
+    /// Appends the `count` outputs of a row; `false` where there is no AVX2.
+    pub fn resize_row(&self, row: &Planes, count: usize, out: &mut Vec<u8>) -> bool {
+        let planes = row.with_slack();
+        if self.groups.is_empty() || planes.iter().any(|p| p.len() < self.reach) {
+            return false;
         }
-        // SAFETY: AVX2 is there; `count` bounds the loads, and `out` is long enough.
-        unsafe { self.row(&outputs[..count], row, first, out) };
-        count
+        let start = out.len();
+        // The last store writes 16 bytes where 12 count.
+        out.resize(start + 3 * 2 * LANE * self.groups.len() + 4, 0);
+        // SAFETY: groups exist where AVX2 does; `reach` bounds the loads, and `out` has room for all groups.
+        unsafe { self.row(planes, &mut out[start..]) };
+        out.truncate(start + 3 * count);
+        true
     }
 
     /// # Safety
-    /// Every output's loads lie in `row`; `out` has `3·outputs + 1` bytes.
+    /// Planes have `reach` bytes, `out` 24 for each group and 4 more.
     #[target_feature(enable = "avx2")]
-    unsafe fn row(&self, outputs: &[Output], row: &[u8], first: usize, out: &mut [u8]) {
-        // Bytes of four pixels as pairs of 16 bits: R₀R₁ G₀G₁ B₀B₁, then of pixels 2 and 3.
-        let pairs = _mm256_setr_epi8(
-            0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1, //
-            6, -1, 9, -1, 7, -1, 10, -1, 8, -1, 11, -1, -1, -1, -1, -1,
-        );
-        let (high, low) =
-            (_mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1), _mm256_setr_epi32(2, 2, 2, 2, 3, 3, 3, 3));
-        let half = _mm_set1_epi32(1 << (2 * HALF - 1));
-        let mut fours = self.fours.iter();
-        for (at, output) in outputs.iter().enumerate() {
-            let (mut sum_h, mut sum_l) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-            let mut from = 3 * (output.first - first);
-            for four in fours.by_ref().take(output.weights.len().div_ceil(4)) {
-                // SAFETY: the caller vouches for the row; the weights are 16 bytes.
-                let (bytes, weights) = unsafe {
-                    (_mm_loadu_si128(row.as_ptr().add(from).cast()), _mm_loadu_si128(four.as_ptr().cast()))
-                };
-                let samples = _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(bytes), pairs);
-                let weights = _mm256_broadcastsi128_si256(weights);
-                sum_h = _mm256_add_epi32(
-                    sum_h,
-                    _mm256_madd_epi16(samples, _mm256_permutevar8x32_epi32(weights, high)),
-                );
-                sum_l = _mm256_add_epi32(
-                    sum_l,
-                    _mm256_madd_epi16(samples, _mm256_permutevar8x32_epi32(weights, low)),
-                );
-                from += 12;
+    unsafe fn row(&self, planes: [&[u8]; 3], out: &mut [u8]) {
+        // Of four outputs: R₀…R₃ G₀…G₃ B₀…B₃ to R₀ G₀ B₀ R₁ ….
+        let mix =
+            _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11, -1, -1, -1, -1));
+        let half = _mm256_set1_epi32(1 << (2 * HALF - 1));
+        for (n, group) in self.groups.iter().enumerate() {
+            let mut sums = [[_mm256_setzero_si256(); 2]; 3];
+            for load in group {
+                // SAFETY: `reach` bounds the loads.
+                let bytes = planes.map(|plane| unsafe {
+                    _mm256_loadu2_m128i(
+                        plane.as_ptr().add(load.from[1]).cast(),
+                        plane.as_ptr().add(load.from[0]).cast(),
+                    )
+                });
+                for pairs in &load.pairs {
+                    // SAFETY: of the struct's own arrays, aligned as it is.
+                    let [order, high, low] = unsafe {
+                        [
+                            _mm256_load_si256(pairs.order.as_ptr().cast()),
+                            _mm256_load_si256(pairs.high.as_ptr().cast()),
+                            _mm256_load_si256(pairs.low.as_ptr().cast()),
+                        ]
+                    };
+                    for ([sum_h, sum_l], bytes) in sums.iter_mut().zip(bytes) {
+                        let taps = _mm256_shuffle_epi8(bytes, order);
+                        // The shuffle puts bytes two and two; as 16 bits each they are a pair's samples.
+                        *sum_h = _mm256_add_epi32(*sum_h, _mm256_madd_epi16(taps, high));
+                        *sum_l = _mm256_add_epi32(*sum_l, _mm256_madd_epi16(taps, low));
+                    }
+                }
             }
-            let both = _mm256_add_epi32(_mm256_slli_epi32::<{ HALF as i32 }>(sum_h), sum_l);
-            let sum = _mm_add_epi32(_mm256_castsi256_si128(both), _mm256_extracti128_si256::<1>(both));
-            let sum = _mm_srai_epi32::<{ 2 * HALF as i32 }>(_mm_add_epi32(sum, half));
-            let words = _mm_packs_epi32(sum, sum);
-            let pixel = _mm_cvtsi128_si32(_mm_packus_epi16(words, words));
-            // SAFETY: the caller vouches for `out`; the fourth byte is the next output's, or spare.
-            unsafe { out.as_mut_ptr().add(3 * at).cast::<i32>().write_unaligned(pixel) };
+            let [r, g, b] = sums.map(|[h, l]| {
+                let sum = _mm256_add_epi32(_mm256_slli_epi32::<{ HALF as i32 }>(h), l);
+                _mm256_srai_epi32::<{ 2 * HALF as i32 }>(_mm256_add_epi32(sum, half))
+            });
+            let bytes = _mm256_packus_epi16(_mm256_packs_epi32(r, g), _mm256_packs_epi32(b, b));
+            let pixels = _mm256_shuffle_epi8(bytes, mix);
+            // SAFETY: the second store ends 4 bytes behind the group's 24, and `out` has them.
+            unsafe {
+                let at = out.as_mut_ptr().add(3 * 2 * LANE * n);
+                _mm_storeu_si128(at.cast(), _mm256_castsi256_si128(pixels));
+                _mm_storeu_si128(at.add(12).cast(), _mm256_extracti128_si256::<1>(pixels));
+            }
+        }
+    }
+}
+
+impl Load {
+    /// Of what the halves reach; none where a half has no outputs left.
+    fn new(halves: [Option<&Reach>; 2]) -> Self {
+        let count = halves.iter().flatten().flat_map(|h| &h.pairs).map(Vec::len).max().unwrap_or(0);
+        let pair = |n: usize| {
+            let mut pairs = Pairs { order: [-1; 32], high: [0; 16], low: [0; 16] };
+            for (half, reach) in halves.iter().enumerate() {
+                for (slot, of_output) in reach.iter().flat_map(|r| r.pairs.iter().enumerate()) {
+                    let Some(&(at, weights)) = of_output.get(n) else { continue };
+                    let first = 2 * (LANE * half + slot);
+                    for (tap, weight) in weights.into_iter().enumerate() {
+                        pairs.order[2 * (first + tap)] = (at + tap) as i8;
+                        pairs.high[first + tap] = (weight >> HALF) as i16;
+                        pairs.low[first + tap] = (weight & ((1 << HALF) - 1)) as i16;
+                    }
+                }
+            }
+            pairs
+        };
+        Self {
+            from: halves.map(|half| half.map_or(0, |reach| reach.from)),
+            pairs: (0..count).map(pair).collect(),
         }
     }
 }
 
 /// See [`portable`].
-pub fn column_sums(taps: &[u8], stride: usize, weights: &[i32], sums: &mut [i32]) {
+pub fn column(taps: &[u8], weights: &[i32], sums: &mut [i32], out: &mut [u8]) {
     #[target_feature(enable = "avx2")]
-    fn wide(taps: &[u8], stride: usize, weights: &[i32], sums: &mut [i32]) {
-        portable(taps, stride, weights, sums);
+    fn wide(taps: &[u8], weights: &[i32], sums: &mut [i32], out: &mut [u8]) {
+        portable(taps, weights, sums, out);
     }
     if is_x86_feature_detected!("avx2") {
         // SAFETY: AVX2 is there.
-        unsafe { wide(taps, stride, weights, sums) }
+        unsafe { wide(taps, weights, sums, out) }
     } else {
-        portable(taps, stride, weights, sums);
+        portable(taps, weights, sums, out);
     }
 }
+
+/// Takes planes of as many pixels as blocks of 16 allow, and gives back the rest of both.
+pub fn split_rgb<'a>(rgb: &'a [u8], planes: [&'a mut [u8]; 3]) -> (&'a [u8], [&'a mut [u8]; 3]) {
+    #[target_feature(enable = "avx2")]
+    fn wide(rgb: &[u8], planes: [&mut [u8]; 3]) {
+        let [r, g, b] = planes;
+        let blocks = r.chunks_exact_mut(LOAD).zip(g.chunks_exact_mut(LOAD)).zip(b.chunks_exact_mut(LOAD));
+        for (block, ((r, g), b)) in rgb.chunks_exact(3 * LOAD).zip(blocks) {
+            for (colour, plane) in [r, g, b].into_iter().enumerate() {
+                let mut pixels = _mm_setzero_si128();
+                for (part, order) in COLOURS[colour].iter().enumerate() {
+                    // SAFETY: a third of the block's 48 bytes, and the table's own 16.
+                    let (bytes, order) = unsafe {
+                        (
+                            _mm_loadu_si128(block.as_ptr().add(LOAD * part).cast()),
+                            _mm_loadu_si128(order.as_ptr().cast()),
+                        )
+                    };
+                    pixels = _mm_or_si128(pixels, _mm_shuffle_epi8(bytes, order));
+                }
+                // SAFETY: a chunk of 16 bytes.
+                unsafe { _mm_storeu_si128(plane.as_mut_ptr().cast(), pixels) };
+            }
+        }
+    }
+    if !is_x86_feature_detected!("avx2") {
+        return (rgb, planes);
+    }
+    let length = planes.iter().map(|p| p.len()).fold(rgb.len() / 3, usize::min) / LOAD * LOAD;
+    let (done, rgb) = rgb.split_at(3 * length);
+    let [(r, r_rest), (g, g_rest), (b, b_rest)] = planes.map(|p| p.split_at_mut(length));
+    // SAFETY: AVX2 is there.
+    unsafe { wide(done, [r, g, b]) };
+    (rgb, [r_rest, g_rest, b_rest])
+}
+
+/// Where the bytes of a colour go from each third of a block of 16 pixels.
+const COLOURS: [[[i8; LOAD]; 3]; 3] = {
+    let mut orders = [[[-1; LOAD]; 3]; 3];
+    let mut byte = 0;
+    while byte < 3 * LOAD {
+        orders[byte % 3][byte / LOAD][byte / 3] = (byte % LOAD) as i8;
+        byte += 1;
+    }
+    orders
+};

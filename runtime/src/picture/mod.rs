@@ -10,11 +10,13 @@ mod avx2;
 mod decode;
 mod fit;
 mod jpeg_end;
+mod planes;
 pub(crate) mod resize;
 
 pub use decode::{MAX_FILE, MAX_SIDE, PictureError};
 pub use fit::fit;
 pub(crate) use fit::{channels, cropped_size, filter, window};
+pub(crate) use planes::Planes;
 
 /// A picture in memory: RGB, u8, rows from the top, pixels from the left.
 #[derive(Clone, PartialEq, Eq)]

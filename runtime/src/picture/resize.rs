@@ -20,7 +20,7 @@
 
 use std::ops::Range;
 
-use super::Picture;
+use super::{Picture, Planes};
 
 const PRECISION: u32 = 22;
 
@@ -44,11 +44,14 @@ pub fn resize_window(
 ) -> Vec<u8> {
     let across = Axis::new(filter, picture.width(), width, columns);
     let down = Axis::new(filter, picture.height(), height, rows);
-    let needed = down.inputs();
+    let (needed, from) = (down.inputs(), across.inputs());
     let stride = 3 * picture.width();
     let mut narrow = Vec::with_capacity(3 * across.len() * needed.len());
+    let mut planes = Planes::default();
     for row in picture.rgb()[stride * needed.start..stride * needed.end].chunks_exact(stride) {
-        across.resize_row(row, 0, &mut narrow);
+        planes.resize(from.len());
+        planes.fill_from_rgb(&row[3 * from.start..3 * from.end]);
+        across.resize_row(&planes, &mut narrow);
     }
     let mut out = Vec::with_capacity(3 * across.len() * down.len());
     down.resize_columns(&narrow, 3 * across.len(), &mut Vec::new(), &mut out);
@@ -105,23 +108,20 @@ impl Axis {
         }
     }
 
-    /// Appends the outputs made of one row of RGB, of which `row` holds the pixels from `first` on.
-    pub fn resize_row(&self, row: &[u8], first: usize, out: &mut Vec<u8>) {
+    /// Appends the outputs made of one row, as RGB. `row` holds the pixels [`Axis::inputs`].
+    pub fn resize_row(&self, row: &Planes, out: &mut Vec<u8>) {
         if self.same {
-            let Range { start, end } = self.inputs();
-            return out.extend_from_slice(&row[3 * (start - first)..3 * (end - first)]);
+            return row.append_rgb(out);
         }
-        let start = out.len();
-        // A vector unit stores a byte more.
-        out.resize(start + 3 * self.outputs.len() + 1, 0);
         #[cfg(target_arch = "x86_64")]
-        let done = self.packed.resize_row(&self.outputs, row, first, &mut out[start..]);
-        #[cfg(not(target_arch = "x86_64"))]
-        let done = 0;
-        for (output, pixel) in self.outputs[done..].iter().zip(out[start + 3 * done..].chunks_exact_mut(3)) {
-            pixel.copy_from_slice(&output.pixel(&row[3 * (output.first - first)..]));
+        if self.packed.resize_row(row, self.outputs.len(), out) {
+            return;
         }
-        out.truncate(start + 3 * self.outputs.len());
+        let start = self.inputs().start;
+        for output in &self.outputs {
+            let from = output.first - start;
+            out.extend(row.all().map(|plane| output.sample(&plane[from..])));
+        }
     }
 
     /// Appends the output rows. `narrow` holds rows of `stride` bytes, the first of [`Axis::inputs`]
@@ -130,40 +130,39 @@ impl Axis {
         if self.same {
             return out.extend_from_slice(narrow);
         }
-        sums.resize(stride, 0);
         let top = self.inputs().start;
-        for output in &self.outputs {
+        let start = out.len();
+        out.resize(start + stride * self.outputs.len(), 0);
+        sums.resize(stride, 0);
+        for (output, row) in self.outputs.iter().zip(out[start..].chunks_exact_mut(stride)) {
             let taps = &narrow[stride * (output.first - top)..];
             #[cfg(target_arch = "x86_64")]
-            super::avx2::column_sums(taps, stride, &output.weights, sums);
+            super::avx2::column(taps, &output.weights, sums, row);
             #[cfg(not(target_arch = "x86_64"))]
-            column_sums(taps, stride, &output.weights, sums);
-            out.extend(sums.iter().map(|&sum| to_byte(sum)));
+            column(taps, &output.weights, sums, row);
         }
     }
 }
 
-/// Sums of rows of `stride` bytes, weighted, with the half that rounds.
+/// A row of weighted sums of rows; `sums` is scratch of its length.
 #[inline(always)]
-pub(super) fn column_sums(taps: &[u8], stride: usize, weights: &[i32], sums: &mut [i32]) {
+pub(super) fn column(taps: &[u8], weights: &[i32], sums: &mut [i32], out: &mut [u8]) {
     sums.fill(1 << (PRECISION - 1));
-    for (row, &weight) in taps.chunks_exact(stride).zip(weights) {
+    for (row, &weight) in taps.chunks_exact(out.len()).zip(weights) {
         for (sum, &sample) in sums.iter_mut().zip(row) {
             *sum += i32::from(sample) * weight;
         }
     }
+    for (out, &sum) in out.iter_mut().zip(&*sums) {
+        *out = to_byte(sum);
+    }
 }
 
 impl Output {
-    /// The output's R, G and B, of a row that begins with its first tap.
-    fn pixel(&self, row: &[u8]) -> [u8; 3] {
-        let mut sums = [1_i32 << (PRECISION - 1); 3];
-        for (pixel, &weight) in row.chunks_exact(3).zip(&self.weights) {
-            for (sum, &sample) in sums.iter_mut().zip(pixel) {
-                *sum += i32::from(sample) * weight;
-            }
-        }
-        sums.map(to_byte)
+    /// The output, of a plane that begins with its first tap.
+    fn sample(&self, plane: &[u8]) -> u8 {
+        let taps = plane.iter().zip(&self.weights);
+        to_byte(taps.fold(1 << (PRECISION - 1), |sum, (&sample, &weight)| sum + i32::from(sample) * weight))
     }
 
     fn plain(from: usize, to: usize, i: usize) -> Self {
@@ -201,4 +200,55 @@ impl Output {
 /// rounding may carry it past 255.
 fn to_byte(sum: i32) -> u8 {
     (sum >> PRECISION).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn vector_units_give_the_definitions_bits(
+            (from, to) in (1..700_usize, 1..120_usize),
+            (a, b) in (0..120_usize, 0..120_usize),
+            plain in any::<bool>(),
+            seed in any::<u32>(),
+        ) {
+            let filter = if plain { Filter::Plain } else { Filter::Antialiased };
+            let axis = Axis::new(filter, from, to, a.min(b).min(to)..a.max(b).min(to));
+            let Range { start, end } = axis.inputs();
+            let mut state = seed;
+            let mut noise = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                // Extremes often, where sums are largest.
+                if state >> 31 == 0 { (state >> 16) as u8 } else { 255 }
+            };
+            let rgb: Vec<u8> = (0..3 * (end - start)).map(|_| noise()).collect();
+            let mut row = Planes::default();
+            row.resize(end - start);
+            row.fill_from_rgb(&rgb);
+            let mut out = vec![7];
+            axis.resize_row(&row, &mut out);
+            let sample = |o: &Output, c: usize| {
+                let mut plane = rgb[3 * (o.first - start)..].iter().skip(c).step_by(3).copied();
+                if axis.same { plane.next().unwrap() } else { o.sample(&plane.collect::<Vec<_>>()) }
+            };
+            let expected = axis.outputs.iter().flat_map(|o| [0, 1, 2].map(|c| sample(o, c)));
+            prop_assert_eq!(out, [7].into_iter().chain(expected).collect::<Vec<u8>>());
+
+            let height = axis.inputs().len();
+            let narrow: Vec<u8> = (0..5 * height).map(|_| noise()).collect();
+            let mut columns = Vec::new();
+            axis.resize_columns(&narrow, 5, &mut Vec::new(), &mut columns);
+            for (o, row) in axis.outputs.iter().zip(columns.chunks_exact(5)) {
+                for (x, &pixel) in row.iter().enumerate() {
+                    let mut taps = narrow[5 * (o.first - start)..].iter().skip(x).step_by(5).copied();
+                    let expected =
+                        if axis.same { taps.next().unwrap() } else { o.sample(&taps.collect::<Vec<_>>()) };
+                    prop_assert_eq!(pixel, expected);
+                }
+            }
+        }
+    }
 }

@@ -1,0 +1,54 @@
+//! A row of pixels as three planes, which vector units read without sorting colours first.
+
+/// Bytes that may be read behind a plane's last pixel.
+const SLACK: usize = 32;
+
+/// R, G and B of one row.
+#[derive(Clone, Debug, Default)]
+pub struct Planes {
+    bytes: Vec<u8>,
+    length: usize,
+}
+
+impl Planes {
+    /// Has room for so many pixels, of whatever value.
+    pub fn resize(&mut self, length: usize) {
+        self.length = length;
+        self.bytes.resize(3 * (length + SLACK), 0);
+    }
+
+    /// The planes, in place.
+    pub fn all_mut(&mut self) -> [&mut [u8]; 3] {
+        let length = self.length;
+        let mut planes = self.bytes.chunks_exact_mut(length + SLACK);
+        std::array::from_fn(|_| planes.next().map_or(&mut [][..], |plane| &mut plane[..length]))
+    }
+
+    /// The planes.
+    pub fn all(&self) -> [&[u8]; 3] {
+        self.with_slack().map(|plane| &plane[..self.length])
+    }
+
+    /// The planes, with bytes of no meaning behind.
+    pub fn with_slack(&self) -> [&[u8]; 3] {
+        let mut planes = self.bytes.chunks_exact(self.length + SLACK);
+        std::array::from_fn(|_| planes.next().unwrap_or(&[0; SLACK]))
+    }
+
+    /// Takes the planes of as many pixels as there is room for.
+    pub fn fill_from_rgb(&mut self, rgb: &[u8]) {
+        let planes = self.all_mut();
+        #[cfg(target_arch = "x86_64")]
+        let (rgb, planes) = super::avx2::split_rgb(rgb, planes);
+        let [r, g, b] = planes;
+        for (((pixel, r), g), b) in rgb.chunks_exact(3).zip(r).zip(g).zip(b) {
+            (*r, *g, *b) = (pixel[0], pixel[1], pixel[2]);
+        }
+    }
+
+    /// Appends the pixels.
+    pub fn append_rgb(&self, out: &mut Vec<u8>) {
+        let [r, g, b] = self.all();
+        out.extend(r.iter().zip(g).zip(b).flat_map(|((&r, &g), &b)| [r, g, b]));
+    }
+}
