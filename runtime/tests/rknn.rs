@@ -108,3 +108,27 @@ fn bench_puts_the_npu_beside_the_cpu() {
     let words = place.run("bench net.nnef.tgz --backend rknn --iterations 5", &[]);
     assert!(String::from_utf8_lossy(&words.stdout).contains("NPU (rk3588, librknnrt 2.3.2"));
 }
+
+#[test]
+fn the_camera_asks_the_npu_too() {
+    let place = Place::new(&Model::of(every_step()).manifest(manifest()));
+    let camera = "camera net.nnef.tgz --input a.png --frames 4 --json --smooth 1 --fps 100";
+    let best = |output: &Output| -> Vec<u64> {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let line =
+            |l: &str| serde_json::from_str::<serde_json::Value>(l).unwrap()["labels"][0]["index"].as_u64();
+        text.lines().map(|l| line(l).unwrap()).collect()
+    };
+    let npu = place.run(&format!("{camera} --backend rknn"), &[]);
+    assert!(npu.status.success(), "{}", said(&npu));
+    assert_eq!(best(&npu).len(), 4);
+    assert_eq!(best(&npu), best(&place.run(camera, &[])));
+    assert!(!said(&npu).contains("fake-rknn:"), "a wrong call: {}", said(&npu));
+    // Lost in the middle: the end where nothing else was allowed, the CPU where it was.
+    let lost = place.run(&format!("{camera} --backend rknn"), &[("FAKE_RKNN_FAULT", "lost")]);
+    assert_eq!(lost.status.code(), Some(2), "{}", said(&lost));
+    assert!(said(&lost).contains("the NPU is gone"), "{}", said(&lost));
+    let auto = place.run(&format!("{camera} --backend auto"), &[("FAKE_RKNN_FAULT", "no-device")]);
+    assert_eq!(best(&auto).len(), 4, "{}", said(&auto));
+    assert!(said(&auto).contains("going on with the CPU"), "{}", said(&auto));
+}

@@ -61,6 +61,10 @@ impl Auto {
 }
 
 impl Backend for Auto {
+    fn about(&self) -> String {
+        self.other.as_ref().unwrap_or(&self.cpu).about()
+    }
+
     fn classify(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError> {
         if let Some(other) = &mut self.other {
             match other.classify(pixels) {
@@ -124,6 +128,10 @@ mod tests {
     }
 
     impl Backend for Counting {
+        fn about(&self) -> String {
+            "counts".into()
+        }
+
         fn classify(&mut self, _: &[u8]) -> Result<&[f32], BackendError> {
             std::thread::sleep(self.time);
             if self.count >= self.last {

@@ -1,4 +1,4 @@
-//! What can answer beside the plan. A new backend is one file here and a line in `cmd/classify.rs`.
+//! What can answer beside the plan. A new backend is one file here and a line in `cmd/backend.rs`.
 //!
 //! A backend gets pixels (u8, HWC, of the network's size) and gives one score per class; how it came by its
 //! model is its own affair. So other NPUs fit without a change in the callers, each with a model of its own in
@@ -32,12 +32,20 @@ pub enum BackendError {
 }
 
 /// Turns pixels into one score per class.
-pub trait Backend {
+pub trait Backend: Send {
+    /// What computes, in a few words.
+    fn about(&self) -> String;
+
     /// Classifies one picture: u8 pixels, HWC. The scores have the network's last function applied.
     fn classify(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError>;
 }
 
 impl Backend for Session {
+    fn about(&self) -> String {
+        let threads = self.threads();
+        format!("{}, {threads} thread{}", self.set().name(), if threads == 1 { "" } else { "s" })
+    }
+
     fn classify(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError> {
         Ok(Session::classify(self, pixels))
     }

@@ -73,6 +73,10 @@ impl Stock {
 }
 
 impl Backend for Stock {
+    fn about(&self) -> String {
+        "tract, int8".into()
+    }
+
     fn classify(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError> {
         self.run(pixels).map_err(fault)?;
         Ok(&self.scores)
@@ -117,6 +121,10 @@ impl Float {
 }
 
 impl Backend for Float {
+    fn about(&self) -> String {
+        "tract, f32".into()
+    }
+
     fn classify(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError> {
         self.run(pixels).map_err(fault)?;
         activate(self.activation, &mut self.scores);

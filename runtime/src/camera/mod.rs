@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! capture thread            this thread                                    whoever serves
-//! Source ─ next ─▶ Slot ─▶ Fitter ─ fit ─▶ Session ─▶ Smoother ─▶ Report ─▶ (terminal, JSON, page)
+//! Source ─ next ─▶ Slot ─▶ Fitter ─ fit ─▶ Backend ─▶ Smoother ─▶ Report ─▶ (terminal, JSON, page)
 //!          newest wins
 //! ```
 //! The age of a frame is counted from the source's timestamp to the label.
@@ -24,8 +24,9 @@ use std::time::{Duration, Instant};
 
 use foldnet_archive::{Activation, Manifest};
 
+use crate::backend::Backend;
 use crate::frame::{Fitter, Frame, View};
-use crate::session::{Session, activate};
+use crate::session::activate;
 use capture::Shared;
 use rest::Rest;
 use slot::Taken;
@@ -38,7 +39,9 @@ pub struct Model {
     /// Where it comes from.
     pub manifest: Manifest,
     /// Ready to run.
-    pub session: Session,
+    pub backend: Box<dyn Backend>,
+    /// The network's last function.
+    pub activation: Activation,
     /// What each class is called.
     pub labels: Vec<String>,
 }
@@ -153,7 +156,7 @@ pub trait Control {
 }
 
 /// Classifies frames until the source ends or someone says stop. An error is why the source ended, when
-/// that is not as it should be.
+/// that is not as it should be, or why the backend has no answer any more.
 pub fn run(
     shared: &Arc<Shared>,
     mut model: Model,
@@ -225,8 +228,8 @@ pub fn run(
             report.resting = rest.resting();
         }
         scores.clear();
-        scores.extend_from_slice(model.session.classify(&pixels));
-        if model.session.activation() == Activation::None {
+        scores.extend_from_slice(model.backend.classify(&pixels).map_err(|e| e.to_string())?);
+        if model.activation == Activation::None {
             activate(Activation::Softmax, &mut scores);
         }
         let done = Instant::now();

@@ -177,7 +177,7 @@ impl Cmd {
 
     #[cfg(feature = "rknn")]
     fn npu(&self, pixels: &[u8]) -> Result<Option<Npu>, Failure> {
-        use foldnet_runtime::backend::rknn::Device;
+        use foldnet_runtime::backend::{Backend, rknn::Device};
         if self.backend == By::Cpu {
             return Ok(None);
         }

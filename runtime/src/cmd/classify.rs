@@ -3,16 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use foldnet_archive::{Activation, Manifest};
+use foldnet_archive::Activation;
 use foldnet_runtime::activate;
-use foldnet_runtime::backend::Backend;
 use foldnet_runtime::dataset::{Dataset, ItemError, pictures_below};
 use foldnet_runtime::picture::{Picture, fit};
 use serde::Serialize;
 
-#[cfg(any(feature = "rknn", feature = "tract"))]
-use super::read;
-use super::{BAD_INPUT, Engine, Failure, Out, Voice, fitted, label};
+use super::backend::{Choice, Loaded};
+use super::{BAD_INPUT, Failure, Out, Voice, fitted, label};
 
 /// Say what is on pictures
 ///
@@ -29,38 +27,11 @@ pub struct Cmd {
     /// How many labels to print for each picture
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
-    /// Threads; 0 means one per core
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
     #[command(flatten)]
-    engine: Engine,
-    /// What computes
-    #[arg(long, value_enum, default_value_t = By::Cpu)]
-    backend: By,
-    #[cfg(feature = "rknn")]
-    #[command(flatten)]
-    npu: super::npu::Flags,
+    choice: Choice,
     /// End with exit code 2 when a picture was skipped
     #[arg(long)]
     strict: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum By {
-    /// Foldnet's own int8 kernels
-    Cpu,
-    /// The NPU if it answers and is faster (measured once, then remembered), else the CPU
-    #[cfg(feature = "rknn")]
-    Auto,
-    /// A Rockchip NPU
-    #[cfg(feature = "rknn")]
-    Rknn,
-    /// Stock tract, on the same int8 archive: slow, for comparison
-    #[cfg(feature = "tract")]
-    Tract,
-    /// tract, with the weights turned back into f32
-    #[cfg(feature = "tract")]
-    Float,
 }
 
 /// A line of `--json`.
@@ -81,7 +52,7 @@ struct Label {
 impl Cmd {
     /// Runs the command.
     pub fn run(self, voice: Voice) -> Result<(), Failure> {
-        let mut classifier = self.classifier()?;
+        let mut classifier = self.choice.load(&self.archive)?;
         let mut report = Report::new(&self, voice, &classifier);
         for argument in &self.images {
             if let Err(problem) = report.argument(argument, &mut classifier) {
@@ -93,58 +64,9 @@ impl Cmd {
         }
         report.end(self.strict)
     }
-
-    fn classifier(&self) -> Result<Classifier, Failure> {
-        #[cfg(feature = "tract")]
-        use foldnet_runtime::backend::tract::{Float, Stock};
-
-        let (backend, activation, classes, manifest): (Box<dyn Backend>, _, _, _) = match self.backend {
-            By::Cpu => {
-                let (manifest, session) = self.engine.load(&self.archive, self.threads)?;
-                let (activation, classes) = (session.activation(), session.classes());
-                (Box::new(session), activation, classes, manifest)
-            }
-            #[cfg(feature = "rknn")]
-            By::Auto => {
-                let (network, manifest) = read(&self.archive)?;
-                let (_, cpu) = self.engine.load(&self.archive, self.threads)?;
-                let auto = self.npu.auto(&network, &manifest, cpu)?;
-                (Box::new(auto), network.activation, network.classes(), manifest)
-            }
-            #[cfg(feature = "rknn")]
-            By::Rknn => {
-                let (network, manifest) = read(&self.archive)?;
-                (
-                    Box::new(self.npu.open(&network, &manifest)?),
-                    network.activation,
-                    network.classes(),
-                    manifest,
-                )
-            }
-            #[cfg(feature = "tract")]
-            By::Tract => {
-                let (network, manifest) = read(&self.archive)?;
-                let stock = Stock::load(&self.archive, network.input())?;
-                (Box::new(stock), network.activation, network.classes(), manifest)
-            }
-            #[cfg(feature = "tract")]
-            By::Float => {
-                let (network, manifest) = read(&self.archive)?;
-                (Box::new(Float::new(&network)?), network.activation, network.classes(), manifest)
-            }
-        };
-        Ok(Classifier { backend, activation, classes, manifest })
-    }
 }
 
-struct Classifier {
-    backend: Box<dyn Backend>,
-    activation: Activation,
-    classes: usize,
-    manifest: Manifest,
-}
-
-impl Classifier {
+impl Loaded {
     /// The `top` most likely labels, and the milliseconds from decoded picture to scores. Scores are
     /// shares of 1: a network that ends in logits gets the softmax that it lacks.
     fn classify(&mut self, picture: &Picture, top: usize) -> Result<(Vec<Label>, f64), Failure> {
@@ -179,7 +101,7 @@ struct Report {
 const IN_A_ROW: usize = 3;
 
 impl Report {
-    fn new(cmd: &Cmd, voice: Voice, classifier: &Classifier) -> Self {
+    fn new(cmd: &Cmd, voice: Voice, classifier: &Loaded) -> Self {
         Self {
             out: Out::new(),
             voice,
@@ -192,7 +114,7 @@ impl Report {
         }
     }
 
-    fn argument(&mut self, argument: &Path, classifier: &mut Classifier) -> Result<(), Failure> {
+    fn argument(&mut self, argument: &Path, classifier: &mut Loaded) -> Result<(), Failure> {
         if argument.as_os_str() == "-" {
             self.widths(1, classifier);
             return self.item("-".into(), Picture::read(std::io::stdin()), classifier);
@@ -225,7 +147,7 @@ impl Report {
     }
 
     /// Columns only ever widen, so that arguments line up as far as one pass can have it.
-    fn widths(&mut self, name: usize, classifier: &Classifier) {
+    fn widths(&mut self, name: usize, classifier: &Loaded) {
         self.name_width = self.name_width.max(name.min(48));
         let labels = classifier.manifest.labels.iter().map(|l| l.chars().count()).max();
         self.label_width = labels.unwrap_or(10).min(24);
@@ -235,7 +157,7 @@ impl Report {
         &mut self,
         name: String,
         picture: Result<Picture, foldnet_runtime::picture::PictureError>,
-        classifier: &mut Classifier,
+        classifier: &mut Loaded,
     ) -> Result<(), Failure> {
         let picture = match picture {
             Ok(picture) => picture,

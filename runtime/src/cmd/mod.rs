@@ -1,5 +1,6 @@
 //! The subcommands, one file each, and what they share: output, failures, and the choice of engine.
 
+mod backend;
 pub mod bench;
 pub mod camera;
 pub mod classify;

@@ -35,10 +35,8 @@ pub struct ModelFacts {
     pub input: [usize; 3],
     /// How many classes.
     pub classes: usize,
-    /// The kernels in use.
-    pub kernels: &'static str,
-    /// The threads in use.
-    pub threads: usize,
+    /// What computes.
+    pub backend: String,
 }
 
 /// A class and its smoothed score.
@@ -212,6 +210,7 @@ impl Hub {
     }
 
     fn make_pictures(&self) {
+        crate::cores::step_back();
         let mut mine = Raw::default();
         let mut fitter: Option<(View, [usize; 2], Fitter)> = None;
         let mut pixels = Vec::new();
@@ -364,9 +363,8 @@ impl Listener for Publisher {
         self.model = ModelFacts {
             source: model.manifest.source.file.clone(),
             input: self.input,
-            classes: model.session.classes(),
-            kernels: model.session.set().name(),
-            threads: model.session.threads(),
+            classes: model.labels.len(),
+            backend: model.backend.about(),
         };
     }
 

@@ -1,7 +1,8 @@
 //! The page of the live camera, its interface for programs, and its metrics.
 //!
 //! One thread serves everybody. A viewer who is slow gets fewer pictures, one who does not read at all
-//! is cut off after [`STALLED`]; nobody holds more than one picture of ours. Connections, heads and
+//! is cut off after [`STALLED`]; nobody holds more than one picture of ours. Where cores are short the
+//! network goes first. Connections, heads and
 //! bodies are bounded, and so is the time for them.
 
 pub mod access;
@@ -42,6 +43,7 @@ pub fn start(listen: SocketAddr, access: Access, hub: Arc<Hub>) -> std::io::Resu
     let address = listener.local_addr()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("serve".into()).spawn(move || {
+        crate::cores::step_back();
         runtime.block_on(async {
             match tokio::net::TcpListener::from_std(listener) {
                 Ok(listener) => accept(listener, routes::router(access, hub)).await,

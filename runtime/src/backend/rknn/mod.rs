@@ -88,11 +88,6 @@ impl Rknn {
         Ok(new)
     }
 
-    /// The chip, and the versions of library and driver.
-    pub fn about(&self) -> String {
-        format!("{}, librknnrt {}, driver {}", self.target, self.library, self.driver)
-    }
-
     /// Cores in use.
     pub fn cores(&self) -> usize {
         self.contexts.len()
@@ -135,6 +130,11 @@ impl Rknn {
 }
 
 impl Backend for Rknn {
+    /// The chip, and the versions of library and driver.
+    fn about(&self) -> String {
+        format!("{}, librknnrt {}, driver {}", self.target, self.library, self.driver)
+    }
+
     fn classify(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError> {
         self.run(pixels)?;
         activate(self.activation, &mut self.scores);

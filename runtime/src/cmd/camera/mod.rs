@@ -27,7 +27,8 @@ use foldnet_runtime::serve::{
 };
 use foldnet_runtime::source::{Place, SourceError, Wishes, open};
 
-use super::{Engine, Failure, Voice, label};
+use super::backend::{Choice, Loaded};
+use super::{Failure, Voice, label};
 use tell::Teller;
 
 /// Say what a camera sees
@@ -139,11 +140,8 @@ pub struct Cmd {
     #[cfg(feature = "publish")]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// Threads; 0 means one per core
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    threads: usize,
     #[command(flatten)]
-    engine: Engine,
+    choice: Choice,
 }
 
 fn format(name: &str) -> Result<Format, String> {
@@ -195,7 +193,7 @@ impl Cmd {
     /// Runs the command.
     pub fn run(self, voice: Voice) -> Result<(), Failure> {
         signals::listen();
-        let model = load(&self.archive, &self.engine, self.threads)?;
+        let model = load(&self.archive, &self.choice)?;
         let place = match &self.input {
             Some(what) => Place::new(what),
             None => Place::Device(self.device.clone()),
@@ -413,10 +411,10 @@ impl Listener for Everyone<'_> {
     }
 }
 
-fn load(archive: &Path, engine: &Engine, threads: usize) -> Result<Model, Failure> {
-    let (manifest, session) = engine.load(archive, threads)?;
-    let labels = (0..session.classes()).map(|class| label(&manifest, class)).collect();
-    Ok(Model { manifest, session, labels })
+fn load(archive: &Path, choice: &Choice) -> Result<Model, Failure> {
+    let Loaded { backend, activation, classes, manifest } = choice.load(archive)?;
+    let labels = (0..classes).map(|class| label(&manifest, class)).collect();
+    Ok(Model { manifest, backend, activation, labels })
 }
 
 /// Signals, the service manager, and the archive read again in a thread of its own, so that frames go
@@ -436,11 +434,10 @@ impl Control for Signals<'_> {
     fn replacement(&mut self) -> Option<Model> {
         if self.reload.is_none() && signals::take_reload() {
             let (send, receive) = channel();
-            let (archive, engine, threads) =
-                (self.cmd.archive.clone(), self.cmd.engine.clone(), self.cmd.threads);
+            let (archive, choice) = (self.cmd.archive.clone(), self.cmd.choice.clone());
             std::thread::spawn(move || {
                 // Without a receiver nobody waits for it any more.
-                let _ = send.send(load(&archive, &engine, threads));
+                let _ = send.send(load(&archive, &choice));
             });
             self.reload = Some(receive);
         }

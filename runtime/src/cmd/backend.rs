@@ -1,0 +1,104 @@
+//! `--backend`: what computes, for the subcommands that answer with labels.
+
+use std::path::Path;
+
+use foldnet_archive::{Activation, Manifest};
+use foldnet_runtime::backend::Backend;
+
+#[cfg(any(feature = "rknn", feature = "tract"))]
+use super::read;
+use super::{Engine, Failure};
+
+/// What computes.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Choice {
+    #[command(flatten)]
+    engine: Engine,
+    /// Threads of the CPU; 0 means one per core
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    threads: usize,
+    /// What computes
+    #[arg(long, value_enum, default_value_t = By::Cpu)]
+    backend: By,
+    #[cfg(feature = "rknn")]
+    #[command(flatten)]
+    npu: super::npu::Flags,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    /// Foldnet's own int8 kernels
+    Cpu,
+    /// The NPU if it answers and is faster (measured once, then remembered), else the CPU
+    #[cfg(feature = "rknn")]
+    Auto,
+    /// A Rockchip NPU
+    #[cfg(feature = "rknn")]
+    Rknn,
+    /// Stock tract, on the same int8 archive: slow, for comparison
+    #[cfg(feature = "tract")]
+    Tract,
+    /// tract, with the weights turned back into f32
+    #[cfg(feature = "tract")]
+    Float,
+}
+
+/// An archive that can be run.
+pub struct Loaded {
+    /// Runs it.
+    pub backend: Box<dyn Backend>,
+    /// The network's last function.
+    pub activation: Activation,
+    /// How many scores there are.
+    pub classes: usize,
+    /// What the archive says of itself.
+    pub manifest: Manifest,
+}
+
+impl Choice {
+    /// Loads an archive for it.
+    pub fn load(&self, archive: &Path) -> Result<Loaded, Failure> {
+        #[cfg(feature = "tract")]
+        use foldnet_runtime::backend::tract::{Float, Stock};
+
+        #[cfg(any(feature = "rknn", feature = "tract"))]
+        let with_network = |backend: Box<dyn Backend>, network: foldnet_archive::Network, manifest| Loaded {
+            backend,
+            activation: network.activation,
+            classes: network.classes(),
+            manifest,
+        };
+        Ok(match self.backend {
+            By::Cpu => {
+                let (manifest, session) = self.engine.load(archive, self.threads)?;
+                let (activation, classes) = (session.activation(), session.classes());
+                Loaded { backend: Box::new(session), activation, classes, manifest }
+            }
+            #[cfg(feature = "rknn")]
+            By::Auto => {
+                let (network, manifest) = read(archive)?;
+                let (_, cpu) = self.engine.load(archive, self.threads)?;
+                let auto = self.npu.auto(&network, &manifest, cpu)?;
+                with_network(Box::new(auto), network, manifest)
+            }
+            #[cfg(feature = "rknn")]
+            By::Rknn => {
+                let (network, manifest) = read(archive)?;
+                let npu = self.npu.open(&network, &manifest)?;
+                with_network(Box::new(npu), network, manifest)
+            }
+            #[cfg(feature = "tract")]
+            By::Tract => {
+                let (network, manifest) = read(archive)?;
+                let stock = Stock::load(archive, network.input())?;
+                with_network(Box::new(stock), network, manifest)
+            }
+            #[cfg(feature = "tract")]
+            By::Float => {
+                let (network, manifest) = read(archive)?;
+                let float = Float::new(&network)?;
+                with_network(Box::new(float), network, manifest)
+            }
+        })
+    }
+}
