@@ -321,3 +321,123 @@ impl Walk<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::testing::{Aligned, Rng};
+    use crate::{ConvScalars, ConvWeights, KernelSet, Requant, Shape, dispatch, reference};
+
+    fn desc(h: usize, w: usize, c_in: usize, c_out: usize) -> ConvDesc {
+        ConvDesc {
+            x: Shape::new(h, w, c_in),
+            y: Shape::new(h, w, c_out),
+            kernel: [3, 3],
+            stride: [1, 1],
+            dilation: [1, 1],
+            pad: [1, 1],
+            groups: 1,
+            source: Source::Tensor,
+            skip: false,
+            output: ConvOutput::Int8,
+        }
+    }
+
+    /// Compares with the definition; multipliers are such that the largest sum is just not clamped.
+    fn check(set: &dyn KernelSet, d: &ConvDesc, weights: &[i8], x: &[i8], x_zero: i8) {
+        let multiplier = vec![1.0 / (255.0 * d.depth() as f32); d.y.c];
+        let w = ConvWeights {
+            weights,
+            bias: &vec![1000; d.y.c],
+            multiplier: &multiplier,
+            gain: &[],
+            offset: &[],
+            x_zero: &[x_zero],
+        };
+        let y = Requant::full(0);
+        let scalars = ConvScalars { x_zero: [x_zero; 4], skip_zero: 0, skip_multiplier: 0.0, y, y2: y };
+        let mut expected = vec![0; d.y.len()];
+        let out = reference::ConvResult { y: &mut expected, y2: &mut [], logits: &mut [] };
+        reference::conv(d, &w, &scalars, x, &[], out);
+        let blob = Aligned::from(&set.pack_conv(d, &w));
+        let mut input = Aligned::new(set.tensor_bytes(d.x), 0);
+        set.write_tensor(d.x, x, input.get_mut());
+        let mut output = Aligned::new(set.tensor_bytes(d.y), 0);
+        let mut scratch = Aligned::new(set.conv_scratch_bytes(d), 0xcc);
+        let y = output.get_mut().as_mut_ptr();
+        let args = ConvArgs {
+            desc: d,
+            scalars: &scalars,
+            blob: blob.get(),
+            x: input.get().as_ptr(),
+            skip: y,
+            y,
+            y2: y,
+            x_rows: d.x.h,
+            y_rows: d.y.h,
+            scratch: scratch.get_mut().as_mut_ptr(),
+        };
+        // SAFETY: a valid description, buffers of the sizes that the set asked for.
+        unsafe { set.conv(&args, 0..set.conv_tasks(d)) };
+        assert!(set.read_tensor(d.y, output.get()) == expected, "{d:?}, zero point {x_zero}");
+    }
+
+    fn set() -> Option<&'static dyn KernelSet> {
+        let set = dispatch::by_name("avx2").ok();
+        if set.is_none() {
+            std::println!("SKIPPED: this CPU lacks AVX2");
+        }
+        set
+    }
+
+    /// The deepest sum that is divided in one part, and deeper ones; all products of one sign.
+    #[test]
+    fn depths_at_the_limit() {
+        let Some(set) = set() else { return };
+        for (c_in, parts) in [(224, 1), (240, 2), (448, 2), (464, 3)] {
+            let d = desc(9, 8, c_in, 32);
+            assert_eq!(Plan::new(&d).parts, parts);
+            for (w, x, x_zero) in [(-127, -128, 127), (127, -128, 0), (127, 127, -128), (100, -128, -128)] {
+                check(set, &d, &vec![w; d.y.c * d.depth()], &vec![x; d.x.len()], x_zero);
+            }
+        }
+    }
+
+    /// Inputs and weights that drive every position of the transformed tile to its extremes.
+    #[test]
+    fn extremes() {
+        let Some(set) = set() else { return };
+        let mut rng = Rng(12);
+        for side in [3, 4, 5, 7, 14] {
+            let d = desc(side, side, 16, 32);
+            let mut either = |n: usize, a: i8, b: i8| -> Vec<i8> {
+                (0..n).map(|_| if rng.bits().is_multiple_of(2) { a } else { b }).collect()
+            };
+            let (weights, x) = (either(d.y.c * d.depth(), -127, 127), either(d.x.len(), -128, 127));
+            for x_zero in [-128, 0, 127] {
+                check(set, &d, &weights, &x, x_zero);
+            }
+        }
+    }
+
+    /// Sides that end in parts of tiles, tasks of both kinds, and more rows of tiles than a block takes.
+    #[test]
+    fn tilings() {
+        let Some(set) = set() else { return };
+        let mut rng = Rng(13);
+        for (h, w, c_in, c_out) in
+            [(5, 13, 32, 48), (10, 14, 16, 160), (13, 47, 32, 16), (31, 8, 16, 16), (9, 50, 1024, 16)]
+        {
+            let d = desc(h, w, c_in, c_out);
+            let plan = Plan::new(&d);
+            assert!(suits(&d, &super::super::avx2::WINOGRAD), "{d:?}");
+            assert_eq!(plan.block_rows < plan.tiles[0], c_in == 1024);
+            let mut any = |n: usize, lo| -> Vec<i8> { (0..n).map(|_| rng.range(lo, 127) as i8).collect() };
+            let (weights, x) = (any(d.y.c * d.depth(), -127), any(d.x.len(), -128));
+            check(set, &d, &weights, &x, -5);
+        }
+    }
+}

@@ -19,6 +19,9 @@ mod peak;
 mod tile;
 mod winograd;
 
+#[cfg(test)]
+pub(super) use winograd::KERNELS as WINOGRAD;
+
 use super::walk::Kernels;
 use crate::set::KernelSet;
 

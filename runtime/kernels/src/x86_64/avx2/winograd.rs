@@ -17,7 +17,7 @@ use crate::winograd::{INVERSE_OF_9, POSITIONS, REACH, TILE};
 pub(in super::super) const TILING: Tiling =
     Tiling { lanes: 8, vectors: 2, pixels: [0, 0, GROUP, 0, 0], group: 2, widen: false };
 
-pub(super) static KERNELS: Kernels = Kernels {
+pub(in super::super) static KERNELS: Kernels = Kernels {
     tiling: &TILING,
     input,
     weights,
