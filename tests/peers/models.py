@@ -1,6 +1,7 @@
-"""Makes the 224x224 networks that the speed comparison runs: real structures, seeded random weights.
+"""Makes the networks that the speed comparison runs: real structures, seeded random weights.
 
-    models.py                     ResNet-50, ResNet-50 V2 (Keras Applications, through tf2onnx) and ResNet-18 (torchvision's graph)
+    models.py                     ResNet-50, ResNet-50 V2 (Keras Applications, through tf2onnx) and ResNet-18 (torchvision's graph),
+                                  for 224x224 pixels; beside them the converter's own ResNet-20 for 32x32, which is trained
     models.py resnet18 --cache D  one of them, into D
 
 Batch-norm statistics are measured on seeded synthetic pictures, scale and shift are random: activations
@@ -12,11 +13,19 @@ from __future__ import annotations
 import argparse
 import math
 import os
+import shutil
 from pathlib import Path
+
+import foldnet
 
 SEED = 7
 DEFAULT_CACHE = Path("~/.cache/foldnet-peers")
-NAMES = ("resnet50", "resnet50v2", "resnet18")
+NAMES = ("resnet50", "resnet50v2", "resnet18", "resnet20")
+
+
+def side(name: str) -> int:
+    """Pixels of a side of what network `name` sees."""
+    return 32 if name == "resnet20" else 224
 
 
 def model_path(name: str, cache: Path) -> Path:
@@ -32,7 +41,9 @@ def model_path(name: str, cache: Path) -> Path:
 
 def make(name: str, path: Path) -> None:
     """Writes the ONNX file of network `name` to `path`."""
-    if name == "resnet18":
+    if name == "resnet20":
+        shutil.copyfile(foldnet.REPOSITORY / "converter" / "assets" / "resnet20-v1-cifar10.onnx", path)
+    elif name == "resnet18":
         from torchvision_graph import write_resnet18
 
         write_resnet18(path, SEED)
@@ -69,6 +80,8 @@ def preprocess(name: str, images):
     import numpy as np
 
     images = np.asarray(images, np.float32)
+    if name == "resnet20":
+        return images
     if name == "resnet50":
         return np.ascontiguousarray(images[..., ::-1]) - np.array([103.939, 116.779, 123.68], np.float32)
     if name == "resnet50v2":

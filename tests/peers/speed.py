@@ -36,7 +36,7 @@ def main() -> None:
     cache = arguments.cache.expanduser()
     onnx_path = rounds.alone(models.model_path, arguments.model, cache)
     images = arguments.images or pictures.synthetic_folder(cache / "pictures", 100, models.SEED)
-    inputs = models.preprocess(arguments.model, pictures.photographs(images, arguments.calibration_images))
+    inputs = models.preprocess(arguments.model, pictures.photographs(images, arguments.calibration_images, models.side(arguments.model)))
     singles = [inputs[i : i + 1] for i in range(len(inputs))]
     prepared = cache / f"{arguments.model}.prepared.pickle"
     if arguments.reuse:
@@ -160,7 +160,7 @@ def print_table(threads: int, times: dict[str, list[float]], macs: int, peak: fl
         ratio = statistics.median(a / b for a, b in zip(times[label], times[base], strict=True))
         rate = macs / median / 1e6
         share = f" {rate / peak / threads:.0%} |" if peak else ""
-        print(f"| {label} | {median:.2f} | {min(times[label]):.2f} | {ratio:.2f} | {rate:.0f} |{share}")
+        print(f"| {label} | {median:.3g} | {min(times[label]):.3g} | {ratio:.2f} | {rate:.0f} |{share}")
     print()
 
 

@@ -1,14 +1,16 @@
 //! What threads are to a plan.
 
-/// Threads that work on one step together. Implementations **must** call the job exactly once for
-/// every index below [`Pool::threads`], each on its own thread or one after the other, and return only
-/// when all calls have returned; what one job wrote must then be visible to the caller and to later
-/// jobs.
+/// Threads that work on one step together. Implementations **must** call the job once for index 0 and at
+/// most once for every further index below [`Pool::threads`], each on its own thread or one after the other,
+/// and return only when all calls have returned; what one job wrote must then be visible to the caller and to
+/// later jobs.
+///
+/// A thread that comes too late is left out, so a job has to do all there is to do even if index 0 is alone.
 pub trait Pool: Sync {
-    /// How many jobs `run` makes.
+    /// How many calls `run` makes at most.
     fn threads(&self) -> usize;
 
-    /// Calls `job(0)…job(threads − 1)`.
+    /// Calls `job(0)`, and `job(1)…job(threads − 1)` where those threads come in time.
     fn run(&self, job: &(dyn Fn(usize) + Sync));
 }
 

@@ -7,7 +7,7 @@
 //! 1. A share is the same part of the picture in every step, so what a thread wrote in one step it finds in its
 //!    own cache in the next; and it is one run, so a kernel that fetches the next weights ahead fetches its own.
 //! 2. Halves make few calls, each of which prepares its input, and leave little to wait for at the end: a slow or
-//!    late core's share is done by the others.
+//!    late core's share is done by the others, and a core that does not come at all is not missed.
 
 use core::array::from_fn;
 use core::ops::Range;

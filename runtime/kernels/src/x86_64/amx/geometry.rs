@@ -89,9 +89,11 @@ pub(super) struct Block {
 
 impl Geometry {
     /// Whether tiles suit the convolution; if not, it is `avx512vnni`'s. They do not suit groups,
-    /// whose depth is short, nor a handful of pixels, where weights are read for nothing.
+    /// whose depth is short, nor a 3×3 window of RGB, which fills less than half of a chunk, nor a handful of
+    /// pixels, where weights are read for nothing.
     pub fn suits(desc: &ConvDesc) -> bool {
-        desc.groups == 1 && desc.dilation[1] == 1 && desc.y.pixels() >= 8
+        let shallow = desc.source == Source::Pixels && desc.depth() < CHUNK / 2;
+        desc.groups == 1 && desc.dilation[1] == 1 && desc.y.pixels() >= 8 && !shallow
     }
 
     /// For a validated description that [`Geometry::suits`].

@@ -9,6 +9,9 @@
 //!    large into the *lowest* integer. That is also what becomes of NaN, as [`crate::Requant::apply`] wants.
 //! 2. `vpackssdw` and `vpackuswb` work within 128 bits. The weights are packed in the order that makes
 //!    the result of four vectors ascending, so no permutation follows; fewer vectors need one.
+//! 3. One or two whole vectors go by moves of their own width. A masked one counts as 64 bytes when the CPU
+//!    looks whether a load hits a store before it: where the residual lies in the output's place, each pixel
+//!    would wait for the one before, some 60 cycles.
 
 use core::arch::x86_64::*;
 
@@ -86,7 +89,7 @@ pub(in super::super) unsafe fn pixel<const N: usize, const MODE: usize>(
             return store_logits::<N>(t, v);
         }
         if MODE != ANY || e.output.has_int8() {
-            store(t.y.add(m * t.stride), mask, quantize::<N>(v, &e.y));
+            store::<N>(t.y.add(m * t.stride), mask, quantize::<N>(v, &e.y));
         }
         if MODE == BOTH_SKIP || (MODE == ANY && e.output.has_affine()) {
             for i in 0..N {
@@ -94,24 +97,30 @@ pub(in super::super) unsafe fn pixel<const N: usize, const MODE: usize>(
                 let offset = _mm512_load_ps(t.constants.add(3 * t.constants_stride + 64 * i).cast());
                 v[i] = _mm512_add_ps(_mm512_mul_ps(v[i], gain), offset);
             }
-            store(t.y2.add(m * t.stride), mask, quantize::<N>(v, &e.y2));
+            store::<N>(t.y2.add(m * t.stride), mask, quantize::<N>(v, &e.y2));
         }
     }
 }
 
-/// Stores the bytes that `mask` selects.
+/// The mask of `N` whole vectors.
+const fn whole<const N: usize>() -> u64 {
+    u64::MAX >> (64 - 16 * N)
+}
+
+/// Stores the bytes of `N` vectors that `mask` selects.
 ///
 /// # Safety
 /// They are writable.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
-unsafe fn store(to: *mut u8, mask: u64, bytes: __m512i) {
+unsafe fn store<const N: usize>(to: *mut u8, mask: u64, bytes: __m512i) {
     // SAFETY: the caller's contract.
     unsafe {
-        if mask == u64::MAX {
-            _mm512_storeu_si512(to.cast(), bytes);
-        } else {
-            _mm512_mask_storeu_epi8(to.cast(), mask, bytes);
+        match N {
+            1 if mask == whole::<1>() => _mm_storeu_si128(to.cast(), _mm512_castsi512_si128(bytes)),
+            2 if mask == whole::<2>() => _mm256_storeu_si256(to.cast(), _mm512_castsi512_si256(bytes)),
+            4 if mask == whole::<4>() => _mm512_storeu_si512(to.cast(), bytes),
+            _ => _mm512_mask_storeu_epi8(to.cast(), mask, bytes),
         }
     }
 }
@@ -143,10 +152,11 @@ fn quantize<const N: usize>(v: [__m512; N], out: &Bounds) -> __m512i {
 unsafe fn load_pixel<const N: usize>(from: *const u8, mask: u64) -> [__m512; N] {
     // SAFETY: the caller's contract.
     let mut bytes = unsafe {
-        if mask == u64::MAX {
-            _mm512_loadu_si512(from.cast())
-        } else {
-            _mm512_maskz_loadu_epi8(mask, from.cast())
+        match N {
+            1 if mask == whole::<1>() => _mm512_castsi128_si512(_mm_loadu_si128(from.cast())),
+            2 if mask == whole::<2>() => _mm512_castsi256_si512(_mm256_loadu_si256(from.cast())),
+            4 if mask == whole::<4>() => _mm512_loadu_si512(from.cast()),
+            _ => _mm512_maskz_loadu_epi8(mask, from.cast()),
         }
     };
     if N != 4 {
