@@ -17,9 +17,14 @@ use foldnet_runtime::bench::noise;
 fn networks(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let own = folder.path().join("resnet8.nnef.tgz");
-    foldnet_archive::write(&own, &resnet8(), &manifest()).expect("the temporary folder can be written");
+    let network = resnet8();
+    let mut manifest = manifest();
+    (manifest.input.width, manifest.input.height) = (network.input().w, network.input().h);
+    manifest.labels.clear();
+    foldnet_archive::write(&own, &network, &manifest).expect("the temporary folder can be written");
     let given = std::env::var_os("FOLDNET_ARCHIVES").unwrap_or_default();
-    for path in [own].into_iter().chain(std::env::split_paths(&given)) {
+    let given = std::env::split_paths(&given).filter(|path| !path.as_os_str().is_empty());
+    for path in [own].into_iter().chain(given) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         one(&mut c.benchmark_group(name), &path);
     }
