@@ -269,6 +269,8 @@ mod tests {
     use super::*;
     use std::sync::atomic::AtomicU64;
 
+    const ROUNDS: usize = if cfg!(miri) { 10 } else { 1_000 };
+
     /// Whether `what` holds within ten seconds.
     fn comes(what: impl Fn() -> bool) -> bool {
         let start = std::time::Instant::now();
@@ -283,7 +285,7 @@ mod tests {
         for threads in [1, 2, 3, 7] {
             let pool = Threads::new(threads).unwrap();
             assert_eq!(pool.threads(), threads);
-            for _ in 0..2_000 {
+            for _ in 0..ROUNDS {
                 let counts: Vec<AtomicU64> = (0..threads).map(|_| AtomicU64::new(0)).collect();
                 pool.run(&|i| {
                     counts[i].fetch_add(1, Ordering::Relaxed);
@@ -311,7 +313,7 @@ mod tests {
     fn what_a_job_wrote_is_seen_by_the_next() {
         let pool = Threads::new(4).unwrap();
         let cells: Vec<AtomicU64> = (0..64).map(|_| AtomicU64::new(0)).collect();
-        for round in 0..1_000 {
+        for round in 0..ROUNDS as u64 {
             let each = |f: &(dyn Fn(usize) + Sync)| {
                 let next = AtomicUsize::new(0);
                 pool.run(&|_| {
@@ -355,7 +357,7 @@ mod tests {
         std::thread::scope(|scope| {
             for _ in 0..3 {
                 scope.spawn(|| {
-                    for _ in 0..500 {
+                    for _ in 0..ROUNDS {
                         pool.run(&|_| {
                             assert!(inside.fetch_add(1, Ordering::SeqCst) < 2);
                             inside.fetch_sub(1, Ordering::SeqCst);
