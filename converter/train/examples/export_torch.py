@@ -10,6 +10,7 @@ Without --weights the publisher's are fetched. The converter then needs no flags
 from __future__ import annotations
 
 import argparse
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,13 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=224)
     arguments = parser.parse_args()
     labels = [line for line in arguments.labels.read_text().splitlines() if line.strip()] if arguments.labels else []
-    model, mean, std = built(arguments.model, None if arguments.weights is None else len(labels) or None)
-    if arguments.weights:
-        model.load_state_dict(torch.load(arguments.weights, map_location="cpu", weights_only=True))
+    try:
+        model, mean, std = built(arguments.model, None if arguments.weights is None else len(labels) or 1000)
+        if arguments.weights:
+            model.load_state_dict(torch.load(arguments.weights, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        # Unknown names, files that are no weights or another network's, publishers that cannot be reached.
+        parser.error(f"{arguments.weights or arguments.model}: {error}")
     model.eval()
     picture = torch.zeros(1, 3, arguments.side, arguments.side)
     if labels and model(picture).shape[-1] != len(labels):
@@ -45,12 +50,11 @@ def main() -> None:
 
 def built(name: str, classes: int | None) -> tuple[Any, Any, Any]:
     """The network, and the mean and deviation of the pixels (0 to 1) it was trained on. With `classes` it has as many
-    outputs and no weights of the publisher's."""
+    outputs and no weights of the publisher's; 1000 are ImageNet's."""
     if name.startswith("timm:"):
         import timm
 
-        outputs = {"num_classes": classes} if classes else {}
-        model = timm.create_model(name.removeprefix("timm:"), pretrained=classes is None, **outputs)
+        model = timm.create_model(name.removeprefix("timm:"), pretrained=classes is None, num_classes=classes or 1000)
         return model, model.pretrained_cfg["mean"], model.pretrained_cfg["std"]
     import torchvision
 

@@ -57,13 +57,16 @@ def call(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, st
     return run
 
 
-SMALL = ("--side", "16", "--filters", "4", "--batch-size", "8", "--epochs", "2", "--network", "resnet8")
-"""Settings of a training of seconds."""
+SMALL = (
+    *("--side", "16", "--filters", "4", "--batch-size", "8", "--epochs", "2"),
+    *("--network", "residual", "--num-blocks", "1", "--strides", "1"),
+)
+"""Settings of a training of seconds; most of them go into tracing the network, so it is a small one."""
 
 
 @pytest.fixture(scope="session")
 def trained(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a training on `photos`."""
     run = tmp_path_factory.mktemp("trained") / "run"
-    assert main(["fit", str(photos), "-o", str(run), *SMALL, "--epochs", "12", "--quiet"]) == 0
+    assert main(["fit", str(photos), "-o", str(run), *SMALL, "--network", "resnet8", "--epochs", "12", "--quiet"]) == 0
     return run

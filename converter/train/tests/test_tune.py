@@ -2,23 +2,27 @@
 
 import csv
 import json
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
+from conftest import SMALL
 
 from foldnet_train.errors import BadInput, LimitMissed
 from foldnet_train.settings import Settings
 from foldnet_train.tune import budget, converter, space
 
 Call = Callable[..., tuple[int, str, str]]
-SEARCH = ("--side", "16", "--filters", "4", "--epochs", "2", "--batch-size", "8", "--network", "resnet8")
 
 
 def test_a_search_picks_by_int8_accuracy_and_its_best_settings_train(photos: Path, tmp_path: Path, call: Call) -> None:
     run = tmp_path / "tuned"
-    words = [photos, "-o", run, *SEARCH, "--over", "learning-rate,activation", "--trials", "3"]
+    words = [photos, "-o", run, *SMALL, "--over", "learning-rate,activation", "--trials", "3"]
     code, text, _ = call("tune", *words, "--json", "--board", "emulated-m4")
     assert code == 0
     told = json.loads(text)
@@ -41,13 +45,13 @@ def test_a_search_picks_by_int8_accuracy_and_its_best_settings_train(photos: Pat
 
 @pytest.mark.parametrize("method", ["bayesian", "hyperband"])
 def test_other_methods_search_too(method: str, photos: Path, tmp_path: Path, call: Call) -> None:
-    words = ["tune", photos, "-o", tmp_path / "t", *SEARCH, "--over", "learning_rate", "--trials", "2"]
+    words = ["tune", photos, "-o", tmp_path / "t", *SMALL, "--over", "learning_rate", "--trials", "2"]
     code, text, _ = call(*words, "--method", method, "--json", "--quiet")
     assert code == 0 and 0 < json.loads(text)["best"]["int8_accuracy"] <= 1
 
 
 def test_networks_beyond_the_limits_are_not_trained(photos: Path, tmp_path: Path, call: Call) -> None:
-    words = ["tune", photos, "-o", tmp_path / "t", *SEARCH, "--over", "learning_rate", "--trials", "2"]
+    words = ["tune", photos, "-o", tmp_path / "t", *SMALL, "--over", "learning_rate", "--trials", "2"]
     code, _, said = call(*words, "--bytes", "100")
     assert code == 3 and "100 are allowed" in said and "no trial counted" in said
     code, _, said = call(*words, "--cpu", "cortex-m4", "--ram-kb", "1", "-o", tmp_path / "u")
@@ -96,3 +100,33 @@ def test_hyper_resnet_is_searched(photos: Path, tmp_path: Path, call: Call) -> N
     words = ["--side", "32", "--epochs", "1", "--trials", "1", "--hyper-resnet"]
     code, text, _ = call("tune", photos, "-o", tmp_path / "t", *words, "--json", "--quiet")
     assert code == 0 and json.loads(text)["best"]["int8_accuracy"] > 0
+
+
+@pytest.mark.large
+def test_a_chief_and_two_workers_search_together(photos: Path, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    run = tmp_path / "t"
+    words = ["tune", str(photos), "-o", str(run), *SMALL, "--over", "learning_rate,activation", "--trials", "4"]
+    together = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(port)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "foldnet_train", *words],
+            env={**os.environ, **together, "KERASTUNER_TUNER_ID": name},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("chief", "tuner0", "tuner1")
+    ]
+    try:
+        said = [process.communicate(timeout=600)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0, 0], said
+    assert "best of 4" in said[0]
+    assert all("int8" in of and "the chief writes the results" in of for of in said[1:]), "both had a part"
+    rows = list(csv.DictReader((run / "trials.csv").open()))
+    assert len(rows) == 4 and all(float(row["int8_accuracy"]) > 0 for row in rows)
+    assert not list(run.glob("trial-*")) and not list(run.glob(".unfinished*"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -72,19 +73,22 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     pictures = read_pictures(arguments.pictures, base.side, say)
     train, held_out = split(pictures, base.validation, base.seed)
 
-    from foldnet_train.tune.hypermodel import Trial, write_pictures
+    from foldnet_train.tune.hypermodel import Trial, write_once
 
     folder = arguments.output
     begin(folder, train.fingerprint())
     chosen = np.random.default_rng(base.seed).permutation(len(train))[:CALIBRATION]
-    write_pictures(train.some(chosen), folder / "calibrate")
-    write_pictures(held_out, folder / "held-out")
+    write_once(train.some(chosen), folder / "calibrate")
+    write_once(held_out, folder / "held-out")
     own = space.hyper_resnet(base.side, len(pictures.classes)) if arguments.hyper_resnet else None
     trial = Trial(train, held_out, fixed, values, limits, folder, say, arguments.effort, own)
     # Standard output is for the result.
     with contextlib.redirect_stdout(io.StringIO() if arguments.quiet else sys.stderr):
         tuner = search(arguments.method, trial, arguments.trials, base, folder)
         tuner.search()
+    if is_worker():
+        say("this worker is done; the chief writes the results")
+        return {"output": str(folder)}
     table = results.rows(tuner)
     results.write(table, folder)
     best = table[0]
@@ -105,6 +109,11 @@ def begin(folder: Path, fingerprint: str) -> None:
     if note.exists() and note.read_text() != fingerprint:
         raise BadInput(f"{folder}: holds a search on other pictures; -o names another folder")
     note.write_text(fingerprint)
+
+
+def is_worker() -> bool:
+    """Whether another process, the chief, decides what is tried and knows the results."""
+    return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "")
 
 
 class Values:

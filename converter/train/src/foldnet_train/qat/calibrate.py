@@ -1,4 +1,4 @@
-"""The ranges to begin with."""
+"""The ranges and biases to begin with."""
 
 from __future__ import annotations
 
@@ -7,32 +7,48 @@ from typing import Any
 import numpy as np
 
 from foldnet_train.data.pictures import Pixels
-from foldnet_train.qat.layers import Quantized, set_mode
+from foldnet_train.qat.layers import Folded, Quantized, set_mode
+from foldnet_train.qat.rounding import LEVELS
 
 SHARES = np.linspace(0.5, 1.0, 26)
-"""Of the range seen, that are tried."""
+"""Of an activation's range seen, that are tried."""
+REACHES = np.concatenate([np.linspace(1.0, 0.6, 21), np.geomspace(0.5, 2.0**-16, 63)]).astype(np.float32)
+"""Of a filter's widest weight, that are tried."""
+BATCH = 8
+"""Pictures whose values are kept at a time."""
 VALUES = 200_000
 """Of a tensor, that errors are measured on."""
 
 
 def calibrate(model: Any, pixels: Pixels, rng: np.random.Generator) -> None:
-    """Gives every activation the range with the least mean square error on these pictures (several hundred megabytes of
-    values would be kept for large ones: a few dozen pictures do)."""
+    """Gives every activation the range with the least mean square error on these pictures, every filter the scale with
+    the least error of its output, and every channel of a convolution the mean it had before rounding (Nagel et al.,
+    *Data-free quantization through weight equalization and bias correction*, 2019). Several hundred megabytes of
+    values would be kept for large pictures: a few dozen do."""
     layers = [layer for layer in model.layers if isinstance(layer, Quantized)]
-    set_mode(model, "observe")
+    folded = [layer for layer in model.layers if isinstance(layer, Folded)]
     try:
-        for start in range(0, len(pixels), 8):
-            model(pixels[start : start + 8].astype(np.float32), training=False)
+        set_mode(model, "observe")
+        for start in range(0, len(pixels), BATCH):
+            model(pixels[start : start + BATCH].astype(np.float32), training=False)
             for layer in layers:
-                layer.seen[-1] = some(layer.seen[-1].ravel(), VALUES * 8 // len(pixels), rng)
+                layer.seen[-1] = some(layer.seen[-1].ravel(), VALUES * BATCH // len(pixels), rng)
         for layer in layers:
             low, high = best_range(np.concatenate(layer.seen))
             layer.high.assign(high)
             if not layer.never_negative:
                 layer.low.assign(low)
+        for layer in folded:
+            mean, square, _ = layer.observed()
+            layer.reach = best_reach(np.asarray(layer.exact()[0]), square - mean**2)
+        # Layers are computed in their order: each sees what the corrected ones before it give.
+        set_mode(model, "correct")
+        model(pixels.astype(np.float32), training=False)
     finally:
         for layer in layers:
             layer.seen.clear()
+        for layer in folded:
+            layer.moments.clear()
         set_mode(model, "learn")
 
 
@@ -56,3 +72,18 @@ def best_range(values: Any) -> tuple[float, float]:
 
     share = min(SHARES, key=error)
     return ends[0] * share, ends[1] * share
+
+
+def best_reach(kernel: Any, variance: Any) -> Any:
+    """For each filter the reach of its grid that minimizes `Σ Var(x_i)·(w_i − s·q_i)²`, the error of its output if
+    inputs were uncorrelated. What the mean of an input makes of an error goes into the bias: so a weight on an input
+    that never changes costs nothing, however wide it is."""
+    weights = kernel.reshape(-1, kernel.shape[-1])
+    importance = np.broadcast_to(variance[:, None], kernel.shape).reshape(weights.shape)
+    full = np.maximum(np.abs(weights).max(axis=0), 1e-30) / LEVELS
+    errors = []
+    for reach in REACHES:
+        step = reach * full
+        rounded = np.clip(np.rint(weights / step), -LEVELS, LEVELS) * step
+        errors.append((importance * (weights - rounded) ** 2).sum(axis=0))
+    return REACHES[np.argmin(errors, axis=0)]

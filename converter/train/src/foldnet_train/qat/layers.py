@@ -53,30 +53,63 @@ class Quantized(keras.layers.Layer):  # type: ignore[misc]
 
 class Folded(keras.layers.Layer):  # type: ignore[misc]
     """A convolution or dense layer with its batch normalisation folded in: `op(x, kernel) + bias`. `input_scale` gives
-    `s_x`; none if the input is no int8 tensor of one scale."""
+    `s_x`; none if the input is no int8 tensor of one scale.
+
+    What learns are kernel and bias in units of their own, one per output channel: see `sensitivity.py`.
+
+    Nothing is rounded while `mode` is `observe`, which keeps moments of input and output per channel; while it is
+    `correct`, the layer gives its rounded output the mean that its output had, through the bias."""
 
     def __init__(self, op: Any, kernel: Any, bias: Any, input_scale: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.op, self.start, self.input_scale = op, (kernel, bias), input_scale
         self.mode = "learn"
+        self.moments: list[Any] = []
+        """Of each batch: its size; mean and mean square of the input, mean of the output."""
+        self.reach: Any = 1.0
+        """Where each filter's grid ends, as a part of the widest weight."""
 
     def build(self, shape: Any) -> None:
         kernel, bias = self.start
         value = keras.initializers.Constant
         self.kernel = self.add_weight(shape=kernel.shape, name="kernel", initializer=value(kernel))
         self.bias = self.add_weight(shape=bias.shape, name="bias", initializer=value(bias))
+        self.units = np.ones_like(bias), np.ones_like(bias)
+
+    def exact(self) -> tuple[Any, Any]:
+        """Kernel and bias."""
+        return self.kernel * self.units[0], self.bias * self.units[1]
+
+    def measure_in(self, kernel_units: Any, bias_units: Any) -> None:
+        """Changes the units; what is computed stays."""
+        kernel, bias = self.exact()
+        self.units = kernel_units, bias_units
+        self.kernel.assign(kernel / kernel_units)
+        self.bias.assign(bias / bias_units)
 
     def call(self, x: Any) -> Any:
         if self.mode == "observe":
-            return self.op(x, self.kernel.value) + self.bias.value
+            kernel, bias = self.exact()
+            y = self.op(x, kernel) + bias
+            self.moments.append((len(y), channel_means(x), channel_means(x * x), channel_means(y)))
+            return y
         kernel, bias = self.constants if self.mode == "export" else self.rounded()
-        return self.op(x, kernel) + bias
+        y = self.op(x, kernel)
+        if self.mode == "correct":
+            self.bias.assign((self.observed()[2] - channel_means(y)) / self.units[1])
+            bias = self.rounded()[1]
+        return y + bias
+
+    def observed(self) -> list[Any]:
+        """Mean and mean square of the input, mean of the output, of all pictures observed."""
+        pictures, *moments = zip(*self.moments, strict=True)
+        return [np.average(moment, axis=0, weights=pictures) for moment in moments]
 
     def rounded(self) -> tuple[Any, Any]:
         """Kernel and bias on their grids."""
-        kernel, scale = rounding.quantized_weights(self.kernel.value)
+        kernel, bias = self.exact()
+        kernel, scale = rounding.quantized_weights(kernel, self.reach)
         unit = self.input_scale()
-        bias = self.bias.value
         return kernel, bias if unit is None else rounding.quantized_bias(bias, tf.stop_gradient(unit * scale))
 
     def freeze(self) -> None:
@@ -85,6 +118,11 @@ class Folded(keras.layers.Layer):  # type: ignore[misc]
 
     def compute_output_shape(self, shape: Any) -> Any:
         return tuple(self.op(tf.zeros((1, *shape[1:])), tf.zeros(self.start[0].shape)).shape)
+
+
+def channel_means(y: Any) -> Any:
+    """Over pictures and pixels."""
+    return np.asarray(y, np.float64).mean(axis=tuple(range(len(y.shape) - 1)))
 
 
 class ChannelAffine(keras.layers.Layer):  # type: ignore[misc]
@@ -108,7 +146,7 @@ class ChannelAffine(keras.layers.Layer):  # type: ignore[misc]
 
 
 def set_mode(model: Any, mode: str) -> None:
-    """`learn`, `observe` or `export`, for every layer that knows them."""
+    """`learn`, `observe`, `correct` or `export`, for every layer that knows them."""
     for layer in model.layers:
         if isinstance(layer, Quantized | Folded):
             layer.mode = mode

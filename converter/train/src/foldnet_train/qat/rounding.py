@@ -1,7 +1,7 @@
 """Fake quantization: values rounded as int8 holds them, kept as floats.
 
 Backwards, rounding counts as identity (the straight-through estimator: Bengio et al., 2013), and a value outside the
-range has no gradient. Ranges stay as calibrated: one that moved would shift every value that a wide weight meets."""
+range has no gradient. Ranges of activations stay as calibrated."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ def straight_through(rounded: Any, exact: Any) -> Any:
     return exact + tf.stop_gradient(rounded - exact)
 
 
-def weight_scale(weights: Any) -> Any:
-    """`s[c] = max|w[c]| / 127`, channels last; 1 for a channel of zeros."""
+def weight_scale(weights: Any, reach: Any = 1.0) -> Any:
+    """`s[c] = reach[c]·max|w[c]| / 127`, channels last; 1 for a channel of zeros."""
     largest = tf.reduce_max(tf.abs(weights), axis=list(range(len(weights.shape) - 1)))
-    return tf.where(largest > 0, largest / LEVELS, 1.0)
+    return tf.where(largest > 0, reach * largest / LEVELS, 1.0)
 
 
-def quantized_weights(weights: Any) -> tuple[Any, Any]:
+def quantized_weights(weights: Any, reach: Any = 1.0) -> tuple[Any, Any]:
     """`s·clamp(rne(w/s), −127, 127)` per output channel, and the scales."""
-    scale = tf.stop_gradient(weight_scale(weights))
+    scale = tf.stop_gradient(weight_scale(weights, reach))
     integers = tf.clip_by_value(tf.round(weights / scale), -LEVELS, LEVELS)
-    return straight_through(integers * scale, weights), scale
+    edge = (LEVELS + 0.5) * scale
+    return straight_through(integers * scale, tf.clip_by_value(weights, -edge, edge)), scale
 
 
 def quantized_bias(bias: Any, unit: Any) -> Any:

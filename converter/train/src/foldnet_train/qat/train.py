@@ -14,6 +14,7 @@ from foldnet_train.data.pictures import Pictures
 from foldnet_train.errors import LimitMissed
 from foldnet_train.qat.build import build
 from foldnet_train.qat.calibrate import calibrate
+from foldnet_train.qat.sensitivity import choose_units
 from foldnet_train.settings import Settings
 from foldnet_train.training.fit import compiled
 from foldnet_train.training.guard import Guard
@@ -36,6 +37,7 @@ def fine_tune(
     rng = np.random.default_rng(settings.seed)
     chosen = rng.permutation(len(train))[:CALIBRATION]
     calibrate(model, train.pixels[chosen], rng)
+    choose_units(model, train.pixels[chosen], rng)
     steps = steps_per_epoch(train, settings)
     compiled(model, settings, steps * settings.epochs, settings.learning_rate)
     data = held_out_data(held_out, settings.batch_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,9 +54,8 @@ def fit(
     *,
     start: Any = None,
     resume: bool = False,
-    more: Sequence[Any] = (),
 ) -> storage.Notes:
-    """Trains `start` (or a new network), with `more` callbacks, and leaves `best.keras`, `last.keras`, `log.csv` and
+    """Trains `start` (or a new network) and leaves `best.keras`, `last.keras`, `log.csv` and
     `curves.png` in `run`. Raises `LimitMissed` when the loss diverges; what was good until then is kept."""
     import keras
 
@@ -71,7 +70,7 @@ def fit(
         say(f"resuming after epoch {notes.epoch}")
     guard = Guard(len(train.classes))
     keeper = Keeper(run, notes, guard, say)
-    callbacks: list[Any] = [Chance(settings.seed), guard, keeper, tensorboard(run), *more]
+    callbacks: list[Any] = [Chance(settings.seed), guard, keeper, tensorboard(run)]
     for stage in stages(settings):
         if notes.epoch >= stage.last:
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,8 +63,7 @@ class Trial(keras_tuner.HyperModel):  # type: ignore[misc]
         is no good trial; it is not trained."""
         settings = self.settings
         assert settings is not None, "build comes first"
-        place = self.folder / f"trial-{id(model):x}"
-        place.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix="trial-", dir=self.folder))
         try:
             onnx, archive = place / "model.onnx", place / "model.nnef.tgz"
             onnx_model.write(onnx_model.from_keras(model, self.train.classes), onnx)
@@ -109,3 +109,20 @@ def write_pictures(pictures: Pictures, folder: Path) -> None:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for number, (pixels, label) in enumerate(zip(pictures.pixels, pictures.labels, strict=True)):
         Image.fromarray(pixels).save(folder / pictures.classes[label] / f"{number:06}.png")
+
+
+def write_once(pictures: Pictures, folder: Path) -> None:
+    """As `write_pictures`, unless they are there; all at once, since other processes may read and write them, too."""
+    if folder.exists():
+        return
+    unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
+    try:
+        write_pictures(pictures, unfinished / folder.name)
+        try:
+            (unfinished / folder.name).rename(folder)
+        except OSError:
+            # Another process was faster.
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
