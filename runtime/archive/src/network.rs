@@ -319,6 +319,28 @@ impl Step {
     }
 }
 
+impl Step {
+    /// Gives the tensors that the step reads and writes other numbers.
+    pub fn renumber(&mut self, number: &dyn Fn(TensorId) -> TensorId) {
+        let all: Vec<&mut TensorId> = match self {
+            Self::Conv(s) => {
+                let skip = s.skip.iter_mut().map(|s| &mut s.0);
+                let outputs = s.y.iter_mut().chain(s.affine.iter_mut().map(|a| &mut a.out));
+                std::iter::once(&mut s.x).chain(skip).chain(outputs.map(|o| &mut o.tensor)).collect()
+            }
+            Self::MaxPool(s) => vec![&mut s.x, &mut s.y],
+            Self::AvgPool(s) => vec![&mut s.x, &mut s.y.tensor],
+            Self::Affine(s) => vec![&mut s.x, &mut s.y.tensor],
+            Self::Add(s) => vec![&mut s.a.0, &mut s.b.0, &mut s.y.tensor],
+            Self::Sum(s) => s.terms.iter_mut().map(|t| &mut t.x).chain([&mut s.y.tensor]).collect(),
+            Self::Table(s) => vec![&mut s.x, &mut s.y],
+            Self::Scale(s) => vec![&mut s.x, &mut s.gate, &mut s.y.tensor],
+            Self::Dequantize(s) => vec![&mut s.x, &mut s.y],
+        };
+        all.into_iter().for_each(|t| *t = number(*t));
+    }
+}
+
 /// What is wrong with a network.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum NetworkError {
