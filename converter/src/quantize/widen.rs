@@ -595,6 +595,8 @@ fn integer(v: f64) -> i32 {
 
 #[cfg(test)]
 mod tests {
+    use foldnet_runtime::backend::tract::Stock;
+
     use super::*;
     use crate::float::FloatNet;
     use crate::graph::Node;
@@ -678,6 +680,31 @@ mod tests {
                         assert!((a - b).abs() < most / 1500.0, "{name}: {a} became {b} of {most}");
                     }
                     assert_eq!(truth[node].len(), ours.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_kernel_set_and_stock_tract_have_the_same_bits() {
+        for graph in [residual(), preactivated()] {
+            let (outcome, exact) = quantized(&graph);
+            let kept = eligible(&outcome.draft.layout);
+            let network = network(&outcome.draft, &exact, &kept, &pictures(12)).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("kept.nnef.tgz");
+            let mut manifest = archive::testing::manifest();
+            let shape = network.input();
+            manifest.input = archive::Input { height: shape.h, width: shape.w, ..manifest.input };
+            foldnet_archive::write(&path, &network, &manifest).unwrap();
+            let (read, _) = foldnet_archive::read(&path).unwrap();
+            let mut tract = Stock::load(&path, network.input()).unwrap();
+            for picture in &pictures(3) {
+                let expected = tract.logits(picture).unwrap().to_vec();
+                for entry in foldnet_kernels::dispatch::REGISTRY {
+                    let Some(set) = (entry.get)() else { continue };
+                    let mut session = Session::new(&read, set, 1).unwrap();
+                    assert_eq!(session.run(picture), expected, "{}", set.name());
                 }
             }
         }
