@@ -256,6 +256,9 @@ impl Cmd {
         // Everything is known: write.
         let size = foldnet_archive::write(output, &network, &manifest)
             .with_context(|| "the archive was not written")?;
+        if let Some(kept) = &mut kept {
+            kept.bytes = size;
+        }
         if let Some(path) = &self.report {
             let report = Report {
                 source: model.source.file.clone(),

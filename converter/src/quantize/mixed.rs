@@ -165,9 +165,12 @@ mod tests {
     use crate::quantize::tests::{conv, pictures, residual};
     use crate::quantize::{equalize, sensitivity};
 
+    /// What was kept, by name and whether it is weights, and the network.
+    type Named = (Vec<(String, bool)>, Network);
+
     /// Quantizes without any repair, then looks for what to keep; what was found, by name, and how far the
     /// logits are then.
-    fn found(graph: &Graph, limit: f64) -> (f64, Option<(Vec<(String, bool)>, Network)>) {
+    fn found(graph: &Graph, limit: f64) -> (f64, Option<Named>) {
         let options = Options {
             effort: Effort::Low,
             equalize: false,
