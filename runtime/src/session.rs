@@ -135,7 +135,8 @@ impl Session {
                     Record::Affine { shape, y, .. }
                     | Record::Add { shape, y, .. }
                     | Record::Table { shape, y, .. }
-                    | Record::Scale { shape, y, .. } => vec![read(shape, y)],
+                    | Record::Scale { shape, y, .. }
+                    | Record::Sum { shape, y, .. } => vec![read(shape, y)],
                     Record::Dequantize { .. } => vec![],
                 },
             );

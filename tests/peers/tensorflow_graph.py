@@ -47,6 +47,10 @@ def replay(node: onnx.NodeProto, inputs: list):
         case "MaxPool":
             x, padding = pad(x, a["kernel_shape"], a)
             return tf.nn.max_pool2d(x, a["kernel_shape"], a["strides"], padding)
+        case "AveragePool":
+            if any(a.get("pads", [])):
+                raise SystemExit(f"{node.name}: a padded average pool is not replayed")
+            return tf.nn.avg_pool2d(x, a["kernel_shape"], a.get("strides", [1, 1]), "VALID")
         case "Pad":
             top_left, bottom_right = np.split(rest[0], 2)
             return tf.pad(x, [[0, 0], *[[int(top_left[i]), int(bottom_right[i])] for i in (2, 3)], [0, 0]])

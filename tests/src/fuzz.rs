@@ -8,7 +8,9 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use foldnet_archive::testing::{every_step, every_step_without_a_dense_layer, manifest};
+use foldnet_archive::testing::{
+    every_step, every_step_with_a_sum, every_step_without_a_dense_layer, manifest,
+};
 use foldnet_archive::{pack, unpack};
 use foldnet_kernels::dispatch;
 use foldnet_plan::format::{HEADER, RECORD, Record};
@@ -53,7 +55,7 @@ pub fn archive(tar: &[u8]) {
 }
 
 fn archive_seeds() -> Vec<Vec<u8>> {
-    [every_step(), every_step_without_a_dense_layer()]
+    [every_step(), every_step_without_a_dense_layer(), every_step_with_a_sum()]
         .iter()
         .map(|network| {
             let mut tar = Vec::new();
@@ -89,7 +91,7 @@ pub fn plan(bytes: &[u8]) {
 fn plan_seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for set in dispatch::REGISTRY.iter().filter_map(|entry| (entry.get)()) {
-        for network in [every_step(), every_step_without_a_dense_layer()] {
+        for network in [every_step(), every_step_without_a_dense_layer(), every_step_with_a_sum()] {
             seeds.push(foldnet_runtime::compile(&network, set).expect("a sound network").to_vec());
         }
     }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use foldnet_archive::testing::manifest;
 use foldnet_archive::{Network, Step};
-use foldnet_converter::float::FloatNet;
+use foldnet_converter::float::{FloatNet, Grids};
 use foldnet_converter::graph::{Graph, Node, Op};
 use foldnet_converter::import;
 use foldnet_converter::pass::{Preprocess, fold, prepend};
@@ -127,13 +127,13 @@ fn pictures(fixture: &Fixture, from: u64, count: u64) -> Vec<Vec<u8>> {
 
 /// int8 against f32 on pictures that nothing was calibrated on, and how much faster it is.
 fn int8(fixture: &Fixture, graph: &Graph, network: &Network, count: u64) -> Result<(Distance, f64), String> {
-    let float = FloatNet::new(graph).map_err(|e| e.to_string())?;
+    let float = FloatNet::rounded(graph, &Grids::default()).map_err(|e| e.to_string())?;
     let mut session = Session::new(network, dispatch::best(), 1).map_err(|e| e.to_string())?;
     let (mut truth, mut ours) = (Vec::new(), Vec::new());
     let (mut float_time, mut time) = (Duration::MAX, Duration::MAX);
     for pixels in pictures(fixture, 200, count) {
         let start = Instant::now();
-        truth.push(float.run(&pixels).map_err(|e| e.to_string())?.swap_remove(graph.output));
+        truth.push(float.run(&pixels).map_err(|e| e.to_string())?.swap_remove(0));
         float_time = float_time.min(start.elapsed());
         let start = Instant::now();
         ours.push(session.run(&pixels).to_vec());
@@ -185,9 +185,9 @@ fn float_difference(fixture: &Fixture, graph: &Graph) -> Result<f32, String> {
     if activation != fixture.activation {
         return Err(format!("ends in {activation}, not in {}", fixture.activation));
     }
-    let net = FloatNet::new(graph).map_err(|e| e.to_string())?;
-    let values = net.run_floats(&fixture.input(1)).map_err(|e| e.to_string())?;
-    let (ours, golden) = (&values[graph.output], fixture.golden());
+    let net = FloatNet::rounded(graph, &Grids::default()).map_err(|e| e.to_string())?;
+    let ours = net.run_floats(&fixture.input(1)).map_err(|e| e.to_string())?.swap_remove(0);
+    let golden = fixture.golden();
     if ours.len() != golden.len() {
         return Err(format!("{} logits, ONNX Runtime has {}", ours.len(), golden.len()));
     }

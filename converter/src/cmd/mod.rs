@@ -3,6 +3,7 @@
 //! Human words go to standard error, JSON to standard output. Exit codes: 0 done, 1 a fault of ours,
 //! 2 bad input or usage, 3 a stated limit missed.
 
+mod budget;
 mod compare;
 mod eval;
 mod export;

@@ -5,22 +5,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use foldnet_archive::{Calibration, FORMAT, Input, Manifest};
+use foldnet_archive::{Calibration, Input, Manifest, Network, Tensor};
 use foldnet_runtime::Session;
 use foldnet_runtime::dataset::Dataset;
 use serde::Serialize;
 
+use super::budget::{self, Check};
 use super::model::{FloatModel, InputFlags, Int8Model, Model, Runner, read_labels};
 use super::pictures::{Reader, Sample, check_labels, spread};
 use super::talk::{bytes, percent};
 use super::{Failure, Talk};
 use crate::calibrate::Method;
-use crate::quantize::fuse::Layer;
+use crate::quantize::fuse::{Layer, SlotId};
 use crate::quantize::recipe::{Effort, Options, Outcome, Progress, quantize};
-use crate::quantize::score::{Distance, top};
+use crate::quantize::score::top;
+use crate::quantize::sensitivity::Share;
 use crate::quantize::{equalize, sensitivity};
 use crate::report::layers::{Noise, NoiseMap};
-use crate::report::{Accuracy, Changed, Report, SensitivityReport, TensorReport, html, png};
+use crate::report::{Changed, KeptPart, Report, SensitivityReport, TensorReport, html, png};
 
 /// Quantize an ONNX model to an int8 archive; without a model, the built-in ResNet-20
 #[derive(Args)]
@@ -50,7 +52,8 @@ pub struct Cmd {
     /// Calibrate on random noise: the archive will run, its answers are worth little
     #[arg(long, conflicts_with = "images")]
     synthetic: bool,
-    /// Exit with code 3 if accuracy (or, without labels, agreement) falls by more than this many points
+    /// Keep the fewest layers in 16 bits with which accuracy (or, without labels, agreement) on held-out
+    /// pictures falls by no more than this many points; exit with code 3 if that is not enough
     #[arg(long, value_name = "POINTS", value_parser = finite)]
     max_drop: Option<f64>,
     /// Write a report here: one page if the name ends in .html, else JSON
@@ -77,6 +80,8 @@ struct Result_ {
     output: PathBuf,
     layers_quantized: usize,
     layers_float: usize,
+    /// Weights and values in 16 bits, see `--max-drop`.
+    layers_kept: Vec<KeptPart>,
     bytes: u64,
     agreement: Option<f64>,
     layers_folded: usize,
@@ -214,7 +219,7 @@ impl Cmd {
         let float = Model::Float(Box::new(model));
         let Model::Float(model) = &float else { unreachable!("made above") };
         let mut manifest = Manifest {
-            format: FORMAT,
+            format: outcome.network.format(),
             source: model.source.clone(),
             input: model.input.clone(),
             calibration: Calibration {
@@ -225,29 +230,35 @@ impl Cmd {
             labels: model.labels.clone(),
             npu: Vec::new(),
         };
-        let int8 = Model::Int8(Box::new(Int8Model {
-            network: outcome.network.clone(),
-            manifest: manifest.clone(),
-            bytes: 0,
-        }));
-        let (mut run_float, mut run_int8) = (Runner::new(&float)?, Runner::new(&int8)?);
         let checked = if self.synthetic { &[][..] } else { &pictures.held_out[..] };
-        talk.stage("checking", checked.len());
-        let (mut truth, mut answers) = (Vec::new(), Vec::new());
-        for chunk in checked.chunks(32) {
-            let pixels: Vec<Vec<u8>> = chunk.iter().map(|s| s.pixels.clone()).collect();
-            truth.extend(run_float.logits(&pixels)?);
-            answers.extend(run_int8.logits(&pixels)?);
-            chunk.iter().for_each(|_| talk.tick());
+        let check = Check::new(&float, checked, talk)?;
+        let mut network = outcome.network.clone();
+        let mut answers = check.answers(&network, &manifest)?;
+        let over = self.max_drop.zip(answers.drop()).filter(|(limit, drop)| drop.0 > *limit);
+        let mut shares = Vec::new();
+        if over.is_some() || self.report.is_some() {
+            shares = sensitivity(&outcome, &pictures.calibrate, talk)?;
         }
-        let distance =
-            (!checked.is_empty()).then(|| Distance::between(&truth, &answers, model.graph.activation));
+        let mut kept = None;
+        if let Some((limit, (drop, what))) = over {
+            talk.say(format!("int8 alone: {what} by {drop:.2} points; looking for what to keep in 16 bits"));
+            let mixed = budget::keep(&outcome, &shares, &pictures.calibrate, limit, &check, &manifest, talk)?;
+            if let Some(mixed) = mixed {
+                manifest.format = mixed.network.format();
+                kept = Some(budget::report(&outcome, &mixed, limit, drop, &manifest)?);
+                network = mixed.network;
+                answers = check.answers(&network, &manifest)?;
+            }
+        }
+        let (distance, accuracy, drop) = (answers.distance, answers.accuracy, answers.drop());
         manifest.calibration.agreement = distance.map(|d| d.agreement);
-        let accuracy = accuracy(checked, &truth, &answers);
 
         // Everything is known: write.
-        let size = foldnet_archive::write(output, &outcome.network, &manifest)
+        let size = foldnet_archive::write(output, &network, &manifest)
             .with_context(|| "the archive was not written")?;
+        if let Some(kept) = &mut kept {
+            kept.bytes = size;
+        }
         if let Some(path) = &self.report {
             let report = Report {
                 source: model.source.file.clone(),
@@ -255,13 +266,13 @@ impl Cmd {
                 preprocess: model.input.preprocess.clone(),
                 preprocess_reason: model.reason.clone(),
                 layers_folded: folded,
-                layers_quantized: outcome.network.steps.len(),
+                layers_quantized: network.steps.len(),
                 layers_float: 0,
                 bytes_before: model.bytes,
                 bytes: size,
-                macs: outcome.network.macs(),
-                parameters: outcome.network.parameters(),
-                arena_bytes: Session::new(&outcome.network, foldnet_kernels::dispatch::best(), 1)
+                macs: network.macs(),
+                parameters: network.parameters(),
+                arena_bytes: Session::new(&network, foldnet_kernels::dispatch::best(), 1)
                     .map_err(|e| Failure::Fault(e.into()))?
                     .arena_bytes(),
                 calibration_images: manifest.calibration.images,
@@ -270,10 +281,11 @@ impl Cmd {
                 passes: outcome.decisions.clone(),
                 held_out: distance,
                 accuracy,
-                changed: changed(model, checked, &truth, &answers),
-                sensitivity: sensitivity(&outcome, &pictures.calibrate, talk)?,
+                changed: changed(model, checked, check.truth(), &answers.logits),
+                sensitivity: shares.iter().map(|s| share_report(&outcome, s)).collect(),
                 not_folded: not_folded(&outcome),
-                tensors: tensors(&outcome, &mut run_float, &mut run_int8, checked)?,
+                kept: kept.clone(),
+                tensors: tensors(&outcome, &float, &network, &manifest, checked)?,
             };
             let text = match path.extension().and_then(|e| e.to_str()) {
                 Some("html" | "htm") => html::page(&report),
@@ -295,10 +307,35 @@ impl Cmd {
                 d.note
             ));
         }
+        if let Some(k) = &kept {
+            for part in &k.parts {
+                talk.say(format!(
+                    "in 16 bits: {} of {} ({:.1} dB in 8 bits; {:.1} million products more)",
+                    part.what,
+                    part.name,
+                    part.sqnr,
+                    part.macs as f64 / 1e6
+                ));
+            }
+            talk.say(format!(
+                "{} kept of {} networks tried: {:.2} points lost become {:.2}; products {:.1} → {:.1} million, {} → {}, \
+                 {:.2} ms → {:.2} ms",
+                k.parts.len(),
+                k.tried,
+                k.drop_before,
+                k.drop,
+                k.macs_before as f64 / 1e6,
+                k.macs as f64 / 1e6,
+                bytes(k.bytes_before),
+                bytes(k.bytes),
+                k.ms_before,
+                k.ms
+            ));
+        }
         talk.say(format!(
             "{}: {} int8 layers, 0 float; {} → {}; calibrated on {} pictures",
             output.display(),
-            outcome.network.steps.len(),
+            network.steps.len(),
             bytes(model.bytes),
             bytes(size),
             manifest.calibration.images
@@ -322,8 +359,9 @@ impl Cmd {
         }
         talk.result(&Result_ {
             output: output.to_owned(),
-            layers_quantized: outcome.network.steps.len(),
+            layers_quantized: network.steps.len(),
             layers_float: 0,
+            layers_kept: kept.map_or(Vec::new(), |k| k.parts),
             bytes: size,
             agreement: distance.map(|d| d.agreement),
             layers_folded: folded,
@@ -335,34 +373,18 @@ impl Cmd {
             skipped: pictures.skipped,
             preprocess: model.input.preprocess.clone(),
         });
-        self.check_drop(distance, accuracy)
+        self.check_drop(drop)
     }
 
-    fn check_drop(&self, distance: Option<Distance>, accuracy: Option<Accuracy>) -> Result<(), Failure> {
-        let Some(limit) = self.max_drop else { return Ok(()) };
-        let (drop, what) = match (accuracy, distance) {
-            (Some(a), _) => ((a.float - a.int8) * 100.0, "accuracy on held-out pictures fell"),
-            (None, Some(d)) => ((1.0 - d.agreement) * 100.0, "held-out pictures changed their top-1"),
-            (None, None) => return Err(Failure::Limit("--max-drop: nothing was held out to check".into())),
-        };
-        if drop > limit {
-            return Err(Failure::Limit(format!("{what} by {drop:.2} points; --max-drop allows {limit}")));
+    fn check_drop(&self, drop: Option<(f64, &str)>) -> Result<(), Failure> {
+        match (self.max_drop, drop) {
+            (Some(_), None) => Err(Failure::Limit("--max-drop: nothing was held out to check".into())),
+            (Some(limit), Some((drop, what))) if drop > limit => {
+                Err(Failure::Limit(format!("{what} by {drop:.2} points; --max-drop allows {limit}")))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
-}
-
-fn accuracy(samples: &[Sample], truth: &[Vec<f32>], answers: &[Vec<f32>]) -> Option<Accuracy> {
-    let labelled: Vec<(usize, usize)> =
-        samples.iter().enumerate().filter_map(|(i, s)| s.label.map(|l| (i, l))).collect();
-    let share = |of: &[Vec<f32>]| {
-        labelled.iter().filter(|(i, l)| top(&of[*i]) == *l).count() as f64 / labelled.len() as f64
-    };
-    (!labelled.is_empty()).then(|| Accuracy {
-        images: labelled.len(),
-        float: share(truth),
-        int8: share(answers),
-    })
 }
 
 /// The first of the pictures whose top-1 is another one.
@@ -382,23 +404,21 @@ fn changed(model: &FloatModel, samples: &[Sample], truth: &[Vec<f32>], answers: 
 }
 
 /// Every tensor and layer rounded alone, on as many pictures as stay affordable in float.
-fn sensitivity(
-    outcome: &Outcome,
-    pictures: &[Vec<u8>],
-    talk: &Talk,
-) -> Result<Vec<SensitivityReport>, Failure> {
+fn sensitivity(outcome: &Outcome, pictures: &[Vec<u8>], talk: &Talk) -> Result<Vec<Share>, Failure> {
     let parts = sensitivity::parts(&outcome.draft);
     let per_picture = outcome.network.macs().max(1).saturating_mul(parts as u64);
     let n = ((SENSITIVITY_MACS / per_picture) as usize).clamp(2, LAYER_PICTURES).min(pictures.len());
     talk.stage("sensitivity", parts);
     let exact = equalize::apply(&outcome.graph, &outcome.factors);
-    let shares = sensitivity::shares(&exact, &outcome.draft, &pictures[..n], &|| talk.tick())?;
-    let report = |s: sensitivity::Share| SensitivityReport {
-        name: outcome.graph.nodes[s.node].name.clone(),
-        what: if s.weights { "weights" } else { "values" },
-        sqnr: s.sqnr,
-    };
-    Ok(shares.into_iter().map(report).collect())
+    Ok(sensitivity::shares(&exact, &outcome.draft, &pictures[..n], &|| talk.tick())?)
+}
+
+fn share_report(outcome: &Outcome, share: &Share) -> SensitivityReport {
+    SensitivityReport {
+        name: outcome.graph.nodes[share.node].name.clone(),
+        what: if share.weights { "weights" } else { "values" },
+        sqnr: share.sqnr,
+    }
 }
 
 /// Elementwise steps that no convolution took in.
@@ -415,10 +435,14 @@ fn not_folded(outcome: &Outcome) -> Vec<String> {
 
 fn tensors(
     outcome: &Outcome,
-    float: &mut Runner<'_>,
-    int8: &mut Runner<'_>,
+    float: &Model,
+    network: &Network,
+    manifest: &Manifest,
     samples: &[Sample],
 ) -> Result<Vec<TensorReport>, Failure> {
+    let model = Int8Model { network: network.clone(), manifest: manifest.clone(), bytes: 0 };
+    let int8 = Model::Int8(Box::new(model));
+    let (mut float, mut int8) = (Runner::new(float)?, Runner::new(&int8)?);
     let mut noise: NoiseMap = BTreeMap::new();
     for sample in samples.iter().take(LAYER_PICTURES) {
         let truth = float.tensors(&sample.pixels)?;
@@ -431,25 +455,28 @@ fn tensors(
             }
         }
     }
-    let network = &outcome.network;
-    Ok((1..network.tensors.len())
-        .filter(|&id| id != network.logits)
-        .map(|id| {
-            let tensor = &network.tensors[id];
-            let (lo, hi, histogram) =
-                outcome.observation.histogram(outcome.draft.layout.slots[id].node, 0).plot(64);
-            TensorReport {
-                name: tensor.name.clone(),
-                shape: [tensor.shape.h, tensor.shape.w, tensor.shape.c],
-                scale: tensor.scale,
-                zero: tensor.zero,
-                method: outcome.methods[outcome.draft.layout.root(id)].name().into(),
-                sqnr: noise.get(&tensor.name).map(Noise::sqnr),
-                seen: (lo, hi),
-                histogram,
-            }
-        })
-        .collect())
+    // By the tensors of int8 alone: those are what calibration saw.
+    let slots = &outcome.draft.layout.slots;
+    let own = |(id, tensor): (SlotId, &Tensor)| {
+        let (lo, hi, histogram) = outcome.observation.histogram(slots[id].node, 0).plot(64);
+        let kept = !network.tensors.iter().any(|t| t.name == tensor.name);
+        TensorReport {
+            name: tensor.name.clone(),
+            shape: [tensor.shape.h, tensor.shape.w, tensor.shape.c],
+            scale: tensor.scale,
+            zero: tensor.zero,
+            method: if kept {
+                "16 bits".into()
+            } else {
+                outcome.methods[outcome.draft.layout.root(id)].name().into()
+            },
+            sqnr: noise.get(&tensor.name).map(Noise::sqnr),
+            seen: (lo, hi),
+            histogram,
+        }
+    };
+    let all = outcome.network.tensors.iter().enumerate().skip(1);
+    Ok(all.filter(|(id, _)| *id != outcome.network.logits).map(own).collect())
 }
 
 /// The pictures built in: CIFAR records.

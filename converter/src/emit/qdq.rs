@@ -9,7 +9,7 @@
 //! the graph, so that padding means what it means with us. Output: `output`, with softmax or sigmoid
 //! applied where the network has one.
 
-use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, Table, Tensor, TensorId};
+use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, Sum, Table, Tensor, TensorId};
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::onnx::{Builder, int, ints};
@@ -122,6 +122,7 @@ impl Writer<'_> {
                 self.onnx.node("Add", &[&x, &y], &v, vec![]);
                 self.pair(&v, a.y);
             }
+            Step::Sum(s) => self.sum(i, s),
             Step::Table(t) => self.table(i, t),
             Step::Scale(s) => {
                 let (x, gate, v) = (self.name(s.x), self.name(s.gate), format!("v_{i}"));
@@ -133,6 +134,43 @@ impl Writer<'_> {
                 self.onnx.node("Transpose", &[&x], &y, vec![ints("perm", &[0, 2, 3, 1])]);
             }
         }
+    }
+
+    /// See [`foldnet_archive::Sum`]; what the terms' zeros are off their tensors' zero points is a constant.
+    fn sum(&mut self, i: usize, s: &Sum) {
+        let (unit, mut constant, mut all) = (self.scale(s.y.tensor), 0.0, String::new());
+        for (k, term) in s.terms.iter().enumerate() {
+            let zero = f32::from(self.network.tensors[term.x].zero);
+            constant += (zero - term.zero) * term.multiplier * unit;
+            let factor = term.multiplier * unit / self.scale(term.x);
+            let x = self.times(&format!("part_{i}_{k}"), term.x, factor);
+            all = if k == 0 {
+                x
+            } else {
+                let sum = format!("sum_{i}_{k}");
+                self.onnx.node("Add", &[&all, &x], &sum, vec![]);
+                sum
+            };
+        }
+        let constant = self.onnx.floats(&format!("constant_{i}"), &[], &[constant]);
+        let v = format!("v_{i}");
+        self.onnx.node("Add", &[&all, &constant], &v, vec![]);
+        self.pair(&v, s.y);
+    }
+
+    fn scale(&self, id: TensorId) -> f32 {
+        self.network.tensors[id].scale
+    }
+
+    /// A tensor times a factor, which is 1 but for rounding or where a part is taken off.
+    fn times(&mut self, key: &str, id: TensorId, factor: f32) -> String {
+        let x = self.name(id);
+        if (factor - 1.0).abs() < 1e-5 {
+            return x;
+        }
+        let factor = self.onnx.floats(&format!("{key}/factor"), &[], &[factor]);
+        self.onnx.node("Mul", &[&x, &factor], key, vec![]);
+        key.into()
     }
 
     /// The int8 values look up theirs: the same bits as the step's.
@@ -210,8 +248,10 @@ impl Writer<'_> {
         if logits {
             return;
         }
-        if let Some((skip, _)) = c.skip {
-            let (skip, sum) = (self.name(skip), format!("sum_{i}"));
+        if let Some((skip, by)) = c.skip {
+            let unit = c.y.or(c.affine.as_ref().map(|a| a.out)).map_or(1.0, |o| self.scale(o.tensor));
+            let factor = by * unit / self.scale(skip);
+            let (skip, sum) = (self.times(&format!("skip_{i}"), skip, factor), format!("sum_{i}"));
             self.onnx.node("Add", &[&v, &skip], &sum, vec![]);
             v = sum;
         }

@@ -98,7 +98,7 @@ impl Draft {
         self.quantization(slot).0
     }
 
-    fn out(&self, slot: SlotId) -> Out {
+    pub(super) fn out(&self, slot: SlotId) -> Out {
         let lo = if self.layout.slots[slot].relu { self.quantization(slot).1 } else { i8::MIN };
         Out { tensor: slot, lo, hi: i8::MAX }
     }
@@ -126,7 +126,7 @@ impl Draft {
         Ok(network)
     }
 
-    fn step(&self, layer: &Layer) -> Result<archive::Step, QuantizeError> {
+    pub(super) fn step(&self, layer: &Layer) -> Result<archive::Step, QuantizeError> {
         let name = self.graph.nodes[layer.node()].name.clone();
         Ok(match *layer {
             Layer::Conv { .. } => archive::Step::Conv(Box::new(self.conv(layer, name)?)),

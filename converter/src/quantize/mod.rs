@@ -7,6 +7,7 @@
 //! 5. [`weights`] and [`rounding`]: integers for the weights.
 //! 6. [`bias`]: what rounding shifted on average goes back into the biases.
 //! 7. [`build`]: the network, in the arithmetic of [`foldnet_kernels::reference`].
+//! 8. [`mixed`] and [`widen`]: what stays in 16 bits when a budget of accuracy asks for it.
 //!
 //! [`recipe`] puts them together and decides by the error of the network's output on the calibration
 //! pictures what to keep.
@@ -16,11 +17,13 @@ pub mod build;
 pub mod center;
 pub mod equalize;
 pub mod fuse;
+pub mod mixed;
 pub mod recipe;
 pub mod rounding;
 pub mod score;
 pub mod sensitivity;
 pub mod weights;
+pub mod widen;
 
 #[cfg(test)]
 mod tests;

@@ -19,7 +19,7 @@ use super::build::{Draft, Packed, effective_bias, pixel_zero};
 use super::center::center;
 use super::equalize::{self, Class, RULES};
 use super::fuse::{Layer, Layout, SlotId, fuse, with_dense_end};
-use super::rounding::{Rounded, Rounder};
+use super::rounding::{Care, Rounded, Rounder};
 use super::score::{Distance, logits};
 use super::{QuantizeError, bias, rounding, weights};
 use crate::calibrate::{Method, Observation, Range, in_lanes, observe};
@@ -33,17 +33,21 @@ pub enum Effort {
     Low,
     /// Seconds for a small network, a minute for a large one.
     Normal,
-    /// Ten times as much.
+    /// As much, and weights rounded by a search for the least error, over more of the pictures' patches.
     High,
 }
 
 impl Effort {
+    fn care(self) -> Care {
+        if self == Self::High { Care::Settle } else { Care::Once }
+    }
+
     /// Multiply-accumulates that may be spent on trying.
     fn budget(self) -> u64 {
         match self {
             Self::Low => 0,
-            Self::Normal => 1_500_000_000_000,
-            Self::High => 15_000_000_000_000,
+            // More of it finds what suits the pictures that it tries, not others.
+            Self::Normal | Self::High => 1_500_000_000_000,
         }
     }
 }
@@ -406,7 +410,9 @@ impl<'a> Search<'a> {
         if self.options.rounding && self.options.effort != Effort::Low && affordable {
             let before = self.best.distance.sqnr;
             progress.stage("rounding", self.pictures.len());
-            self.rounder = Some(Rounder::new(self.graph, &self.layout, self.pictures, &|| progress.tick())?);
+            let care = self.options.effort.care();
+            self.rounder =
+                Some(Rounder::new(self.graph, &self.layout, self.pictures, care, &|| progress.tick())?);
             self.best.distance.sqnr = f64::NEG_INFINITY;
             self.retry()?;
             self.decide("rounding by inputs", before, "every layer".into());
@@ -445,7 +451,8 @@ impl<'a> Search<'a> {
     ) -> Result<(), QuantizeError> {
         let before = self.best.distance.sqnr;
         progress.stage("rounding on all", pictures.len());
-        let rounder = Rounder::new(self.graph, &self.layout, pictures, &|| progress.tick())?;
+        let care = self.options.effort.care();
+        let rounder = Rounder::new(self.graph, &self.layout, pictures, care, &|| progress.tick())?;
         let plan = self.best.plan.clone();
         let factors = factors(self.graph, &self.classes, &plan.rules, observation);
         let draft = draft(
@@ -542,7 +549,12 @@ impl<'a> Search<'a> {
         let before = self.best.distance.sqnr;
         let mut next = self.best.clone();
         let take = self.afford_pictures(512);
-        let layers = rounding::round_with_inputs(&mut next.draft, &self.best.network, &take)?;
+        let layers = rounding::round_with_inputs(
+            &mut next.draft,
+            &self.best.network,
+            &take,
+            self.options.effort.care(),
+        )?;
         if layers > 0 {
             next.network = next.draft.network()?;
             next.distance = self.error(&next.network)?;

@@ -12,7 +12,7 @@ use crate::graph::{Conv, Given, Graph, Node, NodeId, Op, Window};
 use crate::pass::testing::Build;
 
 /// A residual network: stem, block with identity, pooling, dense.
-fn residual() -> Graph {
+pub(super) fn residual() -> Graph {
     let mut state = 7u32;
     let mut next = move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -50,7 +50,7 @@ fn residual() -> Graph {
     Graph { nodes, output, activation: foldnet_archive::Activation::Softmax, given: Default::default() }
 }
 
-fn pictures(n: usize) -> Vec<Vec<u8>> {
+pub(super) fn pictures(n: usize) -> Vec<Vec<u8>> {
     let mut state = 99u32;
     let mut next = move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -59,7 +59,7 @@ fn pictures(n: usize) -> Vec<Vec<u8>> {
     (0..n).map(|_| (0..192).map(|_| next()).collect()).collect()
 }
 
-fn conv(graph: &mut Graph, node: NodeId) -> &mut Conv {
+pub(super) fn conv(graph: &mut Graph, node: NodeId) -> &mut Conv {
     match &mut graph.nodes[node].op {
         Op::Conv(conv) => conv,
         _ => panic!("node {node} is no convolution"),

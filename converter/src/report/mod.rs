@@ -54,8 +54,52 @@ pub struct Report {
     pub sensitivity: Vec<SensitivityReport>,
     /// Nodes that fit into no convolution and are steps of their own.
     pub not_folded: Vec<String>,
+    /// What `--max-drop` kept in 16 bits, where int8 alone lost too much.
+    pub kept: Option<KeptReport>,
     /// Tensor by tensor.
     pub tensors: Vec<TensorReport>,
+}
+
+/// What is held in 16 bits so that a budget holds, and what that costs.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeptReport {
+    /// Points that may be lost.
+    pub limit: f64,
+    /// Points that int8 alone loses on held-out pictures.
+    pub drop_before: f64,
+    /// Points that are lost now.
+    pub drop: f64,
+    /// Networks that were measured to find it.
+    pub tried: usize,
+    /// What is kept, the noisiest first.
+    pub parts: Vec<KeptPart>,
+    /// Multiply-accumulates of int8 alone.
+    pub macs_before: u64,
+    /// Multiply-accumulates now.
+    pub macs: u64,
+    /// Bytes of the archive of int8 alone.
+    pub bytes_before: u64,
+    /// Bytes of the archive now.
+    pub bytes: u64,
+    /// Milliseconds of an inference of int8 alone, on this machine, one thread.
+    pub ms_before: f64,
+    /// Milliseconds of an inference now.
+    pub ms: f64,
+}
+
+/// A layer's weights or a tensor's values in 16 bits.
+#[derive(Clone, Debug, Serialize)]
+pub struct KeptPart {
+    /// The node's name in the source model.
+    pub name: String,
+    /// `weights` or `values`.
+    pub what: &'static str,
+    /// Signal to noise of the logits in dB with nothing but this rounded to 8 bits.
+    pub sqnr: f64,
+    /// Multiply-accumulates that keeping it alone adds.
+    pub macs: u64,
+    /// Weights and biases that keeping it alone adds.
+    pub parameters: usize,
 }
 
 /// Right answers among held-out pictures.

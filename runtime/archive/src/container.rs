@@ -14,7 +14,7 @@ use flate2::{Compression, GzBuilder};
 
 use crate::dat::Files;
 use crate::error::{ArchiveError, GraphError};
-use crate::manifest::{FORMAT, Manifest, NpuModel};
+use crate::manifest::{FORMAT, Manifest, NpuModel, OLDEST_FORMAT};
 use crate::network::Network;
 use crate::read_graph::read_graph;
 use crate::write_graph::write_graph;
@@ -144,7 +144,7 @@ fn read_manifest(text: &str, path: &Path) -> Result<Manifest, ArchiveError> {
     // The version first: a later version may have keys that this one does not know.
     let table: toml::Table = text.parse().map_err(bad)?;
     match table.get("format").and_then(toml::Value::as_integer) {
-        Some(v) if v == i64::from(FORMAT) => {}
+        Some(v) if (i64::from(OLDEST_FORMAT)..=i64::from(FORMAT)).contains(&v) => {}
         Some(v) => {
             let found = u32::try_from(v).unwrap_or(u32::MAX);
             return Err(ArchiveError::Version { path: path.into(), found, expected: FORMAT });

@@ -21,8 +21,8 @@ mod write_graph;
 
 pub use container::{pack, read, unpack, write, write_file};
 pub use error::{ArchiveError, GraphError};
-pub use manifest::{Calibration, FORMAT, Input, Manifest, NpuModel, Resize, SourceModel};
+pub use manifest::{Calibration, FORMAT, Input, Manifest, NpuModel, OLDEST_FORMAT, Resize, SourceModel};
 pub use network::{
     Activation, Add, Affine, AvgPool, Conv, Dequantize, MaxPool, Network, NetworkError, Out, PIXELS, Scale,
-    SecondOutput, Step, Table, Tensor, TensorId,
+    SecondOutput, Step, Sum, Table, Tensor, TensorId, Term,
 };

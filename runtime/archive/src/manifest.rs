@@ -6,8 +6,11 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The version of the archive format that this build writes and reads.
-pub const FORMAT: u32 = 2;
+/// The newest version of the archive format that this build writes and reads: with sums of more than two
+/// tensors.
+pub const FORMAT: u32 = 3;
+/// The oldest that it reads, and writes for networks that need no newer.
+pub const OLDEST_FORMAT: u32 = 2;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

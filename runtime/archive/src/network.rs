@@ -4,7 +4,9 @@
 //! [`foldnet_kernels::reference`]. Each tensor is written by one step, before it is read. Weights are
 //! OHWI here; in the archive's files they are OIHW, as NNEF wants them.
 
-use foldnet_kernels::{ConvDesc, ConvOutput, PoolDesc, Requant, Shape, ShapeError, Source};
+use foldnet_kernels::{ConvDesc, ConvOutput, MAX_TERMS, PoolDesc, Requant, Shape, ShapeError, Source};
+
+use crate::manifest::{FORMAT, OLDEST_FORMAT};
 
 /// Index into [`Network::tensors`].
 pub type TensorId = usize;
@@ -66,6 +68,8 @@ pub enum Step {
     Affine(Affine),
     /// Residual addition that no convolution could take.
     Add(Add),
+    /// Sum of tensors that hold one value together.
+    Sum(Sum),
     /// A function of one value.
     Table(Table),
     /// Each channel times its gate.
@@ -189,6 +193,31 @@ pub struct Add {
     pub y: Out,
 }
 
+/// See [`foldnet_kernels::reference::sum`].
+///
+/// A value of 16 bits is two int8 tensors: its quotient and its remainder by 256. Convolutions take them one
+/// after the other, and what they make is added up here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sum {
+    /// The layer's name in the source model.
+    pub name: String,
+    /// At most [`MAX_TERMS`].
+    pub terms: Vec<Term>,
+    /// Output.
+    pub y: Out,
+}
+
+/// A tensor of a [`Sum`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Term {
+    /// The tensor.
+    pub x: TensorId,
+    /// What is taken off its values: its zero point, where the sum has no constant.
+    pub zero: f32,
+    /// `s_x/s_y`.
+    pub multiplier: f32,
+}
+
 /// See [`foldnet_kernels::reference::table`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Table {
@@ -237,6 +266,7 @@ impl Step {
             Self::AvgPool(s) => &s.name,
             Self::Affine(s) => &s.name,
             Self::Add(s) => &s.name,
+            Self::Sum(s) => &s.name,
             Self::Table(s) => &s.name,
             Self::Scale(s) => &s.name,
             Self::Dequantize(s) => &s.name,
@@ -251,6 +281,7 @@ impl Step {
             Self::AvgPool(_) => "avg_pool",
             Self::Affine(_) => "affine",
             Self::Add(_) => "add",
+            Self::Sum(_) => "sum",
             Self::Table(_) => "table",
             Self::Scale(_) => "scale",
             Self::Dequantize(_) => "dequantize",
@@ -265,6 +296,7 @@ impl Step {
             Self::AvgPool(s) => vec![s.x],
             Self::Affine(s) => vec![s.x],
             Self::Add(s) => vec![s.a.0, s.b.0],
+            Self::Sum(s) => s.terms.iter().map(|t| t.x).collect(),
             Self::Table(s) => vec![s.x],
             Self::Scale(s) => vec![s.x, s.gate],
             Self::Dequantize(s) => vec![s.x],
@@ -279,10 +311,33 @@ impl Step {
             Self::AvgPool(s) => vec![s.y.tensor],
             Self::Affine(s) => vec![s.y.tensor],
             Self::Add(s) => vec![s.y.tensor],
+            Self::Sum(s) => vec![s.y.tensor],
             Self::Table(s) => vec![s.y],
             Self::Scale(s) => vec![s.y.tensor],
             Self::Dequantize(s) => vec![s.y],
         }
+    }
+}
+
+impl Step {
+    /// Gives the tensors that the step reads and writes other numbers.
+    pub fn renumber(&mut self, number: &dyn Fn(TensorId) -> TensorId) {
+        let all: Vec<&mut TensorId> = match self {
+            Self::Conv(s) => {
+                let skip = s.skip.iter_mut().map(|s| &mut s.0);
+                let outputs = s.y.iter_mut().chain(s.affine.iter_mut().map(|a| &mut a.out));
+                std::iter::once(&mut s.x).chain(skip).chain(outputs.map(|o| &mut o.tensor)).collect()
+            }
+            Self::MaxPool(s) => vec![&mut s.x, &mut s.y],
+            Self::AvgPool(s) => vec![&mut s.x, &mut s.y.tensor],
+            Self::Affine(s) => vec![&mut s.x, &mut s.y.tensor],
+            Self::Add(s) => vec![&mut s.a.0, &mut s.b.0, &mut s.y.tensor],
+            Self::Sum(s) => s.terms.iter_mut().map(|t| &mut t.x).chain([&mut s.y.tensor]).collect(),
+            Self::Table(s) => vec![&mut s.x, &mut s.y],
+            Self::Scale(s) => vec![&mut s.x, &mut s.gate, &mut s.y.tensor],
+            Self::Dequantize(s) => vec![&mut s.x, &mut s.y],
+        };
+        all.into_iter().for_each(|t| *t = number(*t));
     }
 }
 
@@ -305,6 +360,12 @@ pub enum NetworkError {
 }
 
 impl Network {
+    /// The oldest version of the archive format that has all of its steps.
+    pub fn format(&self) -> u32 {
+        let sums = self.steps.iter().any(|s| matches!(s, Step::Sum(_)));
+        if sums { FORMAT } else { OLDEST_FORMAT }
+    }
+
     /// The input's shape.
     pub fn input(&self) -> Shape {
         self.tensors[PIXELS].shape
@@ -520,6 +581,18 @@ impl Network {
                 }
                 finite("multiplier", &[a.a.1, a.b.1], 2)?;
                 range(a.y)?;
+            }
+            Step::Sum(s) => {
+                if !(1..=MAX_TERMS).contains(&s.terms.len()) {
+                    return Err(format!("a sum of {} tensors", s.terms.len()));
+                }
+                for term in &s.terms {
+                    finite("zero and multiplier", &[term.zero, term.multiplier], 2)?;
+                    if shape(term.x) != shape(s.y.tensor) {
+                        return Err(format!("{} in a sum of {}", shape(term.x), shape(s.y.tensor)));
+                    }
+                }
+                range(s.y)?;
             }
             Step::Table(t) => {
                 if shape(t.x) != shape(t.y) {

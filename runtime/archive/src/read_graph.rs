@@ -6,13 +6,13 @@
 
 use std::collections::HashMap;
 
-use foldnet_kernels::Shape;
+use foldnet_kernels::{MAX_TERMS, Shape};
 
 use crate::dat::Files;
 use crate::error::GraphError;
 use crate::network::{
     Activation, Add, Affine, AvgPool, Conv, Dequantize, MaxPool, Network, Out, PIXELS, Scale, SecondOutput,
-    Step, Table, Tensor, TensorId,
+    Step, Sum, Table, Tensor, TensorId, Term,
 };
 use crate::statements::{Statement, parse};
 use crate::vocabulary::PREAMBLE;
@@ -46,6 +46,7 @@ enum Value {
     Conv(Box<Conv>),
     Affine(Affine),
     Add(Add),
+    Sum(Sum),
     Mean(AvgPool),
     Scale(Scale),
     Rows(Dequantize),
@@ -111,14 +112,16 @@ impl<'a> Reader<'a> {
             "foldnet_scaled" => {
                 let [x] = s.names()?;
                 let x = self.tensor(s, x)?;
-                self.same_zero(s, x, "zero")?;
-                let add = Add {
-                    name: s.text("name")?.into(),
-                    a: (x, s.number("multiplier")?),
-                    b: (usize::MAX, 0.0),
-                    y: PENDING,
-                };
-                self.values.insert(s.name, Value::Add(add));
+                let (name, zero, multiplier) =
+                    (s.text("name")?.into(), s.number("zero")?, s.number("multiplier")?);
+                self.values.insert(
+                    s.name,
+                    if zero == f32::from(self.tensors[x].zero) {
+                        Value::Add(Add { name, a: (x, multiplier), b: (usize::MAX, 0.0), y: PENDING })
+                    } else {
+                        Value::Sum(Sum { name, terms: vec![Term { x, zero, multiplier }], y: PENDING })
+                    },
+                );
             }
             "foldnet_residual" => self.residual(s)?,
             "foldnet_mean" => {
@@ -359,16 +362,29 @@ impl<'a> Reader<'a> {
     fn residual(&mut self, s: &Statement<'a>) -> Result<(), GraphError> {
         let [sum, x] = s.names()?;
         let x = self.tensor(s, x)?;
-        self.same_zero(s, x, "zero")?;
-        let multiplier = s.number("multiplier")?;
+        let (zero, multiplier) = (s.number("zero")?, s.number("multiplier")?);
+        let own = zero == f32::from(self.tensors[x].zero);
         let value = match self.values.remove(sum) {
-            Some(Value::Conv(mut c)) if c.skip.is_none() => {
+            Some(Value::Conv(mut c)) if own && c.skip.is_none() => {
                 c.skip = Some((x, multiplier));
                 Value::Conv(c)
             }
-            Some(Value::Add(mut a)) if a.b.0 == usize::MAX => {
+            Some(Value::Add(mut a)) if own && a.b.0 == usize::MAX => {
                 a.b = (x, multiplier);
                 Value::Add(a)
+            }
+            Some(Value::Add(a)) => {
+                let own = |(x, multiplier): (TensorId, f32)| {
+                    let zero = f32::from(self.tensors.get(x)?.zero);
+                    Some(Term { x, zero, multiplier })
+                };
+                let both = [own(a.a), own(a.b)].into_iter().flatten();
+                let terms = both.chain([Term { x, zero, multiplier }]).collect();
+                Value::Sum(Sum { name: a.name, terms, y: PENDING })
+            }
+            Some(Value::Sum(mut sum)) if sum.terms.len() < MAX_TERMS => {
+                sum.terms.push(Term { x, zero, multiplier });
+                Value::Sum(sum)
             }
             _ => return s.fail(format!("{sum} cannot take a residual")),
         };
@@ -411,6 +427,7 @@ impl<'a> Reader<'a> {
             Value::Conv(c) => self.conv_shape(c),
             Value::Affine(a) => self.tensors[a.x].shape,
             Value::Add(a) => self.tensors[a.a.0].shape,
+            Value::Sum(sum) => self.tensors[sum.terms[0].x].shape,
             Value::Mean(p) => Shape::new(1, 1, self.tensors[p.x].shape.c),
             Value::Scale(p) => self.tensors[p.x].shape,
             Value::Rows(_) => return s.fail("rows are not rounded"),
@@ -430,6 +447,7 @@ impl<'a> Reader<'a> {
             Value::Affine(a) => Step::Affine(Affine { y: out, ..a }),
             Value::Add(a) if a.b.0 != usize::MAX => Step::Add(Add { y: out, ..a }),
             Value::Add(_) => return s.fail("a lone scaled tensor"),
+            Value::Sum(sum) => Step::Sum(Sum { y: out, ..sum }),
             Value::Mean(p) => Step::AvgPool(AvgPool { y: out, ..p }),
             Value::Scale(p) => Step::Scale(Scale { y: out, ..p }),
             Value::Rows(_) => return s.fail("rows are not rounded"),

@@ -132,6 +132,31 @@ pub fn every_step_without_a_dense_layer() -> Network {
     network
 }
 
+/// A network with a value of 16 bits: quotient, remainder by 256, and what is made of both.
+pub fn every_step_with_a_sum() -> Network {
+    let mut network = every_step();
+    let shape = network.tensors[7].shape;
+    let tensor = |name: &str, scale, zero| Tensor { name: name.into(), shape, scale, zero };
+    let (rest, wide) = (8, 9);
+    network.tensors.splice(8..8, [tensor("added_rest", 0.07 / 256.0, -128), tensor("wide", 0.05, 9)]);
+    let out = |tensor, lo| Out { tensor, lo, hi: 127 };
+    let term = |x, zero, multiplier| Term { x, zero, multiplier };
+    let rest_terms = vec![term(4, 3.5, 0.71 * 256.0), term(6, -120.0, 0.57 * 256.0), term(7, 5.0, -256.0)];
+    let wide_terms = vec![term(7, 5.0, 1.4), term(rest, -128.0, 1.4 / 256.0), term(4, 3.0, -0.25)];
+    let Some(Step::Conv(fc)) = network.steps.pop() else { unreachable!("it ends in a dense layer") };
+    network.steps.splice(
+        6..,
+        [
+            Step::Sum(Sum { name: "rest".into(), terms: rest_terms, y: out(rest, -128) }),
+            Step::Sum(Sum { name: "both".into(), terms: wide_terms, y: out(wide, 9) }),
+            Step::AvgPool(AvgPool { name: "gap".into(), x: wide, y: out(10, -128), multiplier: 0.1166 }),
+            Step::Conv(Box::new(Conv { x: 10, y: Some(out(11, -128)), ..*fc })),
+        ],
+    );
+    network.logits = 11;
+    network
+}
+
 /// A network with the shapes of MLPerf Tiny's ResNet-8 and made-up weights: for sizes and layouts.
 pub fn resnet8() -> Network {
     let mut network = Network {

@@ -159,6 +159,20 @@ impl Writer<'_> {
                 ));
                 self.round(&v, a.y);
             }
+            Step::Sum(s) => {
+                let mut sum = String::new();
+                for (k, term) in s.terms.iter().enumerate() {
+                    let (x, zero, by) = (self.tensor(term.x), float(term.zero), float(term.multiplier));
+                    let to = if k + 1 == s.terms.len() { v.clone() } else { format!("part_{i}_{k}") };
+                    self.line(&if k == 0 {
+                        format!("{to} = foldnet_scaled({x}, name = {name}, zero = {zero}, multiplier = {by})")
+                    } else {
+                        format!("{to} = foldnet_residual({sum}, {x}, zero = {zero}, multiplier = {by})")
+                    });
+                    sum = to;
+                }
+                self.round(&v, s.y);
+            }
             Step::Table(t) => {
                 self.variable(&format!("table_{i}"), &[256], Values::I8(t.table.to_vec()));
                 self.line(&format!(

@@ -30,7 +30,8 @@ pub use arm::{Dsp, Helium};
 pub use portable::Portable;
 pub use quant::{Requant, round_ties_even};
 pub use set::{
-    ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet, ScaleScalars,
+    ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet, MAX_TERMS,
+    ScaleScalars, SumTerm,
 };
 pub use shape::{
     ConvDesc, ConvOutput, MAX_KERNEL, MAX_SIDE, MAX_VOLUME, PoolDesc, Shape, ShapeError, Source,

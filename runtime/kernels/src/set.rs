@@ -126,6 +126,18 @@ pub struct ScaleScalars {
     pub y: Requant,
 }
 
+/// One tensor of a sum, `(f32(x) − zero)·multiplier`.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct SumTerm {
+    /// What is taken off; it need not be a whole number, so that it can carry a constant of the sum.
+    pub zero: f32,
+    /// Into the unit of the result.
+    pub multiplier: f32,
+}
+
+/// The most tensors that one sum may have.
+pub const MAX_TERMS: usize = 6;
+
 /// All operators for one instruction set.
 ///
 /// # Safety of the operator methods
@@ -293,6 +305,37 @@ pub trait KernelSet: Sync + Send {
         offset.fill(0.0);
         // SAFETY: the caller's promise, passed on.
         unsafe { self.affine(shape, scalars.x_zero, scalars.y, gain, offset, x, y, rows) }
+    }
+
+    /// See [`crate::reference::sum`], on the given bytes of the buffers, at most `tensor_bytes` of their
+    /// shape. As [`KernelSet::table`] it is the same for every layout. `y` lies apart from all of `x`.
+    ///
+    /// # Safety
+    /// See the trait; `x` has a buffer for each of `terms`.
+    #[cfg(feature = "gates")]
+    unsafe fn sum(&self, terms: &[SumTerm], out: Requant, x: &[*const u8], y: *mut u8, bytes: Range<usize>) {
+        // Values at a time: the sums stay in registers or near them, and the loops have a fixed length.
+        const BLOCK: usize = 64;
+        let flipped = self.flipped();
+        let mut at = bytes.start;
+        while at < bytes.end {
+            let n = BLOCK.min(bytes.end - at);
+            let mut sums = [0f32; BLOCK];
+            for (k, (term, &x)) in terms.iter().zip(x).enumerate() {
+                // SAFETY: the bytes lie inside the buffer.
+                let x = unsafe { core::slice::from_raw_parts(x.add(at), n) };
+                for (sum, &x) in sums.iter_mut().zip(x) {
+                    let product = (f32::from((x ^ flipped) as i8) - term.zero) * term.multiplier;
+                    *sum = if k == 0 { product } else { *sum + product };
+                }
+            }
+            // SAFETY: the bytes lie inside the buffer, which nothing of `x` overlaps.
+            let y = unsafe { core::slice::from_raw_parts_mut(y.add(at), n) };
+            for (y, &sum) in y.iter_mut().zip(&sums) {
+                *y = out.apply(sum) as u8 ^ flipped;
+            }
+            at += n;
+        }
     }
 
     /// `y = f32(x − zero)·scale`, NHWC without gaps.

@@ -12,7 +12,8 @@ use alloc::{format, vec};
 use crate::quant::Requant;
 use crate::reference::{self, ConvResult};
 use crate::set::{
-    ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet, ScaleScalars,
+    ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet, MAX_TERMS,
+    ScaleScalars, SumTerm,
 };
 use crate::shape::{ConvDesc, ConvOutput, PoolDesc, Shape, Source};
 
@@ -37,6 +38,7 @@ macro_rules! stamp_tests {
             #[test] fn add() { run($crate::testing::add); }
             #[test] fn table() { run($crate::testing::table); }
             #[test] fn scale() { run($crate::testing::scale); }
+            #[test] fn sum() { run($crate::testing::sum); }
             #[test] fn dequantize() { run($crate::testing::dequantize); }
         }
     )+};
@@ -74,6 +76,7 @@ pub const ALL: &[Test] = &[
     ("add", add),
     ("table", table),
     ("scale", scale),
+    ("sum", sum),
     ("dequantize", dequantize),
 ];
 
@@ -745,6 +748,43 @@ pub fn scale(set: &dyn KernelSet) {
                     rows,
                 );
             }
+        }
+        same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
+    }
+}
+
+/// One term to the most there may be, in two pieces of the buffers; zeros that are no whole numbers.
+pub fn sum(set: &dyn KernelSet) {
+    let mut rng = Rng(10);
+    for (n, (h, w, c)) in
+        [(1, 1, 1), (3, 3, 5), (4, 5, 16), (5, 4, 17), (2, 7, 63), (7, 7, 64)].into_iter().enumerate()
+    {
+        let shape = Shape::new(h, w, c);
+        let values: Vec<Vec<i8>> = (0..=n % MAX_TERMS).map(|_| rng.int8s(shape.len(), -128)).collect();
+        let terms: Vec<SumTerm> = (0..values.len())
+            .map(|k| SumTerm {
+                zero: rng.range(-128, 127) as f32 + 0.37,
+                multiplier: [0.71, -256.0, 1.0 / 256.0, 1.03, 0.004, 256.0][k],
+            })
+            .collect();
+        let out = Requant::relu(rng.range(-128, 0) as i8);
+        let mut expected = vec![0; shape.len()];
+        let slices: Vec<&[i8]> = values.iter().map(Vec::as_slice).collect();
+        reference::sum(&terms, out, &slices, &mut expected);
+        let bytes = set.tensor_bytes(shape);
+        let buffers: Vec<Aligned> = values
+            .iter()
+            .map(|values| {
+                let mut x = Aligned::new(bytes, 0xee);
+                set.write_tensor(shape, values, x.get_mut());
+                x
+            })
+            .collect();
+        let x: Vec<*const u8> = buffers.iter().map(|b| b.get().as_ptr()).collect();
+        let mut y = Aligned::new(bytes, 0xee);
+        for piece in [bytes / 2..bytes, 0..bytes / 2] {
+            // SAFETY: buffers of the sizes that the set asked for.
+            unsafe { set.sum(&terms, out, &x, y.get_mut().as_mut_ptr(), piece) };
         }
         same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
     }

@@ -11,7 +11,7 @@ use crate::pool::{Pool, Single};
 use crate::share::split;
 use crate::stripes::schedule;
 
-/// Bytes of a tensor that a thread puts through a table at a time: a table's own cost is 256.
+/// Bytes of a tensor that a thread puts through a table or a sum at a time: a table's own cost is 256.
 #[cfg(feature = "gates")]
 const TABLE_BYTES: usize = 8192;
 
@@ -199,7 +199,7 @@ impl<'a> Plan<'a> {
                 }
             }),
             #[cfg(not(feature = "gates"))]
-            Record::Table { .. } | Record::Scale { .. } | Record::Dequantize { .. } => {}
+            Record::Table { .. } | Record::Scale { .. } | Record::Sum { .. } | Record::Dequantize { .. } => {}
             #[cfg(feature = "gates")]
             Record::Table { shape, blob, x, y } => {
                 let constants = blob.get(self.bytes).and_then(|b| <&[u8; 256]>::try_from(b).ok());
@@ -221,6 +221,20 @@ impl<'a> Plan<'a> {
                     set.scale(shape, &scalars, x, gate, memory.at(y as usize), scratch, rows);
                 }
             }),
+            #[cfg(feature = "gates")]
+            Record::Sum { shape, out, count, ref terms, x, y } => {
+                // Checked by load.
+                let Some(terms) = terms.get(..count as usize) else { return };
+                let bytes = set.tensor_bytes(shape);
+                split(pool, bytes.div_ceil(TABLE_BYTES), &|_, pieces| {
+                    let piece = pieces.start * TABLE_BYTES..(pieces.end * TABLE_BYTES).min(bytes);
+                    // SAFETY: see above; what stands behind the last term is not read.
+                    unsafe {
+                        let x = x.map(|x| memory.0.wrapping_add(x as usize).cast_const());
+                        set.sum(terms, out, &x, memory.at(y as usize), piece);
+                    }
+                });
+            }
             #[cfg(feature = "gates")]
             Record::Dequantize { shape, zero, scale, x, y } => {
                 // SAFETY: see above; offsets are multiples of `ALIGN`.

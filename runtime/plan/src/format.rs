@@ -6,14 +6,14 @@
 //! whose name it carries, since that set alone knows the layout of its blobs, and to this version.
 
 use foldnet_kernels::{
-    ALIGN, AddScalars, AvgPoolScalars, ConvDesc, ConvOutput, ConvScalars, PoolDesc, Requant, ScaleScalars,
-    Shape, Source,
+    ALIGN, AddScalars, AvgPoolScalars, ConvDesc, ConvOutput, ConvScalars, MAX_TERMS, PoolDesc, Requant,
+    ScaleScalars, Shape, Source, SumTerm,
 };
 
 /// The first four bytes.
 pub const MAGIC: [u8; 4] = *b"FNPL";
 /// The version that this build writes and reads. It changes with any change of format or of any blob.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 /// Bytes of the header.
 pub const HEADER: usize = 128;
 /// Bytes of a step's record.
@@ -141,6 +141,21 @@ pub enum Record {
         x: u32,
         /// The gates, `1×1×c`.
         gate: u32,
+        /// Output.
+        y: u32,
+    },
+    /// Sum of several tensors.
+    Sum {
+        /// Shape of all of them.
+        shape: Shape,
+        /// Rounding and range of the output.
+        out: Requant,
+        /// How many of `terms` there are.
+        count: u32,
+        /// What each tensor is multiplied with.
+        terms: [SumTerm; MAX_TERMS],
+        /// The tensors.
+        x: [u32; MAX_TERMS],
         /// Output.
         y: u32,
     },
@@ -319,6 +334,7 @@ const ADD: u32 = 5;
 const TABLE: u32 = 6;
 const SCALE: u32 = 7;
 const DEQUANTIZE: u32 = 8;
+const SUM: u32 = 9;
 
 impl Record {
     /// Writes [`RECORD`] bytes.
@@ -412,6 +428,18 @@ impl Record {
                     w.u32(v);
                 }
             }
+            Self::Sum { shape, out, count, terms, x, y } => {
+                w.u32(SUM);
+                w.shape(shape);
+                w.requant(out);
+                w.u32(count);
+                w.u32(y);
+                for (term, x) in terms.iter().zip(x) {
+                    w.f32(term.zero);
+                    w.f32(term.multiplier);
+                    w.u32(x);
+                }
+            }
             Self::Dequantize { shape, zero, scale, x, y } => {
                 w.u32(DEQUANTIZE);
                 w.shape(shape);
@@ -498,6 +526,16 @@ impl Record {
                 let [x_zero, gate_zero, _, _] = r.int8s();
                 let scalars = ScaleScalars { x_zero, gate_zero, multiplier: r.f32(), y: r.requant() };
                 Self::Scale { shape, scalars, x: r.u32(), gate: r.u32(), y: r.u32() }
+            }
+            #[cfg(feature = "gates")]
+            SUM => {
+                let (shape, out, count, y) = (r.shape(), r.requant(), r.u32(), r.u32());
+                let (mut terms, mut x) = ([SumTerm::default(); MAX_TERMS], [0; MAX_TERMS]);
+                for (term, x) in terms.iter_mut().zip(&mut x) {
+                    *term = SumTerm { zero: r.f32(), multiplier: r.f32() };
+                    *x = r.u32();
+                }
+                Self::Sum { shape, out, count, terms, x, y }
             }
             #[cfg(feature = "gates")]
             DEQUANTIZE => Self::Dequantize {

@@ -214,7 +214,7 @@ impl Checker<'_> {
                 })())
             }
             #[cfg(not(feature = "gates"))]
-            Record::Table { .. } | Record::Scale { .. } | Record::Dequantize { .. } => {
+            Record::Table { .. } | Record::Scale { .. } | Record::Sum { .. } | Record::Dequantize { .. } => {
                 Err(PlanError::UnknownStep(step))
             }
             #[cfg(feature = "gates")]
@@ -236,6 +236,20 @@ impl Checker<'_> {
                     let gate = self.tensor(gate, Shape::new(1, 1, s.c))?;
                     let (x, y) = (self.tensor(x, s)?, self.tensor(y, s)?);
                     Some(apart(x, y) && apart(gate, y))
+                })())
+            }
+            #[cfg(feature = "gates")]
+            Record::Sum { shape: s, out, count, terms, x, y } => {
+                shape(s.validate())?;
+                // `get` is none for a count beyond the most there may be.
+                let (Some(terms @ [_, ..]), Some(x)) = (terms.get(..count as usize), x.get(..count as usize))
+                else {
+                    return Err(PlanError::Scalar(step));
+                };
+                terms.iter().try_for_each(|t| scalars(&[t.zero, t.multiplier], &[out]))?;
+                tensors((|| {
+                    let y = self.tensor(y, s)?;
+                    x.iter().try_fold(true, |all, &x| Some(all && apart(self.tensor(x, s)?, y)))
                 })())
             }
             #[cfg(feature = "gates")]

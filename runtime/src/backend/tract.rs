@@ -17,7 +17,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use foldnet_archive::{Affine, AvgPool, Conv, MaxPool, Network, Out, PIXELS, Scale, Step, Table, TensorId};
+use foldnet_archive::{
+    Affine, AvgPool, Conv, MaxPool, Network, Out, PIXELS, Scale, Step, Sum, Table, TensorId,
+};
 use foldnet_kernels::Shape;
 use tract_core::internal::*;
 use tract_core::ops::array::{Gather, Pad, PadMode};
@@ -169,6 +171,7 @@ impl<'a> Twin<'a> {
                     let sum = twin.model.wire_node(&name, math::add(), &[a, b])?[0];
                     twin.write(&name, sum, add.y)?;
                 }
+                Step::Sum(sum) => twin.sum(&name, sum)?,
                 Step::Table(table) => twin.table(&name, table)?,
                 Step::Scale(scale) => twin.gated(&name, scale)?,
                 Step::Dequantize(d) => {
@@ -180,6 +183,26 @@ impl<'a> Twin<'a> {
         let logits = twin.outlet(network.logits)?;
         twin.model.select_output_outlets(&[logits])?;
         Ok(twin.model)
+    }
+
+    /// A sum of tensors that hold a value and what is left of it: see [`foldnet_archive::Sum`].
+    fn sum(&mut self, name: &str, sum: &Sum) -> TractResult<()> {
+        let (y, mut constant, mut all) = (self.scale(sum.y.tensor), 0.0, None);
+        for (k, term) in sum.terms.iter().enumerate() {
+            let x = self.scaled(&format!("{name}.{k}"), (term.x, term.multiplier), sum.y.tensor)?;
+            let zero = f32::from(self.network.tensors[term.x].zero);
+            constant += (zero - term.zero) * term.multiplier * y;
+            all = Some(match all {
+                Some(before) => {
+                    self.model.wire_node(format!("{name}.{k}.sum"), math::add(), &[before, x])?[0]
+                }
+                None => x,
+            });
+        }
+        let constant = self.scalar(format!("{name}.constant"), constant)?;
+        let all = all.context("a sum has terms")?;
+        let all = self.model.wire_node(name, math::add(), &[all, constant])?[0];
+        self.write(name, all, sum.y)
     }
 
     fn outlet(&self, tensor: TensorId) -> TractResult<OutletId> {
@@ -377,7 +400,9 @@ impl<'a> Twin<'a> {
 mod tests {
     use super::*;
     use crate::Session;
-    use foldnet_archive::testing::{every_step, every_step_without_a_dense_layer, manifest};
+    use foldnet_archive::testing::{
+        every_step, every_step_with_a_sum, every_step_without_a_dense_layer, manifest,
+    };
 
     fn pixels(n: usize, seed: usize) -> Vec<u8> {
         (0..n).map(|i| ((i * 7919 + seed * 104_729) % 251) as u8).collect()
@@ -385,7 +410,7 @@ mod tests {
 
     #[test]
     fn stock_tract_gives_our_bits() {
-        for network in [every_step(), every_step_without_a_dense_layer()] {
+        for network in [every_step(), every_step_without_a_dense_layer(), every_step_with_a_sum()] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("every_step.nnef.tgz");
             foldnet_archive::write(&path, &network, &manifest()).unwrap();

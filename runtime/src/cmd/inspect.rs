@@ -207,6 +207,10 @@ fn row(record: &Record, set: &dyn KernelSet) -> Row {
         Record::Scale { shape, x, gate, y, .. } => {
             simple("scale", shape.to_string(), vec![x, gate], y, 0, shape.h)
         }
+        Record::Sum { shape, count, x, y, .. } => {
+            let reads = x.into_iter().take(count as usize).collect();
+            simple("sum", shape.to_string(), reads, y, 0, shape.h)
+        }
         Record::Dequantize { shape, x, y, .. } => simple("dequantize", shape.to_string(), vec![x], y, 0, 1),
     }
 }

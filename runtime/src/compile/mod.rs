@@ -8,7 +8,8 @@ mod small;
 
 use foldnet_archive::{Affine, Conv, Network, NetworkError, PIXELS, Step};
 use foldnet_kernels::{
-    AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, ScaleScalars,
+    AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, MAX_TERMS, Requant, ScaleScalars,
+    SumTerm,
 };
 use foldnet_plan::Builder;
 use foldnet_plan::format::{Header, NOWHERE, Record, Stripes};
@@ -115,6 +116,21 @@ impl Compiler<'_> {
                     a: self.at(first.0),
                     b: self.at(second.0),
                     y: self.at(a.y.tensor),
+                }
+            }
+            Step::Sum(s) => {
+                let (mut terms, mut x) = ([SumTerm::default(); MAX_TERMS], [0; MAX_TERMS]);
+                for (k, term) in s.terms.iter().enumerate() {
+                    terms[k] = SumTerm { zero: term.zero, multiplier: term.multiplier };
+                    x[k] = self.at(term.x);
+                }
+                Record::Sum {
+                    shape: self.network.tensors[s.y.tensor].shape,
+                    out: self.network.requant(s.y),
+                    count: s.terms.len() as u32,
+                    terms,
+                    x,
+                    y: self.at(s.y.tensor),
                 }
             }
             Step::Table(t) => Record::Table {

@@ -1,10 +1,12 @@
 //! Plans give the bits of a plain interpretation by the reference loops.
 
-use foldnet_archive::testing::{every_step, every_step_without_a_dense_layer, resnet8};
+use foldnet_archive::testing::{
+    every_step, every_step_with_a_sum, every_step_without_a_dense_layer, resnet8,
+};
 use foldnet_archive::{Network, PIXELS, Step};
 use foldnet_kernels::reference::{self, ConvResult};
 use foldnet_kernels::{
-    AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, ScaleScalars, dispatch,
+    AddScalars, AvgPoolScalars, ConvScalars, ConvWeights, KernelSet, Requant, ScaleScalars, SumTerm, dispatch,
 };
 use foldnet_plan::format::{HEADER, RECORD};
 use foldnet_plan::{Plan, PlanError, Single};
@@ -95,6 +97,14 @@ fn interpret(network: &Network, pixels: &[u8]) -> (Vec<Vec<i8>>, Vec<f32>) {
                 reference::add(&scalars, &values[a.a.0], &values[a.b.0], &mut y);
                 values[a.y.tensor] = y;
             }
+            Step::Sum(s) => {
+                let terms: Vec<SumTerm> =
+                    s.terms.iter().map(|t| SumTerm { zero: t.zero, multiplier: t.multiplier }).collect();
+                let x: Vec<&[i8]> = s.terms.iter().map(|t| values[t.x].as_slice()).collect();
+                let mut y = vec![0; x[0].len()];
+                reference::sum(&terms, network.requant(s.y), &x, &mut y);
+                values[s.y.tensor] = y;
+            }
             Step::Table(t) => {
                 let mut y = vec![0; values[t.x].len()];
                 reference::table(&t.table, &values[t.x], &mut y);
@@ -133,7 +143,7 @@ fn run(network: &Network, set: &'static dyn KernelSet, pixels: &[u8]) -> Vec<f32
 
 #[test]
 fn every_set_gives_the_interpreters_bits() {
-    for network in [every_step(), every_step_without_a_dense_layer()] {
+    for network in [every_step(), every_step_without_a_dense_layer(), every_step_with_a_sum()] {
         for entry in dispatch::REGISTRY {
             let Some(set) = (entry.get)() else { continue };
             for seed in 0..if cfg!(miri) { 1 } else { 4 } {
@@ -218,7 +228,7 @@ proptest! {
     /// memory outside its own (which Miri and the sanitizers see).
     #[test]
     fn a_forged_plan_is_refused_or_harmless(at in any::<usize>(), with in any::<u8>()) {
-        let network = if with % 2 == 0 { every_step() } else { every_step_without_a_dense_layer() };
+        let network = [every_step, every_step_without_a_dense_layer, every_step_with_a_sum][usize::from(with) % 3]();
         for entry in dispatch::REGISTRY {
             let Some(set) = (entry.get)() else { continue };
             for mut bytes in [compile(&network, set).unwrap(), compile_small(&network, set).unwrap()] {

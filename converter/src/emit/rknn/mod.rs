@@ -146,7 +146,7 @@ impl Writer<'_> {
                 self.onnx.node("Add", &[&x, &y], &v, vec![]);
                 self.pair(&v, a.y);
             }
-            Step::Table(_) | Step::Scale(_) | Step::Dequantize(_) => {
+            Step::Sum(_) | Step::Table(_) | Step::Scale(_) | Step::Dequantize(_) => {
                 return Err(Unsupported { layer: step.name().into(), kind: step.kind() });
             }
         }

@@ -9,6 +9,7 @@ mod conv;
 mod dequantize;
 mod max_pool;
 mod scale;
+mod sum;
 mod table;
 
 pub use add::{add, add_one};
@@ -18,4 +19,5 @@ pub use conv::{ConvResult, conv, conv_row};
 pub use dequantize::dequantize;
 pub use max_pool::max_pool;
 pub use scale::{gain, scale};
+pub use sum::sum;
 pub use table::table;

@@ -1,0 +1,262 @@
+//! Mixed precision: the fewest weights and tensors in 16 bits with which a budget holds.
+//!
+//! [`super::sensitivity`] says how much noise each tensor and each layer's weights alone bring to the logits.
+//! The noisiest are kept in 16 bits (see [`super::widen`]), as many as it takes: twice as many each time until
+//! the budget holds, then the fewest by halving, then each of them is tried without, the least noisy first.
+//! Every try is measured by the real kernels on the pictures that the budget is for.
+
+use std::collections::BTreeMap;
+
+use foldnet_archive::Network;
+
+use super::QuantizeError;
+use super::build::Draft;
+use super::fuse::SlotId;
+use super::sensitivity::Share;
+use super::widen::{self, Kept};
+use crate::graph::{Graph, NodeId};
+
+/// Pictures that scales of the parts are found on.
+const PROBES: usize = 24;
+/// Kept parts that are tried without at the end.
+const WITHOUT: usize = 16;
+
+/// A network that keeps some of it in 16 bits.
+pub struct Mixed {
+    /// It.
+    pub network: Network,
+    /// What is kept, the noisiest first.
+    pub parts: Vec<Part>,
+    /// What the budget is for, as measured.
+    pub drop: f64,
+    /// How many networks were measured.
+    pub tried: usize,
+}
+
+/// Something kept in 16 bits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// Its node, and whether it is the weights.
+    pub node: NodeId,
+    /// See `node`.
+    pub weights: bool,
+    /// Signal to noise of the logits in dB with nothing but this rounded to 8 bits.
+    pub sqnr: f64,
+    /// Multiply-accumulates that keeping it alone adds.
+    pub macs: u64,
+    /// Weights and biases that keeping it alone adds.
+    pub parameters: usize,
+}
+
+/// What can be said of the search.
+pub enum Found {
+    /// The budget holds.
+    Yes(Box<Mixed>),
+    /// Not even with everything that can be kept in 16 bits; the drop that is left then.
+    No(f64),
+}
+
+/// Finds out what to keep so that `measure` is at most `limit`. `exact` as [`widen::network`] wants it;
+/// `pictures` may be those of calibration.
+pub fn keep<E: From<QuantizeError>>(
+    draft: &Draft,
+    exact: &Graph,
+    shares: &[Share],
+    pictures: &[Vec<u8>],
+    limit: f64,
+    mut measure: impl FnMut(&Network) -> Result<f64, E>,
+) -> Result<Found, E> {
+    let order = order(draft, shares);
+    let probes: Vec<Vec<u8>> = (0..pictures.len().min(PROBES))
+        .map(|i| pictures[i * pictures.len() / PROBES.min(pictures.len())].clone())
+        .collect();
+    let mut tried = 0;
+    let mut attempt = |kept: &[Candidate]| -> Result<(f64, Network), E> {
+        tried += 1;
+        let network = widen::network(draft, exact, &all(kept), &probes)?;
+        Ok((measure(&network)?, network))
+    };
+    let (mut fails, mut count) = (0, 1.min(order.len()));
+    let mut best = loop {
+        let (drop, network) = attempt(&order[..count])?;
+        if drop <= limit {
+            break (drop, network);
+        }
+        if count == order.len() {
+            return Ok(Found::No(drop));
+        }
+        fails = count;
+        count = (count * 2).min(order.len());
+    };
+    while count - fails > 1 {
+        let middle = fails + (count - fails) / 2;
+        let (drop, network) = attempt(&order[..middle])?;
+        if drop <= limit {
+            (best, count) = ((drop, network), middle);
+        } else {
+            fails = middle;
+        }
+    }
+    let mut kept = order[..count].to_vec();
+    // Without the last it was just seen to fail.
+    for i in (0..count.saturating_sub(1)).rev().take(WITHOUT) {
+        let mut fewer = kept.clone();
+        fewer.remove(i);
+        let (drop, network) = attempt(&fewer)?;
+        if drop <= limit {
+            (best, kept) = ((drop, network), fewer);
+        }
+    }
+    let base = draft.network()?;
+    let parts = kept.iter().map(|c| part(draft, exact, c, &base)).collect::<Result<_, QuantizeError>>()?;
+    let (drop, network) = best;
+    Ok(Found::Yes(Box::new(Mixed { network, parts, drop, tried })))
+}
+
+#[derive(Clone, Debug)]
+struct Candidate {
+    share: Share,
+    /// The tensor, if it is one.
+    slot: Option<SlotId>,
+}
+
+/// What can be kept, the noisiest first.
+fn order(draft: &Draft, shares: &[Share]) -> Vec<Candidate> {
+    let eligible = widen::eligible(&draft.layout);
+    let slots: BTreeMap<NodeId, SlotId> =
+        eligible.values.iter().map(|&s| (draft.layout.slots[s].node, s)).collect();
+    let mut order: Vec<Candidate> = shares
+        .iter()
+        .filter_map(|share| {
+            let slot = if share.weights { None } else { Some(*slots.get(&share.node)?) };
+            let able = !share.weights || eligible.weights.contains(&share.node);
+            able.then(|| Candidate { share: share.clone(), slot })
+        })
+        .collect();
+    order.sort_by(|a, b| a.share.sqnr.total_cmp(&b.share.sqnr).then(a.share.node.cmp(&b.share.node)));
+    order
+}
+
+fn all(candidates: &[Candidate]) -> Kept {
+    Kept {
+        weights: candidates.iter().filter(|c| c.slot.is_none()).map(|c| c.share.node).collect(),
+        values: candidates.iter().filter_map(|c| c.slot).collect(),
+    }
+}
+
+fn part(draft: &Draft, exact: &Graph, candidate: &Candidate, base: &Network) -> Result<Part, QuantizeError> {
+    let alone = widen::network(draft, exact, &all(std::slice::from_ref(candidate)), &[])?;
+    Ok(Part {
+        node: candidate.share.node,
+        weights: candidate.share.weights,
+        sqnr: candidate.share.sqnr,
+        macs: alone.macs().saturating_sub(base.macs()),
+        parameters: alone.parameters().saturating_sub(base.parameters()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::float::FloatNet;
+    use crate::graph::Op;
+    use crate::quantize::recipe::{Effort, Options, Silent, quantize};
+    use crate::quantize::score::{Distance, logits};
+    use crate::quantize::tests::{conv, pictures, residual};
+    use crate::quantize::{equalize, sensitivity};
+
+    /// What was kept, by name and whether it is weights, and the network.
+    type Named = (Vec<(String, bool)>, Network);
+
+    /// Quantizes without any repair, then looks for what to keep; what was found, by name, and how far the
+    /// logits are then.
+    fn found(graph: &Graph, limit: f64) -> (f64, Option<Named>) {
+        let options = Options {
+            effort: Effort::Low,
+            equalize: false,
+            rounding: false,
+            bias: false,
+            ..Options::default()
+        };
+        let outcome = quantize(graph, &pictures(24), options, &Silent).unwrap();
+        let exact = equalize::apply(&outcome.graph, &outcome.factors);
+        let shares = sensitivity::shares(&exact, &outcome.draft, &pictures(8), &|| ()).unwrap();
+        let others = &pictures(60)[24..];
+        let float = FloatNet::new(&exact).unwrap();
+        let truth: Vec<_> = others.iter().map(|p| float.run(p).unwrap()[exact.output].clone()).collect();
+        // A drop of dB below 40: small networks on noise agree by chance.
+        let measure = |network: &Network| -> Result<f64, QuantizeError> {
+            Ok(40.0 - Distance::between(&truth, &logits(network, others)?, exact.activation).sqnr)
+        };
+        let before = measure(&outcome.network).unwrap();
+        let found = keep(&outcome.draft, &exact, &shares, &pictures(24), limit, measure).unwrap();
+        let name = |p: &Part| (outcome.graph.nodes[p.node].name.clone(), p.weights);
+        match found {
+            Found::Yes(mixed) => {
+                assert!(mixed.drop <= limit);
+                assert!(mixed.parts.iter().all(|p| p.macs > 0 && p.parameters > 0));
+                (before, Some((mixed.parts.iter().map(name).collect(), mixed.network)))
+            }
+            Found::No(drop) => {
+                assert!(drop > limit);
+                (before, None)
+            }
+        }
+    }
+
+    /// One weight per filter is three hundred times the others, on a channel that is always zero: float does
+    /// not notice, int8 has nothing left for the others.
+    fn damaged_weights() -> Graph {
+        let mut graph = residual();
+        let filter = conv(&mut graph, 3).weights.len() / 8;
+        conv(&mut graph, 3).weights[..filter].fill(0.0);
+        conv(&mut graph, 3).bias[0] = 0.0;
+        let largest = conv(&mut graph, 5).weights.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+        conv(&mut graph, 5).weights.chunks_exact_mut(8).for_each(|tap| tap[0] = 300.0 * largest);
+        graph
+    }
+
+    /// One channel is a large constant, which the next layer's bias takes off again.
+    fn damaged_values() -> Graph {
+        let mut graph = residual();
+        let filter = conv(&mut graph, 3).weights.len() / 8;
+        conv(&mut graph, 3).weights[..filter].fill(0.0);
+        conv(&mut graph, 3).bias[0] = 1000.0;
+        conv(&mut graph, 5).weights.chunks_exact_mut(8).for_each(|tap| tap[0] = 0.0);
+        graph
+    }
+
+    #[test]
+    fn the_damaged_weights_are_found_and_the_budget_holds() {
+        let (before, found) = found(&damaged_weights(), 10.0);
+        let (parts, network) = found.expect("16 bits are enough");
+        assert!(before > 20.0, "the damage does damage: {before}");
+        assert_eq!(parts, [("b".to_owned(), true)]);
+        network.validate().unwrap();
+    }
+
+    #[test]
+    fn the_damaged_tensor_is_found_and_the_budget_holds() {
+        let (before, found) = found(&damaged_values(), 10.0);
+        let (parts, _) = found.expect("16 bits are enough");
+        assert!(before > 15.0, "the damage does damage: {before}");
+        assert_eq!(parts, [("a_relu".to_owned(), false)]);
+    }
+
+    #[test]
+    fn what_cannot_be_reached_is_said() {
+        assert!(found(&residual(), -60.0).1.is_none());
+    }
+
+    #[test]
+    fn without_a_convolution_to_keep_there_is_no_order() {
+        let mut graph = residual();
+        graph.nodes.truncate(2);
+        graph.output = 1;
+        assert!(matches!(graph.nodes[1].op, Op::Conv(_)));
+        let outcome = quantize(&graph, &pictures(4), Options::default(), &Silent);
+        // It ends in a picture of features.
+        let draft = outcome.unwrap().draft;
+        assert!(order(&draft, &[]).is_empty());
+    }
+}
