@@ -15,8 +15,17 @@ pub enum BuildError {
     #[error("cargo: {0}; is Rust installed?")]
     NoCargo(std::io::Error),
     /// cargo failed; it has said why.
-    #[error("{0} does not build for {1}; the lines above say why. {2}")]
-    Failed(String, String, &'static str),
+    #[error(
+        "{what} does not build for {board}; the lines above say why. It needs `rustup target add {target}`"
+    )]
+    Failed {
+        /// The package or program.
+        what: String,
+        /// The board.
+        board: String,
+        /// Rust's name of what it is built for.
+        target: String,
+    },
     /// No program for this board.
     #[error("there is no firmware for {0} yet; firmware/src/bin has those there are")]
     NoFirmware(String),
@@ -52,13 +61,22 @@ pub fn programs(board: &Board, target: &str) -> Result<PathBuf, BuildError> {
         cargo.env("CARGO_PROFILE_RELEASE_STRIP", "symbols").env("CARGO_PROFILE_RELEASE_DEBUG", "false");
         let variable =
             |what: &str| format!("CARGO_TARGET_{}_{what}", target.to_uppercase().replace('-', "_"));
-        cargo.env(variable("RUSTFLAGS"), "-C target-feature=+crt-static");
-        // Debian's name of the cross linker.
         let linker = variable("LINKER");
-        if target != env!("FOLDNET_TARGET") && std::env::var_os(&linker).is_none() {
-            cargo.env(linker, format!("{}-gcc", target.replace("-unknown", "")));
+        let own_linker = std::env::var_os(&linker).is_some();
+        if target.ends_with("-musl") {
+            // Static by itself. Rust brings the linker and all that it links, so that no C compiler for the
+            // board is needed.
+            if !own_linker {
+                cargo.env(linker, "rust-lld");
+            }
+        } else {
+            cargo.env(variable("RUSTFLAGS"), "-C target-feature=+crt-static");
+            if !own_linker && target != env!("FOLDNET_TARGET") {
+                // Debian's name of the cross linker.
+                cargo.env(linker, format!("{}-gcc", target.replace("-unknown", "")));
+            }
         }
-        run(cargo, package[1], board)?;
+        run(cargo, package[1], board, target)?;
     }
     Ok(root.join("target/boards").join(target).join("release"))
 }
@@ -73,18 +91,19 @@ pub fn firmware(board: &Board, plan: &Path) -> Result<PathBuf, BuildError> {
     cargo.args(["--features", &bin, "--bin", &bin]);
     let plan = std::fs::canonicalize(plan).unwrap_or_else(|_| plan.into());
     cargo.env("FOLDNET_PLAN", plan);
-    run(cargo, &bin, board)?;
+    run(cargo, &bin, board, &target)?;
     Ok(root.join("target/firmware").join(target).join("release").join(bin))
 }
 
-fn run(mut cargo: Command, what: &str, board: &Board) -> Result<(), BuildError> {
+fn run(mut cargo: Command, what: &str, board: &Board, target: &str) -> Result<(), BuildError> {
     // The program may itself be run by a cargo whose choices are not meant for another target.
     for name in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTFLAGS"] {
         cargo.env_remove(name);
     }
     cargo.stdout(std::io::stderr());
     let status = cargo.status().map_err(BuildError::NoCargo)?;
-    let hint = "It needs the target (`rustup target add`) and, for another processor's Linux, Debian's \
-                gcc-aarch64-linux-gnu";
-    if status.success() { Ok(()) } else { Err(BuildError::Failed(what.into(), board.name.clone(), hint)) }
+    if status.success() {
+        return Ok(());
+    }
+    Err(BuildError::Failed { what: what.into(), board: board.name.clone(), target: target.into() })
 }
