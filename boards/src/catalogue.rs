@@ -133,7 +133,9 @@ mod tests {
         assert!(
             with("[linux]", "[mcu]\nram_kb = 1\nflash_kb = 0\n[linux]").starts_with("x.toml:10:10: both")
         );
-        assert!(with("aarch64-unknown-linux-musl", "thumbv7em").starts_with("x.toml:7:10: `thumbv7em` is no"));
+        assert!(
+            with("aarch64-unknown-linux-musl", "thumbv7em").starts_with("x.toml:7:10: `thumbv7em` is no")
+        );
         assert!(wrong("name = \"ä\" ?").starts_with("x.toml:1:12: "), "{}", wrong("name = \"ä\" ?"));
         assert!(wrong("").contains("missing field"));
     }

@@ -26,6 +26,9 @@ pub enum BuildError {
         /// Rust's name of what it is built for.
         target: String,
     },
+    /// A file cannot be written.
+    #[error("{0}: {1}")]
+    Io(PathBuf, std::io::Error),
     /// No program for this board.
     #[error("there is no firmware for {0} yet; firmware/src/bin has those there are")]
     NoFirmware(String),
@@ -81,16 +84,22 @@ pub fn programs(board: &Board, target: &str) -> Result<PathBuf, BuildError> {
     Ok(root.join("target/boards").join(target).join("release"))
 }
 
-/// Builds a microcontroller's program around a plan; the program.
-pub fn firmware(board: &Board, plan: &Path) -> Result<PathBuf, BuildError> {
+/// Builds a microcontroller's program around a plan's bytes; the program.
+pub fn firmware(board: &Board, plan: &[u8]) -> Result<PathBuf, BuildError> {
     let root = root()?;
     let none = || BuildError::NoFirmware(board.name.clone());
     let Firmware { bin, target } = board.mcu.as_ref().and_then(|m| m.firmware.clone()).ok_or_else(none)?;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(root.join("firmware")).args(["build", "--release", "--target", &target]);
     cargo.args(["--features", &bin, "--bin", &bin]);
-    let plan = std::fs::canonicalize(plan).unwrap_or_else(|_| plan.into());
-    cargo.env("FOLDNET_PLAN", plan);
+    let path = root.join("target/boards").join(&board.id).with_added_extension("plan");
+    // One that is there with these bytes is left, so that cargo has nothing to do.
+    if std::fs::read(&path).ok().as_deref() != Some(plan) {
+        let io = |e| BuildError::Io(path.clone(), e);
+        std::fs::create_dir_all(root.join("target/boards")).map_err(io)?;
+        crate::device::files::write(&path, plan).map_err(io)?;
+    }
+    cargo.env("FOLDNET_PLAN", path);
     run(cargo, &bin, board, &target)?;
     Ok(root.join("target/firmware").join(target).join("release").join(bin))
 }

@@ -16,14 +16,19 @@ struct Outcome {
     by: &'static str,
 }
 
-/// Builds the firmware with the plan in it and puts it on the board: as a UF2 file into `drive`, where the
-/// boot loader's drive is mounted, else by probe-rs.
-pub fn flash(board: &Board, plan: &Path, drive: Option<&Path>, talk: &Talk) -> Result<(), Failure> {
-    let why = fit::misfits(&fit::needs(plan)?, board);
+/// Builds a microcontroller's firmware around a plan, or around what an archive compiles to, if it fits.
+pub fn program(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
+    let why = fit::misfits(&fit::needs(file, board)?, board);
     if !why.is_empty() {
         return Err(Failure::Limit(why.join("; ")));
     }
-    let program = source::firmware(board, plan)?;
+    Ok(source::firmware(board, &fit::plan_for(board, file)?)?)
+}
+
+/// Builds the firmware and puts it on the board: as a UF2 file into `drive`, where the boot loader's drive
+/// is mounted, else by probe-rs.
+pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> Result<(), Failure> {
+    let program = program(board, file)?;
     let mcu = board.mcu.as_ref().expect("it is one");
     let io = |path: &Path, e: std::io::Error| Failure::Input(format!("{}: {e}", path.display()));
     let by = match (drive, mcu.uf2_family, &mcu.probe_rs) {

@@ -286,7 +286,9 @@ impl Session {
             _ if has("REMOTE HOST IDENTIFICATION HAS CHANGED") => RemoteError::KeyChanged { host },
             _ if has("Host key verification failed") => RemoteError::KeyUnknown { host },
             _ if has("Permission denied (") => RemoteError::Login { host, said },
-            Some(255) if has("ssh: ") => RemoteError::Unreachable { host, said },
+            Some(255) if has("ssh: ") || has("Can't open user config file") => {
+                RemoteError::Unreachable { host, said }
+            }
             Some(code) if (1..255).contains(&code) => {
                 let said = if said.is_empty() { format!("its shell ended with {code}") } else { said };
                 RemoteError::Shell { host, said }

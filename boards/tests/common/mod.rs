@@ -23,22 +23,32 @@ pub struct Bench {
 pub fn programs() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let make = || {
-        let built = Path::new(env!("CARGO_BIN_EXE_boards")).parent().unwrap();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "-p", "foldnet-boards", "--example", "test_runtime"]);
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if built.ends_with("release") {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().unwrap().success(), "the test's runtime does not build");
         let folder = tempfile::tempdir().unwrap();
-        fs::copy(built.join("examples/test_runtime"), folder.path().join("runtime")).unwrap();
+        let runtime = cargo_builds(&["-p", "foldnet-boards", "--example", "test_runtime"]);
+        fs::copy(runtime.join("examples/test_runtime"), folder.path().join("runtime")).unwrap();
         fs::copy(env!("CARGO_BIN_EXE_foldnet-agent"), folder.path().join("foldnet-agent")).unwrap();
         // As `boards build` does, where there is the tool: less to send.
         let _ = Command::new("strip").args(["runtime", "foldnet-agent"]).current_dir(folder.path()).status();
         folder
     };
     FOLDER.get_or_init(make).path()
+}
+
+/// Builds as this test was built; the folder of what was built.
+fn cargo_builds(arguments: &[&str]) -> PathBuf {
+    let built = Path::new(env!("CARGO_BIN_EXE_boards")).parent().unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet"]).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if built.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success(), "{arguments:?} does not build");
+    built.into()
+}
+
+/// Another program of the product.
+pub fn built(package: &str, program: &str) -> PathBuf {
+    cargo_builds(&["-p", package, "--bin", program]).join(program)
 }
 
 /// Whether there is an sshd; says loudly when not, and fails where it must be.
@@ -52,7 +62,7 @@ pub fn sshd() -> Option<PathBuf> {
     found
 }
 
-fn keygen(path: &Path) {
+pub fn keygen(path: &Path) {
     let mut keygen = Command::new("ssh-keygen");
     keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path);
     assert!(keygen.status().unwrap().success());
@@ -131,12 +141,7 @@ impl Bench {
     /// A file that describes a board like this machine.
     pub fn board(&self, id: &str) -> PathBuf {
         let path = self.at(&format!("{id}.toml"));
-        let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-        let text = format!(
-            "name = \"Test\"\nsoc = \"this machine\"\n[[cores]]\ncore = \"x86-64\"\ncount = 1\n\
-             [linux]\ntarget = \"{target}\"\n"
-        );
-        fs::write(&path, text).unwrap();
+        board_file(&path);
         path
     }
 
@@ -203,6 +208,13 @@ impl Outcome {
         Self::from(command.stdin(Stdio::null()).output().unwrap())
     }
 
+    /// The same of a command without JSON.
+    pub fn of_words(command: &mut Command) -> Self {
+        let out = command.stdin(Stdio::null()).output().unwrap();
+        let words = String::from_utf8_lossy(&out.stderr).into_owned();
+        Self { code: out.status.code().unwrap_or(-1), json: vec![], words }
+    }
+
     pub fn from(out: Output) -> Self {
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let json =
@@ -227,6 +239,16 @@ impl Outcome {
         assert_ne!(self.code, 0, "{:?}", self.json);
         self.json.last().and_then(|j| j["error"].as_str()).unwrap_or_else(|| panic!("{}", self.words))
     }
+}
+
+/// Writes a file that describes a board like this machine.
+pub fn board_file(path: &Path) {
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let text = format!(
+        "name = \"Test\"\nsoc = \"this machine\"\n[[cores]]\ncore = \"x86-64\"\ncount = 1\n\
+         [linux]\ntarget = \"{target}\"\n"
+    );
+    fs::write(path, text).unwrap();
 }
 
 /// Writes an archive whose runtime behaves so.
