@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Device, files};
+use super::{Device, files, service};
 use crate::protocol::Finding;
 
 /// 2025-01-01; this program is younger.
@@ -29,7 +29,7 @@ pub fn look(device: &Device) -> Vec<Finding> {
         clock(),
         temperature(),
         cameras(),
-        keeper(),
+        keeper(device),
         npu(),
     ]
 }
@@ -144,17 +144,11 @@ fn cameras() -> Finding {
     finding("cameras", nodes.join(" "), fix)
 }
 
-fn keeper() -> Finding {
-    let says = |program: &str, arguments: &[&str]| {
-        let out = Command::new(program).args(arguments).output().ok()?;
-        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
-    };
-    match says("systemctl", &["--user", "is-system-running"]).as_deref() {
-        Some("running" | "degraded" | "starting") => {
-            let linger = says("loginctl", &["show-user", "--property=Linger", "--value"]);
-            let fix = (linger.as_deref() == Some("no"))
-                .then_some("the service ends when you log out: `sudo loginctl enable-linger $USER`");
-            finding("service", "systemd's user units", fix)
+fn keeper(device: &Device) -> Finding {
+    let out = Command::new("systemctl").args(["--user", "is-system-running"]).output();
+    match out.as_ref().map(|o| o.stdout.trim_ascii()) {
+        Ok(b"running" | b"degraded" | b"starting") => {
+            finding("service", "systemd's user units", service::needs_linger(device))
         }
         _ => finding(
             "service",

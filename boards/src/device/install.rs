@@ -144,6 +144,9 @@ fn trial(
         Ok(()) => {
             state.trial = None;
             state.last = Some(format!("release {} runs", release.id()));
+            if let Some(advice) = service::needs_linger(device).filter(|_| release.service) {
+                step(advice);
+            }
             device.write_state(&state)
         }
         Err(refusal) => {
