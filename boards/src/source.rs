@@ -16,13 +16,11 @@ pub enum BuildError {
     NoCargo(std::io::Error),
     /// cargo failed; it has said why.
     #[error(
-        "{what} does not build for {board}; the lines above say why. It needs `rustup target add {target}`"
+        "{what} does not build for {target}; the lines above say why. It needs `rustup target add {target}`"
     )]
     Failed {
         /// The package or program.
         what: String,
-        /// The board.
-        board: String,
         /// Rust's name of what it is built for.
         target: String,
     },
@@ -46,13 +44,14 @@ pub fn root() -> Result<PathBuf, BuildError> {
     here.as_deref().and_then(above).or_else(|| own.as_deref().and_then(above)).ok_or(BuildError::NoSource)
 }
 
-/// Builds `runtime` and the agent for a Linux board; the folder they are in.
+/// Builds `runtime` and the agent for a target, and what drives a virtual board's camera if `feed`; the
+/// folder they are in.
 ///
 /// Linked statically, so that the board's C library does not matter, and stripped.
-pub fn programs(board: &Board, target: &str) -> Result<PathBuf, BuildError> {
+pub fn programs(target: &str, feed: bool) -> Result<PathBuf, BuildError> {
     let root = root()?;
     let mut ours = vec!["-p", "foldnet-boards", "--no-default-features", "--bin", "foldnet-agent"];
-    if board.qemu.is_some() {
+    if feed {
         ours.extend(["--bin", "foldnet-feed"]);
     }
     let runtime =
@@ -79,7 +78,7 @@ pub fn programs(board: &Board, target: &str) -> Result<PathBuf, BuildError> {
                 cargo.env(linker, format!("{}-gcc", target.replace("-unknown", "")));
             }
         }
-        run(cargo, package[1], board, target)?;
+        run(cargo, package[1], target)?;
     }
     Ok(root.join("target/boards").join(target).join("release"))
 }
@@ -100,11 +99,11 @@ pub fn firmware(board: &Board, plan: &[u8]) -> Result<PathBuf, BuildError> {
         crate::device::files::write(&path, plan).map_err(io)?;
     }
     cargo.env("FOLDNET_PLAN", path);
-    run(cargo, &bin, board, &target)?;
+    run(cargo, &bin, &target)?;
     Ok(root.join("target/firmware").join(target).join("release").join(bin))
 }
 
-fn run(mut cargo: Command, what: &str, board: &Board, target: &str) -> Result<(), BuildError> {
+fn run(mut cargo: Command, what: &str, target: &str) -> Result<(), BuildError> {
     // The program may itself be run by a cargo whose choices are not meant for another target.
     for name in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTFLAGS"] {
         cargo.env_remove(name);
@@ -114,5 +113,5 @@ fn run(mut cargo: Command, what: &str, board: &Board, target: &str) -> Result<()
     if status.success() {
         return Ok(());
     }
-    Err(BuildError::Failed { what: what.into(), board: board.name.clone(), target: target.into() })
+    Err(BuildError::Failed { what: what.into(), target: target.into() })
 }

@@ -14,7 +14,7 @@ use crate::source;
 /// microcontrollers the firmware with the network in it.
 #[derive(clap::Args)]
 pub struct Cmd {
-    /// The board's name in the catalogue
+    /// The board's name in the catalogue; or Rust's name of a Linux target, for `boards image`
     name: String,
     /// For a microcontroller: the archive, or the plan that `converter export --plan` wrote
     archive: Option<PathBuf>,
@@ -28,9 +28,20 @@ struct Outcome {
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
+        let output = if self.name.contains("-linux-") && self.archive.is_none() {
+            source::programs(&self.name, false)?
+        } else {
+            self.for_board(talk)?
+        };
+        let text = output.display().to_string();
+        talk.result(&Outcome { output }, text);
+        Ok(())
+    }
+
+    fn for_board(&self, talk: &Talk) -> Result<PathBuf, Failure> {
         let board = board(Some(&self.name), talk)?;
-        let output = match (&board.linux, &self.archive) {
-            (Some(linux), None) => source::programs(&board, linux.target.get_ref())?,
+        Ok(match (&board.linux, &self.archive) {
+            (Some(linux), None) => source::programs(linux.target.get_ref(), board.qemu.is_some())?,
             (None, Some(archive)) => program(&board, archive)?,
             (Some(_), Some(_)) => {
                 let words = format!("{} runs Linux: its programs hold no network", board.name);
@@ -39,9 +50,6 @@ impl Cmd {
             (None, None) => {
                 return Err(Failure::Input(format!("{} needs an archive, or its plan", board.name)));
             }
-        };
-        let text = output.display().to_string();
-        talk.result(&Outcome { output }, text);
-        Ok(())
+        })
     }
 }

@@ -11,7 +11,8 @@ use crate::remote::flash::{Manner, Package, Parts, flash};
 ///
 /// Over ssh: the runtime, the archive and its service go to the slot that is not in use; checksums are
 /// verified there, the first classification must work, then the board switches, and goes back by itself
-/// when the service does not hold. Needs no root, and touches nothing else there.
+/// when the service does not hold. Needs no root, and touches nothing there beside its own folder and, where
+/// systemd keeps it, its unit.
 ///
 /// For a microcontroller the archive is compiled to a plan and the firmware is built around it, from the
 /// sources that you stand in; it is written by probe-rs, or as a UF2 file where its boot loader's drive is

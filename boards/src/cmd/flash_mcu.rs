@@ -1,5 +1,7 @@
 //! `boards flash` for microcontrollers: firmware around a plan, by probe-rs or as a UF2 file.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,10 +35,19 @@ pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> R
     let io = |path: &Path, e: std::io::Error| Failure::Input(format!("{}: {e}", path.display()));
     let by = match (drive, mcu.uf2_family, &mcu.probe_rs) {
         (Some(drive), Some(family), _) => {
+            // Every UF2 boot loader says what it is in this file.
+            let says = drive.join("INFO_UF2.TXT");
+            if !std::fs::read(&says).map_err(|e| io(&says, e))?.starts_with(b"UF2 Bootloader") {
+                let words = format!("{} is no boot loader's drive: see INFO_UF2.TXT there", drive.display());
+                return Err(Failure::Input(words));
+            }
             let elf = std::fs::read(&program).map_err(|e| io(&program, e))?;
             let path = drive.join("foldnet.uf2");
-            // Written straight: the boot loader's drive knows no renaming, and takes whole blocks as they come.
-            std::fs::write(&path, uf2::uf2(&elf, family)?).map_err(|e| io(&path, e))?;
+            // Written straight: the drive knows no renaming, and takes whole blocks as they come.
+            let mut file = File::create(&path).map_err(|e| io(&path, e))?;
+            file.write_all(&uf2::uf2(&elf, family)?).map_err(|e| io(&path, e))?;
+            // With the last block the chip starts and the drive is gone, perhaps before it answers.
+            let _ = file.sync_all();
             "uf2"
         }
         (Some(_), None, _) => {

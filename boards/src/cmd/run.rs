@@ -1,5 +1,6 @@
 //! `boards run`: boots a virtual board here.
 
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::flash_mcu::program;
 use super::{Failure, Talk, board};
 use crate::board::Board;
 use crate::source;
-use crate::virtual_board::{Ports, VirtualBoard};
+use crate::virtual_board::{Ports, VirtualBoard, end_with_us};
 
 /// Boot a virtual board here, until Ctrl-C
 ///
@@ -73,9 +74,18 @@ impl Cmd {
         let mut qemu = Command::new("qemu-system-arm");
         qemu.args(["-M", machine, "-display", "none", "-monitor", "none", "-icount", "shift=0,sleep=off"]);
         qemu.arg("-serial").arg(format!("tcp:127.0.0.1:{},server=on,wait=off", self.serial_port));
-        let mut child = qemu.arg("-kernel").arg(program).spawn().map_err(|e| {
+        qemu.arg("-kernel").arg(program);
+        end_with_us(&mut qemu);
+        let mut child = qemu.spawn().map_err(|e| {
             Failure::Input(format!("qemu-system-arm: {e}. Debian: apt-get install qemu-system-arm"))
         })?;
+        // Its line is open once someone gets through.
+        while TcpStream::connect(("127.0.0.1", self.serial_port)).is_err() {
+            if let Some(status) = child.try_wait().map_err(|e| Failure::Fault(e.to_string()))? {
+                return Err(Failure::Input(format!("qemu-system-arm has ended: {status}")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let port = format!("tcp:127.0.0.1:{}", self.serial_port);
         let text = format!("started. boards classify --port {port} IMAGE");
         talk.result(&McuReady { board: board.id.clone(), port }, text);
@@ -92,7 +102,7 @@ impl Cmd {
         let Some(linux) = &board.linux else { return self.mcu(&board, &qemu.machine, talk) };
         let own = VirtualBoard::new(&board.id, self.state);
         talk.say("its programs …");
-        let programs = source::programs(&board, linux.target.get_ref())?;
+        let programs = source::programs(linux.target.get_ref(), true)?;
         talk.say("its kernel, disk and keys …");
         own.build(&programs.join("foldnet-feed"))?;
         let cpu = self.cpu.or_else(|| qemu.cpu.clone()).unwrap_or_else(|| "max".into());

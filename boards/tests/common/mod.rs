@@ -10,6 +10,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 
 /// Everything that a test needs, below one temporary folder.
@@ -24,8 +27,10 @@ pub fn programs() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let make = || {
         let folder = tempfile::tempdir().unwrap();
-        let runtime = cargo_builds(&["-p", "foldnet-boards", "--example", "test_runtime"]);
-        fs::copy(runtime.join("examples/test_runtime"), folder.path().join("runtime")).unwrap();
+        let mut rustc = Command::new("rustc");
+        rustc.args(["--edition", "2024", "tests/common/test_runtime.rs", "-o"]);
+        rustc.arg(folder.path().join("runtime")).current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(rustc.status().unwrap().success(), "the test's runtime does not build");
         fs::copy(env!("CARGO_BIN_EXE_foldnet-agent"), folder.path().join("foldnet-agent")).unwrap();
         // As `boards build` does, where there is the tool: less to send.
         let _ = Command::new("strip").args(["runtime", "foldnet-agent"]).current_dir(folder.path()).status();
@@ -34,21 +39,17 @@ pub fn programs() -> &'static Path {
     FOLDER.get_or_init(make).path()
 }
 
-/// Builds as this test was built; the folder of what was built.
-fn cargo_builds(arguments: &[&str]) -> PathBuf {
-    let built = Path::new(env!("CARGO_BIN_EXE_boards")).parent().unwrap();
+/// Another program of the product, built as the README builds it.
+pub fn built(program: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_boards")).parent().unwrap();
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet"]).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR"));
-    if built.ends_with("release") {
+    cargo.args(["build", "--quiet", "--bin", program]);
+    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    if folder.ends_with("release") {
         cargo.arg("--release");
     }
-    assert!(cargo.status().unwrap().success(), "{arguments:?} does not build");
-    built.into()
-}
-
-/// Another program of the product.
-pub fn built(package: &str, program: &str) -> PathBuf {
-    cargo_builds(&["-p", package, "--bin", program]).join(program)
+    assert!(cargo.status().unwrap().success(), "{program} does not build");
+    folder.join(program)
 }
 
 /// Whether there is an sshd; says loudly when not, and fails where it must be.
@@ -257,6 +258,11 @@ pub fn archive_at(path: &Path, behaviour: &str, variant: usize) -> PathBuf {
     let mut manifest = foldnet_archive::testing::manifest();
     manifest.labels = vec![behaviour.into(), format!("variant {variant}"), "c".into(), "d".into()];
     foldnet_archive::write(path, &network, &manifest).unwrap();
+    // The test's runtime cannot decompress.
+    let packed = fs::read(path).unwrap();
+    let mut plain = GzEncoder::new(Vec::new(), Compression::none());
+    std::io::copy(&mut GzDecoder::new(&packed[..]), &mut plain).unwrap();
+    fs::write(path, plain.finish().unwrap()).unwrap();
     path.to_path_buf()
 }
 
