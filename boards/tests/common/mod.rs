@@ -28,7 +28,7 @@ pub fn programs() -> &'static Path {
     let make = || {
         let folder = tempfile::tempdir().unwrap();
         let mut rustc = Command::new("rustc");
-        rustc.args(["--edition", "2024", "tests/common/test_runtime.rs", "-o"]);
+        rustc.args(["--edition", "2024", "tests/bin/test_runtime.rs", "-o"]);
         rustc.arg(folder.path().join("runtime")).current_dir(env!("CARGO_MANIFEST_DIR"));
         assert!(rustc.status().unwrap().success(), "the test's runtime does not build");
         fs::copy(env!("CARGO_BIN_EXE_foldnet-agent"), folder.path().join("foldnet-agent")).unwrap();
