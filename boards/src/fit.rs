@@ -1,9 +1,12 @@
-//! Whether a plan fits a microcontroller, or an archive a Linux board, before anything is flashed.
+//! Whether a network fits a board, before anything is flashed; and a microcontroller's plan of it.
 
+use std::io::Read;
 use std::path::Path;
 
+use foldnet_kernels::dispatch;
 use foldnet_plan::format::{HEADER, Header, MAGIC, VERSION};
 use foldnet_plan::{PROGRAM_FLASH, PROGRAM_RAM};
+use foldnet_runtime::compile::{CompileError, compile_small};
 use serde::Serialize;
 
 use crate::board::Board;
@@ -33,14 +36,32 @@ pub enum FitError {
     /// Not an archive.
     #[error(transparent)]
     Archive(#[from] foldnet_archive::ArchiveError),
+    /// No plan can be made of the network.
+    #[error("{0}: {1}")]
+    Compile(String, CompileError),
 }
 
-/// Reads what a plan or an archive wants.
-pub fn needs(path: &Path) -> Result<Needs, FitError> {
+/// The plan for a microcontroller: the file's bytes, or what its archive compiles to.
+pub fn plan_for(board: &Board, path: &Path) -> Result<Vec<u8>, FitError> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| FitError::Io(name.clone(), e))?;
     if bytes.starts_with(&MAGIC) {
-        return plan(&bytes).map_err(|why| FitError::NotAPlan(name, why));
+        return Ok(bytes);
+    }
+    let (network, _) = foldnet_archive::read(path)?;
+    let set = dispatch::by_name(board.kernels()).expect("the sets of Arm's microcontrollers are everywhere");
+    let plan = compile_small(&network, set).map_err(|e| FitError::Compile(name, e))?;
+    Ok(plan.to_vec())
+}
+
+/// Reads what a plan or an archive wants of this board.
+pub fn needs(path: &Path, board: &Board) -> Result<Needs, FitError> {
+    let name = path.display().to_string();
+    let mut magic = Vec::new();
+    let read = std::fs::File::open(path).and_then(|f| f.take(4).read_to_end(&mut magic));
+    read.map_err(|e| FitError::Io(name.clone(), e))?;
+    if board.mcu.is_some() || magic == MAGIC {
+        return plan(&plan_for(board, path)?).map_err(|why| FitError::NotAPlan(name, why));
     }
     let (network, _) = foldnet_archive::read(path)?;
     let weights = network.steps.iter().map(|step| match step {
@@ -89,8 +110,7 @@ pub fn misfits(needs: &Needs, board: &Board) -> Vec<String> {
             }
         }
         (None, None) => over("RAM", needs.ram, board.ram_mib.iter().max().map(|&m| (m as usize) << 20)),
-        (Some(_), None) => why
-            .push(format!("{} is a microcontroller and wants a plan: `converter export --plan`", board.name)),
+        (Some(_), None) => why.push(format!("{} is a microcontroller and wants a plan", board.name)),
         (None, Some(_)) => why.push(format!("{} runs Linux and wants an archive, not a plan", board.name)),
     }
     why
@@ -117,6 +137,28 @@ mod tests {
         assert_eq!(misfits(&needs(Some(1), 1, "dsp"), &board("rock-5b")).len(), 1);
         assert!(misfits(&needs(None, 1 << 20, "dsp"), &board("raspberry-pi-zero-2-w")).is_empty());
         assert_eq!(misfits(&needs(None, 1 << 30, "dsp"), &board("raspberry-pi-zero-2-w")).len(), 1);
+    }
+
+    #[test]
+    fn an_archive_is_compiled_for_the_microcontroller() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.nnef.tgz");
+        let network = foldnet_archive::testing::resnet8();
+        let mut manifest = foldnet_archive::testing::manifest();
+        (manifest.input.height, manifest.input.width) = (32, 32);
+        manifest.labels = (0..10).map(|i| i.to_string()).collect();
+        foldnet_archive::write(&path, &network, &manifest).unwrap();
+        for name in ["rp2350-pico2", "nrf52840-dk", "qemu-mps2-an500", "qemu-mps3-an547"] {
+            let board = find(name).unwrap();
+            let wants = needs(&path, &board).unwrap();
+            assert_eq!(wants.kernels.as_deref(), Some(board.kernels()));
+            assert_eq!(misfits(&wants, &board), [""; 0], "{name}");
+            // The plan itself says the same as the archive that it is of.
+            let plan = folder.path().join("model.plan");
+            std::fs::write(&plan, plan_for(&board, &path).unwrap()).unwrap();
+            assert_eq!(needs(&plan, &board).unwrap(), wants);
+        }
+        assert_eq!(needs(&path, &find("rock-5b").unwrap()).unwrap().flash, None);
     }
 
     #[test]

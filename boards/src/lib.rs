@@ -14,6 +14,8 @@ pub mod fit;
 pub mod fleet;
 #[cfg(feature = "cli")]
 pub mod link;
+#[cfg(feature = "cli")]
+pub mod oci;
 pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod remote;

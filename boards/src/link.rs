@@ -27,6 +27,17 @@ pub struct Answer {
     pub logits: String,
 }
 
+impl Answer {
+    /// The logits as numbers; `None` when the board sends something else.
+    pub fn values(&self) -> Option<Vec<f32>> {
+        let eight = |digits: &[u8]| {
+            let bits = u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+            (digits.len() == 8).then_some(f32::from_bits(bits))
+        };
+        self.logits.as_bytes().chunks(8).map(eight).collect()
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -213,6 +224,10 @@ mod tests {
         // The second "damaged" makes it send a third time; the answer that follows counts.
         let answer = link.classify(&[1, 0, 2], Duration::from_secs(60)).unwrap();
         assert_eq!((answer.class, answer.lost), (3, 1));
+        assert_eq!(answer.values(), Some(vec![0.0]));
+        let values = |logits: &str| Answer { logits: logits.into(), ..answer.clone() }.values();
+        assert_eq!(values("3f800000bf000000"), Some(vec![1.0, -0.5]));
+        assert_eq!([values("3f80000"), values("3f8000 0"), values("é8000000")], [None, None, None]);
         let frames = board.join().unwrap();
         assert_eq!(frames[0], frame(&[1, 0, 2]));
         assert_eq!(frames[0], frames[1]);

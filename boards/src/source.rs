@@ -15,8 +15,18 @@ pub enum BuildError {
     #[error("cargo: {0}; is Rust installed?")]
     NoCargo(std::io::Error),
     /// cargo failed; it has said why.
-    #[error("{0} does not build for {1}; the lines above say why. {2}")]
-    Failed(String, String, &'static str),
+    #[error(
+        "{what} does not build for {target}; the lines above say why. It needs `rustup target add {target}`"
+    )]
+    Failed {
+        /// The package or program.
+        what: String,
+        /// Rust's name of what it is built for.
+        target: String,
+    },
+    /// A file cannot be written.
+    #[error("{0}: {1}")]
+    Io(PathBuf, std::io::Error),
     /// No program for this board.
     #[error("there is no firmware for {0} yet; firmware/src/bin has those there are")]
     NoFirmware(String),
@@ -34,13 +44,14 @@ pub fn root() -> Result<PathBuf, BuildError> {
     here.as_deref().and_then(above).or_else(|| own.as_deref().and_then(above)).ok_or(BuildError::NoSource)
 }
 
-/// Builds `runtime` and the agent for a Linux board; the folder they are in.
+/// Builds `runtime` and the agent for a target, and what drives a virtual board's camera if `feed`; the
+/// folder they are in.
 ///
 /// Linked statically, so that the board's C library does not matter, and stripped.
-pub fn programs(board: &Board, target: &str) -> Result<PathBuf, BuildError> {
+pub fn programs(target: &str, feed: bool) -> Result<PathBuf, BuildError> {
     let root = root()?;
     let mut ours = vec!["-p", "foldnet-boards", "--no-default-features", "--bin", "foldnet-agent"];
-    if board.qemu.is_some() {
+    if feed {
         ours.extend(["--bin", "foldnet-feed"]);
     }
     let runtime =
@@ -52,39 +63,55 @@ pub fn programs(board: &Board, target: &str) -> Result<PathBuf, BuildError> {
         cargo.env("CARGO_PROFILE_RELEASE_STRIP", "symbols").env("CARGO_PROFILE_RELEASE_DEBUG", "false");
         let variable =
             |what: &str| format!("CARGO_TARGET_{}_{what}", target.to_uppercase().replace('-', "_"));
-        cargo.env(variable("RUSTFLAGS"), "-C target-feature=+crt-static");
-        // Debian's name of the cross linker.
         let linker = variable("LINKER");
-        if target != env!("FOLDNET_TARGET") && std::env::var_os(&linker).is_none() {
-            cargo.env(linker, format!("{}-gcc", target.replace("-unknown", "")));
+        let own_linker = std::env::var_os(&linker).is_some();
+        if target.ends_with("-musl") {
+            // Static by itself. Rust brings the linker and all that it links, so that no C compiler for the
+            // board is needed.
+            if !own_linker {
+                cargo.env(linker, "rust-lld");
+            }
+        } else {
+            cargo.env(variable("RUSTFLAGS"), "-C target-feature=+crt-static");
+            if !own_linker && target != env!("FOLDNET_TARGET") {
+                // Debian's name of the cross linker.
+                cargo.env(linker, format!("{}-gcc", target.replace("-unknown", "")));
+            }
         }
-        run(cargo, package[1], board)?;
+        run(cargo, package[1], target)?;
     }
     Ok(root.join("target/boards").join(target).join("release"))
 }
 
-/// Builds a microcontroller's program around a plan; the program.
-pub fn firmware(board: &Board, plan: &Path) -> Result<PathBuf, BuildError> {
+/// Builds a microcontroller's program around a plan's bytes; the program.
+pub fn firmware(board: &Board, plan: &[u8]) -> Result<PathBuf, BuildError> {
     let root = root()?;
     let none = || BuildError::NoFirmware(board.name.clone());
     let Firmware { bin, target } = board.mcu.as_ref().and_then(|m| m.firmware.clone()).ok_or_else(none)?;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(root.join("firmware")).args(["build", "--release", "--target", &target]);
     cargo.args(["--features", &bin, "--bin", &bin]);
-    let plan = std::fs::canonicalize(plan).unwrap_or_else(|_| plan.into());
-    cargo.env("FOLDNET_PLAN", plan);
-    run(cargo, &bin, board)?;
+    let path = root.join("target/boards").join(&board.id).with_added_extension("plan");
+    // One that is there with these bytes is left, so that cargo has nothing to do.
+    if std::fs::read(&path).ok().as_deref() != Some(plan) {
+        let io = |e| BuildError::Io(path.clone(), e);
+        std::fs::create_dir_all(root.join("target/boards")).map_err(io)?;
+        crate::device::files::write(&path, plan).map_err(io)?;
+    }
+    cargo.env("FOLDNET_PLAN", path);
+    run(cargo, &bin, &target)?;
     Ok(root.join("target/firmware").join(target).join("release").join(bin))
 }
 
-fn run(mut cargo: Command, what: &str, board: &Board) -> Result<(), BuildError> {
+fn run(mut cargo: Command, what: &str, target: &str) -> Result<(), BuildError> {
     // The program may itself be run by a cargo whose choices are not meant for another target.
     for name in ["CARGO_ENCODED_RUSTFLAGS", "CARGO_TARGET_DIR", "RUSTFLAGS"] {
         cargo.env_remove(name);
     }
     cargo.stdout(std::io::stderr());
     let status = cargo.status().map_err(BuildError::NoCargo)?;
-    let hint = "It needs the target (`rustup target add`) and, for another processor's Linux, Debian's \
-                gcc-aarch64-linux-gnu";
-    if status.success() { Ok(()) } else { Err(BuildError::Failed(what.into(), board.name.clone(), hint)) }
+    if status.success() {
+        return Ok(());
+    }
+    Err(BuildError::Failed { what: what.into(), target: target.into() })
 }

@@ -81,6 +81,17 @@ fn run(command: &mut Command) -> Result<(), VirtualError> {
     }
 }
 
+/// A program that is killed when its starter is gone, however that ended.
+pub fn end_with_us(command: &mut Command) {
+    // SAFETY: prctl is safe to call between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
+            Ok(())
+        })
+    };
+}
+
 impl VirtualBoard {
     /// The user's, of this name; `$XDG_STATE_HOME/foldnet` or `~/.local/state/foldnet`, unless a folder
     /// is given.
@@ -177,13 +188,7 @@ impl VirtualBoard {
         let errors = at("qemu.log");
         qemu.stdin(Stdio::null()).stdout(Stdio::piped());
         qemu.stderr(fs::File::create(&errors).map_err(io(&errors))?);
-        // SAFETY: prctl is safe to call between fork and exec. The board ends with its starter.
-        unsafe {
-            qemu.pre_exec(|| {
-                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
-                Ok(())
-            })
-        };
+        end_with_us(&mut qemu);
         let mut child =
             qemu.spawn().map_err(|e| VirtualError::Program(format!("qemu-system-aarch64: {e}")))?;
         let console = child.stdout.take().expect("it is piped");

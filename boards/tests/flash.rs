@@ -37,6 +37,13 @@ fn flash_flash_again_and_back() {
     assert_eq!(bench.status("board").done()["service"], "running");
     let forward = Outcome::of(bench.boards("rollback", "board", &["--settle-seconds", "0"]));
     assert_eq!(forward.done()["current"], second["current"]);
+    // One that does not classify costs neither release.
+    assert_eq!(bench.flash("board", &bench.archive("crash", 1), &[]).error(), "health");
+    let status = bench.status("board");
+    assert_eq!(
+        [&status.done()["current"], &status.done()["previous"]],
+        [&second["current"], &first["current"]]
+    );
 }
 
 #[test]

@@ -60,6 +60,8 @@ struct Said<'a> {
     index: u32,
     ticks: u32,
     lost: u32,
+    /// Of each class, before softmax or sigmoid.
+    logits: Vec<f32>,
 }
 
 impl Cmd {
@@ -73,12 +75,15 @@ impl Cmd {
         let mut link = self.line.open()?;
         for image in &self.images {
             let pixels = super::pixels(image, self.line.size.1, self.line.size.0)?;
-            let Answer { class, ticks, lost, .. } = self.line.classify(&mut link, &pixels)?;
+            let answer = self.line.classify(&mut link, &pixels)?;
+            let odd = || Failure::Input(format!("the board's logits are none: {}", answer.logits));
+            let logits = answer.values().ok_or_else(odd)?;
+            let Answer { class, ticks, lost, .. } = answer;
             let name = format!("class {class}");
             let label = labels.lines().nth(class as usize).unwrap_or(&name);
             let image = image.display().to_string();
             let text = format!("{image}  {label}  ({ticks} ticks)");
-            talk.result(&Said { image, label, index: class, ticks, lost }, text);
+            talk.result(&Said { image, label, index: class, ticks, lost, logits }, text);
         }
         Ok(())
     }

@@ -29,7 +29,7 @@ impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let board = board(self.name.as_deref(), talk)?;
-        let needs = needs(&self.file)?;
+        let needs = needs(&self.file, &board)?;
         let why = misfits(&needs, &board);
         let flash = needs.flash.map_or(String::new(), |f| format!(", {} kB flash", f.div_ceil(1024)));
         let text = format!("fits {}: needs {} kB RAM{flash}", board.name, needs.ram.div_ceil(1024));

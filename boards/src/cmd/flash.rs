@@ -11,15 +11,17 @@ use crate::remote::flash::{Manner, Package, Parts, flash};
 ///
 /// Over ssh: the runtime, the archive and its service go to the slot that is not in use; checksums are
 /// verified there, the first classification must work, then the board switches, and goes back by itself
-/// when the service does not hold. Needs no root, and touches nothing else there.
+/// when the service does not hold. Needs no root, and touches nothing there beside its own folder and, where
+/// systemd keeps it, its unit.
 ///
-/// A microcontroller gets a plan in place of an archive: the firmware is built around it, from the sources
-/// that you stand in, and written by probe-rs, or as a UF2 file where its boot loader's drive is mounted.
+/// For a microcontroller the archive is compiled to a plan and the firmware is built around it, from the
+/// sources that you stand in; it is written by probe-rs, or as a UF2 file where its boot loader's drive is
+/// mounted.
 #[derive(clap::Args)]
 pub struct Cmd {
     /// The board's name in the catalogue
     name: String,
-    /// The archive that `converter quantize` wrote, or the plan of `converter export`
+    /// The archive that `converter quantize` wrote, or, for a microcontroller, the plan of `converter export`
     archive: PathBuf,
     /// For a Pico 2: where the drive of its boot loader is mounted
     #[arg(long, value_name = "FOLDER")]
@@ -68,7 +70,7 @@ impl Load {
         binaries: Option<&std::path::Path>,
     ) -> Result<Package, Failure> {
         if !self.unchecked {
-            let why = fit::misfits(&fit::needs(archive)?, board);
+            let why = fit::misfits(&fit::needs(archive, board)?, board);
             if !why.is_empty() {
                 return Err(Failure::Limit(why.join("; ")));
             }

@@ -1,5 +1,7 @@
 //! `boards flash` for microcontrollers: firmware around a plan, by probe-rs or as a UF2 file.
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -16,22 +18,36 @@ struct Outcome {
     by: &'static str,
 }
 
-/// Builds the firmware with the plan in it and puts it on the board: as a UF2 file into `drive`, where the
-/// boot loader's drive is mounted, else by probe-rs.
-pub fn flash(board: &Board, plan: &Path, drive: Option<&Path>, talk: &Talk) -> Result<(), Failure> {
-    let why = fit::misfits(&fit::needs(plan)?, board);
+/// Builds a microcontroller's firmware around a plan, or around what an archive compiles to, if it fits.
+pub fn program(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
+    let why = fit::misfits(&fit::needs(file, board)?, board);
     if !why.is_empty() {
         return Err(Failure::Limit(why.join("; ")));
     }
-    let program = source::firmware(board, plan)?;
+    Ok(source::firmware(board, &fit::plan_for(board, file)?)?)
+}
+
+/// Builds the firmware and puts it on the board: as a UF2 file into `drive`, where the boot loader's drive
+/// is mounted, else by probe-rs.
+pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> Result<(), Failure> {
+    let program = program(board, file)?;
     let mcu = board.mcu.as_ref().expect("it is one");
     let io = |path: &Path, e: std::io::Error| Failure::Input(format!("{}: {e}", path.display()));
     let by = match (drive, mcu.uf2_family, &mcu.probe_rs) {
         (Some(drive), Some(family), _) => {
+            // Every UF2 boot loader says what it is in this file.
+            let says = drive.join("INFO_UF2.TXT");
+            if !std::fs::read(&says).map_err(|e| io(&says, e))?.starts_with(b"UF2 Bootloader") {
+                let words = format!("{} is no boot loader's drive: see INFO_UF2.TXT there", drive.display());
+                return Err(Failure::Input(words));
+            }
             let elf = std::fs::read(&program).map_err(|e| io(&program, e))?;
             let path = drive.join("foldnet.uf2");
-            // Written straight: the boot loader's drive knows no renaming, and takes whole blocks as they come.
-            std::fs::write(&path, uf2::uf2(&elf, family)?).map_err(|e| io(&path, e))?;
+            // Written straight: the drive knows no renaming, and takes whole blocks as they come.
+            let mut file = File::create(&path).map_err(|e| io(&path, e))?;
+            file.write_all(&uf2::uf2(&elf, family)?).map_err(|e| io(&path, e))?;
+            // With the last block the chip starts and the drive is gone, perhaps before it answers.
+            let _ = file.sync_all();
             "uf2"
         }
         (Some(_), None, _) => {

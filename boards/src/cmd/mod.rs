@@ -12,6 +12,7 @@ mod doctor;
 mod fit;
 mod flash;
 mod flash_mcu;
+mod image;
 mod keygen;
 mod list;
 mod picture;
@@ -65,6 +66,7 @@ enum Command {
     Complete(complete::Cmd),
     Picture(picture::Cmd),
     Flash(flash::Cmd),
+    Image(image::Cmd),
     Rollout(rollout::Cmd),
     Status(status::Cmd),
     Rollback(rollback::Cmd),
@@ -142,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Complete(cmd) => cmd.run(),
         Command::Picture(cmd) => cmd.run(&talk),
         Command::Flash(cmd) => cmd.run(&talk),
+        Command::Image(cmd) => cmd.run(&talk),
         Command::Rollout(cmd) => cmd.run(&talk),
         Command::Status(cmd) => cmd.run(&talk),
         Command::Rollback(cmd) => cmd.run(&talk),

@@ -54,9 +54,13 @@ impl Reach {
         match (&self.host, &board.qemu) {
             (Some(name), _) => Ok(host(name.clone())),
             (None, Some(_)) => {
-                let own = VirtualBoard::new(&board.id, self.state.clone());
+                let own = VirtualBoard::new(&board.id, self.state.clone()).ssh_config();
                 let mut host = host(board.id.clone());
-                host.config.get_or_insert(own.ssh_config());
+                if host.config.is_none() && !own.is_file() {
+                    let words = format!("{} was never started; `boards run {}` does", board.name, board.id);
+                    return Err(Failure::Input(words));
+                }
+                host.config.get_or_insert(own);
                 Ok(host)
             }
             (None, None) => Err(Failure::Input("say where it is: --host [user@]host".into())),

@@ -1,25 +1,29 @@
 //! `boards run`: boots a virtual board here.
 
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::flash_mcu::program;
 use super::{Failure, Talk, board};
 use crate::board::Board;
-use crate::fit::{misfits, needs};
 use crate::source;
-use crate::virtual_board::{Ports, VirtualBoard};
+use crate::virtual_board::{Ports, VirtualBoard, end_with_us};
 
 /// Boot a virtual board here, until Ctrl-C
 ///
-/// The first start builds it from Debian's packages, about 70 MB. Then `boards flash NAME ARCHIVE` needs
-/// no --host.
+/// A Linux board is built from Debian's packages at its first start, about 70 MB; then
+/// `boards flash NAME ARCHIVE` needs no --host. A microcontroller starts with an archive in it; then
+/// `boards classify --port tcp:127.0.0.1:10085 IMAGE`.
 #[derive(clap::Args)]
 pub struct Cmd {
     /// A board of the catalogue that QEMU emulates
     name: String,
+    /// For a microcontroller: the archive, or the plan that `converter export --plan` wrote
+    archive: Option<PathBuf>,
     /// The folder that it lives in; by default ~/.local/state/foldnet/NAME
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
@@ -38,9 +42,6 @@ pub struct Cmd {
     /// The host's port that takes pictures for its camera, see `boards picture`
     #[arg(long, value_name = "N", default_value_t = 10081)]
     feed_port: u16,
-    /// For a microcontroller: the plan that `converter export --plan` wrote
-    #[arg(long, value_name = "FILE")]
-    plan: Option<PathBuf>,
     /// For a microcontroller: the host's port that leads to its serial line
     #[arg(long, value_name = "N", default_value_t = 10085)]
     serial_port: u16,
@@ -66,20 +67,25 @@ struct McuReady {
 impl Cmd {
     /// A microcontroller's machine, with its serial line on a port of the host's.
     fn mcu(&self, board: &Board, machine: &str, talk: &Talk) -> Result<(), Failure> {
-        let Some(plan) = &self.plan else {
-            return Err(Failure::Input(format!("{} needs its plan: --plan FILE", board.name)));
+        let Some(archive) = &self.archive else {
+            return Err(Failure::Input(format!("{} needs an archive, or its plan", board.name)));
         };
-        let why = misfits(&needs(plan)?, board);
-        if !why.is_empty() {
-            return Err(Failure::Limit(why.join("; ")));
-        }
-        let program = source::firmware(board, plan)?;
+        let program = program(board, archive)?;
         let mut qemu = Command::new("qemu-system-arm");
         qemu.args(["-M", machine, "-display", "none", "-monitor", "none", "-icount", "shift=0,sleep=off"]);
         qemu.arg("-serial").arg(format!("tcp:127.0.0.1:{},server=on,wait=off", self.serial_port));
-        let mut child = qemu.arg("-kernel").arg(program).spawn().map_err(|e| {
+        qemu.arg("-kernel").arg(program);
+        end_with_us(&mut qemu);
+        let mut child = qemu.spawn().map_err(|e| {
             Failure::Input(format!("qemu-system-arm: {e}. Debian: apt-get install qemu-system-arm"))
         })?;
+        // Its line is open once someone gets through.
+        while TcpStream::connect(("127.0.0.1", self.serial_port)).is_err() {
+            if let Some(status) = child.try_wait().map_err(|e| Failure::Fault(e.to_string()))? {
+                return Err(Failure::Input(format!("qemu-system-arm has ended: {status}")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let port = format!("tcp:127.0.0.1:{}", self.serial_port);
         let text = format!("started. boards classify --port {port} IMAGE");
         talk.result(&McuReady { board: board.id.clone(), port }, text);
@@ -96,7 +102,7 @@ impl Cmd {
         let Some(linux) = &board.linux else { return self.mcu(&board, &qemu.machine, talk) };
         let own = VirtualBoard::new(&board.id, self.state);
         talk.say("its programs …");
-        let programs = source::programs(&board, linux.target.get_ref())?;
+        let programs = source::programs(linux.target.get_ref(), true)?;
         talk.say("its kernel, disk and keys …");
         own.build(&programs.join("foldnet-feed"))?;
         let cpu = self.cpu.or_else(|| qemu.cpu.clone()).unwrap_or_else(|| "max".into());

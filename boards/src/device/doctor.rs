@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Device, files};
+use super::{Device, files, service};
 use crate::protocol::Finding;
 
 /// 2025-01-01; this program is younger.
@@ -29,7 +29,7 @@ pub fn look(device: &Device) -> Vec<Finding> {
         clock(),
         temperature(),
         cameras(),
-        keeper(),
+        keeper(device),
         npu(),
     ]
 }
@@ -91,7 +91,21 @@ fn clock() -> Finding {
     let fix = (now < YOUNGER).then_some(
         "the clock is wrong: `timedatectl set-ntp true`, or a battery for it. Flashing does not need it",
     );
-    finding("clock", format!("{now} s after 1970"), fix)
+    finding("clock", date(now), fix)
+}
+
+/// A day of the Gregorian calendar, UTC, from seconds after 1970: counts days in eras of 400 years that
+/// begin in March, so that a leap day is the last of its year.
+fn date(seconds: u64) -> String {
+    let days = seconds / 86_400 + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let of_year = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let of_month = of_year - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let (hour, minute) = (seconds / 3600 % 24, seconds / 60 % 60);
+    format!("{}-{month:02}-{of_month:02} {hour:02}:{minute:02} UTC", year + 400 * era + next)
 }
 
 fn temperature() -> Finding {
@@ -130,17 +144,11 @@ fn cameras() -> Finding {
     finding("cameras", nodes.join(" "), fix)
 }
 
-fn keeper() -> Finding {
-    let says = |program: &str, arguments: &[&str]| {
-        let out = Command::new(program).args(arguments).output().ok()?;
-        Some(String::from_utf8_lossy(&out.stdout).trim().to_owned())
-    };
-    match says("systemctl", &["--user", "is-system-running"]).as_deref() {
-        Some("running" | "degraded" | "starting") => {
-            let linger = says("loginctl", &["show-user", "--property=Linger", "--value"]);
-            let fix = (linger.as_deref() == Some("no"))
-                .then_some("the service ends when you log out: `sudo loginctl enable-linger $USER`");
-            finding("service", "systemd's user units", fix)
+fn keeper(device: &Device) -> Finding {
+    let out = Command::new("systemctl").args(["--user", "is-system-running"]).output();
+    match out.as_ref().map(|o| o.stdout.trim_ascii()) {
+        Ok(b"running" | b"degraded" | b"starting") => {
+            finding("service", "systemd's user units", service::needs_linger(device))
         }
         _ => finding(
             "service",
@@ -176,4 +184,24 @@ fn version(bytes: &[u8]) -> Option<String> {
     let at = bytes.windows(mark.len()).position(|w| w == mark)? + mark.len();
     let end = bytes[at..].iter().position(|&b| b == 0 || b == b' ').unwrap_or(0);
     Some(String::from_utf8_lossy(&bytes[at..at + end.min(32)]).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        assert_eq!(date(0), "1970-01-01 00:00 UTC");
+        assert_eq!(date(YOUNGER - 1), "2024-12-31 23:59 UTC");
+        assert_eq!(date(YOUNGER), "2025-01-01 00:00 UTC");
+        assert_eq!(date(951_782_400), "2000-02-29 00:00 UTC");
+        assert_eq!(date(4_107_542_400), "2100-03-01 00:00 UTC");
+    }
+
+    #[test]
+    fn the_library_says_its_version() {
+        assert_eq!(version(b"\0librknnrt version: 2.3.0 (c949)\0").as_deref(), Some("2.3.0"));
+        assert_eq!(version(b"nothing"), None);
+    }
 }

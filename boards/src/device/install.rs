@@ -28,12 +28,20 @@ pub fn install(
     let current = device.current_slot();
     let target = SLOTS.into_iter().find(|s| Some(*s) != current.as_deref()).expect("there are two");
     step(&format!("filling slot {target}"));
-    let new = device.root.join("slots").join(format!("{target}.new"));
+    let draft = format!("{target}.new");
+    let new = device.slot(&draft);
     let filled = fill(device, release, &new);
     if filled.is_err() {
         let _ = files::clear(&new);
     }
     filled?;
+    // What does not even classify leaves both slots as they are.
+    let proven = prove(device, &draft, release, patience, step);
+    if proven.is_err() {
+        let _ = files::clear(&new);
+        receive::clear(device)?;
+    }
+    proven?;
     // From here on the slot's old release is gone.
     let mut state = device.state();
     state.slots.retain(|s| s.slot != target);
@@ -43,16 +51,14 @@ pub fn install(
     fs::rename(&new, &folder).map_err(system(&folder))?;
     files::sync_folder(&device.root.join("slots")).map_err(system(&folder))?;
 
-    let done = prove(device, target, release, patience, step).and_then(|()| {
-        let slot = Slot {
-            slot: target.into(),
-            serial: state.serial + 1,
-            release: release.id(),
-            archive: release.files.iter().find(|f| f.name == ARCHIVE).expect("checked").sha256.clone(),
-        };
-        state.serial += 1;
-        trial(device, state, slot, release, patience, step)
-    });
+    state.serial += 1;
+    let slot = Slot {
+        slot: target.into(),
+        serial: state.serial,
+        release: release.id(),
+        archive: release.files.iter().find(|f| f.name == ARCHIVE).expect("checked").sha256.clone(),
+    };
+    let done = trial(device, state, slot, release, patience, step);
     device.recover(lock)?;
     if done.is_err() {
         let _ = files::clear(&folder);
@@ -138,6 +144,9 @@ fn trial(
         Ok(()) => {
             state.trial = None;
             state.last = Some(format!("release {} runs", release.id()));
+            if let Some(advice) = service::needs_linger(device).filter(|_| release.service) {
+                step(advice);
+            }
             device.write_state(&state)
         }
         Err(refusal) => {

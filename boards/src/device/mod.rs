@@ -18,7 +18,7 @@
 //! the next start was cut short, and is taken back. Nothing here reads the wall clock.
 
 pub mod doctor;
-mod files;
+pub(crate) mod files;
 mod health;
 mod install;
 mod lock;

@@ -57,30 +57,37 @@ fn unit_path() -> Option<PathBuf> {
     Some(config.join("systemd/user").join(UNIT))
 }
 
-fn unit(device: &Device) -> String {
-    let root = device.root.display();
-    format!(
-        "# Written by `boards flash`; it writes it anew.\n\
-         [Unit]\nDescription=Foldnet: says what the camera sees\n\n\
-         [Service]\nExecStart={root}/foldnet-agent start --root {root}\n\
-         Restart=always\nRestartSec=2\n\n[Install]\nWantedBy=default.target\n"
-    )
-}
+/// The unit: `%h` is the user's home. However often the runtime ends or hangs, it is started again.
+const UNIT_TEXT: &str = "\
+# Written by `boards flash`; it writes it anew.
+[Unit]
+Description=Foldnet: says what the camera sees
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+ExecStart=%h/.local/share/foldnet/foldnet-agent start
+WatchdogSec=30
+Restart=always
+RestartSec=2
+
+[Install]
+WantedBy=default.target
+";
 
 /// Starts the service, or starts it anew with what is current.
 pub fn restart(device: &Device) -> Result<(), Refusal> {
     if systemd(device) {
         let path =
             unit_path().ok_or_else(|| Refusal { kind: Kind::System, message: "HOME is not set".into() })?;
-        let text = unit(device);
-        if fs::read_to_string(&path).ok().as_ref() != Some(&text) {
+        if fs::read_to_string(&path).ok().as_deref() != Some(UNIT_TEXT) {
             let folder = path.parent().expect("it has one");
             fs::create_dir_all(folder).map_err(system(folder))?;
-            files::write(&path, text.as_bytes()).map_err(system(&path))?;
+            files::write(&path, UNIT_TEXT.as_bytes()).map_err(system(&path))?;
             systemctl(&["daemon-reload"])?;
         }
         systemctl(&["enable", UNIT])?;
-        // So that it runs without anyone logged in; where that needs root, `boards doctor` says so.
+        // So that it runs without anyone logged in; where that needs root, it is said.
         let _ = Command::new("loginctl").arg("enable-linger").stderr(Stdio::null()).status();
         systemctl(&["restart", UNIT])?;
         return Ok(());
@@ -108,6 +115,19 @@ pub fn restart(device: &Device) -> Result<(), Refusal> {
     };
     command.spawn().map_err(system(&device.root.join("foldnet-agent")))?;
     Ok(())
+}
+
+/// What to do so that the service runs without anyone logged in; nothing where it does.
+pub fn needs_linger(device: &Device) -> Option<&'static str> {
+    if !systemd(device) {
+        return None;
+    }
+    // SAFETY: it only asks, and cannot fail. Without a user the manager's properties would be shown.
+    let user = unsafe { libc::getuid() }.to_string();
+    let mut loginctl = Command::new("loginctl");
+    let out = loginctl.args(["show-user", &user, "--property=Linger", "--value"]).output().ok()?;
+    (out.stdout.trim_ascii() == b"no")
+        .then_some("the service ends when you log out: `sudo loginctl enable-linger $USER`")
 }
 
 /// Ends the service, when there is nothing to run.
@@ -270,5 +290,29 @@ pub fn supervise(device: &Device) -> Result<(), Refusal> {
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_secs(30));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn systemd_understands_the_unit() {
+        let home = tempfile::tempdir().unwrap();
+        let root = home.path().join(".local/share/foldnet");
+        fs::create_dir_all(&root).unwrap();
+        // It looks whether there is a program.
+        std::os::unix::fs::symlink("/bin/sh", root.join("foldnet-agent")).unwrap();
+        let unit = home.path().join(UNIT);
+        fs::write(&unit, UNIT_TEXT).unwrap();
+        let mut analyze = Command::new("systemd-analyze");
+        analyze.args(["--user", "verify"]).arg(&unit);
+        let Ok(out) = analyze.env("HOME", home.path()).env("XDG_RUNTIME_DIR", home.path()).output() else {
+            eprintln!("SKIPPED: no systemd-analyze");
+            return;
+        };
+        let words = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success() && words.trim().is_empty(), "{words}");
     }
 }

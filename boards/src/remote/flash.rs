@@ -28,14 +28,12 @@ pub enum ReleaseError {
     NotLinux(String),
     /// The programs for this board are nowhere.
     #[error(
-        "no `runtime` and `foldnet-agent` for {target} in {places}: `boards build {board}` makes them, or \
-         name their folder with --binaries"
+        "no `runtime` and `foldnet-agent` for {target} in {places}: `boards build` makes them for a board, \
+         or for `{target}`; or name their folder with --binaries"
     )]
     NoBinaries {
         /// Rust's target.
         target: String,
-        /// The board.
-        board: String,
         /// Where they were looked for.
         places: String,
     },
@@ -92,8 +90,8 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ReleaseError + '_ {
     move |source| ReleaseError::Io { path: path.into(), source }
 }
 
-/// The folder with the programs for a board.
-fn binaries(board: &Board, target: &str) -> Result<PathBuf, ReleaseError> {
+/// The folder with the programs for a target.
+pub fn programs_for(target: &str) -> Result<PathBuf, ReleaseError> {
     let own = std::env::current_exe().ok();
     let own = own.as_deref().and_then(Path::parent);
     let mut places = Vec::new();
@@ -105,7 +103,6 @@ fn binaries(board: &Board, target: &str) -> Result<PathBuf, ReleaseError> {
     let has = |p: &&PathBuf| [RUNTIME, "foldnet-agent"].iter().all(|n| p.join(n).is_file());
     places.iter().find(has).cloned().ok_or_else(|| ReleaseError::NoBinaries {
         target: target.into(),
-        board: board.id.clone(),
         places: places.iter().map(|p| p.display().to_string()).collect::<Vec<_>>().join(", "),
     })
 }
@@ -114,14 +111,15 @@ fn binaries(board: &Board, target: &str) -> Result<PathBuf, ReleaseError> {
 pub fn agent(board: &Board, folder: Option<&Path>) -> Result<Agent, ReleaseError> {
     let linux = board.linux.as_ref().ok_or_else(|| ReleaseError::NotLinux(board.name.clone()))?;
     let target = linux.target.get_ref();
-    let folder = folder.map_or_else(|| binaries(board, target), |f| Ok(f.into()))?;
+    let folder = folder.map_or_else(|| programs_for(target), |f| Ok(f.into()))?;
     let path = folder.join("foldnet-agent");
     let bytes = std::fs::read(&path).map_err(io(&path))?;
     is_for(&path, &bytes, machine(target))?;
     Ok(Agent { sum: sum::sha256(&bytes), bytes, machine: machine(target).into() })
 }
 
-fn is_for(path: &Path, start: &[u8], machine: &str) -> Result<(), ReleaseError> {
+/// Whether a program, of which the start suffices, is for this processor.
+pub fn is_for(path: &Path, start: &[u8], machine: &str) -> Result<(), ReleaseError> {
     let number = start.get(18..20).map(|b| u16::from_le_bytes([b[0], b[1]]));
     if start.starts_with(b"\x7fELF") && number.is_some() && number == elf_machine(machine) {
         return Ok(());
@@ -135,7 +133,7 @@ impl Package {
         let board = parts.board;
         let linux = board.linux.as_ref().ok_or_else(|| ReleaseError::NotLinux(board.name.clone()))?;
         let target = linux.target.get_ref();
-        let folder = parts.binaries.map_or_else(|| binaries(board, target), |f| Ok(f.into()))?;
+        let folder = parts.binaries.map_or_else(|| programs_for(target), |f| Ok(f.into()))?;
         let runtime = folder.join(RUNTIME);
         let mut start = [0; 20];
         let mut file = File::open(&runtime).map_err(io(&runtime))?;

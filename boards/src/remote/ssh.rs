@@ -164,15 +164,17 @@ pub struct Session {
     errors: Option<JoinHandle<String>>,
 }
 
-/// The shell's part. The agent is on disk before it has its name, for the power may go. `$1` would need another round of quoting, so its values are put in.
+/// The shell's part. The agent is on disk before it has its name, for the power may go. `$1` would need
+/// another round of quoting, so its values are put in.
 fn script(root: &str, agent: &Agent) -> String {
     let (sum, bytes) = (&agent.sum, agent.bytes.len());
     format!(
         "set -e; umask 077; r={root}; case $r in /*) ;; *) r=$HOME/$r;; esac; a=$r/agents/{sum}; \
          mkdir -p \"$r/agents\"; \
-         if [ -x \"$a\" ] && [ \"$(wc -c <\"$a\")\" -eq {bytes} ]; then echo \"foldnet $(uname -m) have\"; else echo \"foldnet $(uname -m) want\"; \
-         head -c {bytes} >\"$a.part\"; [ \"$(wc -c <\"$a.part\")\" -eq {bytes} ]; chmod 700 \"$a.part\"; sync; \
-         mv \"$a.part\" \"$a\"; fi; exec \"$a\" session --root \"$r\"",
+         if [ -x \"$a\" ] && [ \"$(wc -c <\"$a\")\" -eq {bytes} ]; then echo \"foldnet $(uname -m) have\"; \
+         else echo \"foldnet $(uname -m) want\"; head -c {bytes} >\"$a.part\"; \
+         [ \"$(wc -c <\"$a.part\")\" -eq {bytes} ]; chmod 700 \"$a.part\"; sync; mv \"$a.part\" \"$a\"; fi; \
+         exec \"$a\" session --root \"$r\"",
         root = quoted(root)
     )
 }
@@ -286,7 +288,9 @@ impl Session {
             _ if has("REMOTE HOST IDENTIFICATION HAS CHANGED") => RemoteError::KeyChanged { host },
             _ if has("Host key verification failed") => RemoteError::KeyUnknown { host },
             _ if has("Permission denied (") => RemoteError::Login { host, said },
-            Some(255) if has("ssh: ") => RemoteError::Unreachable { host, said },
+            Some(255) if has("ssh: ") || has("Can't open user config file") => {
+                RemoteError::Unreachable { host, said }
+            }
             Some(code) if (1..255).contains(&code) => {
                 let said = if said.is_empty() { format!("its shell ended with {code}") } else { said };
                 RemoteError::Shell { host, said }

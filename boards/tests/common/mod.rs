@@ -10,6 +10,9 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
 use serde_json::Value;
 
 /// Everything that a test needs, below one temporary folder.
@@ -23,22 +26,33 @@ pub struct Bench {
 pub fn programs() -> &'static Path {
     static FOLDER: OnceLock<tempfile::TempDir> = OnceLock::new();
     let make = || {
-        let built = Path::new(env!("CARGO_BIN_EXE_boards")).parent().unwrap();
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "-p", "foldnet-boards", "--example", "test_runtime"]);
-        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if built.ends_with("release") {
-            cargo.arg("--release");
-        }
-        assert!(cargo.status().unwrap().success(), "the test's runtime does not build");
         let folder = tempfile::tempdir().unwrap();
-        fs::copy(built.join("examples/test_runtime"), folder.path().join("runtime")).unwrap();
+        let mut rustc = Command::new("rustc");
+        rustc.args(["--edition", "2024", "tests/bin/test_runtime.rs", "-o"]);
+        rustc.arg(folder.path().join("runtime")).current_dir(env!("CARGO_MANIFEST_DIR"));
+        assert!(rustc.status().unwrap().success(), "the test's runtime does not build");
         fs::copy(env!("CARGO_BIN_EXE_foldnet-agent"), folder.path().join("foldnet-agent")).unwrap();
         // As `boards build` does, where there is the tool: less to send.
         let _ = Command::new("strip").args(["runtime", "foldnet-agent"]).current_dir(folder.path()).status();
+        // As large as a real one, so that a line can break in its middle; nobody reads behind the ELF's end.
+        let runtime = fs::File::options().append(true).open(folder.path().join("runtime"));
+        runtime.unwrap().write_all(&vec![0x5a; 4 << 20]).unwrap();
         folder
     };
     FOLDER.get_or_init(make).path()
+}
+
+/// Another program of the product, built as the README builds it.
+pub fn built(program: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_BIN_EXE_boards")).parent().unwrap();
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--bin", program]);
+    cargo.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    assert!(cargo.status().unwrap().success(), "{program} does not build");
+    folder.join(program)
 }
 
 /// Whether there is an sshd; says loudly when not, and fails where it must be.
@@ -52,7 +66,7 @@ pub fn sshd() -> Option<PathBuf> {
     found
 }
 
-fn keygen(path: &Path) {
+pub fn keygen(path: &Path) {
     let mut keygen = Command::new("ssh-keygen");
     keygen.args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(path);
     assert!(keygen.status().unwrap().success());
@@ -131,12 +145,7 @@ impl Bench {
     /// A file that describes a board like this machine.
     pub fn board(&self, id: &str) -> PathBuf {
         let path = self.at(&format!("{id}.toml"));
-        let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-        let text = format!(
-            "name = \"Test\"\nsoc = \"this machine\"\n[[cores]]\ncore = \"x86-64\"\ncount = 1\n\
-             [linux]\ntarget = \"{target}\"\n"
-        );
-        fs::write(&path, text).unwrap();
+        board_file(&path);
         path
     }
 
@@ -203,6 +212,13 @@ impl Outcome {
         Self::from(command.stdin(Stdio::null()).output().unwrap())
     }
 
+    /// The same of a command without JSON.
+    pub fn of_words(command: &mut Command) -> Self {
+        let out = command.stdin(Stdio::null()).output().unwrap();
+        let words = String::from_utf8_lossy(&out.stderr).into_owned();
+        Self { code: out.status.code().unwrap_or(-1), json: vec![], words }
+    }
+
     pub fn from(out: Output) -> Self {
         let text = String::from_utf8_lossy(&out.stdout).into_owned();
         let json =
@@ -229,12 +245,27 @@ impl Outcome {
     }
 }
 
+/// Writes a file that describes a board like this machine.
+pub fn board_file(path: &Path) {
+    let target = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let text = format!(
+        "name = \"Test\"\nsoc = \"this machine\"\n[[cores]]\ncore = \"x86-64\"\ncount = 1\n\
+         [linux]\ntarget = \"{target}\"\n"
+    );
+    fs::write(path, text).unwrap();
+}
+
 /// Writes an archive whose runtime behaves so.
 pub fn archive_at(path: &Path, behaviour: &str, variant: usize) -> PathBuf {
     let network = foldnet_archive::testing::every_step();
     let mut manifest = foldnet_archive::testing::manifest();
     manifest.labels = vec![behaviour.into(), format!("variant {variant}"), "c".into(), "d".into()];
     foldnet_archive::write(path, &network, &manifest).unwrap();
+    // The test's runtime cannot decompress.
+    let packed = fs::read(path).unwrap();
+    let mut plain = GzEncoder::new(Vec::new(), Compression::none());
+    std::io::copy(&mut GzDecoder::new(&packed[..]), &mut plain).unwrap();
+    fs::write(path, plain.finish().unwrap()).unwrap();
     path.to_path_buf()
 }
 
