@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod arena;
+pub mod camera;
 pub mod classify;
 pub mod cobs;
 pub mod frame;
