@@ -4,7 +4,7 @@
 //! The sensor obeys its registers as far as the driver sets them: its picture has the size that was set up,
 //! and is complete a few polls after it was asked for.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell, RefMut};
 use core::convert::Infallible;
 
 use embedded_hal::delay::DelayNs;
@@ -31,12 +31,22 @@ pub enum Ill {
     Short,
     /// It loses power while the third row is read.
     Lost,
+    /// It holds the SPI bus so that a transfer never ends. Only a watchdog helps.
+    Frozen,
 }
 
 impl Ill {
     /// Every one, for those that send a number.
-    pub const ALL: [Self; 7] =
-        [Self::Well, Self::Absent, Self::NoSensor, Self::OtherSensor, Self::Hangs, Self::Short, Self::Lost];
+    pub const ALL: [Self; 8] = [
+        Self::Well,
+        Self::Absent,
+        Self::NoSensor,
+        Self::OtherSensor,
+        Self::Hangs,
+        Self::Short,
+        Self::Lost,
+        Self::Frozen,
+    ];
 }
 
 /// Polls of [`STATE`] until a picture is complete.
@@ -44,7 +54,7 @@ const EXPOSURE: u8 = 3;
 
 /// The module. Its ends on the buses are [`Simulated::spi`] and [`Simulated::bus`].
 pub struct Simulated<'a> {
-    picture: Cell<&'a [u8]>,
+    picture: RefCell<&'a mut [u8]>,
     ill: Cell<Ill>,
     dummy: bool,
     test: Cell<u8>,
@@ -58,10 +68,11 @@ pub struct Simulated<'a> {
 }
 
 impl<'a> Simulated<'a> {
-    /// Well, before a black wall. `dummy`: with a byte of nothing before each burst.
-    pub const fn new(dummy: bool) -> Self {
+    /// Well, before what `picture` holds: the bytes that the sensor sends. `dummy`: with a byte of nothing
+    /// before each burst.
+    pub const fn new(picture: &'a mut [u8], dummy: bool) -> Self {
         Self {
-            picture: Cell::new(&[]),
+            picture: RefCell::new(picture),
             ill: Cell::new(Ill::Well),
             dummy,
             test: Cell::new(0),
@@ -73,10 +84,14 @@ impl<'a> Simulated<'a> {
         }
     }
 
-    /// Holds a picture before it: the bytes that the sensor sends.
-    pub fn show(&self, picture: &'a [u8], ill: Ill) {
-        self.picture.set(picture);
+    /// What ails it from now on.
+    pub fn fall(&self, ill: Ill) {
         self.ill.set(ill);
+    }
+
+    /// Lets a picture be held before it. `None` while somebody does.
+    pub fn picture(&self) -> Option<RefMut<'_, &'a mut [u8]>> {
+        self.picture.try_borrow_mut().ok()
     }
 
     /// Its end on the SPI bus.
@@ -140,7 +155,7 @@ impl<'a> Simulated<'a> {
             self.test.set(0);
             return 0xff;
         }
-        self.picture.get().get(at).copied().unwrap_or(0)
+        self.picture.try_borrow().ok().and_then(|p| p.get(at).copied()).unwrap_or(0)
     }
 }
 
@@ -154,6 +169,9 @@ impl spi::ErrorType for Spi<'_, '_> {
 impl SpiDevice for Spi<'_, '_> {
     fn transaction(&mut self, steps: &mut [spi::Operation<'_, u8>]) -> Result<(), Infallible> {
         let module = self.0;
+        while module.ill.get() == Ill::Frozen {
+            core::hint::spin_loop();
+        }
         let absent = module.ill.get() == Ill::Absent;
         // The first byte says what is wanted, the second of a write is the value.
         let (mut command, mut first) = (None, module.dummy);

@@ -40,13 +40,14 @@ fn poll(camera: &mut impl FrameSource) -> Result<Vec<u8>, FrameError> {
 fn pictures_arrive_one_after_the_other_with_and_without_the_dummy_byte() {
     for dummy in [false, true] {
         let [first, second] = [1, 2].map(picture);
-        let module = Simulated::new(dummy);
+        let mut scene = vec![0; first.len()];
+        let module = Simulated::new(&mut scene, dummy);
         let driver = ArduCam::new(module.spi(), module.bus(), NoDelay, Size::SQUARE, dummy);
         let (mut row, mut memory) = ([0; 192], [0; Resizer::bytes(8, 96, 8)]);
         let resizer = Resizer::new(ACROSS.axis(), DOWN.axis(), &mut memory).unwrap();
         let mut camera = Camera::new(driver, &mut row, resizer).unwrap();
         for shown in [&first, &second, &first] {
-            module.show(shown, Ill::Well);
+            module.picture().unwrap().copy_from_slice(shown);
             assert_eq!(poll(&mut camera), Ok(expected(shown)));
         }
     }
@@ -55,7 +56,8 @@ fn pictures_arrive_one_after_the_other_with_and_without_the_dummy_byte() {
 #[test]
 fn every_ill_is_told_and_survived() {
     let shown = picture(3);
-    let module = Simulated::new(false);
+    let mut scene = shown.clone();
+    let module = Simulated::new(&mut scene, false);
     let driver = ArduCam::new(module.spi(), module.bus(), NoDelay, Size::SQUARE, false);
     let (mut row, mut memory) = ([0; 192], [0; Resizer::bytes(8, 96, 8)]);
     let resizer = Resizer::new(ACROSS.axis(), DOWN.axis(), &mut memory).unwrap();
@@ -73,9 +75,9 @@ fn every_ill_is_told_and_survived() {
         (Ill::Short, Fault::Length(96 * 96), Fault::Length(96 * 96)),
         (Ill::Lost, Fault::Lost, Fault::Lost),
     ] {
-        module.show(&shown, Ill::Well);
+        module.fall(Ill::Well);
         assert_eq!(poll(&mut camera), Ok(expected(&shown)), "before {ill:?}");
-        module.show(&shown, ill);
+        module.fall(ill);
         let mut told = poll(&mut camera);
         if matches!(ill, Ill::NoSensor | Ill::OtherSensor) {
             // Pictures still come: the sensor was set up. It is missed when the camera is started again.
@@ -88,13 +90,13 @@ fn every_ill_is_told_and_survived() {
         assert_eq!(poll(&mut camera), Err(while_down.into()), "{ill:?}, started again");
         assert_eq!(camera.rows().fault(), Some(while_down));
     }
-    module.show(&shown, Ill::Well);
+    module.fall(Ill::Well);
     assert_eq!(poll(&mut camera), Ok(expected(&shown)));
 }
 
 #[test]
 fn buffers_that_do_not_fit_are_refused() {
-    let module = Simulated::new(false);
+    let module = Simulated::new(&mut [], false);
     let driver = |size| ArduCam::new(module.spi(), module.bus(), NoDelay, size, false);
     for (size, room) in [(Size::SQUARE, 191), (Size::QQVGA, 320)] {
         let (mut row, mut memory) = (vec![0; room], [0; Resizer::bytes(8, 96, 8)]);
