@@ -1,4 +1,4 @@
-//! What the programs for a Raspberry Pi Pico 2 share: the serial line, the watchdog, the counter.
+//! What the programs for a Raspberry Pi Pico 2 share: the serial line and the watchdog.
 
 use embassy_rp::interrupt::typelevel::Binding;
 use embassy_rp::peripherals::{PIN_0, PIN_1, UART0, WATCHDOG};
@@ -6,13 +6,8 @@ use embassy_rp::uart::{BufferedInterruptHandler, BufferedUart, BufferedUartRx, B
 use embassy_rp::watchdog::Watchdog;
 use embassy_rp::{Peri, interrupt};
 use embassy_time::Duration;
-use embedded_io::Write;
 
 use crate::arena::Arena;
-use crate::classify::{Board, Doing};
-use crate::cycles::Cycles;
-use crate::diary::{Diary, Page, Past};
-use crate::report::Report;
 use crate::serial::Received;
 
 const BAUD: u32 = 921_600;
@@ -37,48 +32,9 @@ pub fn serial(
     (tx, Received(rx))
 }
 
-/// The board.
-pub struct Pico {
-    watchdog: Watchdog,
-    /// The cycle counter.
-    pub cycles: Cycles,
-    diary: Diary,
-    past: Option<Past>,
-}
-
-impl Pico {
-    /// Starts watchdog and counter. A reset by the watchdog is told in the first line.
-    pub fn new(watchdog: Peri<'static, WATCHDOG>, page: &'static Page) -> Self {
-        let mut watchdog = Watchdog::new(watchdog);
-        let (diary, past) = Diary::open(page);
-        let past = past.filter(|_| watchdog.reset_reason().is_some());
-        watchdog.start(PATIENCE);
-        // SAFETY: nothing else here uses the counter.
-        let core = unsafe { cortex_m::Peripherals::steal() };
-        Self { watchdog, cycles: Cycles::start(core.DCB, core.DWT), diary, past }
-    }
-}
-
-impl Board for Pico {
-    fn now(&mut self) -> u32 {
-        self.cycles.now()
-    }
-
-    fn since(&mut self, start: u32) -> u32 {
-        self.cycles.since(start)
-    }
-
-    fn alive(&mut self) {
-        self.watchdog.feed(PATIENCE);
-    }
-
-    fn greet<W: Write>(&mut self, line: &mut Report<'_, W>) {
-        if let Some(past) = self.past {
-            past.tell(line);
-        }
-    }
-
-    fn doing(&mut self, what: Doing) {
-        self.diary.note(what);
-    }
+/// Starts the watchdog; gives what feeds it.
+pub fn watchdog(watchdog: Peri<'static, WATCHDOG>) -> impl FnMut() {
+    let mut watchdog = Watchdog::new(watchdog);
+    watchdog.start(PATIENCE);
+    move || watchdog.feed(PATIENCE)
 }

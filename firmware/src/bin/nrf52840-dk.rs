@@ -15,15 +15,14 @@ use embassy_nrf::bind_interrupts;
 use embassy_nrf::buffered_uarte::{BufferedUarte, BufferedUarteRx, BufferedUarteTx, Error, InterruptHandler};
 use embassy_nrf::peripherals::UARTE0;
 use embassy_nrf::uarte::{Baudrate, Config};
-use embassy_nrf::wdt::{self, Watchdog, WatchdogHandle};
+use embassy_nrf::wdt::{self, Watchdog};
 use embedded_io::{ErrorKind, ErrorType, Read, Write};
 use embedded_io_async::ReadReady;
 use foldnet_firmware::Arena;
-use foldnet_firmware::classify::{Board, Doing, serve};
-use foldnet_firmware::cycles::Cycles;
-use foldnet_firmware::diary::{Diary, Page, Past};
+use foldnet_firmware::classify::serve;
+use foldnet_firmware::diary::Page;
 use foldnet_firmware::frame::Line;
-use foldnet_firmware::report::Report;
+use foldnet_firmware::part::Part;
 use foldnet_kernels::Dsp;
 
 include!(concat!(env!("OUT_DIR"), "/plan.rs"));
@@ -86,50 +85,16 @@ impl Write for Sent {
     }
 }
 
-struct Dk {
-    watchdog: WatchdogHandle,
-    cycles: Cycles,
-    diary: Diary,
-    past: Option<Past>,
-}
-
-impl Board for Dk {
-    fn now(&mut self) -> u32 {
-        self.cycles.now()
-    }
-
-    fn since(&mut self, start: u32) -> u32 {
-        self.cycles.since(start)
-    }
-
-    fn alive(&mut self) {
-        self.watchdog.pet();
-    }
-
-    fn greet<W: Write>(&mut self, line: &mut Report<'_, W>) {
-        if let Some(past) = self.past {
-            past.tell(line);
-        }
-    }
-
-    fn doing(&mut self, what: Doing) {
-        self.diary.note(what);
-    }
-}
-
 #[entry]
 fn main() -> ! {
     let p = embassy_nrf::init(Default::default());
     let mut patience = wdt::Config::default();
     // Of a clock of 32,768 Hz; longer than a picture takes to classify, many times.
     patience.timeout_ticks = 4 * 32_768;
-    let Ok((_, [watchdog])) = Watchdog::try_new(p.WDT, patience) else {
+    let Ok((_, [mut watchdog])) = Watchdog::try_new(p.WDT, patience) else {
         cortex_m::peripheral::SCB::sys_reset()
     };
-    let (diary, past) = Diary::open(&PAGE);
-    // SAFETY: nothing else here uses the counter.
-    let core = unsafe { cortex_m::Peripherals::steal() };
-    let mut board = Dk { watchdog, cycles: Cycles::start(core.DCB, core.DWT), diary, past };
+    let mut board = Part::new(move || watchdog.pet(), &PAGE);
 
     let mut config = Config::default();
     config.baudrate = Baudrate::Baud921600;

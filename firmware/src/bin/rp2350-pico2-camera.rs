@@ -18,6 +18,7 @@ use embassy_rp::peripherals::UART0;
 use embassy_rp::spi::Spi;
 use embassy_rp::uart::BufferedInterruptHandler;
 use embassy_time::Delay;
+use embedded_hal::i2c::I2c as I2cBus;
 use embedded_hal_bus::spi::ExclusiveDevice;
 use embedded_io::Write;
 use foldnet_firmware::Arena;
@@ -27,7 +28,8 @@ use foldnet_firmware::camera::{Camera, PixelFormat, Resizer, Weights, taps};
 use foldnet_firmware::classify::{Board, Doing, best, serve};
 use foldnet_firmware::diary::Page;
 use foldnet_firmware::display::Screen;
-use foldnet_firmware::pico2::{Pico, serial};
+use foldnet_firmware::part::Part;
+use foldnet_firmware::pico2::{serial, watchdog};
 use foldnet_firmware::report::Report;
 use foldnet_kernels::Dsp;
 
@@ -59,31 +61,31 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 }
 
 /// The board and its display.
-struct WithScreen<I: embedded_hal::i2c::I2c> {
-    pico: Pico,
+struct WithScreen<F, I: I2cBus> {
+    part: Part<F>,
     screen: Screen<I>,
     cycles_per_ms: u32,
 }
 
-impl<I: embedded_hal::i2c::I2c> Board for WithScreen<I> {
+impl<F: FnMut(), I: I2cBus> Board for WithScreen<F, I> {
     fn now(&mut self) -> u32 {
-        self.pico.now()
+        self.part.now()
     }
 
     fn since(&mut self, start: u32) -> u32 {
-        self.pico.since(start)
+        self.part.since(start)
     }
 
     fn alive(&mut self) {
-        self.pico.alive();
+        self.part.alive();
     }
 
     fn greet<W: Write>(&mut self, line: &mut Report<'_, W>) {
-        self.pico.greet(line);
+        self.part.greet(line);
     }
 
     fn doing(&mut self, what: Doing) {
-        self.pico.doing(what);
+        self.part.doing(what);
     }
 
     fn seen(&mut self, logits: &[f32], ticks: u32) {
@@ -101,13 +103,13 @@ impl<I: embedded_hal::i2c::I2c> Board for WithScreen<I> {
 fn main() -> ! {
     let p = embassy_rp::init(Default::default());
     let (mut results, _) = serial(p.UART0, p.PIN_0, p.PIN_1, Interrupts);
-    let pico = Pico::new(p.WATCHDOG, &PAGE);
+    let part = Part::new(watchdog(p.WATCHDOG), &PAGE);
 
     let mut fast = embassy_rp::i2c::Config::default();
     fast.frequency = 400_000;
     let screen = Screen::new(I2c::new_blocking(p.I2C1, p.PIN_7, p.PIN_6, fast));
     let cycles_per_ms = embassy_rp::clocks::clk_sys_freq() / 1_000;
-    let mut board = WithScreen { pico, screen, cycles_per_ms };
+    let mut board = WithScreen { part, screen, cycles_per_ms };
 
     let bus = I2c::new_blocking(p.I2C0, p.PIN_5, p.PIN_4, Default::default());
     let mut config = embassy_rp::spi::Config::default();

@@ -15,7 +15,8 @@ use foldnet_firmware::Arena;
 use foldnet_firmware::classify::serve;
 use foldnet_firmware::diary::Page;
 use foldnet_firmware::frame::Line;
-use foldnet_firmware::pico2::{Pico, serial};
+use foldnet_firmware::part::Part;
+use foldnet_firmware::pico2::{serial, watchdog};
 use foldnet_kernels::Dsp;
 
 include!(concat!(env!("OUT_DIR"), "/plan.rs"));
@@ -37,6 +38,6 @@ fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
 fn main() -> ! {
     let p = embassy_rp::init(Default::default());
     let (mut results, received) = serial(p.UART0, p.PIN_0, p.PIN_1, Interrupts);
-    let mut board = Pico::new(p.WATCHDOG, &PAGE);
+    let mut board = Part::new(watchdog(p.WATCHDOG), &PAGE);
     serve("rp2350-pico2", (&PLAN.0, &Dsp), &ARENA, &mut Line::new(received), &mut results, &mut board)
 }

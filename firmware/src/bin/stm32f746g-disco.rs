@@ -16,13 +16,11 @@ use embassy_stm32::rcc::{
 use embassy_stm32::time::Hertz;
 use embassy_stm32::usart::{BufferedInterruptHandler, BufferedUart, Config};
 use embassy_stm32::wdg::IndependentWatchdog;
-use embedded_io::Write;
 use foldnet_firmware::Arena;
-use foldnet_firmware::classify::{Board, Doing, serve};
-use foldnet_firmware::cycles::Cycles;
-use foldnet_firmware::diary::{Diary, Page, Past};
+use foldnet_firmware::classify::serve;
+use foldnet_firmware::diary::Page;
 use foldnet_firmware::frame::Line;
-use foldnet_firmware::report::Report;
+use foldnet_firmware::part::Part;
 use foldnet_firmware::serial::Received;
 use foldnet_kernels::Dsp;
 
@@ -45,37 +43,6 @@ bind_interrupts!(struct Interrupts {
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     cortex_m::peripheral::SCB::sys_reset()
-}
-
-struct Disco {
-    watchdog: IndependentWatchdog<'static, IWDG>,
-    cycles: Cycles,
-    diary: Diary,
-    past: Option<Past>,
-}
-
-impl Board for Disco {
-    fn now(&mut self) -> u32 {
-        self.cycles.now()
-    }
-
-    fn since(&mut self, start: u32) -> u32 {
-        self.cycles.since(start)
-    }
-
-    fn alive(&mut self) {
-        self.watchdog.pet();
-    }
-
-    fn greet<W: Write>(&mut self, line: &mut Report<'_, W>) {
-        if let Some(past) = self.past {
-            past.tell(line);
-        }
-    }
-
-    fn doing(&mut self, what: Doing) {
-        self.diary.note(what);
-    }
 }
 
 /// 216 MHz of the board's 25 MHz; the buses at their limits of 54 and 108.
@@ -102,13 +69,11 @@ fn main() -> ! {
     let p = embassy_stm32::init(clocks());
     let mut watchdog = IndependentWatchdog::new(p.IWDG, PATIENCE);
     watchdog.unleash();
-    let (diary, past) = Diary::open(&PAGE);
-    // SAFETY: nothing else here uses the caches and the counter.
+    // SAFETY: nothing else here uses the caches.
     let mut core = unsafe { cortex_m::Peripherals::steal() };
     core.SCB.enable_icache();
     core.SCB.enable_dcache(&mut core.CPUID);
-    let cycles = Cycles::start(core.DCB, core.DWT);
-    let mut board = Disco { watchdog, cycles, diary, past };
+    let mut board = Part::new(move || watchdog.pet(), &PAGE);
 
     let mut config = Config::default();
     config.baudrate = BAUD;

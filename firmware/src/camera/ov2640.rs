@@ -53,7 +53,7 @@ impl Size {
     /// # Panics
     /// When the sensor cannot make it; in a constant that is an error of the compiler.
     pub const fn new(width: u16, height: u16) -> Self {
-        assert!(width % 4 == 0 && height % 4 == 0 && width >= 16 && height >= 16);
+        assert!(width.is_multiple_of(4) && height.is_multiple_of(4) && width >= 16 && height >= 16);
         assert!(width <= 400 && height <= 300, "the divider is set for small pictures");
         Self { width, height }
     }
