@@ -111,8 +111,8 @@ pub struct Watchdog(());
 #[cfg(not(feature = "qemu-mps3-an547"))]
 impl Watchdog {
     const AT: usize = 0x4000_8000;
-    /// A second at 25 MHz.
-    const PATIENCE: u32 = 25_000_000;
+    /// A quarter of a second at 25 MHz.
+    const PATIENCE: u32 = 6_250_000;
 
     /// Starts it.
     pub fn start() -> Self {

@@ -64,9 +64,13 @@ impl Emulator {
         self.line.flush().unwrap();
     }
 
-    pub fn answer(&self) -> serde_json::Value {
+    pub fn line(&self) -> String {
         // Bounds a hang; says nothing about speed.
-        let line = self.answers.recv_timeout(Duration::from_secs(120)).expect("the board does not answer");
+        self.answers.recv_timeout(Duration::from_secs(120)).expect("the board does not answer")
+    }
+
+    pub fn answer(&self) -> serde_json::Value {
+        let line = self.line();
         serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}"))
     }
 }
