@@ -142,11 +142,11 @@ pub fn classify<S: FrameSource, W: Write, B: Board>(
     }
 }
 
-/// A board's whole program: `{"board":"NAME"}`, then [`classify`] for ever. A plan that is refused is told,
+/// A board's whole program: the first line, which starts with `greeting` and is closed here, then [`classify`] for ever. A plan that is refused is told,
 /// and told again after every reset that the board's watchdog makes for want of [`Board::alive`].
 #[inline(always)]
 pub fn serve<const N: usize, S: FrameSource, W: Write, B: Board>(
-    name: &str,
+    greeting: &str,
     (plan, set): (&'static [u8], &'static dyn KernelSet),
     arena: &'static Arena<N>,
     source: &mut S,
@@ -158,7 +158,7 @@ pub fn serve<const N: usize, S: FrameSource, W: Write, B: Board>(
         match Classifier::new(plan, set, memory) {
             Ok(mut classifier) => {
                 let mut line = Report::new(results);
-                line.text("{\"board\":\"").text(name).text("\"");
+                line.text(greeting);
                 board.greet(&mut line);
                 line.text("}").line();
                 let mut counts = Counts::default();

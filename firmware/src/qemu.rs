@@ -27,18 +27,20 @@ const UART: usize = 0x4000_4000;
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [usize; 1] = [0];
 
-/// A board's whole program: answers pictures from the first UART.
+/// A board's whole program: a first line that starts with `greeting`, then answers to pictures from the
+/// first UART.
 #[inline(always)]
 pub fn run<const N: usize>(
-    name: &str,
+    greeting: &str,
     plan: &'static [u8],
     set: &'static dyn KernelSet,
     arena: &'static Arena<N>,
 ) -> ! {
     let mut uart = Uart::new();
-    let Some(core) = cortex_m::Peripherals::take() else { cortex_m::peripheral::SCB::sys_reset() };
+    // SAFETY: programs have one board, and nothing else in them uses SysTick.
+    let core = unsafe { cortex_m::Peripherals::steal() };
     let mut board = Qemu::new(core.SYST);
-    serve(name, (plan, set), arena, &mut Line::new(uart), &mut uart, &mut board)
+    serve(greeting, (plan, set), arena, &mut Line::new(uart), &mut uart, &mut board)
 }
 
 /// Arm's CMSDK UART.

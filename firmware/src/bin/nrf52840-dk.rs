@@ -115,5 +115,5 @@ fn main() -> ! {
     );
     let (received, sent) = uart.split();
     let (mut source, mut results) = (Line::new(Received(received)), Sent(sent));
-    serve("nrf52840-dk", (&PLAN.0, &Dsp), &ARENA, &mut source, &mut results, &mut board)
+    serve("{\"board\":\"nrf52840-dk\"", (&PLAN.0, &Dsp), &ARENA, &mut source, &mut results, &mut board)
 }

@@ -1,9 +1,9 @@
 //! An Arm MPS2+ with a Cortex-M4 and a simulated ArduCAM: camera, resizing, plan and label as on a real
 //! board, with the watchdog that ends a hang.
 //!
-//! Board: `qemu-system-arm -M mps2-an386`. A frame on the first UART is the 160×120 pixels in YUYV that the
-//! camera sends and a byte that says what ails it (a place in `Ill::ALL`). Each is answered with a picture's
-//! line or an error's.
+//! Board: `qemu-system-arm -M mps2-an386`. A frame on the first UART is what the camera sends, over and over until its
+//! 160×120 pixels in YUYV are full; its last byte says what ails the camera, too (a place in `Ill::ALL`). Each
+//! is answered with a picture's line or an error's.
 #![no_std]
 #![no_main]
 
@@ -33,7 +33,8 @@ static DOWN: Weights<{ PICTURE.1 }, { taps(CAMERA.1, PICTURE.1) }> = Weights::st
 
 static ARENA: Arena<ARENA_BYTES> = Arena::new();
 static ROWS: Arena<{ ROW + NARROW }> = Arena::new();
-static SCENE: Arena<{ ROW * CAMERA.1 + 1 }> = Arena::new();
+/// Bytes of a scene: some rows and a bit, so that no row is like another.
+static SCENE: Arena<4_005> = Arena::new();
 #[unsafe(link_section = ".uninit.diary")]
 static PAGE: Page = Page::new();
 
@@ -114,5 +115,5 @@ fn main() -> ! {
         .and_then(|resizer| Camera::new(driver, row, resizer));
     let Some(camera) = camera else { cortex_m::peripheral::SCB::sys_reset() };
     let mut source = Scene { line: Line::new(uart), module: &module, camera, shown: false };
-    serve("qemu-camera", (&PLAN.0, &Dsp), &ARENA, &mut source, &mut uart, &mut board)
+    serve("{\"board\":\"qemu-camera\"", (&PLAN.0, &Dsp), &ARENA, &mut source, &mut uart, &mut board)
 }

@@ -39,5 +39,12 @@ fn main() -> ! {
     let p = embassy_rp::init(Default::default());
     let (mut results, received) = serial(p.UART0, p.PIN_0, p.PIN_1, Interrupts);
     let mut board = Part::new(watchdog(p.WATCHDOG), &PAGE);
-    serve("rp2350-pico2", (&PLAN.0, &Dsp), &ARENA, &mut Line::new(received), &mut results, &mut board)
+    serve(
+        "{\"board\":\"rp2350-pico2\"",
+        (&PLAN.0, &Dsp),
+        &ARENA,
+        &mut Line::new(received),
+        &mut results,
+        &mut board,
+    )
 }

@@ -9,7 +9,7 @@ use cortex_m_rt::entry;
 #[cfg(feature = "defmt")]
 use defmt_rtt as _;
 use embassy_stm32::bind_interrupts;
-use embassy_stm32::peripherals::{IWDG, USART1};
+use embassy_stm32::peripherals::USART1;
 use embassy_stm32::rcc::{
     AHBPrescaler, APBPrescaler, Hse, HseMode, Pll, PllMul, PllPDiv, PllPreDiv, PllSource, Sysclk,
 };
@@ -83,5 +83,5 @@ fn main() -> ! {
     let Ok(uart) = uart else { cortex_m::peripheral::SCB::sys_reset() };
     let (mut results, received) = uart.split();
     let mut source = Line::new(Received(received));
-    serve("stm32f746g-disco", (&PLAN.0, &Dsp), &ARENA, &mut source, &mut results, &mut board)
+    serve("{\"board\":\"stm32f746g-disco\"", (&PLAN.0, &Dsp), &ARENA, &mut source, &mut results, &mut board)
 }

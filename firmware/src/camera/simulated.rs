@@ -68,7 +68,7 @@ pub struct Simulated<'a> {
 }
 
 impl<'a> Simulated<'a> {
-    /// Well, before what `picture` holds: the bytes that the sensor sends. `dummy`: with a byte of nothing
+    /// Well, before what `picture` holds: the bytes that the sensor sends, over and over. `dummy`: with a byte of nothing
     /// before each burst.
     pub const fn new(picture: &'a mut [u8], dummy: bool) -> Self {
         Self {
@@ -155,7 +155,7 @@ impl<'a> Simulated<'a> {
             self.test.set(0);
             return 0xff;
         }
-        self.picture.try_borrow().ok().and_then(|p| p.get(at).copied()).unwrap_or(0)
+        self.picture.try_borrow().ok().and_then(|p| p.get(at.checked_rem(p.len())?).copied()).unwrap_or(0)
     }
 }
 
