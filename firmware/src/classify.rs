@@ -127,7 +127,7 @@ pub fn classify<S: FrameSource, W: Write, B: Board>(
             for logit in logits {
                 line.hex(logit.to_bits());
             }
-            line.text("\"}").line();
+            line.text("\"").close();
             board.seen(logits, ticks);
         }
         Err(error) => {
@@ -136,7 +136,7 @@ pub fn classify<S: FrameSource, W: Write, B: Board>(
             counts.lost = counts.lost.wrapping_add(1);
             let mut line = Report::new(results);
             line.text("{\"error\":\"").text(name(error)).text("\",\"lost\":");
-            line.number(counts.lost).text("}").line();
+            line.number(counts.lost).close();
             board.missed(name(error));
         }
     }
@@ -160,14 +160,14 @@ pub fn serve<const N: usize, S: FrameSource, W: Write, B: Board>(
                 let mut line = Report::new(results);
                 line.text(greeting);
                 board.greet(&mut line);
-                line.text("}").line();
+                line.close();
                 let mut counts = Counts::default();
                 loop {
                     classify(&mut classifier, source, results, board, &mut counts);
                 }
             }
             Err(error) => {
-                Report::new(results).text("{\"error\":\"").text(refused(error)).text("\"}").line();
+                Report::new(results).text("{\"error\":\"").text(refused(error)).text("\"").close();
             }
         }
     }

@@ -45,7 +45,8 @@ fn boards_classify_and_bench_over_a_serial_line() {
     let images: Vec<_> = names.iter().map(|n| root().join("tests/pictures").join(n)).collect();
     let labels = crate::boards::folder().join("labels.txt");
     std::fs::write(&labels, (0..10).map(|i| format!("label {i}\n")).collect::<String>()).unwrap();
-    let mut arguments = vec!["classify", "--port", &port, "--labels", labels.to_str().unwrap()];
+    let mut arguments =
+        vec!["classify", "--port", &port, "--wait", "300", "--labels", labels.to_str().unwrap()];
     arguments.extend(images.iter().map(|i| i.to_str().unwrap()));
     let said = run("boards", &arguments);
     let mut host = host();
@@ -58,7 +59,8 @@ fn boards_classify_and_bench_over_a_serial_line() {
         assert_eq!(line["label"], format!("label {best}"), "{line}");
     }
 
-    let said: serde_json::Value = serde_json::from_str(&run("boards", &["bench", "--port", &port])).unwrap();
+    let said: serde_json::Value =
+        serde_json::from_str(&run("boards", &["bench", "--port", &port, "--wait", "300"])).unwrap();
     assert_eq!((&said["runs"], &said["lost"]), (&5.into(), &0.into()), "{said}");
     // 40 instructions to a tick; the network has twelve million products, two to an instruction at best.
     assert!(said["ticks_median"].as_u64().unwrap() > 6_000_000 / 40, "{said}");
