@@ -56,8 +56,8 @@ fn real_boards_link() {
     for part in &PARTS {
         let plan = folder().join(format!("{}.plan", part.board.name));
         let paths = [&archive, &plan].map(|p| p.to_str().unwrap());
-        let (cpu, name) = (part.board.processor, part.board.name);
-        converter(&["export", "--plan", cpu, "--board", name, paths[0], "-o", paths[1]]);
+        let name = part.board.name;
+        converter(&["export", "--board", name, paths[0], "-o", paths[1]]);
         for (binary, features) in part.programs {
             let program = build(&part.board, binary, &format!("{name}{features}"), Some(&plan));
             let segments = segments(&program);
