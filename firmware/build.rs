@@ -1,15 +1,25 @@
 //! Gives the linker the memory map of the board that the features name, and the program its plan.
 //!
-//! The plan is the file that `FOLDNET_PLAN` names, made by `converter export --plan`.
+//! The plan is the file that `FOLDNET_PLAN` names, made by `converter export --plan`; `FOLDNET_LABELS` may
+//! name a file with its classes, one a line.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 /// The boards that have a binary here: feature and memory map have the board's name.
-const BOARDS: &[&str] = &["qemu-mps2-an386", "qemu-mps2-an500", "qemu-mps3-an547", "rp2350-pico2"];
+const BOARDS: &[&str] = &[
+    "nrf52840-dk",
+    "qemu-mps2-an386",
+    "qemu-mps2-an500",
+    "qemu-mps3-an547",
+    "rp2350-pico2",
+    "stm32f746g-disco",
+];
 
-/// Where the arena's size stands in a plan's header, and the plan's version.
+/// Where sizes stand in a plan's header: arena and scratch, the picture's rows and columns, classes.
 const ARENA_AT: usize = 20;
+const INPUT_AT: usize = 28;
+const CLASSES_AT: usize = 44;
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it"));
@@ -27,6 +37,9 @@ fn main() {
             fs::write(out.join("device.x"), "/* No interrupts. */\n").expect("OUT_DIR can be written");
         }
         println!("cargo:rustc-link-search={}", out.display());
+        if env::var_os("CARGO_FEATURE_DEFMT").is_some() {
+            println!("cargo:rustc-link-arg-bins=-Tdefmt.x");
+        }
         if env::var_os("CARGO_FEATURE_KERNEL_TESTS").is_none() {
             plan(&out);
         }
@@ -45,14 +58,37 @@ fn plan(out: &Path) {
         panic!("{path} is not a plan");
     };
     assert!(bytes.starts_with(b"FNPL") && arena < 1 << 30 && scratch < 1 << 30, "{path} is not a plan");
+    let side =
+        |at| word(at).filter(|n| (1..1 << 15).contains(n)).unwrap_or_else(|| panic!("{path} is no plan"));
+    let (height, width, classes) = (side(INPUT_AT), side(INPUT_AT + 4), side(CLASSES_AT));
     let memory = arena.next_multiple_of(64) + scratch.next_multiple_of(64);
     fs::copy(&path, out.join("plan.bin")).unwrap_or_else(|e| panic!("{path}: {e}"));
     let text = format!(
         "/// Bytes of working memory that the plan wants.\n\
          const ARENA_BYTES: usize = {memory};\n\
          static PLAN: foldnet_firmware::Constants<{}> =\n    \
-         foldnet_firmware::Constants(*include_bytes!(concat!(env!(\"OUT_DIR\"), \"/plan.bin\")));\n",
-        bytes.len()
+         foldnet_firmware::Constants(*include_bytes!(concat!(env!(\"OUT_DIR\"), \"/plan.bin\")));\n\
+         /// Columns and rows of the network's picture.\n\
+         #[allow(dead_code)]\n\
+         const PICTURE: (usize, usize) = ({width}, {height});\n\
+         /// Its classes.\n\
+         #[allow(dead_code)]\n\
+         static LABELS: [&str; {classes}] = {:?};\n",
+        bytes.len(),
+        labels(classes as usize)
     );
     fs::write(out.join("plan.rs"), text).expect("OUT_DIR can be written");
+}
+
+/// The classes' names, or their numbers where nobody names them.
+fn labels(classes: usize) -> Vec<String> {
+    println!("cargo:rerun-if-env-changed=FOLDNET_LABELS");
+    let Some(path) = env::var_os("FOLDNET_LABELS").map(PathBuf::from) else {
+        return (0..classes).map(|class| format!("class {class}")).collect();
+    };
+    println!("cargo:rerun-if-changed={}", path.display());
+    let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let labels: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
+    assert!(labels.len() == classes, "{}: {} lines for {classes} classes", path.display(), labels.len());
+    labels
 }

@@ -143,6 +143,9 @@ fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
         ("export --qdq net.onnx", &["float model", "converter quantize"]),
         ("export net.onnx", &["--qdq", "--rknn"]),
         ("export --rknn rk3399 net.onnx", &["rk3399", "rk3588"]),
+        ("export --board no-such-board net.onnx", &["no-such-board"]),
+        ("export --board rock-5b net.onnx", &["runs Linux", "archive"]),
+        ("export --board rp2350-pico2 --plan cortex-m4 net.onnx", &["--board", "--plan"]),
         ("export --rknn rk3588 net.onnx --images photos", &["float model", "converter quantize"]),
         ("fly", &["fly"]),
     ];
@@ -210,6 +213,14 @@ fn the_whole_way_through_and_the_same_bytes_twice() {
     let exported = place.json("export --qdq a.nnef.tgz --json");
     assert_eq!(exported["output"], "a.qdq.onnx");
     assert!(fs::metadata(place.path("a.qdq.onnx")).unwrap().len() > 1000);
+
+    let exported = place.json("export --board rp2350-pico2 a.nnef.tgz -o a.plan --json");
+    assert_eq!((&exported["kernels"], &exported["labels"]), (&"dsp".into(), &"a.labels.txt".into()));
+    assert_eq!(fs::read_to_string(place.path("a.labels.txt")).unwrap().lines().count(), 3);
+    assert_eq!(
+        place.json("export --plan cortex-m33 a.nnef.tgz -o b.plan --json")["bytes"],
+        exported["bytes"]
+    );
 }
 
 /// A stand-in for the toolkit's Python: an environment that is complete, with a program that ends like this.

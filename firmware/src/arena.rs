@@ -27,10 +27,10 @@ impl<const N: usize> Arena<N> {
     /// The memory, the first time; `None` afterwards.
     #[allow(clippy::mut_from_ref)]
     pub fn take(&'static self) -> Option<&'static mut [u8; N]> {
-        if self.taken.load(Ordering::Acquire) {
+        if self.taken.load(Ordering::Relaxed) {
             return None;
         }
-        self.taken.store(true, Ordering::Release);
+        self.taken.store(true, Ordering::Relaxed);
         // SAFETY: nobody else has it: this branch is taken once (programs have one thread, and
         // interrupts take no arena).
         Some(unsafe { &mut *self.bytes.get() })

@@ -4,6 +4,7 @@ use embedded_io::Write;
 use foldnet_kernels::KernelSet;
 use foldnet_plan::{Plan, PlanError};
 
+use crate::arena::Arena;
 use crate::frame::{FrameError, FrameSource, Progress};
 use crate::report::Report;
 
@@ -60,8 +61,29 @@ pub trait Board {
     fn since(&mut self, start: u32) -> u32;
     /// Tells the watchdog that all is well. Called at least once per poll and per picture.
     fn alive(&mut self);
+    /// Adds to the first line what the board has to say of its start.
+    fn greet<W: Write>(&mut self, _line: &mut Report<'_, W>) {}
     /// Adds to the results line what the board has to say.
     fn remark<W: Write>(&mut self, _line: &mut Report<'_, W>) {}
+    /// What comes next, for a note that outlives a reset.
+    fn doing(&mut self, _what: Doing) {}
+    /// A picture was classified, in so many ticks; its line is out.
+    fn seen(&mut self, _logits: &[f32], _ticks: u32) {}
+    /// A picture did not come; its line is out.
+    fn missed(&mut self, _error: &str) {}
+}
+
+/// What the loop is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// Starting, checking the plan.
+    Start,
+    /// Taking a picture.
+    Picture,
+    /// Running the network.
+    Network,
+    /// Telling the result.
+    Result,
 }
 
 /// What [`classify`] counts.
@@ -87,12 +109,15 @@ pub fn classify<S: FrameSource, W: Write, B: Board>(
     counts: &mut Counts,
 ) {
     board.alive();
+    board.doing(Doing::Picture);
     match source.poll(classifier.pixels()) {
         Ok(Progress::Waiting) => {}
         Ok(Progress::Complete) => {
+            board.doing(Doing::Network);
             let start = board.now();
             let logits = classifier.run();
             let ticks = board.since(start);
+            board.doing(Doing::Result);
             counts.pictures = counts.pictures.wrapping_add(1);
             let mut line = Report::new(results);
             line.text("{\"class\":").number(best(logits) as u32);
@@ -102,14 +127,61 @@ pub fn classify<S: FrameSource, W: Write, B: Board>(
             for logit in logits {
                 line.hex(logit.to_bits());
             }
-            line.text("\"}").line();
+            line.text("\"").close();
+            board.seen(logits, ticks);
         }
         Err(error) => {
+            #[cfg(feature = "defmt")]
+            defmt::warn!("no picture: {}", error);
             counts.lost = counts.lost.wrapping_add(1);
             let mut line = Report::new(results);
             line.text("{\"error\":\"").text(name(error)).text("\",\"lost\":");
-            line.number(counts.lost).text("}").line();
+            line.number(counts.lost).close();
+            board.missed(name(error));
         }
+    }
+}
+
+/// A board's whole program: the first line, which starts with `greeting` and is closed here, then [`classify`] for ever. A plan that is refused is told,
+/// and told again after every reset that the board's watchdog makes for want of [`Board::alive`].
+#[inline(always)]
+pub fn serve<const N: usize, S: FrameSource, W: Write, B: Board>(
+    greeting: &str,
+    (plan, set): (&'static [u8], &'static dyn KernelSet),
+    arena: &'static Arena<N>,
+    source: &mut S,
+    results: &mut W,
+    board: &mut B,
+) -> ! {
+    board.doing(Doing::Start);
+    if let Some(memory) = arena.take() {
+        match Classifier::new(plan, set, memory) {
+            Ok(mut classifier) => {
+                let mut line = Report::new(results);
+                line.text(greeting);
+                board.greet(&mut line);
+                line.close();
+                let mut counts = Counts::default();
+                loop {
+                    classify(&mut classifier, source, results, board, &mut counts);
+                }
+            }
+            Err(error) => {
+                Report::new(results).text("{\"error\":\"").text(refused(error)).text("\"").close();
+            }
+        }
+    }
+    loop {
+        wait();
+    }
+}
+
+/// Until the next interrupt.
+fn wait() {
+    #[cfg(all(target_arch = "arm", target_os = "none"))]
+    // SAFETY: touches nothing.
+    unsafe {
+        core::arch::asm!("wfi", options(nomem, nostack));
     }
 }
 

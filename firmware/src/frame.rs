@@ -7,6 +7,7 @@ use crate::cobs::{Decoded, Decoder};
 
 /// Why a picture did not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FrameError {
     /// The source's bus or line failed.
     Bus,

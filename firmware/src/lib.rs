@@ -6,14 +6,23 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod arena;
+pub mod camera;
 pub mod classify;
 pub mod cobs;
+pub mod diary;
+#[cfg(feature = "display")]
+pub mod display;
 pub mod frame;
 mod memory;
 pub mod panic;
+#[cfg(feature = "part")]
+pub mod part;
+#[cfg(feature = "rp2350-pico2")]
+pub mod pico2;
 #[cfg(any(feature = "qemu-mps2-an386", feature = "qemu-mps2-an500", feature = "qemu-mps3-an547"))]
 pub mod qemu;
 pub mod report;
+pub mod serial;
 
 pub use arena::{Arena, Constants};
 pub use classify::{Classifier, classify};

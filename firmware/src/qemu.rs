@@ -13,7 +13,7 @@ use embedded_io::{ErrorType, Read, Write};
 use foldnet_kernels::KernelSet;
 
 use crate::arena::Arena;
-use crate::classify::{Board, Classifier, Counts, classify, refused};
+use crate::classify::{Board, serve};
 use crate::frame::Line;
 use crate::report::Report;
 
@@ -27,8 +27,8 @@ const UART: usize = 0x4000_4000;
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [usize; 1] = [0];
 
-/// A board's whole program: says `greeting` (a line of JSON), then answers pictures from the first UART; refuses a plan in
-/// words and sleeps.
+/// A board's whole program: a first line that starts with `greeting`, then answers to pictures from the
+/// first UART.
 #[inline(always)]
 pub fn run<const N: usize>(
     greeting: &str,
@@ -36,25 +36,11 @@ pub fn run<const N: usize>(
     set: &'static dyn KernelSet,
     arena: &'static Arena<N>,
 ) -> ! {
-    let (mut uart, mut counts) = (Uart::new(), Counts::default());
-    if let (Some(memory), Some(core)) = (arena.take(), cortex_m::Peripherals::take()) {
-        let mut board = Qemu::new(core.SYST);
-        match Classifier::new(plan, set, memory) {
-            Ok(mut classifier) => {
-                let mut source = Line::new(uart);
-                Report::new(&mut uart).text(greeting).line();
-                loop {
-                    classify(&mut classifier, &mut source, &mut uart, &mut board, &mut counts);
-                }
-            }
-            Err(error) => {
-                Report::new(&mut uart).text("{\"error\":\"").text(refused(error)).text("\"}").line();
-            }
-        }
-    }
-    loop {
-        cortex_m::asm::wfi();
-    }
+    let mut uart = Uart::new();
+    // SAFETY: programs have one board, and nothing else in them uses SysTick.
+    let core = unsafe { cortex_m::Peripherals::steal() };
+    let mut board = Qemu::new(core.SYST);
+    serve(greeting, (plan, set), arena, &mut Line::new(uart), &mut uart, &mut board)
 }
 
 /// Arm's CMSDK UART.
@@ -116,6 +102,35 @@ impl Write for Uart {
 
     fn flush(&mut self) -> Result<(), Infallible> {
         Ok(())
+    }
+}
+
+/// Arm's CMSDK watchdog, of the MPS2 boards. After its time it asks by the non-maskable interrupt, whose
+/// handler here does nothing but wait; after the same time again it resets.
+#[cfg(not(feature = "qemu-mps3-an547"))]
+pub struct Watchdog(());
+
+#[cfg(not(feature = "qemu-mps3-an547"))]
+impl Watchdog {
+    const AT: usize = 0x4000_8000;
+    /// A quarter of a second at 25 MHz.
+    const PATIENCE: u32 = 6_250_000;
+
+    /// Starts it.
+    pub fn start() -> Self {
+        // SAFETY: the registers of the board's watchdog, which nothing else touches: unlock, time, go.
+        unsafe {
+            write_volatile((Self::AT + 0xc00) as *mut u32, 0x1acc_e551);
+            write_volatile(Self::AT as *mut u32, Self::PATIENCE);
+            write_volatile((Self::AT + 0x08) as *mut u32, 3);
+        }
+        Self(())
+    }
+
+    /// All is well.
+    pub fn feed(&mut self) {
+        // SAFETY: as above; clearing the question loads the time anew.
+        unsafe { write_volatile((Self::AT + 0x0c) as *mut u32, 1) };
     }
 }
 

@@ -54,9 +54,9 @@ impl<'a, W: Write> Report<'a, W> {
         self
     }
 
-    /// Ends the line; whether all of it was written.
-    pub fn line(&mut self) -> bool {
-        self.text("\n");
+    /// Closes the object and ends the line; whether all of it was written.
+    pub fn close(&mut self) -> bool {
+        self.text("}\n");
         !self.failed && self.to.flush().is_ok()
     }
 }
@@ -70,7 +70,7 @@ mod tests {
         let mut line = Vec::new();
         let mut report = Report::new(&mut line);
         report.number(0).text(" ").number(907).text(" ").number(u32::MAX).text(" ").hex(0x3f80_00af);
-        assert!(report.line());
-        assert_eq!(line, b"0 907 4294967295 3f8000af\n");
+        assert!(report.close());
+        assert_eq!(line, b"0 907 4294967295 3f8000af}\n");
     }
 }

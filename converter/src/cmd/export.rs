@@ -1,14 +1,17 @@
 //! `converter export`: an archive for other engines and for microcontrollers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use foldnet_boards::board::Board;
+use foldnet_boards::catalogue;
 use serde::Serialize;
 
-use super::model::{InputFlags, Model};
+use super::model::{InputFlags, Int8Model, Model};
 use super::talk::bytes;
 use super::{Failure, Talk, export_rknn};
-use crate::emit::{plan, qdq};
+use crate::emit::plan::{self, Part};
+use crate::emit::qdq;
 
 /// Write an archive as QDQ ONNX for other engines, as a plan for a microcontroller, or build it for an NPU
 #[derive(Args)]
@@ -24,6 +27,9 @@ pub struct Cmd {
     /// A plan for this processor, to be linked into its firmware
     #[arg(long, group = "format", value_name = "CPU", value_parser = processors())]
     plan: Option<String>,
+    /// A plan for the processor of this board of `boards list`; exit with code 3 if it does not fit
+    #[arg(long, group = "format", value_name = "NAME", value_parser = board)]
+    board: Option<Box<Board>>,
     /// With --plan: the part's flash in kB; exit with code 3 if plan and program do not fit
     #[arg(long, requires = "plan", value_name = "KB")]
     flash: Option<usize>,
@@ -37,6 +43,15 @@ pub struct Cmd {
     output: Option<PathBuf>,
     #[command(flatten)]
     rknn_flags: export_rknn::Flags,
+}
+
+/// A microcontroller's board.
+fn board(name: &str) -> Result<Box<Board>, String> {
+    let board = catalogue::find(name).map_err(|e| e.to_string())?;
+    if board.mcu.is_none() {
+        return Err(format!("{} runs Linux: it takes the archive itself", board.name));
+    }
+    Ok(Box::new(board))
 }
 
 fn processors() -> clap::builder::PossibleValuesParser {
@@ -54,6 +69,8 @@ struct Outcome {
 /// What a plan adds to the outcome; sizes in bytes.
 #[derive(Serialize)]
 struct PlanOutcome {
+    /// The classes' names, one a line, for the firmware and for `boards classify`.
+    labels: Option<PathBuf>,
     kernels: &'static str,
     arena_bytes: usize,
     flash_needed: usize,
@@ -79,30 +96,11 @@ impl Cmd {
             let stem = name.strip_suffix(".nnef.tgz").unwrap_or(&name);
             self.archive.with_file_name(format!("{stem}.{}", if self.qdq { "qdq.onnx" } else { "plan" }))
         });
-        let (file, plan) = match &self.plan {
-            None => (qdq::model(&model.network, &model.manifest.labels), None),
-            Some(processor) => {
-                let emitted = plan::plan(&model.network, processor)?;
-                let needs = emitted.needs();
-                let kb = |n: Option<usize>| n.map(|n| n.saturating_mul(1024));
-                if let Some(misfit) = needs.misfit(kb(self.flash), kb(self.ram)) {
-                    return Err(Failure::Limit(misfit));
-                }
-                talk.say(format!(
-                    "{processor}: flash {} (plan {}), RAM {} (arena {})",
-                    bytes(needs.flash as u64),
-                    bytes(emitted.bytes.len() as u64),
-                    bytes(needs.ram as u64),
-                    bytes(emitted.arena as u64)
-                ));
-                let outcome = PlanOutcome {
-                    kernels: emitted.set,
-                    arena_bytes: emitted.arena,
-                    flash_needed: needs.flash,
-                    ram_needed: needs.ram,
-                };
-                (emitted.bytes, Some(outcome))
-            }
+        let (file, plan) = if self.qdq {
+            (qdq::model(&model.network, &model.manifest.labels), None)
+        } else {
+            let (bytes, outcome) = self.for_a_microcontroller(&model, &output, talk)?;
+            (bytes, Some(outcome))
         };
         foldnet_archive::write_file(&output, &file)
             .map_err(|e| anyhow::anyhow!("{}: {e}", output.display()))?;
@@ -110,5 +108,53 @@ impl Cmd {
         talk.say(format!("{} ({})", outcome.output.display(), bytes(outcome.bytes)));
         talk.result(&outcome);
         Ok(())
+    }
+    /// The plan, after it was held against the part, and its labels beside it.
+    fn for_a_microcontroller(
+        &self,
+        model: &Int8Model,
+        output: &Path,
+        talk: &Talk,
+    ) -> Result<(Vec<u8>, PlanOutcome), Failure> {
+        let kb = |n: usize| n.saturating_mul(1024);
+        let (processor, part) = match (&self.board, &self.plan) {
+            (Some(board), _) => {
+                let mcu = board.mcu.as_ref();
+                let flash = mcu.and_then(|m| m.flash_kb.as_ref()).map(|n| kb(*n.get_ref() as usize));
+                let ram = mcu.and_then(|m| m.ram_kb.as_ref()).map(|n| kb(*n.get_ref() as usize));
+                (board.cores.get_ref()[0].core.get_ref(), Part { name: &board.name, flash, ram })
+            }
+            (None, Some(processor)) => {
+                (processor, Part { name: "the part", flash: self.flash.map(kb), ram: self.ram.map(kb) })
+            }
+            (None, None) => return Err(Failure::Fault(anyhow::anyhow!("neither a board nor a processor"))),
+        };
+        let emitted = plan::plan(&model.network, processor)?;
+        if let Some(misfit) = emitted.misfit(&part) {
+            return Err(Failure::Limit(misfit));
+        }
+        let needs = emitted.needs();
+        talk.say(format!(
+            "{processor}: flash {} (plan {}), RAM {} (arena {})",
+            bytes(needs.flash as u64),
+            bytes(emitted.bytes.len() as u64),
+            bytes(needs.ram as u64),
+            bytes(emitted.arena as u64)
+        ));
+        let labels = (!model.manifest.labels.is_empty()).then(|| output.with_extension("labels.txt"));
+        if let Some(path) = &labels {
+            let text: String = model.manifest.labels.iter().map(|l| format!("{l}\n")).collect();
+            foldnet_archive::write_file(path, text.as_bytes())
+                .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
+            talk.say(path.display().to_string());
+        }
+        let outcome = PlanOutcome {
+            labels,
+            kernels: emitted.set,
+            arena_bytes: emitted.arena,
+            flash_needed: needs.flash,
+            ram_needed: needs.ram,
+        };
+        Ok((emitted.bytes, outcome))
     }
 }

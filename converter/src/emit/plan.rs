@@ -33,23 +33,43 @@ pub struct Needs {
     pub ram: usize,
 }
 
-impl Needs {
-    /// Why it does not fit a part of these sizes; `None` when it does, or where nothing is known.
-    pub fn misfit(self, flash: Option<usize>, ram: Option<usize>) -> Option<String> {
-        let over = |what: &str, needs: usize, has: Option<usize>| {
-            let has = has.filter(|&has| needs > has)?;
-            Some(format!("needs {} kB {what}, the part has {} kB", needs.div_ceil(1024), has / 1024))
-        };
-        let all: Vec<String> =
-            [over("flash", self.flash, flash), over("RAM", self.ram, ram)].into_iter().flatten().collect();
-        (!all.is_empty()).then(|| all.join("; "))
-    }
+/// What a part has, in bytes, as far as it is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
+    /// Flash.
+    pub flash: Option<usize>,
+    /// Memory.
+    pub ram: Option<usize>,
 }
 
 impl Emitted {
     /// What a part must have to run it.
     pub fn needs(&self) -> Needs {
         Needs { flash: self.bytes.len() + PROGRAM_FLASH, ram: self.arena + PROGRAM_RAM }
+    }
+
+    /// Why it does not fit; `None` when it does, or where nothing is known.
+    pub fn misfit(&self, part: &Part<'_>) -> Option<String> {
+        let kb = |n: usize| n.div_ceil(1024);
+        let over = |what: &str, ours: &str, own: usize, program: usize, has: Option<usize>| {
+            let has = has.filter(|&has| own + program > has)?;
+            Some(format!(
+                "needs {} kB {what} ({} for {ours}, {} for the program), {} has {} kB",
+                kb(own + program),
+                kb(own),
+                kb(program),
+                part.name,
+                has / 1024
+            ))
+        };
+        let all = [
+            over("flash", "the plan", self.bytes.len(), PROGRAM_FLASH, part.flash),
+            over("RAM", "activations", self.arena, PROGRAM_RAM, part.ram),
+        ];
+        let all: Vec<String> = all.into_iter().flatten().collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 }
 
@@ -81,12 +101,14 @@ mod tests {
 
     #[test]
     fn a_misfit_says_what_is_lacking() {
-        let needs = Needs { flash: 100_000, ram: 33_000 };
-        assert_eq!(needs.misfit(Some(128 * 1024), Some(64 * 1024)), None);
-        assert_eq!(needs.misfit(None, None), None);
+        let emitted = Emitted { bytes: vec![0; 84 << 10], set: "dsp", arena: 30 << 10 };
+        let part = |flash, ram| Part { name: "the part", flash, ram };
+        assert_eq!(emitted.misfit(&part(Some(128 << 10), Some(64 << 10))), None);
+        assert_eq!(emitted.misfit(&part(None, None)), None);
         assert_eq!(
-            needs.misfit(Some(64 * 1024), Some(32 * 1024)).unwrap(),
-            "needs 98 kB flash, the part has 64 kB; needs 33 kB RAM, the part has 32 kB"
+            emitted.misfit(&part(Some(64 << 10), Some(32 << 10))).unwrap(),
+            "needs 98 kB flash (84 for the plan, 14 for the program), the part has 64 kB; \
+             needs 33 kB RAM (30 for activations, 3 for the program), the part has 32 kB"
         );
     }
 }

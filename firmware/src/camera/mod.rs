@@ -1,0 +1,97 @@
+//! Pictures from a camera: rows as they come, resized on the way into the network's memory.
+//!
+//! ```text
+//! driver (Rows) ── row of YUYV or RGB565 ── pixel.rs: RGB ── resize.rs ──▶ pixels (u8, HWC)
+//! ```
+//! The full picture is never held: a row of it, and as many narrow rows as a resizing filter is high.
+
+pub mod arducam;
+pub mod ov2640;
+pub mod ov7670;
+pub mod pixel;
+pub mod resize;
+#[cfg(any(test, feature = "simulated"))]
+pub mod simulated;
+
+use crate::frame::{FrameError, FrameSource, Progress};
+pub use pixel::PixelFormat;
+pub use resize::{Axis, Resizer, Weights, taps};
+
+/// A camera that gives its picture row by row.
+///
+/// For driver authors: every call **must** return after a bounded time, about a millisecond, but for
+/// [`Rows::start`], which may take half a second; what is not ready is [`Progress::Waiting`]. A driver
+/// counts its calls and **must** give up with an error when it has waited too long.
+pub trait Rows {
+    /// Columns and rows of a picture.
+    fn size(&self) -> (usize, usize);
+    /// How a row's bytes are to be read.
+    fn format(&self) -> PixelFormat;
+    /// Brings the camera up, whatever state it is in. The next row is a picture's first.
+    fn start(&mut self) -> Result<(), FrameError>;
+    /// Fills `row`, which has a row's bytes, with the next row. Rows come from the top; after the last
+    /// one the next picture begins.
+    fn poll_row(&mut self, row: &mut [u8]) -> Result<Progress, FrameError>;
+    /// Waits ten milliseconds.
+    fn pause(&mut self);
+}
+
+/// How many pauses lie between a failed camera and the next attempt: a second.
+const PAUSES: u32 = 100;
+
+/// A camera as a source of pictures. After an error it is brought up again, after a second, for as long
+/// as it takes.
+pub struct Camera<'a, R> {
+    rows: R,
+    row: &'a mut [u8],
+    resizer: Resizer<'a>,
+    up: bool,
+    pauses: u32,
+}
+
+impl<'a, R: Rows> Camera<'a, R> {
+    /// `row` has room for one of the camera's rows; `None` when it has not, or the resizer is for
+    /// another size.
+    pub fn new(rows: R, row: &'a mut [u8], resizer: Resizer<'a>) -> Option<Self> {
+        let (width, height) = rows.size();
+        let row = row.get_mut(..width * rows.format().bytes())?;
+        (resizer.from() == (width, height)).then_some(Self { rows, row, resizer, up: false, pauses: 0 })
+    }
+
+    /// The driver.
+    pub fn rows(&mut self) -> &mut R {
+        &mut self.rows
+    }
+
+    fn failed(&mut self, error: FrameError) -> FrameError {
+        (self.up, self.pauses) = (false, PAUSES);
+        error
+    }
+}
+
+impl<R: Rows> FrameSource for Camera<'_, R> {
+    fn poll(&mut self, pixels: &mut [u8]) -> Result<Progress, FrameError> {
+        if !self.up {
+            if self.pauses > 0 {
+                self.pauses -= 1;
+                self.rows.pause();
+                return Ok(Progress::Waiting);
+            }
+            self.rows.start().map_err(|e| self.failed(e))?;
+            self.resizer.restart();
+            self.up = true;
+            return Ok(Progress::Waiting);
+        }
+        match self.rows.poll_row(self.row) {
+            Ok(Progress::Waiting) => Ok(Progress::Waiting),
+            Ok(Progress::Complete) => {
+                let format = self.rows.format();
+                Ok(self.resizer.push(format, self.row, pixels))
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! OmniVision's OV7670 and its kin: set-up over I2C for 160×120 in RGB565, pixels from a parallel port.
+//!
+//! The port itself belongs to the chip: a camera interface with DMA, a state machine, or an interrupt per
+//! row. [`Port`] is what the driver wants of it.
+
+use embedded_hal::delay::DelayNs;
+use embedded_hal::i2c::I2c;
+
+use crate::camera::ov2640::{SensorFault, read, write_to};
+use crate::camera::{PixelFormat, Rows};
+use crate::frame::{FrameError, Progress};
+
+/// Its address.
+pub const ADDRESS: u8 = 0x21;
+/// High byte of its product number; the OV7675's and OV7676's is the same.
+pub const PRODUCT: u8 = 0x76;
+
+const PID: u8 = 0x0a;
+const VER: u8 = 0x0b;
+const COM7: u8 = 0x12;
+/// Polls, of a millisecond each, for a row; before a picture's first row a whole picture passes.
+const PATIENCE: u32 = 2_000;
+
+/// Registers for 160×120: the sensor's 640×480 scaled down by four, in RGB565 of full range.
+const SET_UP: &[(u8, u8)] = &[
+    (COM7, 0x04), // RGB
+    (0x11, 0x01), // CLKRC: half the clock
+    (0x40, 0xd0), // COM15: RGB565, 0 to 255
+    (0x0c, 0x04), // COM3: scale
+    (0x3e, 0x1a), // COM14: by hand, the pixel clock by four
+    (0x70, 0x3a), // SCALING_XSC
+    (0x71, 0x35), // SCALING_YSC
+    (0x72, 0x22), // SCALING_DCWCTR: by four both ways
+    (0x73, 0xf2), // SCALING_PCLK_DIV: by four
+    (0xa2, 0x02), // SCALING_PCLK_DELAY
+    (0x17, 0x16), // HSTART
+    (0x18, 0x04), // HSTOP
+    (0x32, 0xa4), // HREF: their low bits
+    (0x19, 0x02), // VSTRT
+    (0x1a, 0x7a), // VSTOP
+    (0x03, 0x0a), // VREF: their low bits
+    (0x13, 0xe7), // COM8: exposure, gain and white balance by itself
+];
+
+/// A parallel port that catches the sensor's rows.
+pub trait Port {
+    /// Begins with the next picture's first row, whatever was going on.
+    fn start(&mut self) -> Result<(), FrameError>;
+    /// Waits a millisecond at most for the next row and fills `row` with it. [`FrameError::Damaged`] when a
+    /// row was missed.
+    fn poll_row(&mut self, row: &mut [u8]) -> Result<Progress, FrameError>;
+}
+
+/// The sensor and the port that it hangs on.
+pub struct Ov7670<B, P, D> {
+    bus: B,
+    port: P,
+    delay: D,
+    waited: u32,
+    fault: Option<SensorFault>,
+}
+
+impl<B: I2c, P: Port, D: DelayNs> Ov7670<B, P, D> {
+    /// On this bus and port. The sensor wants a clock of 10 to 48 MHz before it answers.
+    pub fn new(bus: B, port: P, delay: D) -> Self {
+        Self { bus, port, delay, waited: 0, fault: None }
+    }
+
+    /// What was wrong with the sensor last.
+    pub fn fault(&self) -> Option<SensorFault> {
+        self.fault
+    }
+
+    fn set_up(&mut self) -> Result<(), SensorFault> {
+        let id = [read(&mut self.bus, ADDRESS, PID)?, read(&mut self.bus, ADDRESS, VER)?];
+        if id[0] != PRODUCT {
+            return Err(SensorFault::Other(u16::from_be_bytes(id)));
+        }
+        write_to(&mut self.bus, ADDRESS, &[(COM7, 0x80)])?;
+        self.delay.delay_ms(10);
+        write_to(&mut self.bus, ADDRESS, SET_UP)?;
+        self.delay.delay_ms(300);
+        Ok(())
+    }
+}
+
+impl<B: I2c, P: Port, D: DelayNs> Rows for Ov7670<B, P, D> {
+    fn size(&self) -> (usize, usize) {
+        (160, 120)
+    }
+
+    fn format(&self) -> PixelFormat {
+        PixelFormat::Rgb565
+    }
+
+    fn start(&mut self) -> Result<(), FrameError> {
+        self.waited = 0;
+        if let Err(fault) = self.set_up() {
+            #[cfg(feature = "defmt")]
+            defmt::warn!("OV7670: {}", fault);
+            self.fault = Some(fault);
+            return Err(FrameError::Absent);
+        }
+        self.port.start()
+    }
+
+    fn poll_row(&mut self, row: &mut [u8]) -> Result<Progress, FrameError> {
+        match self.port.poll_row(row)? {
+            Progress::Complete => {
+                self.waited = 0;
+                Ok(Progress::Complete)
+            }
+            Progress::Waiting if self.waited >= PATIENCE => Err(FrameError::Timeout),
+            Progress::Waiting => {
+                self.waited += 1;
+                Ok(Progress::Waiting)
+            }
+        }
+    }
+
+    fn pause(&mut self) {
+        self.delay.delay_ms(10);
+    }
+}
