@@ -68,3 +68,61 @@ pub fn step_back() {
 /// Lets the program's other threads go before the calling one. Not known to this system.
 #[cfg(not(target_os = "linux"))]
 pub fn step_back() {}
+
+/// The cores that this thread may run on, and a way to keep its helpers off one of them.
+#[cfg(target_os = "linux")]
+pub struct Allowed(libc::cpu_set_t);
+
+#[cfg(target_os = "linux")]
+impl Allowed {
+    /// Those of the calling thread; `None` where the system does not tell, or where there is one only.
+    pub fn of_current_thread() -> Option<Self> {
+        // SAFETY: `cpu_set_t` is plain data for which zero is the empty set; the kernel writes as much as it
+        // is told.
+        unsafe {
+            let mut set: libc::cpu_set_t = std::mem::zeroed();
+            let told = libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) == 0;
+            (told && libc::CPU_COUNT(&set) > 1).then_some(Self(set))
+        }
+    }
+
+    /// Lets a thread run on these cores but for `core`. Where the system refuses, nothing changes.
+    pub fn keep_off(&self, thread: i32, core: usize) {
+        let mut set = self.0;
+        // SAFETY: `sched_getcpu` and the set are the same kernel's, so `core` is in its range; the kernel only
+        // reads the set.
+        unsafe {
+            libc::CPU_CLR(core, &mut set);
+            libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &set);
+        }
+    }
+}
+
+/// The calling thread's number, and the core that it is on.
+#[cfg(target_os = "linux")]
+pub fn here() -> (i32, Option<usize>) {
+    // SAFETY: neither takes an argument. Miri has no cores.
+    let (thread, core) = unsafe { (libc::gettid(), if cfg!(miri) { -1 } else { libc::sched_getcpu() }) };
+    (thread, usize::try_from(core).ok().filter(|c| *c < libc::CPU_SETSIZE as usize))
+}
+
+/// Not known to this system.
+#[cfg(not(target_os = "linux"))]
+pub struct Allowed(std::convert::Infallible);
+
+#[cfg(not(target_os = "linux"))]
+impl Allowed {
+    /// Not known.
+    pub fn of_current_thread() -> Option<Self> {
+        None
+    }
+
+    /// Never called.
+    pub fn keep_off(&self, _thread: i32, _core: usize) {}
+}
+
+/// Not known to this system.
+#[cfg(not(target_os = "linux"))]
+pub fn here() -> (i32, Option<usize>) {
+    (0, None)
+}

@@ -15,14 +15,14 @@
 use std::cell::UnsafeCell;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, Thread};
 
 use foldnet_plan::Pool;
 
-use crate::cores;
+use crate::cores::{self, Allowed};
 
 /// Checks for a new job before a worker parks; some tens of microseconds.
 const SPINS: usize = 4_000;
@@ -72,8 +72,20 @@ struct Shared {
     job: UnsafeCell<Option<Job>>,
     panicked: AtomicBool,
     stop: AtomicBool,
-    /// Per worker: whether it is (about to be) parked.
-    parked: Box<[AtomicBool]>,
+    workers: Box<[Worker]>,
+    /// The cores to choose of, where workers are not bound to theirs.
+    allowed: Option<Allowed>,
+}
+
+/// What the caller has to know of a worker.
+#[derive(Default)]
+struct Worker {
+    /// Whether it is (about to be) parked.
+    parked: AtomicBool,
+    /// Its number to the system.
+    thread: AtomicI32,
+    /// The core that it is kept off, plus one.
+    avoids: AtomicUsize,
 }
 
 // SAFETY: `job` is written by the caller of `run` only while the gate is closed and nobody is inside (the lock
@@ -122,7 +134,8 @@ impl Threads {
             job: UnsafeCell::new(None),
             panicked: AtomicBool::new(false),
             stop: AtomicBool::new(false),
-            parked: (1..threads).map(|_| AtomicBool::new(false)).collect(),
+            workers: (1..threads).map(|_| Worker::default()).collect(),
+            allowed: if cores.is_empty() { Allowed::of_current_thread() } else { None },
         });
         let mut pool = Self { shared, workers: Vec::new(), handles: Vec::new(), running: Mutex::new(()) };
         // Returns when all run, so that a thread's start falls into nobody's inference.
@@ -136,6 +149,7 @@ impl Threads {
                 {
                     tracing::warn!(core, %error, "a worker is not bound to its core");
                 }
+                shared.workers[worker - 1].thread.store(cores::here().0, Ordering::Relaxed);
                 drop(started);
                 work(&shared, worker);
             };
@@ -150,12 +164,24 @@ impl Threads {
     }
 
     fn wake(&self) {
-        for (parked, handle) in self.shared.parked.iter().zip(&self.handles) {
+        for (worker, handle) in self.shared.workers.iter().zip(&self.handles) {
             // SeqCst pairs with the worker's store of `parked` and load of `gate`: either the worker
             // sees the new epoch, or this load sees that it parks.
-            if parked.load(Ordering::SeqCst) {
+            if worker.parked.load(Ordering::SeqCst) {
+                self.keep_off_mine(worker);
                 handle.unpark();
             }
+        }
+    }
+}
+
+impl Threads {
+    /// The system may wake a thread on the core of the one that wakes it, where it then waits for that one to
+    /// be moved some milliseconds later.
+    fn keep_off_mine(&self, worker: &Worker) {
+        let (Some(allowed), (_, Some(core))) = (&self.shared.allowed, cores::here()) else { return };
+        if worker.avoids.swap(core + 1, Ordering::Relaxed) != core + 1 {
+            allowed.keep_off(worker.thread.load(Ordering::Relaxed), core);
         }
     }
 }
@@ -242,7 +268,7 @@ fn next(shared: &Shared, worker: usize, seen: usize) -> Option<usize> {
             std::hint::spin_loop();
             continue;
         }
-        let parked = &shared.parked[worker - 1];
+        let parked = &shared.workers[worker - 1].parked;
         parked.store(true, Ordering::SeqCst);
         while epoch(shared.gate.load(Ordering::SeqCst)) == seen {
             std::thread::park();
