@@ -64,7 +64,12 @@ fn plan(out: &Path) {
     let memory = arena.next_multiple_of(64) + scratch.next_multiple_of(64);
     fs::copy(&path, out.join("plan.bin")).unwrap_or_else(|e| panic!("{path}: {e}"));
     let text = format!(
-        "/// Bytes of working memory that the plan wants.\n\
+        "const _: () = {{\n    \
+         let plan = include_bytes!(concat!(env!(\"OUT_DIR\"), \"/plan.bin\"));\n    \
+         let version = u32::from_le_bytes([plan[4], plan[5], plan[6], plan[7]]);\n    \
+         assert!(version == foldnet_plan::format::VERSION, \"FOLDNET_PLAN is of another version: export it again\");\n\
+         }};\n\
+         /// Bytes of working memory that the plan wants.\n\
          const ARENA_BYTES: usize = {memory};\n\
          static PLAN: foldnet_firmware::Constants<{}> =\n    \
          foldnet_firmware::Constants(*include_bytes!(concat!(env!(\"OUT_DIR\"), \"/plan.bin\")));\n\

@@ -70,8 +70,12 @@ impl Emulator {
     }
 
     pub fn answer(&self) -> serde_json::Value {
-        let line = self.line();
-        serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}"))
+        parsed(&self.line())
+    }
+
+    /// The next line, if there is one in this time.
+    pub fn answer_within(&self, time: Duration) -> Option<serde_json::Value> {
+        self.answers.recv_timeout(time).ok().map(|line| parsed(&line))
     }
 }
 
@@ -81,6 +85,10 @@ impl Drop for Emulator {
         let _ = self.child.wait();
         let _ = std::fs::remove_file(&self.monitor);
     }
+}
+
+fn parsed(line: &str) -> serde_json::Value {
+    serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))
 }
 
 /// A picture as the boards' serial line wants it.

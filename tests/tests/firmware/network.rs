@@ -32,7 +32,7 @@ pub fn converter(arguments: &[&str]) -> serde_json::Value {
 /// Runs a program of the workspace that must succeed; what it prints with `--json`.
 pub fn run(program: &str, arguments: &[&str]) -> String {
     let out = Command::new("cargo")
-        .args(["run", "--release", "--quiet", "-p", &format!("foldnet-{program}"), "--bin", program, "--"])
+        .args(["run", "--release", "--quiet", "--bin", program, "--"])
         .args(arguments)
         .arg("--json")
         .arg("--quiet")
