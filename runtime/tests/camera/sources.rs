@@ -116,11 +116,13 @@ fn a_camera_on_the_network_may_go_and_come_back() {
         let (mut stream, _) = listener.accept().unwrap();
         let mut request = [0; 1024];
         assert!(stream.read(&mut request).unwrap() > 0);
-        stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace\r\n\r\n").unwrap();
+        let mut answer = b"HTTP/1.0 200 OK\r\nContent-Type: multipart/x-mixed-replace\r\n\r\n".to_vec();
         for n in 0..pictures {
-            stream.write_all(b"--b\r\nContent-Type: image/jpeg\r\n\r\n").unwrap();
-            stream.write_all(&jpeg(n)).unwrap();
+            answer.extend(b"--b\r\nContent-Type: image/jpeg\r\n\r\n");
+            answer.extend(jpeg(n));
         }
+        // At once: between two writes a busy machine may let so much time pass that the camera seems frozen.
+        stream.write_all(&answer).unwrap();
         stream
     };
     let first = serve(2);
