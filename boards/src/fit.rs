@@ -56,12 +56,11 @@ pub fn plan_for(board: &Board, path: &Path) -> Result<Vec<u8>, FitError> {
 
 /// Reads what a plan or an archive wants of this board.
 pub fn needs(path: &Path, board: &Board) -> Result<Needs, FitError> {
-    let name = path.display().to_string();
     let mut magic = Vec::new();
     let read = std::fs::File::open(path).and_then(|f| f.take(4).read_to_end(&mut magic));
-    read.map_err(|e| FitError::Io(name.clone(), e))?;
+    read.map_err(|e| FitError::Io(path.display().to_string(), e))?;
     if board.mcu.is_some() || magic == MAGIC {
-        return plan(&plan_for(board, path)?).map_err(|why| FitError::NotAPlan(name, why));
+        return plan_needs(&plan_for(board, path)?, path);
     }
     let (network, _) = foldnet_archive::read(path)?;
     let weights = network.steps.iter().map(|step| match step {
@@ -69,6 +68,11 @@ pub fn needs(path: &Path, board: &Board) -> Result<Needs, FitError> {
         _ => 0,
     });
     Ok(Needs { flash: None, ram: weights.sum(), kernels: None })
+}
+
+/// What a plan, of which `path` names the file, wants.
+pub fn plan_needs(bytes: &[u8], path: &Path) -> Result<Needs, FitError> {
+    plan(bytes).map_err(|why| FitError::NotAPlan(path.display().to_string(), why))
 }
 
 fn plan(bytes: &[u8]) -> Result<Needs, String> {

@@ -23,8 +23,8 @@ fn networks(c: &mut Criterion) {
     manifest.labels.clear();
     foldnet_archive::write(&own, &network, &manifest).expect("the temporary folder can be written");
     let given = std::env::var_os("FOLDNET_ARCHIVES").unwrap_or_default();
-    let given = std::env::split_paths(&given).filter(|path| !path.as_os_str().is_empty());
-    for path in [own].into_iter().chain(given) {
+    let others = std::env::split_paths(&given).filter(|path| !path.as_os_str().is_empty());
+    for path in [own].into_iter().chain(others) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         one(&mut c.benchmark_group(name), &path);
     }

@@ -98,12 +98,19 @@ impl Allowed {
     }
 }
 
-/// The calling thread's number, and the core that it is on.
+/// The calling thread's number.
 #[cfg(target_os = "linux")]
-pub fn here() -> (i32, Option<usize>) {
-    // SAFETY: neither takes an argument. Miri has no cores.
-    let (thread, core) = unsafe { (libc::gettid(), if cfg!(miri) { -1 } else { libc::sched_getcpu() }) };
-    (thread, usize::try_from(core).ok().filter(|c| *c < libc::CPU_SETSIZE as usize))
+pub fn current_thread() -> i32 {
+    // SAFETY: takes no argument.
+    unsafe { libc::gettid() }
+}
+
+/// The core that the calling thread is on.
+#[cfg(target_os = "linux")]
+pub fn current() -> Option<usize> {
+    // SAFETY: takes no argument. Miri has no cores.
+    let core = if cfg!(miri) { -1 } else { unsafe { libc::sched_getcpu() } };
+    usize::try_from(core).ok().filter(|c| *c < libc::CPU_SETSIZE as usize)
 }
 
 /// Not known to this system.
@@ -123,6 +130,12 @@ impl Allowed {
 
 /// Not known to this system.
 #[cfg(not(target_os = "linux"))]
-pub fn here() -> (i32, Option<usize>) {
-    (0, None)
+pub fn current_thread() -> i32 {
+    0
+}
+
+/// Not known to this system.
+#[cfg(not(target_os = "linux"))]
+pub fn current() -> Option<usize> {
+    None
 }

@@ -149,7 +149,7 @@ impl Threads {
                 {
                     tracing::warn!(core, %error, "a worker is not bound to its core");
                 }
-                shared.workers[worker - 1].thread.store(cores::here().0, Ordering::Relaxed);
+                shared.workers[worker - 1].thread.store(cores::current_thread(), Ordering::Relaxed);
                 drop(started);
                 work(&shared, worker);
             };
@@ -179,7 +179,7 @@ impl Threads {
     /// The system may wake a thread on the core of the one that wakes it, where it then waits for that one to
     /// be moved some milliseconds later.
     fn keep_off_mine(&self, worker: &Worker) {
-        let (Some(allowed), (_, Some(core))) = (&self.shared.allowed, cores::here()) else { return };
+        let (Some(allowed), Some(core)) = (&self.shared.allowed, cores::current()) else { return };
         if worker.avoids.swap(core + 1, Ordering::Relaxed) != core + 1 {
             allowed.keep_off(worker.thread.load(Ordering::Relaxed), core);
         }

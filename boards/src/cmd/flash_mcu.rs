@@ -20,11 +20,12 @@ struct Outcome {
 
 /// Builds a microcontroller's firmware around a plan, or around what an archive compiles to, if it fits.
 pub fn program(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
-    let why = fit::misfits(&fit::needs(file, board)?, board);
+    let plan = fit::plan_for(board, file)?;
+    let why = fit::misfits(&fit::plan_needs(&plan, file)?, board);
     if !why.is_empty() {
         return Err(Failure::Limit(why.join("; ")));
     }
-    Ok(source::firmware(board, &fit::plan_for(board, file)?)?)
+    Ok(source::firmware(board, &plan)?)
 }
 
 /// Builds the firmware and puts it on the board: as a UF2 file into `drive`, where the boot loader's drive

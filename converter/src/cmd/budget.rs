@@ -1,9 +1,8 @@
 //! `--max-drop`: how much accuracy was lost, and what to keep in 16 bits so that it is no more than allowed.
 
-use std::time::Instant;
-
 use foldnet_archive::{Manifest, Network};
 use foldnet_runtime::Session;
+use foldnet_runtime::bench::{Iterations, Statistics, measure};
 
 use super::model::{Int8Model, Model, Runner};
 use super::pictures::Sample;
@@ -159,13 +158,9 @@ fn milliseconds(network: &Network) -> Result<f64, Failure> {
     let session = Session::new(network, foldnet_kernels::dispatch::best(), 1);
     let mut session = session.map_err(|e| Failure::Fault(e.into()))?;
     let pixels = vec![128; network.input().len()];
-    let mut times: Vec<f64> = (0..RUNS)
-        .map(|_| {
-            let start = Instant::now();
-            session.run(&pixels);
-            start.elapsed().as_secs_f64() * 1e3
-        })
-        .collect();
-    times.sort_by(f64::total_cmp);
-    Ok(times[RUNS / 2])
+    let times = measure(Iterations::Exactly(RUNS), || {
+        session.run(&pixels);
+        Ok::<(), Failure>(())
+    })?;
+    Ok(Statistics::of(&times).median_ms)
 }

@@ -109,6 +109,7 @@ impl Cmd {
         talk.result(&outcome);
         Ok(())
     }
+
     /// The plan, after it was held against the part, and its labels beside it.
     fn for_a_microcontroller(
         &self,

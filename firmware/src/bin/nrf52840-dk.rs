@@ -37,10 +37,7 @@ bind_interrupts!(struct Interrupts {
     UARTE0 => InterruptHandler<UARTE0>;
 });
 
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    cortex_m::peripheral::SCB::sys_reset()
-}
+foldnet_firmware::reset_on_panic!();
 
 /// Received bytes, as many as are there: the HAL's reads are asynchronous, and one of a buffer that has
 /// bytes is ready at once.

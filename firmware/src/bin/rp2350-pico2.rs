@@ -29,10 +29,7 @@ bind_interrupts!(struct Interrupts {
     UART0_IRQ => BufferedInterruptHandler<UART0>;
 });
 
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    cortex_m::peripheral::SCB::sys_reset()
-}
+foldnet_firmware::reset_on_panic!();
 
 #[entry]
 fn main() -> ! {

@@ -40,10 +40,7 @@ bind_interrupts!(struct Interrupts {
     USART1 => BufferedInterruptHandler<USART1>;
 });
 
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    cortex_m::peripheral::SCB::sys_reset()
-}
+foldnet_firmware::reset_on_panic!();
 
 /// 216 MHz of the board's 25 MHz; the buses at their limits of 54 and 108.
 fn clocks() -> embassy_stm32::Config {

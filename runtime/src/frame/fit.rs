@@ -1,6 +1,5 @@
-//! A frame as the network's pixels, in one pass over its rows: each row that is needed becomes R, G
-//! and B,//! is resized along its length, and kept; then the columns are resized. Weights, roundings and crop
-//! are those of [`crate::picture::fit`], which the network was calibrated with: the same picture gives
+//! A frame as the network's pixels, in one pass over its rows: each row that is needed becomes R, G and B,
+//! is resized along its length, and kept; then the columns are resized. Weights, roundings and crop are those of [`crate::picture::fit`], which the network was calibrated with: the same picture gives
 //! the same bytes, whether it comes from a file or from a camera that delivers RGB.
 //!
 //! Frames are turned and mirrored last, when they are small; the windows are reflected to fit. Turning
