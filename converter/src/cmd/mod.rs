@@ -18,6 +18,9 @@ mod talk;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 pub use talk::Talk;
 
@@ -81,10 +84,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
-    let level = if program.verbose { "debug" } else { "error" };
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(format!("foldnet_converter={level}")));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let level = if program.verbose { Level::DEBUG } else { Level::ERROR };
+    let asked = std::env::var("RUST_LOG").ok().and_then(|words| words.parse().ok());
+    let filter = asked.unwrap_or_else(|| Targets::new().with_target("foldnet_converter", level));
+    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    tracing_subscriber::registry().with(logs).with(filter).init();
     std::panic::set_hook(Box::new(|info| {
         if crate::import::panics_are_caught() {
             return;
