@@ -10,7 +10,7 @@ use toml::Spanned;
 
 /// Processor cores that we have kernels for, and the best of their kernel sets: by Arm's Technical
 /// Reference Manuals, Cortex-A53, A72 and A73 are Armv8.0-A; A55, A76, A78AE have the dot product of
-/// Armv8.2-A; Cortex-M4, M7 and M33 have the DSP extension (optional in the M33); M55 has Helium.
+/// Armv8.2-A; Cortex-M4, M7 and M33 have the DSP extension (optional in the M33); M55 and M85 have Helium.
 pub const CORES: &[(&str, &str)] = &[
     ("cortex-a53", "neon"),
     ("cortex-a55", "dotprod"),
@@ -22,8 +22,19 @@ pub const CORES: &[(&str, &str)] = &[
     ("cortex-m4", "dsp"),
     ("cortex-m55", "helium"),
     ("cortex-m7", "dsp"),
+    ("cortex-m85", "helium"),
     ("x86-64", "avx2"),
 ];
+
+/// The kernel set of a core of [`CORES`].
+pub fn kernels(core: &str) -> &'static str {
+    CORES.iter().find(|(name, _)| *name == core).expect("a core of the table").1
+}
+
+/// The microcontrollers' cores of [`CORES`].
+pub fn microcontrollers() -> impl Iterator<Item = &'static str> {
+    CORES.iter().map(|(name, _)| *name).filter(|name| name.starts_with("cortex-m"))
+}
 
 /// A board, as its file describes it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -171,6 +182,12 @@ pub struct Firmware {
     pub bin: String,
     /// Rust's target.
     pub target: String,
+    /// Flash that it takes without a plan, in kB of 1024 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flash_kb: Option<u32>,
+    /// Memory that it takes without an arena and a stack: drivers' buffers, logs; in kB of 1024 bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ram_kb: Option<u32>,
 }
 
 /// A machine of QEMU's.
@@ -217,11 +234,14 @@ impl Board {
         Ok(board)
     }
 
-    /// The kernel set of its fastest cores.
+    /// Its fastest cores.
+    pub fn core(&self) -> &str {
+        self.cores.get_ref()[0].core.get_ref()
+    }
+
+    /// Their kernel set.
     pub fn kernels(&self) -> &'static str {
-        let first = &self.cores.get_ref()[0];
-        let known = CORES.iter().find(|(name, _)| name == first.core.get_ref());
-        known.expect("it was checked").1
+        kernels(self.core())
     }
 }
 

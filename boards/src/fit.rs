@@ -3,25 +3,82 @@
 use std::io::Read;
 use std::path::Path;
 
+use foldnet_archive::Network;
 use foldnet_kernels::dispatch;
 use foldnet_plan::format::{HEADER, Header, MAGIC, VERSION};
 use foldnet_plan::{PROGRAM_FLASH, PROGRAM_RAM};
 use foldnet_runtime::compile::{CompileError, compile_small};
-use serde::Serialize;
 
-use crate::board::Board;
+use crate::board::{Board, kernels};
 
-/// What a file wants of a board, in bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+/// What a network wants of a board, in bytes, without the firmware that runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Needs {
-    /// Flash: plan and program.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    /// Flash: the plan.
     pub flash: Option<usize>,
-    /// Memory: arena, scratch, stack and statics; or weights.
+    /// Memory: activations and scratch; or weights, where an archive runs.
     pub ram: usize,
     /// The kernel set that a plan is for.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub kernels: Option<String>,
+}
+
+/// A microcontroller's memories in bytes, as far as they are known, and what its firmware takes of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Its name, for messages.
+    pub name: &'a str,
+    /// Flash.
+    pub flash: Option<usize>,
+    /// Memory.
+    pub ram: Option<usize>,
+    /// The firmware without plan and arena.
+    pub firmware: Used,
+}
+
+/// What a program takes for itself, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// Code and constants.
+    pub flash: usize,
+    /// Stack and statics: drivers' buffers, logs.
+    pub ram: usize,
+}
+
+impl Used {
+    /// The loop alone, without drivers: the least that any program takes.
+    pub const LEAST: Self = Self { flash: PROGRAM_FLASH, ram: PROGRAM_RAM };
+}
+
+impl<'a> Part<'a> {
+    /// A board's; nothing if it is no microcontroller.
+    pub fn of(board: &'a Board) -> Option<Self> {
+        let mcu = board.mcu.as_ref()?;
+        let bytes = |kb: u32| kb as usize * 1024;
+        let known = |kb: &Option<toml::Spanned<u32>>| kb.as_ref().map(|kb| bytes(*kb.get_ref()));
+        let firmware = mcu.firmware.as_ref().map_or(Used::LEAST, |firmware| Used {
+            flash: firmware.flash_kb.map_or(PROGRAM_FLASH, bytes),
+            ram: firmware.ram_kb.map_or(0, bytes) + PROGRAM_RAM,
+        });
+        Some(Self { name: &board.name, flash: known(&mcu.flash_kb), ram: known(&mcu.ram_kb), firmware })
+    }
+
+    /// What is needed of each memory, and what the part has and uses of it; whether that suffices, as far
+    /// as it is known.
+    pub fn holds(&self, needs: &Needs) -> Vec<(bool, String)> {
+        let kb = |n: usize| n.div_ceil(1024);
+        let memory = |what: &str, needs: usize, has: Option<usize>, used: usize| {
+            let has_kb = has.map_or(String::new(), |has| format!(" has {} kB,", has / 1024));
+            let text = format!(
+                "needs {} kB {what}, {}{has_kb} {} in use by the firmware",
+                kb(needs),
+                self.name,
+                kb(used)
+            );
+            (has.is_none_or(|has| needs.saturating_add(used) <= has), text)
+        };
+        let flash = needs.flash.map(|n| memory("flash", n, self.flash, self.firmware.flash));
+        flash.into_iter().chain([memory("RAM", needs.ram, self.ram, self.firmware.ram)]).collect()
+    }
 }
 
 /// Why that cannot be said.
@@ -41,6 +98,12 @@ pub enum FitError {
     Compile(String, CompileError),
 }
 
+/// Compiles a network for a core of [`microcontrollers`](crate::board::microcontrollers).
+pub fn compile(network: &Network, core: &str) -> Result<Vec<u8>, CompileError> {
+    let set = dispatch::by_name(kernels(core)).expect("the sets of Arm's microcontrollers are everywhere");
+    Ok(compile_small(network, set)?.to_vec())
+}
+
 /// The plan for a microcontroller: the file's bytes, or what its archive compiles to.
 pub fn plan_for(board: &Board, path: &Path) -> Result<Vec<u8>, FitError> {
     let name = path.display().to_string();
@@ -49,9 +112,7 @@ pub fn plan_for(board: &Board, path: &Path) -> Result<Vec<u8>, FitError> {
         return Ok(bytes);
     }
     let (network, _) = foldnet_archive::read(path)?;
-    let set = dispatch::by_name(board.kernels()).expect("the sets of Arm's microcontrollers are everywhere");
-    let plan = compile_small(&network, set).map_err(|e| FitError::Compile(name, e))?;
-    Ok(plan.to_vec())
+    compile(&network, board.core()).map_err(|e| FitError::Compile(name, e))
 }
 
 /// Reads what a plan or an archive wants of this board.
@@ -89,8 +150,8 @@ fn plan(bytes: &[u8]) -> Result<Needs, String> {
     }
     let memory = [header.arena, header.scratch].map(|n| (n as usize).next_multiple_of(64));
     Ok(Needs {
-        flash: Some(bytes.len() + PROGRAM_FLASH),
-        ram: memory[0] + memory[1] + PROGRAM_RAM,
+        flash: Some(bytes.len()),
+        ram: memory[0] + memory[1],
         kernels: Some(header.set_name().to_owned()),
     })
 }
@@ -98,22 +159,20 @@ fn plan(bytes: &[u8]) -> Result<Needs, String> {
 /// Why it does not fit; nothing when it does.
 pub fn misfits(needs: &Needs, board: &Board) -> Vec<String> {
     let mut why = Vec::new();
-    let mut over = |what: &str, needs: usize, has: Option<usize>| {
-        if let Some(has) = has.filter(|&has| needs > has) {
-            let kb = needs.div_ceil(1024);
-            why.push(format!("needs {kb} kB {what}, {} has {} kB", board.name, has / 1024));
-        }
-    };
-    match (&board.mcu, needs.flash) {
-        (Some(mcu), Some(flash)) => {
-            let kb = |n: &Option<toml::Spanned<u32>>| n.as_ref().map(|n| *n.get_ref() as usize * 1024);
-            over("flash", flash, kb(&mcu.flash_kb));
-            over("RAM", needs.ram, kb(&mcu.ram_kb));
+    match (Part::of(board), needs.flash) {
+        (Some(part), Some(_)) => {
+            why.extend(part.holds(needs).into_iter().filter(|(holds, _)| !holds).map(|(_, text)| text));
             if let Some(set) = needs.kernels.as_ref().filter(|s| *s != board.kernels()) {
                 why.push(format!("it is a plan for `{set}`, {} wants `{}`", board.name, board.kernels()));
             }
         }
-        (None, None) => over("RAM", needs.ram, board.ram_mib.iter().max().map(|&m| (m as usize) << 20)),
+        (None, None) => {
+            let largest = board.ram_mib.iter().max().map(|&mib| (mib as usize) << 20);
+            if let Some(has) = largest.filter(|&has| needs.ram > has) {
+                let kb = needs.ram.div_ceil(1024);
+                why.push(format!("needs {kb} kB RAM, {} has {} kB", board.name, has / 1024));
+            }
+        }
         (Some(_), None) => why.push(format!("{} is a microcontroller and wants a plan", board.name)),
         (None, Some(_)) => why.push(format!("{} runs Linux and wants an archive, not a plan", board.name)),
     }
@@ -123,6 +182,7 @@ pub fn misfits(needs: &Needs, board: &Board) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::board::microcontrollers;
     use crate::catalogue::find;
 
     #[test]
@@ -133,7 +193,7 @@ mod tests {
         assert_eq!(
             misfits(&needs(Some(100_000), 300_000, "helium"), &board("nrf52840-dk")),
             [
-                "needs 293 kB RAM, nRF52840 DK has 256 kB",
+                "needs 293 kB RAM, nRF52840 DK has 256 kB, 4 in use by the firmware",
                 "it is a plan for `helium`, nRF52840 DK wants `dsp`"
             ]
         );
@@ -141,6 +201,35 @@ mod tests {
         assert_eq!(misfits(&needs(Some(1), 1, "dsp"), &board("rock-5b")).len(), 1);
         assert!(misfits(&needs(None, 1 << 20, "dsp"), &board("raspberry-pi-zero-2-w")).is_empty());
         assert_eq!(misfits(&needs(None, 1 << 30, "dsp"), &board("raspberry-pi-zero-2-w")).len(), 1);
+    }
+
+    #[test]
+    fn the_firmware_counts() {
+        let part = |flash, ram| {
+            let firmware = Used { flash: 14 << 10, ram: 12 << 10 };
+            Part { name: "the part", flash, ram, firmware }
+        };
+        let needs = Needs { flash: Some(50 << 10), ram: 52 << 10, kernels: None };
+        let said = |flash, ram| part(flash, ram).holds(&needs);
+        assert_eq!(
+            said(Some(64 << 10), Some((64 << 10) - 1)),
+            [
+                (true, "needs 50 kB flash, the part has 64 kB, 14 in use by the firmware".into()),
+                (false, "needs 52 kB RAM, the part has 63 kB, 12 in use by the firmware".into()),
+            ]
+        );
+        assert!(said(None, None).iter().all(|(holds, _)| *holds));
+    }
+
+    #[test]
+    fn every_microcontroller_gets_a_plan() {
+        let network = foldnet_archive::testing::resnet8();
+        assert!(microcontrollers().count() >= 5);
+        for core in microcontrollers() {
+            let needs = plan(&compile(&network, core).unwrap()).unwrap();
+            assert_eq!(needs.kernels.as_deref(), Some(kernels(core)));
+            assert!(needs.ram < 32 * 1024 && needs.flash.unwrap() < 90_000);
+        }
     }
 
     #[test]

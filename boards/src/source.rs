@@ -87,7 +87,8 @@ pub fn programs(target: &str, feed: bool) -> Result<PathBuf, BuildError> {
 pub fn firmware(board: &Board, plan: &[u8]) -> Result<PathBuf, BuildError> {
     let root = root()?;
     let none = || BuildError::NoFirmware(board.name.clone());
-    let Firmware { bin, target } = board.mcu.as_ref().and_then(|m| m.firmware.clone()).ok_or_else(none)?;
+    let Firmware { bin, target, .. } =
+        board.mcu.as_ref().and_then(|m| m.firmware.clone()).ok_or_else(none)?;
     let mut cargo = Command::new("cargo");
     cargo.current_dir(root.join("firmware")).args(["build", "--release", "--target", &target]);
     cargo.args(["--features", &bin, "--bin", &bin]);

@@ -7,12 +7,14 @@ const MAGIC: [u32; 2] = [0x0a32_4655, 0x9e5d_5157];
 const MAGIC_END: u32 = 0x0ab1_6f30;
 const HAS_FAMILY: u32 = 0x2000;
 const PAYLOAD: usize = 256;
+/// ELF's number for the processors.
+const ARM: usize = 40;
 
 /// Why a program cannot be one.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Uf2Error {
-    /// Not a 32-bit little-endian ELF program.
-    #[error("not a 32-bit ELF program")]
+    /// Not a 32-bit little-endian ELF program for Arm.
+    #[error("not a 32-bit ELF program for Arm")]
     NotElf,
     /// Its headers point outside of it.
     #[error("the program is cut")]
@@ -24,10 +26,10 @@ pub enum Uf2Error {
 
 /// The pieces of an ELF program that are stored: address in flash, and bytes.
 pub fn segments(elf: &[u8]) -> Result<Vec<(u32, &[u8])>, Uf2Error> {
-    if elf.len() < 52 || !elf.starts_with(b"\x7fELF\x01\x01") {
+    let half = |at: usize| u16::from_le_bytes([elf[at], elf[at + 1]]) as usize;
+    if elf.len() < 52 || !elf.starts_with(b"\x7fELF\x01\x01") || half(18) != ARM {
         return Err(Uf2Error::NotElf);
     }
-    let half = |at: usize| u16::from_le_bytes([elf[at], elf[at + 1]]) as usize;
     let word = |at: usize| elf.get(at..at + 4).map(|b| u32::from_le_bytes(b.try_into().expect("four bytes")));
     let (table, size, count) = (word(28).ok_or(Uf2Error::Cut)? as usize, half(42), half(44));
     let mut segments = Vec::new();
@@ -76,6 +78,7 @@ mod tests {
     fn elf(segments: &[(u32, &[u8])]) -> Vec<u8> {
         let mut elf = b"\x7fELF\x01\x01".to_vec();
         elf.resize(52, 0);
+        elf[18] = ARM as u8;
         elf[28..32].copy_from_slice(&52u32.to_le_bytes());
         elf[42..44].copy_from_slice(&32u16.to_le_bytes());
         elf[44..46].copy_from_slice(&(segments.len() as u16).to_le_bytes());

@@ -3,10 +3,6 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// Constants in flash, aligned as a plan must be.
-#[repr(C, align(64))]
-pub struct Constants<const N: usize>(pub [u8; N]);
-
 /// Working memory of a plan, handed out once.
 #[repr(C, align(64))]
 pub struct Arena<const N: usize> {

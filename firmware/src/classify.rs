@@ -155,7 +155,8 @@ pub fn serve<const N: usize, S: FrameSource, W: Write, B: Board>(
 ) -> ! {
     board.doing(Doing::Start);
     if let Some(memory) = arena.take() {
-        match Classifier::new(plan, set, memory) {
+        // What flash holds now may not be what the program was linked around, so the compiler must not go by that.
+        match Classifier::new(core::hint::black_box(plan), set, memory) {
             Ok(mut classifier) => {
                 let mut line = Report::new(results);
                 line.text(greeting);

@@ -24,6 +24,6 @@ pub mod qemu;
 pub mod report;
 pub mod serial;
 
-pub use arena::{Arena, Constants};
+pub use arena::Arena;
 pub use classify::{Classifier, classify};
 pub use frame::{FrameError, FrameSource, Progress};

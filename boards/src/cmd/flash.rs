@@ -15,13 +15,14 @@ use crate::remote::flash::{Manner, Package, Parts, flash};
 /// systemd keeps it, its unit.
 ///
 /// For a microcontroller the archive is compiled to a plan and the firmware is built around it, from the
-/// sources that you stand in; it is written by probe-rs, or as a UF2 file where its boot loader's drive is
+/// sources that you stand in, unless a built program is given; it is written by probe-rs, or as a UF2 file where its boot loader's drive is
 /// mounted.
 #[derive(clap::Args)]
 pub struct Cmd {
     /// The board's name in the catalogue
     name: String,
-    /// The archive that `converter quantize` wrote, or, for a microcontroller, the plan of `converter export`
+    /// The archive that `converter quantize` wrote; for a microcontroller also the plan of `converter export`, or
+    /// a program that was built in firmware/
     archive: PathBuf,
     /// For a Pico 2: where the drive of its boot loader is mounted
     #[arg(long, value_name = "FOLDER")]

@@ -1,7 +1,8 @@
-//! `boards flash` for microcontrollers: firmware around a plan, by probe-rs or as a UF2 file.
+//! `boards flash` for microcontrollers: firmware around a plan, or a program as it is, by probe-rs or as a UF2
+//! file.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -28,10 +29,18 @@ pub fn program(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
     Ok(source::firmware(board, &plan)?)
 }
 
-/// Builds the firmware and puts it on the board: as a UF2 file into `drive`, where the boot loader's drive
+/// The program that the file is, built for a microcontroller already, or what [`program`] builds of it.
+fn built(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
+    let mut magic = Vec::new();
+    let read = File::open(file).and_then(|f| f.take(4).read_to_end(&mut magic));
+    read.map_err(|e| Failure::Input(format!("{}: {e}", file.display())))?;
+    if magic == *b"\x7fELF" { Ok(file.to_path_buf()) } else { program(board, file) }
+}
+
+/// Builds the firmware, unless it is given, and puts it on the board: as a UF2 file into `drive`, where the boot loader's drive
 /// is mounted, else by probe-rs.
 pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> Result<(), Failure> {
-    let program = program(board, file)?;
+    let program = built(board, file)?;
     let mcu = board.mcu.as_ref().expect("it is one");
     let io = |path: &Path, e: std::io::Error| Failure::Input(format!("{}: {e}", path.display()));
     let by = match (drive, mcu.uf2_family, &mcu.probe_rs) {
@@ -55,6 +64,8 @@ pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> R
             return Err(Failure::Input(format!("{} takes no UF2 files", board.name)));
         }
         (None, _, Some(chip)) => {
+            // probe-rs reads the program itself, but not what it is for.
+            uf2::segments(&std::fs::read(&program).map_err(|e| io(&program, e))?)?;
             for action in ["download", "reset"] {
                 let mut probe = Command::new("probe-rs");
                 probe.args([action, "--chip", chip]);

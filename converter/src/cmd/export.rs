@@ -3,14 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use foldnet_boards::board::Board;
+use foldnet_boards::board::{self, Board};
 use foldnet_boards::catalogue;
+use foldnet_boards::fit::{self, Part, Used};
 use serde::Serialize;
 
 use super::model::{InputFlags, Int8Model, Model};
 use super::talk::bytes;
 use super::{Failure, Talk, export_rknn};
-use crate::emit::plan::{self, Part};
 use crate::emit::qdq;
 
 /// Write an archive as QDQ ONNX for other engines, as a plan for a microcontroller, or build it for an NPU
@@ -28,7 +28,7 @@ pub struct Cmd {
     #[arg(long, group = "format", value_name = "CPU", value_parser = processors())]
     plan: Option<String>,
     /// A plan for the processor of this board of `boards list`; exit with code 3 if it does not fit
-    #[arg(long, group = "format", value_name = "NAME", value_parser = board)]
+    #[arg(long, group = "format", value_name = "NAME", value_parser = microcontroller)]
     board: Option<Box<Board>>,
     /// With --plan: the part's flash in kB; exit with code 3 if plan and program do not fit
     #[arg(long, requires = "plan", value_name = "KB")]
@@ -46,7 +46,7 @@ pub struct Cmd {
 }
 
 /// A microcontroller's board.
-fn board(name: &str) -> Result<Box<Board>, String> {
+fn microcontroller(name: &str) -> Result<Box<Board>, String> {
     let board = catalogue::find(name).map_err(|e| e.to_string())?;
     if board.mcu.is_none() {
         return Err(format!("{} runs Linux: it takes the archive itself", board.name));
@@ -55,7 +55,7 @@ fn board(name: &str) -> Result<Box<Board>, String> {
 }
 
 fn processors() -> clap::builder::PossibleValuesParser {
-    plan::PROCESSORS.iter().map(|(name, _)| *name).collect::<Vec<_>>().into()
+    board::microcontrollers().collect::<Vec<_>>().into()
 }
 
 #[derive(Serialize)]
@@ -71,7 +71,7 @@ struct Outcome {
 struct PlanOutcome {
     /// The classes' names, one a line, for the firmware and for `boards classify`.
     labels: Option<PathBuf>,
-    kernels: &'static str,
+    kernels: String,
     arena_bytes: usize,
     flash_needed: usize,
     ram_needed: usize,
@@ -119,29 +119,28 @@ impl Cmd {
     ) -> Result<(Vec<u8>, PlanOutcome), Failure> {
         let kb = |n: usize| n.saturating_mul(1024);
         let (processor, part) = match (&self.board, &self.plan) {
-            (Some(board), _) => {
-                let mcu = board.mcu.as_ref();
-                let flash = mcu.and_then(|m| m.flash_kb.as_ref()).map(|n| kb(*n.get_ref() as usize));
-                let ram = mcu.and_then(|m| m.ram_kb.as_ref()).map(|n| kb(*n.get_ref() as usize));
-                (board.cores.get_ref()[0].core.get_ref(), Part { name: &board.name, flash, ram })
-            }
+            (Some(board), _) => (board.core(), Part::of(board)),
             (None, Some(processor)) => {
-                (processor, Part { name: "the part", flash: self.flash.map(kb), ram: self.ram.map(kb) })
+                let (flash, ram) = (self.flash.map(kb), self.ram.map(kb));
+                let firmware = Used::LEAST;
+                (processor.as_str(), Some(Part { name: "the part", flash, ram, firmware }))
             }
-            (None, None) => return Err(Failure::Fault(anyhow::anyhow!("neither a board nor a processor"))),
+            (None, None) => (Default::default(), None),
         };
-        let emitted = plan::plan(&model.network, processor)?;
-        if let Some(misfit) = emitted.misfit(&part) {
-            return Err(Failure::Limit(misfit));
+        let Some(part) = part else {
+            return Err(Failure::Fault(anyhow::anyhow!("neither a microcontroller nor a processor")));
+        };
+        let plan = fit::compile(&model.network, processor)?;
+        let needs = fit::plan_needs(&plan, output)?;
+        let memories = part.holds(&needs);
+        let lacking: Vec<&str> =
+            memories.iter().filter(|(holds, _)| !holds).map(|(_, t)| t.as_str()).collect();
+        if !lacking.is_empty() {
+            return Err(Failure::Limit(lacking.join("; ")));
         }
-        let needs = emitted.needs();
-        talk.say(format!(
-            "{processor}: flash {} (plan {}), RAM {} (arena {})",
-            bytes(needs.flash as u64),
-            bytes(emitted.bytes.len() as u64),
-            bytes(needs.ram as u64),
-            bytes(emitted.arena as u64)
-        ));
+        for (_, words) in &memories {
+            talk.say(format!("{processor}: {words}"));
+        }
         let labels = (!model.manifest.labels.is_empty()).then(|| output.with_extension("labels.txt"));
         if let Some(path) = &labels {
             let text: String = model.manifest.labels.iter().map(|l| format!("{l}\n")).collect();
@@ -151,11 +150,11 @@ impl Cmd {
         }
         let outcome = PlanOutcome {
             labels,
-            kernels: emitted.set,
-            arena_bytes: emitted.arena,
-            flash_needed: needs.flash,
-            ram_needed: needs.ram,
+            kernels: needs.kernels.unwrap_or_default(),
+            arena_bytes: needs.ram,
+            flash_needed: plan.len() + part.firmware.flash,
+            ram_needed: needs.ram + part.firmware.ram,
         };
-        Ok((emitted.bytes, outcome))
+        Ok((plan, outcome))
     }
 }

@@ -2,6 +2,5 @@
 //! [`foldnet_archive::write`].
 
 mod onnx;
-pub mod plan;
 pub mod qdq;
 pub mod rknn;

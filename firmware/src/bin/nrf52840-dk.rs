@@ -112,5 +112,5 @@ fn main() -> ! {
     );
     let (received, sent) = uart.split();
     let (mut source, mut results) = (Line::new(Received(received)), Sent(sent));
-    serve("{\"board\":\"nrf52840-dk\"", (&PLAN.0, &Dsp), &ARENA, &mut source, &mut results, &mut board)
+    serve("{\"board\":\"nrf52840-dk\"", (&PLAN, &Dsp), &ARENA, &mut source, &mut results, &mut board)
 }

@@ -115,5 +115,5 @@ fn main() -> ! {
         .and_then(|resizer| Camera::new(driver, row, resizer));
     let Some(camera) = camera else { cortex_m::peripheral::SCB::sys_reset() };
     let mut source = Scene { line: Line::new(uart), module: &module, camera, shown: false };
-    serve("{\"board\":\"qemu-camera\"", (&PLAN.0, &Dsp), &ARENA, &mut source, &mut uart, &mut board)
+    serve("{\"board\":\"qemu-camera\"", (&PLAN, &Dsp), &ARENA, &mut source, &mut uart, &mut board)
 }

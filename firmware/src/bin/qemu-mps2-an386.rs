@@ -16,5 +16,5 @@ static ARENA: Arena<ARENA_BYTES> = Arena::new();
 
 #[entry]
 fn main() -> ! {
-    qemu::run("{\"board\":\"qemu-mps2-an386\"", &PLAN.0, &Dsp, &ARENA)
+    qemu::run("{\"board\":\"qemu-mps2-an386\"", &PLAN, &Dsp, &ARENA)
 }

@@ -16,5 +16,5 @@ static ARENA: Arena<ARENA_BYTES> = Arena::new();
 
 #[entry]
 fn main() -> ! {
-    qemu::run("{\"board\":\"qemu-mps3-an547\"", &PLAN.0, &Helium, &ARENA)
+    qemu::run("{\"board\":\"qemu-mps3-an547\"", &PLAN, &Helium, &ARENA)
 }

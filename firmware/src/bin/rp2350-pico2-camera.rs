@@ -120,12 +120,5 @@ fn main() -> ! {
         Camera::new(module, row, Resizer::new(ACROSS.axis(), DOWN.axis(), narrow)?)
     });
     let Some(mut camera) = camera else { cortex_m::peripheral::SCB::sys_reset() };
-    serve(
-        "{\"board\":\"rp2350-pico2-camera\"",
-        (&PLAN.0, &Dsp),
-        &ARENA,
-        &mut camera,
-        &mut results,
-        &mut board,
-    )
+    serve("{\"board\":\"rp2350-pico2-camera\"", (&PLAN, &Dsp), &ARENA, &mut camera, &mut results, &mut board)
 }

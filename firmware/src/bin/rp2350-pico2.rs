@@ -38,7 +38,7 @@ fn main() -> ! {
     let mut board = Part::new(watchdog(p.WATCHDOG), &PAGE);
     serve(
         "{\"board\":\"rp2350-pico2\"",
-        (&PLAN.0, &Dsp),
+        (&PLAN, &Dsp),
         &ARENA,
         &mut Line::new(received),
         &mut results,

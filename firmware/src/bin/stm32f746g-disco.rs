@@ -80,5 +80,5 @@ fn main() -> ! {
     let Ok(uart) = uart else { cortex_m::peripheral::SCB::sys_reset() };
     let (mut results, received) = uart.split();
     let mut source = Line::new(Received(received));
-    serve("{\"board\":\"stm32f746g-disco\"", (&PLAN.0, &Dsp), &ARENA, &mut source, &mut results, &mut board)
+    serve("{\"board\":\"stm32f746g-disco\"", (&PLAN, &Dsp), &ARENA, &mut source, &mut results, &mut board)
 }

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::ops::Range;
 
+use foldnet_boards::catalogue::find;
+
 use crate::boards::{Board, available, build, folder};
 use crate::elf::{Segment, segments};
 use crate::network::{converter, made_up};
@@ -57,7 +59,7 @@ fn real_boards_link() {
         let plan = folder().join(format!("{}.plan", part.board.name));
         let paths = [&archive, &plan].map(|p| p.to_str().unwrap());
         let name = part.board.name;
-        converter(&["export", "--board", name, paths[0], "-o", paths[1]]);
+        let sizes = converter(&["export", "--board", name, paths[0], "-o", paths[1]]);
         for (binary, features) in part.programs {
             let program = build(&part.board, binary, &format!("{name}{features}"), Some(&plan));
             let segments = segments(&program);
@@ -74,6 +76,9 @@ fn real_boards_link() {
             }
             let stack = part.ram.end - statics;
             let memory = statics - part.ram.start;
+            if binary == name {
+                is_in_the_catalogue(name, &sizes, stored, memory);
+            }
             writeln!(
                 std::io::stderr(),
                 "{binary:20} flash {stored:6} B · statics {memory:6} B · stack {stack:6} B"
@@ -86,6 +91,19 @@ fn real_boards_link() {
                 has_an_image_definition(&segments, part.flash.start);
             }
         }
+    }
+}
+
+/// What the catalogue says that a board's firmware takes beside plan and arena, which `boards fit` goes by.
+fn is_in_the_catalogue(name: &str, sizes: &serde_json::Value, flash: usize, statics: u32) {
+    let firmware = find(name).unwrap().mcu.unwrap().firmware.unwrap();
+    let size = |key: &str| sizes[key].as_u64().unwrap() as usize;
+    let own = [flash - size("bytes"), statics as usize - size("arena_bytes")];
+    for (said, own) in [firmware.flash_kb, firmware.ram_kb].into_iter().zip(own) {
+        let said = said.expect("a measured size") as usize;
+        // A little is left to compilers.
+        let right = own.div_ceil(1024)..=own.div_ceil(1024) + 1;
+        assert!(right.contains(&said), "{name}: {said} kB in the catalogue, {own} B in the program");
     }
 }
 
