@@ -13,7 +13,7 @@ from foldnet_train.data.pictures import Pictures
 from foldnet_train.errors import BadInput, LimitMissed
 from foldnet_train.networks import applications
 from foldnet_train.settings import APPLICATIONS, Settings
-from foldnet_train.training import curves
+from foldnet_train.training import batch_norm, curves
 from foldnet_train.training.chance import Chance
 from foldnet_train.training.guard import Guard
 from foldnet_train.training.keeper import LAST, Keeper
@@ -40,8 +40,15 @@ def stages(settings: Settings) -> list[Stage]:
 
 
 def compiled(model: Any, settings: Settings, steps: int, learning_rate: float) -> Any:
-    """The model, ready for that many steps."""
-    model.compile(optimizer(settings, steps, learning_rate), loss="categorical_crossentropy", metrics=["accuracy"])
+    """The model, ready for that many steps. Keras's default, XLA, needs as long as several epochs of a small network to
+    compile it, and its convolutions on a CPU are slower than TensorFlow's."""
+    model.compile(
+        optimizer(settings, steps, learning_rate),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    batch_norm.fuse(model)
     return model
 
 
@@ -67,6 +74,7 @@ def fit(
         model, notes = storage.load(run / LAST)
         if notes.pictures != train.fingerprint():
             raise BadInput(f"{run}: the pictures are not those this training began with; begin a new one with -o")
+        batch_norm.fuse(model)
         say(f"resuming after epoch {notes.epoch}")
     guard = Guard(len(train.classes))
     keeper = Keeper(run, notes, guard, say)
