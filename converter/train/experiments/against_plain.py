@@ -12,7 +12,6 @@ import argparse
 import json
 from pathlib import Path
 
-from foldnet_train.cli import quiet_tensorflow
 from foldnet_train.commands.fit import read_pictures
 from foldnet_train.data.pictures import split
 from foldnet_train.settings import Settings
@@ -26,7 +25,6 @@ def main() -> None:
     parser.add_argument("--held-out", type=Path)
     parser.add_argument("-o", "--output", type=Path, default=Path("against-plain"))
     arguments = parser.parse_args()
-    quiet_tensorflow()
 
     from foldnet_train.training import curves
     from foldnet_train.training.fit import fit

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 
-from foldnet_train.cli import quiet_tensorflow
 from foldnet_train.commands import qat
 from foldnet_train.commands.export import export_checked
 from foldnet_train.commands.fit import read_pictures
@@ -31,7 +30,6 @@ def main() -> None:
     qat.add_flags(parser)
     parser.add_argument("--factor", type=float, default=5000.0)
     arguments = parser.parse_args()
-    quiet_tensorflow()
     from foldnet_train import storage
     from foldnet_train.tune.hypermodel import write_pictures
 

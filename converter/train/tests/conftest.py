@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from foldnet_train.cli import main, quiet_tensorflow
+from foldnet_train.cli import main
+from foldnet_train.quiet import load_tensorflow
 
-quiet_tensorflow()
+load_tensorflow()
 ROOT = Path(__file__).resolve().parents[3]
 CLASSES = ("ant", "bee", "cow")
 

@@ -168,3 +168,59 @@ def test_bad_flags_are_exit_code_2(words: list[str], said: str, photos: Path, tm
     code, _, told = call("fit", photos, "-o", tmp_path / "run", *words)
     assert code == 2 and said in told
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def backbone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, dict[str, Path]]:
+    """ResNet-50 without top, and files of its weights as Keras writes them now and as its hub has them."""
+    import h5py
+    import keras
+    from keras.src.legacy.saving import legacy_h5_format
+
+    model = keras.applications.ResNet50(weights=None, include_top=False, input_shape=(32, 32, 3))
+    folder = tmp_path_factory.mktemp("weights")
+    files = {"now": folder / "notop.weights.h5", "hub": folder / "resnet50_notop.h5"}
+    model.save_weights(files["now"])
+    with h5py.File(files["hub"], "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+    return model, files
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("kind", ["now", "hub"])
+def test_resnet50_learns_in_two_stages_from_a_file_of_weights(
+    kind: str, backbone: tuple[Any, dict[str, Path]], photos: Path, tmp_path: Path, call: Call
+) -> None:
+    from foldnet_train.networks.applications import BACKBONE
+
+    before, files = backbone
+    run = tmp_path / "run"
+    words = ["--network", "resnet50", "--weights", files[kind], "--epochs", "1", "--tune-epochs", "1"]
+    code, out, said = call("fit", photos, "-o", run, *words, "--batch-size", "12", "--json")
+    assert code == 0 and "epoch 2: " in said
+    assert json.loads(out)["difference"] < 1e-3 and (run / "model.onnx").stat().st_size > 90_000_000
+    model, notes = storage.load(run / "last.keras")
+    after = model.get_layer(BACKBONE)
+    assert notes.epoch == 2 and [layer.name for layer in after.layers] == [layer.name for layer in before.layers]
+    for old, new in zip(before.layers, after.layers, strict=True):
+        weights = [old.get_weights(), new.get_weights()]
+        if old.name == "conv1_conv":
+            # The file's first filters read BGR.
+            weights[0][0] = weights[0][0][:, :, ::-1]
+        tuned = old.name.startswith("conv5") and old.name.endswith("_conv")
+        assert same(*weights) != tuned, old.name
+
+
+@pytest.mark.large
+def test_a_file_of_other_weights_is_refused(
+    backbone: tuple[Any, dict[str, Path]], photos: Path, tmp_path: Path, call: Call
+) -> None:
+    text = tmp_path / "text.h5"
+    text.write_text("no weights")
+    for network, file in (("resnet101", "now"), ("resnet50v2", "now"), ("resnet50v2", "hub"), ("resnet50", text)):
+        path = backbone[1].get(str(file), file)
+        words = ["--network", network, "--weights", path, "--epochs", "1"]
+        code, _, said = call("fit", photos, "-o", tmp_path / "run", *words)
+        name = network.replace("resnet", "ResNet").replace("v2", "V2")
+        assert code == 2 and f"weights = {path}: no weights of {name} without top" in said
+        assert len(said) < 600 and not (tmp_path / "run" / "last.keras").exists()

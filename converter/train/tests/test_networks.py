@@ -102,3 +102,5 @@ def test_weights_that_cannot_be_had_are_explained(monkeypatch: pytest.MonkeyPatc
         networks.build(Settings(network="resnet50v2"), 3)
     with pytest.raises(BadInput, match="at least 32"):
         networks.build(Settings(network="resnet50", weights="random", side=16), 3)
+    with pytest.raises(BadInput, match="conv2, conv3"):
+        networks.build(Settings(network="resnet50", weights="random", tune_from="conv9"), 3)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 
 from foldnet_train.commands import Command, evaluate, export, fit, qat, tune
@@ -16,7 +15,6 @@ COMMANDS: dict[str, Command] = {"fit": fit, "tune": tune, "qat": qat, "export": 
 def main(words: list[str] | None = None) -> int:
     """Runs the program; returns its exit code: 0 done, 1 our fault or the machine's, 2 bad input, 3 a limit missed."""
     arguments = parser().parse_args(words)
-    quiet_tensorflow()
 
     def say(text: str) -> None:
         if not arguments.quiet:
@@ -54,11 +52,3 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--quiet", action="store_true", help="no words on standard error but errors")
         command.add_flags(one)
     return top
-
-
-def quiet_tensorflow() -> None:
-    """Its start-up notes are for its developers. Set before it is imported."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    # One thread per operator more than the machine has cores only costs.
-    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from foldnet_train.errors import BadInput
+from foldnet_train.quiet import load_tensorflow
 
 ENTRY = "foldnet.json"
 
@@ -53,9 +54,10 @@ def save(model: Any, notes: Notes, path: Path) -> None:
 
 def load(path: Path) -> tuple[Any, Notes]:
     """A model that was saved here, or any `.keras` file (then without labels)."""
+    path = model_file(path)
+    load_tensorflow()
     import keras
 
-    path = model_file(path)
     try:
         with zipfile.ZipFile(path) as archive:
             stored = json.loads(archive.read(ENTRY)) if ENTRY in archive.namelist() else None

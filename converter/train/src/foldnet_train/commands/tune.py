@@ -24,6 +24,7 @@ from foldnet_train.commands.fit import read_pictures
 from foldnet_train.commands.flags import add_settings, given_settings
 from foldnet_train.data.pictures import split
 from foldnet_train.errors import BadInput, LimitMissed
+from foldnet_train.quiet import load_tensorflow
 from foldnet_train.settings import Settings, convert
 
 CALIBRATION = 200
@@ -73,6 +74,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     pictures = read_pictures(arguments.pictures, base.side, say)
     train, held_out = split(pictures, base.validation, base.seed)
 
+    load_tensorflow()
     from foldnet_train.tune.hypermodel import Trial, write_once
 
     folder = arguments.output

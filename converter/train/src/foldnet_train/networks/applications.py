@@ -5,6 +5,7 @@ stages."""
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ def build(settings: Settings, classes: int) -> Any:
     if settings.side < 32:
         raise BadInput(f"side = {settings.side}: Keras Applications' ResNets need at least 32")
     base = backbone(settings, NAMES[settings.network.removesuffix("v2")] + ("V2" if second else ""), shape)
+    # Now, not when the head has been trained for hours.
+    check_block(base, settings.tune_from)
     if not second:
         take_rgb(base)
     inputs = keras.Input(shape, name="image")
@@ -51,9 +54,13 @@ def backbone(settings: Settings, name: str, shape: tuple[int, int, int]) -> Any:
             if not Path(settings.weights).is_file():
                 raise BadInput(f"weights = {settings.weights}: there is no such file")
             try:
-                base.load_weights(settings.weights)
+                with warnings.catch_warnings():
+                    # Keras only warns of layers that the file has nothing for.
+                    warnings.simplefilter("error", UserWarning)
+                    base.load_weights(settings.weights)
             except Exception as error:  # whatever Keras and h5py make of a wrong file
-                raise BadInput(f"weights = {settings.weights}: no weights of {name} without top: {error}") from error
+                what = str(error).partition("\n")[0]
+                raise BadInput(f"weights = {settings.weights}: no weights of {name} without top: {what}") from error
         return base
     try:
         return construct(weights="imagenet", include_top=False, input_shape=shape, name=BACKBONE)
@@ -71,15 +78,19 @@ def take_rgb(base: Any) -> None:
     first.set_weights([kernel[:, :, ::-1], *rest])
 
 
+def check_block(base: Any, first: str) -> None:
+    """Raises `BadInput` unless the backbone has a block of that name."""
+    if first != "all" and not any(layer.name.startswith(first) for layer in base.layers):
+        raise BadInput(f"tune_from = {first}: conv2, conv3, conv4, conv5 or all")
+
+
 def unfreeze(model: Any, first: str) -> None:
     """Makes the backbone trainable from the block called `first` on, batch normalisation excepted."""
     from keras import layers
 
     base = model.get_layer(BACKBONE)
     base.trainable = True
-    names = [layer.name for layer in base.layers]
-    if first != "all" and not any(name.startswith(first) for name in names):
-        raise BadInput(f"tune_from = {first}: conv2, conv3, conv4, conv5 or all")
+    check_block(base, first)
     reached = first == "all"
     for layer in base.layers:
         reached = reached or layer.name.startswith(first)
