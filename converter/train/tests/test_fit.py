@@ -52,7 +52,7 @@ def test_the_same_seed_gives_the_same_network(photos: Path, tmp_path: Path, call
 
 
 def test_a_killed_training_goes_on_as_if_nothing_had_been(photos: Path, tmp_path: Path, call: Call) -> None:
-    words = ["--dropout", "0.3", *SMALL, "--epochs", "30"]
+    words = ["--dropout", "0.3", *SMALL, "--epochs", "15"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     assert call("fit", photos, "-o", whole, *words)[0] == 0
     program = [sys.executable, "-m", "foldnet_train", "fit", str(photos), "-o", str(killed), *words]
@@ -64,7 +64,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(photos: Path, tmp_path
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert 0 < storage.load(killed / "last.keras")[1].epoch < 30, "killed in between"
+    assert 0 < storage.load(killed / "last.keras")[1].epoch < 15, "killed in between"
     code, _, said = call("fit", photos, "-o", killed, *words)
     assert code == 2 and "--resume" in said, "nothing is overwritten"
     code, _, said = call("fit", photos, "-o", killed, "--resume", "--epochs", "5")
@@ -72,7 +72,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(photos: Path, tmp_path
     code, _, said = call("fit", photos, "-o", killed, "--resume")
     assert code == 0 and "resuming after epoch" in said
     assert same(weights_of(whole), weights_of(killed)), "to the bit"
-    assert len(list(csv.DictReader((killed / "log.csv").open()))) == 30
+    assert len(list(csv.DictReader((killed / "log.csv").open()))) == 15
     others = write_pictures(tmp_path / "others", n=14)
     code, _, said = call("fit", others, "-o", killed, "--resume")
     assert code == 2 and "not those this training began with" in said

@@ -17,7 +17,10 @@ def layers_of(model: Any, kind: str) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "name", [f"resnet{d}-v1" for d in (20, 32, 44, 56, 110)] + [f"resnet{d}-v2" for d in (29, 47, 164)]
+    "name",
+    [f"resnet{d}-v1" for d in (20, 32, 44, 56)]
+    + [f"resnet{d}-v2" for d in (29, 47)]
+    + [pytest.param(name, marks=pytest.mark.large) for name in ("resnet110-v1", "resnet164-v2")],
 )
 def test_cifar_networks_have_their_depth(name: str) -> None:
     model = networks.build(Settings(network=name, filters=2), 10)
