@@ -76,7 +76,7 @@ fn real_boards_link() {
             }
             let stack = part.ram.end - statics;
             let memory = statics - part.ram.start;
-            if binary == name {
+            if *binary == name {
                 is_in_the_catalogue(name, &sizes, stored, memory);
             }
             writeln!(
