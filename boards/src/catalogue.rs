@@ -125,7 +125,7 @@ mod tests {
         assert_eq!(
             with("cortex-a53", "cortex-a35"),
             "x.toml:4:8: no core `cortex-a35` is known; known are cortex-a53, cortex-a55, cortex-a72, \
-             cortex-a73, cortex-a76, cortex-a78ae, cortex-m33, cortex-m4, cortex-m55, cortex-m7, x86-64"
+             cortex-a73, cortex-a76, cortex-a78ae, cortex-m33, cortex-m4, cortex-m55, cortex-m7, cortex-m85, x86-64"
         );
         assert_eq!(with("count = 4", "count = 0"), "x.toml:5:9: a count of cores is 1 to 1024");
         let unknown = with("soc =", "sock =");
