@@ -34,6 +34,9 @@ def test_a_training_learns_and_leaves_what_the_converter_needs(trained: Path, ph
     }  # fmt: skip
     rows = list(csv.DictReader((trained / "log.csv").open()))
     assert len(rows) == 12 and float(rows[-1]["loss"]) < float(rows[0]["loss"]) / 2
+    best = storage.load(trained)[1]
+    ranked = sorted(rows, key=lambda row: (-float(row["val_accuracy"]), float(row["val_loss"])))
+    assert best.epoch == int(ranked[0]["epoch"]), "of epochs as accurate, that of the lowest loss"
     assert (trained / "labels.txt").read_text() == "ant\nbee\ncow\n"
     code, out, _ = call("evaluate", trained, photos, "--json")
     told = json.loads(out)

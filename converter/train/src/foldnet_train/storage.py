@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import zipfile
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,8 @@ class Notes:
     """Epochs done."""
     best: float = 0.0
     """The best accuracy on held-out pictures so far."""
+    best_loss: float = math.inf
+    """That epoch's loss on them: of epochs as accurate, the one with the lowest is the best."""
     pictures: str = ""
     """The fingerprint of the training pictures."""
     history: list[dict[str, float]] = field(default_factory=list)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from foldnet_train.errors import BadInput
+from foldnet_train.quiet import load_tensorflow
 
 OPSET = 17
 
@@ -24,6 +25,7 @@ def from_keras(model: Any, labels: list[str], *, preprocess: str = "none", resiz
 
 def from_saved_model(folder: Path, labels: list[str], *, preprocess: str = "none", resize: str = "stretch") -> Any:
     """As `from_keras`, from TensorFlow's saved model: its signature `serve` or `serving_default` is taken."""
+    load_tensorflow()
     import tensorflow as tf
 
     try:

@@ -103,7 +103,8 @@ def fit(
             kept = f"the best model, of {notes.best:.4f}, is in {run}" if notes.epoch else "no epoch was completed"
             raise LimitMissed(f"stopped: {guard.problem}; {rate} is too high, try a tenth; {kept}")
     if keeper.problem:
-        raise OSError(f"the last epoch was {keeper.problem}; make room and run again with --resume")
+        how = " with --resume" if (run / LAST).exists() else ", nothing was saved before"
+        raise OSError(f"the last epoch was {keeper.problem}; make room and run again{how}")
     curves.draw({settings.network: notes.history}, run / "curves.png")
     return notes
 

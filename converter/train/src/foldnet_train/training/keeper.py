@@ -42,20 +42,21 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
             f"epoch {epoch + 1}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}; held out: "
             f"loss {row['val_loss']:.4f}, accuracy {row['val_accuracy']:.4f}; {row['seconds']:.1f} s"
         )
-        before = self.notes.best
+        before = self.notes.best, self.notes.best_loss
+        now = row["val_accuracy"], row["val_loss"]
         try:
-            if row["val_accuracy"] > before or not (self.run / BEST).exists():
-                self.notes.best = row["val_accuracy"]
+            if (now[0], -now[1]) > (before[0], -before[1]) or not (self.run / BEST).exists():
+                self.notes.best, self.notes.best_loss = now
                 storage.save(self.model, self.notes, self.run / BEST)
-                before = self.notes.best
+                before = now
             storage.save(self.model, self.notes, self.run / LAST)
             write_log(self.notes.history, self.run / LOG)
             self.problem = None
         except OSError as error:
             # The best is what is on disk.
-            self.notes.best = before
+            self.notes.best, self.notes.best_loss = before
             self.problem = f"not saved: {error}"
-            self.say(f"epoch {epoch + 1} was {self.problem}; what was saved before is whole, training goes on")
+            self.say(f"epoch {epoch + 1} was {self.problem}; nothing saved before is harmed, training goes on")
 
 
 def times() -> tuple[float, float]:
