@@ -253,6 +253,13 @@ fn what_the_toolkit_does_wrong_is_told_and_the_archive_stays() {
         ),
         (toolkit(&place, "none", "exit 0") + " --images photos", &["model.rknn"]),
         (
+            toolkit(&place, "single", "touch model.rknn logits.f32 tensors.f32")
+                + " --images photos --batch 4",
+            &["model_batch.rknn"],
+        ),
+        ("export --rknn rk3588 a.nnef.tgz --images photos --batch 0".into(), &["--batch"]),
+        ("export --rknn rk3588 a.nnef.tgz --images photos --batch 65".into(), &["--batch"]),
+        (
             "export --rknn rk3588 a.nnef.tgz --images photos --toolkit new --python no-such-python".into(),
             &["no-such-python"],
         ),

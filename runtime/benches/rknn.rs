@@ -13,7 +13,7 @@ fn overhead(criterion: &mut Criterion) {
     let network = every_step();
     let manifest = Model::of(every_step()).manifest(manifest());
     let library = std::env::current_exe().expect("a program").with_file_name("libfake_rknn.so");
-    let options = Options { library: Some(library), cores: 1, sram: false };
+    let options = Options { library: Some(library), cores: 1, sram: false, batch: false };
     let mut rknn = Rknn::open(&network, &manifest, &options).expect("the fake");
     let pixels = vec![100; network.input().len()];
     let mut group = criterion.benchmark_group("rknn");

@@ -96,22 +96,30 @@ fn auto_goes_on_with_the_cpu_and_says_so_once() {
 
 #[test]
 fn bench_puts_the_npu_beside_the_cpu() {
-    let place = Place::new(&Model::of(every_step()).manifest(manifest()));
+    let four = Model { batch: 4, ..Model::of(every_step()) };
+    let place = Place::new(&four.manifest(Model::of(every_step()).manifest(manifest())));
     let output = place.run("bench net.nnef.tgz --backend rknn --npu-cores 3 --iterations 5 --json", &[]);
     assert!(output.status.success(), "{}", said(&output));
     let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(value["npu"]["cores"], 3);
+    assert_eq!((&value["npu"]["cores"], &value["npu"]["batch"]), (&3.into(), &4.into()));
     assert!(value["npu"]["about"].as_str().unwrap().contains("rk3588, librknnrt 2.3.2"));
     for key in ["median_ms", "p90_ms", "pictures_s"] {
         assert!(value["npu"][key].as_f64().unwrap() > 0.0, "{key}");
     }
     let words = place.run("bench net.nnef.tgz --backend rknn --iterations 5", &[]);
-    assert!(String::from_utf8_lossy(&words.stdout).contains("NPU (rk3588, librknnrt 2.3.2"));
+    let words = String::from_utf8_lossy(&words.stdout).into_owned();
+    assert!(words.contains("NPU (rk3588, librknnrt 2.3.2") && words.contains("in batches of 4"), "{words}");
 }
 
 #[test]
 fn the_camera_asks_the_npu_too() {
-    let place = Place::new(&Model::of(every_step()).manifest(manifest()));
+    for rows in [16, 1] {
+        // Rows with margins: frames are copied. Rows without: they are fitted into the NPU's memory.
+        the_camera_asks_an_npu(&Place::new(&Model { rows, ..Model::of(every_step()) }.manifest(manifest())));
+    }
+}
+
+fn the_camera_asks_an_npu(place: &Place) {
     let camera = "camera net.nnef.tgz --input a.png --frames 4 --json --smooth 1 --fps 100";
     let best = |output: &Output| -> Vec<u64> {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

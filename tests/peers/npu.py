@@ -4,7 +4,8 @@
 
 Prints a Markdown table, one row for each network and chip. "Same top-1" is the simulator's against the CPU's int8
 archive; "right" are the answers that agree with the labels, of f32 before anything was quantized, of the CPU's
-archive and of the simulator. "Equal" is the share of int8 activations that are the same in both, in the best and in
+archive and of the simulator. The archive is quantized with --for-npu, so that it has the NPU's roundings; with
+--rounded-once it is not. "Equal" is the share of int8 activations that are the same in both, in the best and in
 the worst layer; "weights kept" is the share of them found unchanged in the file for the board. Ends with code 3 when
 a limit is missed. MODEL is ONNX, or an archive that was quantized before. With --unlabelled, for networks without
 trained weights, nothing is right.
@@ -33,7 +34,9 @@ def main() -> int:
             name, is_archive = model.name.split(".")[0], model.name.endswith(".nnef.tgz")
             archive = model
             if not is_archive:
-                archive = foldnet.quantize(converter, model, arguments.calibrate, Path(folder, f"{name}.nnef.tgz"), [])
+                extra = [] if arguments.rounded_once else ["--for-npu"]
+                archive = Path(folder, f"{name}.nnef.tgz")
+                foldnet.quantize(converter, model, arguments.calibrate, archive, extra)
             right = {"correct": "–"}
             if not is_archive and not arguments.unlabelled:
                 right = foldnet.run([converter, "eval", model, "--images", arguments.test, "--json"])
@@ -67,6 +70,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--chips", default="rk3588,rk3576,rk3566")
     parser.add_argument("--images", type=int, default=1017, help="compare on at most this many")
     parser.add_argument("--unlabelled", action="store_true")
+    parser.add_argument("--rounded-once", action="store_true", help="quantize without --for-npu")
     parser.add_argument("--least", type=float, default=0.995, help="least share with the same top-1")
     parser.add_argument("--toolkit", type=Path, help="the toolkit's environment, see `converter export --help`")
     parser.add_argument("--converter", type=Path, default=foldnet.program("converter"))

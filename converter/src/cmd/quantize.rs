@@ -56,6 +56,10 @@ pub struct Cmd {
     /// pictures falls by no more than this many points; exit with code 3 if that is not enough
     #[arg(long, value_name = "POINTS", value_parser = finite)]
     max_drop: Option<f64>,
+    /// Round as an NPU does, so that `export --rknn` has the same bits: a convolution before its residual is
+    /// added, not only their sum. Costs some accuracy and, on the CPU, some time
+    #[arg(long, conflicts_with = "max_drop")]
+    for_npu: bool,
     /// Write a report here: one page if the name ends in .html, else JSON
     #[arg(long, value_name = "OUT.html|OUT.json")]
     report: Option<PathBuf>,
@@ -146,6 +150,7 @@ impl Cmd {
             effort: self.effort,
             equalize: !self.no_equalization,
             bias: !self.no_bias_correction,
+            for_npu: self.for_npu,
             ..Options::default()
         };
         let outcome = quantize(&model.graph, &pictures.calibrate, options, talk)?;
@@ -232,7 +237,7 @@ impl Cmd {
         };
         let checked = if self.synthetic { &[][..] } else { &pictures.held_out[..] };
         let check = Check::new(&float, checked, talk)?;
-        let mut network = outcome.network.clone();
+        let mut network = outcome.for_npu.clone().unwrap_or_else(|| outcome.network.clone());
         let mut answers = check.answers(&network, &manifest)?;
         let over = self.max_drop.zip(answers.drop()).filter(|(limit, drop)| drop.0 > *limit);
         let mut shares = Vec::new();

@@ -8,10 +8,12 @@
 //! 6. [`bias`]: what rounding shifted on average goes back into the biases.
 //! 7. [`build`]: the network, in the arithmetic of [`foldnet_kernels::reference`].
 //! 8. [`mixed`] and [`widen`]: what stays in 16 bits when a budget of accuracy asks for it.
+//! 9. [`apart`]: the roundings of an NPU, where the network is for one.
 //!
 //! [`recipe`] puts them together and decides by the error of the network's output on the calibration
 //! pictures what to keep.
 
+pub mod apart;
 pub mod bias;
 pub mod build;
 pub mod center;

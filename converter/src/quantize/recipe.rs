@@ -15,6 +15,7 @@ use std::sync::Mutex;
 
 use foldnet_archive::{Activation, Network};
 
+use super::apart::{Ranges, apart, tune};
 use super::build::{Draft, Packed, effective_bias, pixel_zero};
 use super::center::center;
 use super::equalize::{self, Class, RULES};
@@ -65,11 +66,20 @@ pub struct Options {
     pub rounding: bool,
     /// Bias correction, where it helps.
     pub bias: bool,
+    /// Whether to give the network an NPU's roundings, see [`super::apart`].
+    pub for_npu: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { method: Method::Auto, effort: Effort::Normal, equalize: true, rounding: true, bias: true }
+        Self {
+            method: Method::Auto,
+            effort: Effort::Normal,
+            equalize: true,
+            rounding: true,
+            bias: true,
+            for_npu: false,
+        }
     }
 }
 
@@ -115,6 +125,8 @@ impl Decision {
 pub struct Outcome {
     /// The quantized network.
     pub network: Network,
+    /// The same with an NPU's roundings, where that was asked for.
+    pub for_npu: Option<Network>,
     /// The numbers it was built from; the layout's slots are the network's tensors.
     pub draft: Draft,
     /// The float graph with [`crate::quantize::fuse::with_dense_end`] and [`crate::quantize::center`]
@@ -172,8 +184,10 @@ pub fn quantize(
     } else {
         None
     };
+    let for_npu = if options.for_npu { Some(search.for_npu(pictures, progress)?) } else { None };
     let Search { best, decisions, .. } = search;
     Ok(Outcome {
+        for_npu,
         distance: best.distance,
         factors: best.factors,
         methods: best.plan.methods,
@@ -479,6 +493,27 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
+    /// The best network with residuals and affine maps as steps of their own.
+    fn for_npu(&mut self, pictures: &[Vec<u8>], progress: &dyn Progress) -> Result<Network, QuantizeError> {
+        progress.stage("rounding as an NPU", 2);
+        let network = &self.best.network;
+        let parts = apart(network, &Ranges::measure(network, &self.afford_pictures_of(pictures, 256))?);
+        progress.tick();
+        let before = self.error(&parts)?.sqnr;
+        let trials = self.options.effort.budget() / 2 / self.cost.max(1);
+        let quality = |n: &Network| Ok(self.error(n)?.sqnr);
+        let tuned = tune(parts, network.tensors.len(), trials, &quality)?;
+        progress.tick();
+        let after = self.error(&tuned)?.sqnr;
+        let fused = self.best.distance.sqnr;
+        let note = format!(
+            "{} tensors; rounded once, it is {fused:.2} dB",
+            tuned.tensors.len() - network.tensors.len()
+        );
+        self.decisions.push(Decision { pass: "rounding as an NPU".into(), before, after, kept: true, note });
+        Ok(tuned)
+    }
+
     fn decide(&mut self, pass: &str, before: f64, note: String) {
         self.decisions.push(Decision::new(pass, before, self.best.distance.sqnr, note));
     }
@@ -569,10 +604,14 @@ impl<'a> Search<'a> {
 
     /// Evenly spread pictures, as many as a twelfth of the whole effort can take.
     fn afford_pictures(&self, most: usize) -> Vec<Vec<u8>> {
+        self.afford_pictures_of(self.pictures, most)
+    }
+
+    fn afford_pictures_of(&self, pictures: &[Vec<u8>], most: usize) -> Vec<Vec<u8>> {
         let macs = self.best.network.macs().max(1);
         let affordable = (Effort::Normal.budget() / 12 / macs) as usize;
-        let n = self.pictures.len().min(most).min(affordable.max(16));
-        (0..n).map(|i| self.pictures[i * self.pictures.len() / n].clone()).collect()
+        let n = pictures.len().min(most).min(affordable.max(16));
+        (0..n).map(|i| pictures[i * pictures.len() / n].clone()).collect()
     }
 
     fn bias(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {

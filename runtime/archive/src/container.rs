@@ -14,7 +14,7 @@ use flate2::{Compression, GzBuilder};
 
 use crate::dat::Files;
 use crate::error::{ArchiveError, GraphError};
-use crate::manifest::{FORMAT, Manifest, NpuModel, OLDEST_FORMAT};
+use crate::manifest::{FORMAT, MAX_BATCH, Manifest, NpuModel, OLDEST_FORMAT};
 use crate::network::Network;
 use crate::read_graph::read_graph;
 use crate::write_graph::write_graph;
@@ -156,6 +156,10 @@ fn read_manifest(text: &str, path: &Path) -> Result<Manifest, ArchiveError> {
     let manifest: Manifest = toml::from_str(text).map_err(bad)?;
     if let Some(npu) = manifest.npu.iter().find(|n| !n.target.bytes().all(|b| b.is_ascii_alphanumeric())) {
         let message = format!("{:?} names no chip", npu.target);
+        return Err(ArchiveError::Manifest { path: path.into(), message });
+    }
+    if let Some(npu) = manifest.npu.iter().find(|n| !(1..=MAX_BATCH).contains(&n.batch)) {
+        let message = format!("a batch of {} is not in 1…{MAX_BATCH}", npu.batch);
         return Err(ArchiveError::Manifest { path: path.into(), message });
     }
     if let crate::Resize::Crop { short_side } = manifest.input.resize

@@ -21,7 +21,9 @@ mod write_graph;
 
 pub use container::{pack, read, unpack, write, write_file};
 pub use error::{ArchiveError, GraphError};
-pub use manifest::{Calibration, FORMAT, Input, Manifest, NpuModel, OLDEST_FORMAT, Resize, SourceModel};
+pub use manifest::{
+    Calibration, FORMAT, Input, MAX_BATCH, Manifest, NpuModel, OLDEST_FORMAT, Resize, SourceModel,
+};
 pub use network::{
     Activation, Add, Affine, AvgPool, Conv, Dequantize, MaxPool, Network, NetworkError, Out, PIXELS, Scale,
     SecondOutput, Step, Sum, Table, Tensor, TensorId, Term,

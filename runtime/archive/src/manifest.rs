@@ -27,7 +27,7 @@ pub struct Manifest {
     /// One name per class; empty when the converter was given none.
     #[serde(default)]
     pub labels: Vec<String>,
-    /// The same network built for NPUs, at most one for each chip.
+    /// The same network built for NPUs, at most one for each chip and batch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub npu: Vec<NpuModel>,
 }
@@ -38,6 +38,9 @@ pub struct Manifest {
 pub struct NpuModel {
     /// The chip in lower case, such as `rk3588`; the model is the archive's member `npu/<target>.rknn`.
     pub target: String,
+    /// Pictures that it takes at once; with more than one the member is `npu/<target>-batch<n>.rknn`.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub batch: u32,
     /// Version of the vendor's toolkit that built it.
     pub toolkit: String,
     /// SHA-256 of the model, hexadecimal; checked when the archive is read.
@@ -51,10 +54,24 @@ pub struct NpuModel {
     pub model: Vec<u8>,
 }
 
+/// The most pictures that a model may take at once.
+pub const MAX_BATCH: u32 = 64;
+
+fn one() -> u32 {
+    1
+}
+
+fn is_one(batch: &u32) -> bool {
+    *batch == 1
+}
+
 impl NpuModel {
     /// Where the archive keeps it.
     pub fn member(&self) -> String {
-        format!("npu/{}.rknn", self.target)
+        match self.batch {
+            1 => format!("npu/{}.rknn", self.target),
+            n => format!("npu/{}-batch{n}.rknn", self.target),
+        }
     }
 
     /// SHA-256 of a model, hexadecimal.

@@ -29,6 +29,7 @@ fn models_for_npus_are_kept_and_checked() {
     let model = b"any bytes".to_vec();
     let npu = NpuModel {
         target: "rk3588".into(),
+        batch: 1,
         toolkit: "2.3.2".into(),
         sha256: NpuModel::digest(&model),
         agreement: 0.998,
@@ -38,10 +39,23 @@ fn models_for_npus_are_kept_and_checked() {
     let with = |npu: NpuModel| Manifest { npu: vec![npu], ..manifest() };
     let (_, read) = unpack_bytes(&pack(&every_step(), &with(npu.clone()))).unwrap();
     assert_eq!(read, with(npu.clone()));
+    // One for many pictures at once stands beside it.
+    let many = NpuModel {
+        batch: 8,
+        model: b"more bytes".to_vec(),
+        sha256: NpuModel::digest(b"more bytes"),
+        ..npu.clone()
+    };
+    let both = Manifest { npu: vec![npu.clone(), many], ..manifest() };
+    assert_eq!(unpack_bytes(&pack(&every_step(), &both)).unwrap().1, both);
 
     let refused = |npu: NpuModel| unpack_bytes(&pack(&every_step(), &with(npu))).unwrap_err().to_string();
     let swapped = refused(NpuModel { model: b"others".to_vec(), ..npu.clone() });
     assert!(swapped.contains("npu/rk3588.rknn is not what foldnet.toml says"), "{swapped}");
+    for batch in [0, crate::MAX_BATCH + 1] {
+        let said = refused(NpuModel { batch, ..npu.clone() });
+        assert!(said.contains(&format!("a batch of {batch} is not in 1…64")), "{said}");
+    }
     let outside = refused(NpuModel { target: "rk/3588".into(), ..npu });
     assert!(outside.contains("names no chip"), "{outside}");
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Backend, BackendError};
+use super::{Backend, BackendError, Memory};
 use crate::bench::noise;
 
 /// Runs that each is timed for; the fastest counts.
@@ -16,6 +16,8 @@ pub struct Auto {
     other: Option<Box<dyn Backend>>,
     cpu: Box<dyn Backend>,
     scores: Vec<f32>,
+    /// Pixels of one picture, where the other has no memory for them, or is gone.
+    own: Vec<u8>,
 }
 
 impl Auto {
@@ -27,7 +29,8 @@ impl Auto {
         pixels: usize,
         memory: Option<&Path>,
     ) -> Result<Self, BackendError> {
-        let Some(mut other) = other else { return Ok(Self { other: None, cpu, scores: Vec::new() }) };
+        let (scores, own) = (Vec::new(), vec![0; pixels]);
+        let Some(mut other) = other else { return Ok(Self { other: None, cpu, scores, own }) };
         let remembered = memory.and_then(|file| std::fs::read_to_string(file).ok());
         let choice = match remembered.as_deref() {
             Some(CPU) => CPU,
@@ -51,7 +54,7 @@ impl Auto {
             }
         };
         tracing::info!("auto: {choice} is the faster");
-        Ok(Self { other: (choice == OTHER).then_some(other), cpu, scores: Vec::new() })
+        Ok(Self { other: (choice == OTHER).then_some(other), cpu, scores, own })
     }
 
     /// Whether the other backend is in use.
@@ -73,12 +76,55 @@ impl Backend for Auto {
                     self.scores.extend_from_slice(scores);
                     return Ok(&self.scores);
                 }
-                // Said once: from now on there is no other.
-                Err(error) => tracing::warn!("{error}; going on with the CPU"),
+                Err(error) => self.give_up(&error),
             }
-            self.other = None;
         }
         self.cpu.classify(pixels)
+    }
+
+    fn memory(&mut self) -> Option<&mut dyn Memory> {
+        Some(self)
+    }
+}
+
+impl Auto {
+    /// Said once: from now on there is no other.
+    fn give_up(&mut self, error: &BackendError) {
+        tracing::warn!("{error}; going on with the CPU");
+        self.other = None;
+    }
+}
+
+impl Memory for Auto {
+    fn pixels(&mut self) -> &mut [u8] {
+        match self.other.as_mut().and_then(|o| o.memory()) {
+            Some(memory) => memory.pixels(),
+            None => &mut self.own,
+        }
+    }
+
+    fn classify(&mut self) -> Result<&[f32], BackendError> {
+        if let Some(other) = &mut self.other {
+            let answer = match other.memory() {
+                Some(memory) => memory.classify(),
+                None => other.classify(&self.own),
+            };
+            match answer {
+                Ok(scores) => {
+                    self.scores.clear();
+                    self.scores.extend_from_slice(scores);
+                    return Ok(&self.scores);
+                }
+                Err(error) => {
+                    // Its memory is still there to be read.
+                    if let Some(memory) = other.memory() {
+                        self.own.copy_from_slice(memory.pixels());
+                    }
+                    self.give_up(&error);
+                }
+            }
+        }
+        self.cpu.classify(&self.own)
     }
 }
 
@@ -111,6 +157,9 @@ pub fn cache() -> Option<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU8, Ordering};
+
     use super::*;
 
     /// Answers 1, 2, 3, …, until it fails; takes its time.
@@ -119,11 +168,19 @@ mod tests {
         last: f32,
         time: Duration,
         scores: [f32; 1],
+        /// Its own memory, and what it was asked about last.
+        memory: Option<[u8; 1]>,
+        seen: Arc<AtomicU8>,
     }
 
     impl Counting {
         fn boxed(first: f32, last: f32, ms: u64) -> Box<dyn Backend> {
-            Box::new(Self { count: first, last, time: Duration::from_millis(ms), scores: [0.0] })
+            Box::new(Self::new(first, last, ms))
+        }
+
+        fn new(first: f32, last: f32, ms: u64) -> Self {
+            let (time, seen) = (Duration::from_millis(ms), Arc::default());
+            Self { count: first, last, time, scores: [0.0], memory: None, seen }
         }
     }
 
@@ -132,7 +189,8 @@ mod tests {
             "counts".into()
         }
 
-        fn classify(&mut self, _: &[u8]) -> Result<&[f32], BackendError> {
+        fn classify(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError> {
+            self.seen.store(pixels[0], Ordering::Relaxed);
             std::thread::sleep(self.time);
             if self.count >= self.last {
                 return Err(BackendError::Tract("gone".into()));
@@ -140,6 +198,43 @@ mod tests {
             self.count += 1.0;
             self.scores = [self.count];
             Ok(&self.scores)
+        }
+
+        fn memory(&mut self) -> Option<&mut dyn Memory> {
+            self.memory.is_some().then_some(self as &mut dyn Memory)
+        }
+    }
+
+    impl Memory for Counting {
+        fn pixels(&mut self) -> &mut [u8] {
+            self.memory.as_mut().unwrap()
+        }
+
+        fn classify(&mut self) -> Result<&[f32], BackendError> {
+            let pixels = self.memory.unwrap();
+            Backend::classify(self, &pixels)
+        }
+    }
+
+    #[test]
+    fn the_cpu_goes_on_with_what_stands_in_the_others_memory() {
+        for memory in [Some([0]), None] {
+            let (cpu, mut other) = (Counting::new(0.0, 1e6, 20), Counting::new(100.0, 106.0, 0));
+            other.memory = memory;
+            let (cpu_saw, other_saw) = (cpu.seen.clone(), other.seen.clone());
+            let mut auto = Auto::new(Some(Box::new(other)), Box::new(cpu), 1, None).unwrap();
+            let mut answer = |pixel: u8| {
+                let memory = auto.memory().unwrap();
+                memory.pixels()[0] = pixel;
+                let scores = memory.classify().unwrap().to_vec();
+                assert_eq!(memory.pixels(), [pixel], "it stays to be seen");
+                (scores[0], cpu_saw.load(Ordering::Relaxed), other_saw.load(Ordering::Relaxed))
+            };
+            let measured_with = noise(1)[0];
+            assert_eq!(answer(7), (106.0, measured_with, 7));
+            // The other fails on this one: the CPU gets it, and what comes after it.
+            assert_eq!(answer(8), (6.0, 8, 8));
+            assert_eq!(answer(9), (7.0, 9, 8));
         }
     }
 
@@ -152,16 +247,16 @@ mod tests {
         assert!(auto.uses_other());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), OTHER);
         // Five runs were for the measurement; after the sixth the other fails.
-        assert_eq!(auto.classify(&[0]).unwrap(), [106.0]);
-        assert_eq!(auto.classify(&[0]).unwrap(), [6.0]);
+        assert_eq!(Backend::classify(&mut auto, &[0]).unwrap(), [106.0]);
+        assert_eq!(Backend::classify(&mut auto, &[0]).unwrap(), [6.0]);
         assert!(!auto.uses_other());
 
         // Remembered, not measured: the first answer of the other, and the CPU where that was written.
         let mut again = Auto::new(Some(quick()), slow(), 1, Some(&file)).unwrap();
-        assert_eq!(again.classify(&[0]).unwrap(), [101.0]);
+        assert_eq!(Backend::classify(&mut again, &[0]).unwrap(), [101.0]);
         std::fs::write(&file, CPU).unwrap();
         let mut again = Auto::new(Some(quick()), slow(), 1, Some(&file)).unwrap();
-        assert_eq!(again.classify(&[0]).unwrap(), [1.0]);
+        assert_eq!(Backend::classify(&mut again, &[0]).unwrap(), [1.0]);
         // What fails while it is measured is not chosen, and that is not remembered.
         std::fs::remove_file(&file).unwrap();
         let broken = Auto::new(Some(Counting::boxed(0.0, 0.0, 0)), slow(), 1, Some(&file)).unwrap();

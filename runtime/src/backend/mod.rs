@@ -38,6 +38,20 @@ pub trait Backend: Send {
 
     /// Classifies one picture: u8 pixels, HWC. The scores have the network's last function applied.
     fn classify(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError>;
+
+    /// Memory of the backend's own that pixels can be made in, where it has such: they need not be copied then.
+    fn memory(&mut self) -> Option<&mut dyn Memory> {
+        None
+    }
+}
+
+/// Where a backend reads its pixels.
+pub trait Memory {
+    /// Room for one picture, u8, HWC. What is written stays until it is written again.
+    fn pixels(&mut self) -> &mut [u8];
+
+    /// [`Backend::classify`] of what stands there.
+    fn classify(&mut self) -> Result<&[f32], BackendError>;
 }
 
 impl Backend for Session {

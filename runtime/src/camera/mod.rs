@@ -5,6 +5,9 @@
 //! Source ─ next ─▶ Slot ─▶ Fitter ─ fit ─▶ Backend ─▶ Smoother ─▶ Report ─▶ (terminal, JSON, page)
 //!          newest wins
 //! ```
+//! Where a backend has memory of its own for pixels, as an NPU has, the frame is fitted into that, and who
+//! wants to see them reads them there.
+//!
 //! The age of a frame is counted from the source's timestamp to the label.
 
 pub mod capture;
@@ -212,7 +215,9 @@ pub fn run(
             due = Instant::now() + Duration::from_secs_f64(1.0 / fps);
         }
         let start = Instant::now();
-        if let Err(e) = fitter.fit(&mut frame, &mut pixels) {
+        let size = [model.manifest.input.width, model.manifest.input.height];
+        let room = pixels_of(&mut model, &mut pixels, fitter.bytes());
+        if let Err(e) = fitter.fit_into(&mut frame, room) {
             if damaged == 0 {
                 tracing::warn!("{e}");
             }
@@ -221,14 +226,18 @@ pub fn run(
         }
         let fitted = Instant::now();
         if let Some(rest) = &mut rest {
-            if rest.may_skip(&pixels, [model.manifest.input.width, model.manifest.input.height], fitted) {
+            if rest.may_skip(room, size, fitted) {
                 report.rested += 1;
                 continue;
             }
             report.resting = rest.resting();
         }
         scores.clear();
-        scores.extend_from_slice(model.backend.classify(&pixels).map_err(|e| e.to_string())?);
+        let answer = match model.backend.memory() {
+            Some(memory) => memory.classify(),
+            None => model.backend.classify(&pixels),
+        };
+        scores.extend_from_slice(answer.map_err(|e| e.to_string())?);
         if model.activation == Activation::None {
             activate(Activation::Softmax, &mut scores);
         }
@@ -254,8 +263,20 @@ pub fn run(
         report.damaged = damaged + shared.damaged.load(Ordering::Relaxed);
         report.lost = shared.lost.load(Ordering::Relaxed);
         report.temperature = thermometer.read(done);
-        if !listener.frame(&frame, &pixels, &report) {
+        let seen = pixels_of(&mut model, &mut pixels, fitter.bytes());
+        if !listener.frame(&frame, seen, &report) {
             return Ok(());
+        }
+    }
+}
+
+/// Where the network's pixels are made and found: in the backend's own memory, or else in ours.
+fn pixels_of<'a>(model: &'a mut Model, own: &'a mut Vec<u8>, bytes: usize) -> &'a mut [u8] {
+    match model.backend.memory() {
+        Some(memory) => memory.pixels(),
+        None => {
+            own.resize(bytes, 0);
+            own
         }
     }
 }

@@ -84,7 +84,7 @@ impl Choice {
             #[cfg(feature = "rknn")]
             By::Rknn => {
                 let (network, manifest) = read(archive)?;
-                let npu = self.npu.open(&network, &manifest)?;
+                let npu = self.npu.open(&network, &manifest, false)?;
                 with_network(Box::new(npu), network, manifest)
             }
             #[cfg(feature = "tract")]

@@ -65,8 +65,10 @@ enum By {
 struct Npu {
     about: String,
     cores: usize,
+    /// Pictures that a core takes at once.
+    batch: usize,
     times: Statistics,
-    /// With all cores at once.
+    /// With all cores at once, in batches.
     pictures_s: f64,
     celsius: Option<f64>,
     load: Option<String>,
@@ -182,18 +184,27 @@ impl Cmd {
             return Ok(None);
         }
         let (network, manifest) = read(&self.archive)?;
-        let mut rknn = self.npu.open(&network, &manifest)?;
+        let mut rknn = self.npu.open(&network, &manifest, true)?;
         for _ in 0..self.warmup {
             rknn.run(pixels)?;
         }
         let durations = measure(self.iterations(), || rknn.run(pixels).map(|_| ()))?;
-        let pictures = vec![pixels; durations.len().max(rknn.cores())];
+        let pictures = vec![pixels; durations.len().max(rknn.cores() * rknn.batch())];
+        rknn.logits(&pictures[..rknn.cores() * rknn.batch()])?;
         let start = Instant::now();
         rknn.logits(&pictures)?;
         let pictures_s = pictures.len() as f64 / start.elapsed().as_secs_f64();
         let (device, times) = (Device::below("/"), Statistics::of(&durations));
-        let (about, cores) = (rknn.about(), rknn.cores());
-        let npu = Npu { about, cores, times, pictures_s, celsius: device.temperature(), load: device.load() };
+        let (about, cores, batch) = (rknn.about(), rknn.cores(), rknn.batch());
+        let npu = Npu {
+            about,
+            cores,
+            batch,
+            times,
+            pictures_s,
+            celsius: device.temperature(),
+            load: device.load(),
+        };
         Ok(Some(npu))
     }
 
@@ -282,7 +293,7 @@ fn layers(session: &mut Session, pixels: &[u8], frequency: Option<f64>) -> Vec<L
 impl Npu {
     fn json(&self) -> Value {
         json!({
-            "about": self.about, "cores": self.cores, "median_ms": self.times.median_ms,
+            "about": self.about, "cores": self.cores, "batch": self.batch, "median_ms": self.times.median_ms,
             "p90_ms": self.times.p90_ms, "p99_ms": self.times.p99_ms, "pictures_s": self.pictures_s,
             "celsius": self.celsius, "load": self.load,
         })
@@ -291,9 +302,10 @@ impl Npu {
     fn words(&self, cpu_median_ms: f64) -> String {
         let t = &self.times;
         let heat = self.celsius.map_or(String::new(), |c| format!(", {c:.1} °C"));
+        let batch = if self.batch > 1 { format!(" in batches of {}", self.batch) } else { String::new() };
         let load = self.load.as_ref().map_or(String::new(), |l| format!(", {l}"));
         format!(
-            "NPU ({}): median {:.3} ms, p90 {:.3}, p99 {:.3}, {:.2} times as fast as the CPU; on {} core{} {:.1} pictures/s{heat}{load}",
+            "NPU ({}): median {:.3} ms, p90 {:.3}, p99 {:.3}, {:.2} times as fast as the CPU; on {} core{}{batch} {:.1} pictures/s{heat}{load}",
             self.about,
             t.median_ms,
             t.p90_ms,

@@ -25,10 +25,10 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// The archive's network on the NPU.
-    pub fn open(&self, network: &Network, manifest: &Manifest) -> Result<Rknn, RknnError> {
+    /// The archive's network on the NPU; with `batch`, ready for many pictures at once.
+    pub fn open(&self, network: &Network, manifest: &Manifest, batch: bool) -> Result<Rknn, RknnError> {
         let options =
-            Options { library: self.npu_library.clone(), cores: self.npu_cores, sram: self.npu_sram };
+            Options { library: self.npu_library.clone(), cores: self.npu_cores, sram: self.npu_sram, batch };
         let rknn = Rknn::open(network, manifest, &options)?;
         tracing::info!("NPU: {}, cores {}", rknn.about(), rknn.cores());
         Ok(rknn)
@@ -37,7 +37,7 @@ impl Flags {
     /// The NPU where it is there and faster, else the CPU.
     pub fn auto(&self, network: &Network, manifest: &Manifest, cpu: Session) -> Result<Auto, Failure> {
         let mut memory = None;
-        let npu = match self.open(network, manifest) {
+        let npu = match self.open(network, manifest, false) {
             Ok(npu) => {
                 // What decides: the models, both sides' versions, and the CPU's share.
                 let words =

@@ -96,6 +96,21 @@ impl Fitter {
 
     /// The frame as `height × width × channels` bytes in `pixels`, whatever was there. Develops it.
     pub fn fit(&mut self, frame: &mut Frame, pixels: &mut Vec<u8>) -> Result<(), FrameError> {
+        pixels.resize(self.bytes(), 0);
+        self.fit_into(frame, pixels)
+    }
+
+    /// Bytes of the network's pixels.
+    pub fn bytes(&self) -> usize {
+        self.input.height * self.input.width * self.input.channels
+    }
+
+    /// [`Self::fit`] into memory of [`Self::bytes`] bytes; every one is written, and none read.
+    ///
+    /// # Panics
+    /// When there are more or fewer.
+    pub fn fit_into(&mut self, frame: &mut Frame, pixels: &mut [u8]) -> Result<(), FrameError> {
+        assert_eq!(pixels.len(), self.bytes(), "bytes of the network's pixels");
         frame.develop()?;
         let size = (frame.width, frame.height);
         if self.geometry.as_ref().is_none_or(|g| g.size != size || g.format != frame.format) {
@@ -110,23 +125,23 @@ impl Fitter {
             x.axis.resize_row(&self.planes, &mut self.narrow);
         }
         let stride = 3 * x.axis.len();
-        self.small.clear();
+        let whole = (x.axis.len(), y.axis.len()) == (x.length, y.length);
+        if whole && !swap && !x.flip && !y.flip && self.input.channels == 3 {
+            y.axis.resize_columns(&self.narrow, stride, &mut self.sums, pixels);
+            return Ok(());
+        }
+        self.small.resize(stride * y.axis.len(), 0);
         y.axis.resize_columns(&self.narrow, stride, &mut self.sums, &mut self.small);
         self.place(stride, *swap, pixels);
-        if self.input.channels != 3 {
-            *pixels = channels(std::mem::take(pixels), self.input.channels);
-        }
         Ok(())
     }
 
     /// Puts the small picture where it belongs: turned, mirrored, framed in black.
-    fn place(&self, stride: usize, swap: bool, pixels: &mut Vec<u8>) {
+    fn place(&self, stride: usize, swap: bool, pixels: &mut [u8]) {
         let Some(Geometry { x, y, .. }) = &self.geometry else { return };
-        pixels.clear();
-        pixels.resize(3 * x.length * y.length, 0);
-        let whole = (x.axis.len(), y.axis.len()) == (x.length, y.length);
-        if whole && !swap && !x.flip && !y.flip {
-            return pixels.copy_from_slice(&self.small);
+        let count = self.input.channels;
+        for black in pixels.chunks_exact_mut(count) {
+            channels(&[0; 3], black);
         }
         let width = if swap { y.length } else { x.length };
         for (row, line) in self.small.chunks_exact(stride.max(1)).enumerate() {
@@ -134,7 +149,7 @@ impl Fitter {
             for (column, pixel) in line.chunks_exact(3).enumerate() {
                 let u = x.place(column);
                 let at = if swap { u * width + v } else { v * width + u };
-                pixels[3 * at..3 * at + 3].copy_from_slice(pixel);
+                channels(pixel, &mut pixels[count * at..count * (at + 1)]);
             }
         }
     }

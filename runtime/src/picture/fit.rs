@@ -25,7 +25,14 @@ pub fn fit(picture: &Picture, input: &Input) -> Vec<u8> {
         }
         Resize::Crop { short_side } => crop(picture, short_side, input.width, input.height),
     };
-    channels(rgb, input.channels)
+    if input.channels == 3 {
+        return rgb;
+    }
+    let mut pixels = vec![0; rgb.len() / 3 * input.channels];
+    for (from, to) in rgb.chunks_exact(3).zip(pixels.chunks_exact_mut(input.channels)) {
+        channels(from, to);
+    }
+    pixels
 }
 
 /// How a rule filters.
@@ -68,17 +75,16 @@ pub fn window(have: usize, want: usize) -> (Range<usize>, usize) {
     (start..start + want, 0)
 }
 
-/// RGB as so many channels.
-pub fn channels(rgb: Vec<u8>, channels: usize) -> Vec<u8> {
-    let luma = |p: &[u8]| {
-        let weighted = 19_595 * u32::from(p[0]) + 38_470 * u32::from(p[1]) + 7_471 * u32::from(p[2]);
+/// A pixel as so many channels as `to` has: grey, grey and opaque, RGB, RGB and opaque.
+pub fn channels(rgb: &[u8], to: &mut [u8]) {
+    let luma = || {
+        let weighted = 19_595 * u32::from(rgb[0]) + 38_470 * u32::from(rgb[1]) + 7_471 * u32::from(rgb[2]);
         ((weighted + (1 << 15)) >> 16) as u8
     };
-    let pixels = rgb.chunks_exact(3);
-    match channels {
-        3 => rgb,
-        1 => pixels.map(luma).collect(),
-        2 => pixels.flat_map(|p| [luma(p), 255]).collect(),
-        _ => pixels.flat_map(|p| [p[0], p[1], p[2], 255]).collect(),
+    match to.len() {
+        1 => to[0] = luma(),
+        2 => to.copy_from_slice(&[luma(), 255]),
+        3 => to.copy_from_slice(rgb),
+        _ => to.copy_from_slice(&[rgb[0], rgb[1], rgb[2], 255]),
     }
 }

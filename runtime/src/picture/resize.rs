@@ -53,7 +53,7 @@ pub fn resize_window(
         planes.fill_from_rgb(&row[3 * from.start..3 * from.end]);
         across.resize_row(&planes, &mut narrow);
     }
-    let mut out = Vec::with_capacity(3 * across.len() * down.len());
+    let mut out = vec![0; 3 * across.len() * down.len()];
     down.resize_columns(&narrow, 3 * across.len(), &mut Vec::new(), &mut out);
     out
 }
@@ -124,17 +124,15 @@ impl Axis {
         }
     }
 
-    /// Appends the output rows. `narrow` holds rows of `stride` bytes, the first of [`Axis::inputs`]
-    /// first; `sums` is scratch.
-    pub fn resize_columns(&self, narrow: &[u8], stride: usize, sums: &mut Vec<i32>, out: &mut Vec<u8>) {
+    /// Writes the output rows, [`Axis::len`] of them. `narrow` holds rows of `stride` bytes, the first of
+    /// [`Axis::inputs`] first; `sums` is scratch.
+    pub fn resize_columns(&self, narrow: &[u8], stride: usize, sums: &mut Vec<i32>, out: &mut [u8]) {
         if self.same {
-            return out.extend_from_slice(narrow);
+            return out.copy_from_slice(narrow);
         }
         let top = self.inputs().start;
-        let start = out.len();
-        out.resize(start + stride * self.outputs.len(), 0);
         sums.resize(stride, 0);
-        for (output, row) in self.outputs.iter().zip(out[start..].chunks_exact_mut(stride)) {
+        for (output, row) in self.outputs.iter().zip(out.chunks_exact_mut(stride)) {
             let taps = &narrow[stride * (output.first - top)..];
             #[cfg(target_arch = "x86_64")]
             super::avx2::column(taps, &output.weights, sums, row);
@@ -239,7 +237,7 @@ mod tests {
 
             let height = axis.inputs().len();
             let narrow: Vec<u8> = (0..5 * height).map(|_| noise()).collect();
-            let mut columns = Vec::new();
+            let mut columns = vec![9; 5 * axis.len()];
             axis.resize_columns(&narrow, 5, &mut Vec::new(), &mut columns);
             for (o, row) in axis.outputs.iter().zip(columns.chunks_exact(5)) {
                 for (x, &pixel) in row.iter().enumerate() {

@@ -10,9 +10,6 @@ use rknn_sys::*;
 
 use crate::model::{Fault, Logits, Model};
 
-/// Rows of the input start at multiples of this many pixels.
-const STRIDE: usize = 16;
-
 /// A memory that the CPU and the fake share.
 pub struct Memory {
     /// The structure that the caller has; boxed, so that it stays where it is.
@@ -96,43 +93,43 @@ impl Context {
 
     /// Pixels from row to row of the input.
     pub fn stride(&self) -> usize {
-        self.model.network.input().w.next_multiple_of(STRIDE)
+        self.model.network.input().w.next_multiple_of(self.model.rows)
     }
 
     /// The input as it is queried and must be set.
     pub fn input_attr(&self) -> rknn_tensor_attr {
-        let shape = self.model.network.input();
+        let (batch, shape) = (self.model.batch, self.model.network.input());
         let mut attr = named(
             rknn_tensor_attr {
                 n_dims: 4,
-                n_elems: shape.len() as u32,
-                size: shape.len() as u32,
+                n_elems: batch * shape.len() as u32,
+                size: batch * shape.len() as u32,
                 fmt: RKNN_TENSOR_NHWC,
                 type_: RKNN_TENSOR_INT8,
                 qnt_type: RKNN_TENSOR_QNT_AFFINE_ASYMMETRIC,
                 scale: 1.0,
                 w_stride: self.stride() as u32,
-                size_with_stride: (shape.h * self.stride() * shape.c) as u32,
+                size_with_stride: batch * (shape.h * self.stride() * shape.c) as u32,
                 ..Default::default()
             },
             "pixels",
         );
-        attr.dims[..4].copy_from_slice(&[1, shape.h as u32, shape.w as u32, shape.c as u32]);
+        attr.dims[..4].copy_from_slice(&[batch, shape.h as u32, shape.w as u32, shape.c as u32]);
         attr
     }
 
     /// The output as the NPU writes it, or, when not `native`, as the model has it.
     pub fn output_attr(&self, native: bool) -> rknn_tensor_attr {
-        let (logits, classes) = (self.model.logits, self.model.network.classes());
+        let (logits, classes, batch) = (self.model.logits, self.model.network.classes(), self.model.batch);
         let (type_, scale, zero) = match logits {
             Logits::Half => (RKNN_TENSOR_FLOAT16, 1.0, 0),
             Logits::Int8 { scale, zero } => (RKNN_TENSOR_INT8, scale, zero),
         };
         let (fmt, dims) = if native {
             let blocks = classes.div_ceil(logits.block()) as u32;
-            (RKNN_TENSOR_NC1HWC2, [1, blocks, 1, 1, logits.block() as u32])
+            (RKNN_TENSOR_NC1HWC2, [batch, blocks, 1, 1, logits.block() as u32])
         } else {
-            (RKNN_TENSOR_NCHW, [1, classes as u32, 1, 1, 1])
+            (RKNN_TENSOR_NCHW, [batch, classes as u32, 1, 1, 1])
         };
         let n_elems = dims.iter().product();
         let bytes = n_elems * logits.size() as u32;
@@ -170,19 +167,23 @@ impl Context {
         let Some(memory) = self.memories.get(&input) else {
             return complain(RKNN_ERR_INPUT_INVALID, "rknn_run: the input's memory was destroyed");
         };
-        let mut pixels = Vec::with_capacity(shape.len());
-        for row in memory.bytes.chunks_exact(stride * shape.c).take(shape.h) {
+        let batch = self.model.batch as usize;
+        let mut pixels = Vec::with_capacity(batch * shape.len());
+        for row in memory.bytes.chunks_exact(stride * shape.c).take(batch * shape.h) {
             pixels.extend_from_slice(&row[..shape.w * shape.c]);
         }
-        let logits = self.session.run(&pixels);
         let Some(memory) = self.memories.get_mut(&output) else {
             return complain(RKNN_ERR_OUTPUT_INVALID, "rknn_run: the output's memory was destroyed");
         };
-        // One pixel: the blocks follow each other; what is padding is not to be relied on.
+        // One pixel each: the blocks follow each other; what is padding is not to be relied on.
         memory.bytes.fill(0x55);
         let form = self.model.logits;
-        for (to, &logit) in memory.bytes.chunks_exact_mut(form.size()).zip(logits) {
-            form.write(logit, to);
+        let blocks = self.model.network.classes().next_multiple_of(form.block());
+        let answers = memory.bytes.chunks_exact_mut(blocks * form.size());
+        for (picture, to) in pixels.chunks_exact(shape.len()).zip(answers) {
+            for (to, &logit) in to.chunks_exact_mut(form.size()).zip(self.session.run(picture)) {
+                form.write(logit, to);
+            }
         }
         RKNN_SUCC
     }

@@ -56,6 +56,8 @@ pub enum Logits {
 struct Header {
     target: String,
     toolkit: String,
+    batch: u32,
+    rows: usize,
     fault: Fault,
     logits: Logits,
 }
@@ -66,6 +68,10 @@ pub struct Model {
     pub target: String,
     /// The toolkit's version.
     pub toolkit: String,
+    /// Pictures that it takes at once.
+    pub batch: u32,
+    /// Rows of the input start at multiples of so many pixels.
+    pub rows: usize,
     /// What goes wrong with it.
     pub fault: Fault,
     /// How it gives the logits.
@@ -80,6 +86,8 @@ impl Model {
         let header = Header {
             target: self.target.clone(),
             toolkit: self.toolkit.clone(),
+            batch: self.batch,
+            rows: self.rows,
             fault: self.fault,
             logits: self.logits,
         };
@@ -96,25 +104,23 @@ impl Model {
         let (header, archive) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
         let header: Header = toml::from_str(std::str::from_utf8(header).ok()?).ok()?;
         let (network, _) = foldnet_archive::unpack(archive, "fake.rknn".as_ref()).ok()?;
-        let Header { target, toolkit, fault, logits } = header;
-        Some(Self { target, toolkit, fault, logits, network })
+        let Header { target, toolkit, batch, rows, fault, logits } = header;
+        Some(Self { target, toolkit, batch, rows: rows.max(1), fault, logits, network })
     }
 
     /// A model of this network for a sound RK3588.
     pub fn of(network: Network) -> Self {
         let (target, toolkit) = ("rk3588".into(), "2.3.2".into());
-        Self { target, toolkit, fault: Fault::None, logits: Logits::Half, network }
+        Self { target, toolkit, batch: 1, rows: 16, fault: Fault::None, logits: Logits::Half, network }
     }
 
-    /// A manifest that holds this model, built for that chip.
-    pub fn manifest(&self, plain: Manifest) -> Manifest {
-        let model = self.pack(&plain);
-        let (target, toolkit) = (self.target.clone(), self.toolkit.clone());
+    /// A manifest that holds this model, built for that chip, beside those that it holds.
+    pub fn manifest(&self, mut manifest: Manifest) -> Manifest {
+        let model = self.pack(&manifest);
+        let (target, batch, toolkit) = (self.target.clone(), self.batch, self.toolkit.clone());
         let sha256 = NpuModel::digest(&model);
-        Manifest {
-            npu: vec![NpuModel { target, toolkit, sha256, agreement: 1.0, images: 1, model }],
-            ..plain
-        }
+        manifest.npu.push(NpuModel { target, batch, toolkit, sha256, agreement: 1.0, images: 1, model });
+        manifest
     }
 }
 

@@ -8,6 +8,7 @@ use foldnet_archive::testing::{every_step, manifest};
 use foldnet_archive::{Manifest, NpuModel};
 use foldnet_kernels::dispatch;
 use foldnet_runtime::Session;
+use foldnet_runtime::backend::Backend;
 use foldnet_runtime::backend::rknn::{Options, Rknn, RknnError};
 use foldnet_runtime::bench::noise;
 
@@ -26,7 +27,7 @@ fn model(fault: Fault) -> Model {
 fn holding(target: &str, toolkit: &str, model: Vec<u8>) -> Manifest {
     let (target, toolkit, sha256) = (target.into(), toolkit.into(), NpuModel::digest(&model));
     Manifest {
-        npu: vec![NpuModel { target, toolkit, sha256, agreement: 1.0, images: 1, model }],
+        npu: vec![NpuModel { target, batch: 1, toolkit, sha256, agreement: 1.0, images: 1, model }],
         ..manifest()
     }
 }
@@ -36,7 +37,7 @@ fn with(fault: Fault) -> Manifest {
 }
 
 fn open(manifest: &Manifest, cores: u32) -> Result<Rknn, RknnError> {
-    let options = Options { library: Some(fake()), cores, sram: cores > 1 };
+    let options = Options { library: Some(fake()), cores, sram: cores > 1, batch: true };
     Rknn::open(&every_step(), manifest, &options)
 }
 
@@ -85,11 +86,53 @@ fn answers_in_order_from_one_core_and_from_three() {
     }
     assert_eq!(watch(), (0, 0), "no wrong call, nothing left behind");
 
+    // Several at once, where the archive has a model for that; the last batch is not full.
+    let four = |logits| Model { batch: 4, logits, ..self::model(Fault::None) };
+    for (logits, cores) in [(Logits::Half, 1), (Logits::Int8 { scale: 0.25, zero: -3 }, 3)] {
+        let one = Model { logits, ..self::model(Fault::None) };
+        let wanted: Vec<Vec<f32>> = pictures.iter().map(|p| expected(&one, p)).collect();
+        let both = four(logits).manifest(one.manifest(manifest()));
+        let mut rknn = open(&both, cores).unwrap();
+        assert_eq!((rknn.cores(), rknn.batch(), watch().1), (cores as usize, 4, 2 * cores as usize));
+        let views: Vec<&[u8]> = pictures.iter().map(Vec::as_slice).collect();
+        assert_eq!(rknn.logits(&views).unwrap(), wanted.concat());
+        assert_eq!(rknn.run(&pictures[3]).unwrap(), wanted[3]);
+        drop(rknn);
+        // A camera has no use for it.
+        let options = Options { library: Some(fake()), cores, sram: false, batch: false };
+        let rknn = Rknn::open(&network, &both, &options).unwrap();
+        assert_eq!((rknn.batch(), watch().1), (1, cores as usize));
+    }
+
+    // Pixels that are made in the NPU's memory, where its rows have no margin.
+    let close = Model { rows: 1, ..self::model(Fault::None) };
+    let mut rknn = open(&close.manifest(manifest()), 1).unwrap();
+    for (picture, wanted) in pictures.iter().zip(&wanted) {
+        let memory = rknn.memory().expect("rows without margins");
+        memory.pixels().copy_from_slice(picture);
+        let scores = memory.classify().unwrap().to_vec();
+        assert_eq!(memory.pixels(), picture, "it stays to be seen");
+        assert_eq!(rknn.classify(picture).unwrap(), scores);
+        assert_eq!(rknn.run(picture).unwrap(), wanted);
+    }
+    drop(rknn);
+    assert!(
+        open(&model.manifest(manifest()), 1).unwrap().memory().is_none(),
+        "rows of 16 pixels have margins"
+    );
+    assert_eq!(watch(), (0, 0));
+
     // Everything that goes wrong at the start, and that it leaves nothing behind.
     let error = |manifest: &Manifest, cores| open(manifest, cores).err().expect("an error").to_string();
     let good = model.pack(&manifest());
     let cases = [
         (manifest(), 1, "the archive holds no model for an NPU (it has: none)"),
+        (four(Logits::Half).manifest(manifest()), 1, "the archive holds no model for an NPU (it has: none)"),
+        (
+            Model { fault: Fault::Memory, ..four(Logits::Half) }.manifest(model.manifest(manifest())),
+            2,
+            "no memory",
+        ),
         (with(Fault::Init), 1, "NPU"),
         (with(Fault::DriverMismatch), 1, "do not go together"),
         (with(Fault::Memory), 1, "no memory that the NPU can use"),
@@ -117,7 +160,7 @@ fn answers_in_order_from_one_core_and_from_three() {
         assert!(said.contains(words), "{said:?} lacks {words:?}");
         assert_eq!(watch(), (0, 0), "{said}");
     }
-    let nowhere = Options { library: Some("/nowhere.so".into()), cores: 1, sram: false };
+    let nowhere = Options { library: Some("/nowhere.so".into()), cores: 1, sram: false, batch: true };
     let missing = Rknn::open(&network, &with(Fault::None), &nowhere).err().unwrap();
     assert!(missing.to_string().contains("/nowhere.so"), "{missing}");
 

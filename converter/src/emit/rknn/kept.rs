@@ -8,7 +8,7 @@ use std::collections::HashSet;
 
 use foldnet_archive::{Network, Step};
 
-use super::ranges::is_logits;
+use super::is_logits;
 
 const BLOCK: usize = 16;
 

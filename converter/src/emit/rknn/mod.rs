@@ -2,26 +2,23 @@
 //!
 //! Where this differs from [`super::qdq`], and why:
 //! - *No value between two layers without a pair.* The toolkit turns a convolution whose output has none into
-//!   f16. So the sum of a convolution and a residual is rounded twice, the first time to a range that is
-//!   found on pictures ([`Ranges`]). The last layer is small and the logits decide, so they are f16.
+//!   f16. So residuals and affine maps must be steps of their own ([`crate::quantize::apart`]). The last layer
+//!   is small and the logits decide, so they are f16.
 //! - *The pixels are `p − 128` already.* The toolkit folds a mean and a deviation into the conversion from
 //!   u8, so that camera bytes go in as they are; see [`Model::mean`].
 //! - *Affine maps are depthwise 1×1 convolutions*, which the NPU has natively: gain `±127·(|g|/127)` is exact.
-//!   Behind a residual they read a second sum, rounded to the range that matters to them.
 //! - *The last function (softmax) stays with the caller*, in f32.
 
 mod kept;
-mod ranges;
 pub mod toolkit;
 
-use foldnet_archive::{Conv, Network, Out, PIXELS, Step, TensorId};
+use foldnet_archive::{Affine, Conv, Network, Out, PIXELS, Step, TensorId};
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::onnx::{Builder, int, ints};
-use ranges::{Range, is_logits, unit};
+use crate::quantize::apart::AFFINE_WEIGHT;
 
 pub use kept::weights_kept;
-pub use ranges::Ranges;
 
 /// The output; no tensor of a network has a name with a slash.
 const LOGITS: &str = "logits/f16";
@@ -44,8 +41,9 @@ pub struct Unsupported {
     kind: &'static str,
 }
 
-/// Writes the model; with `probe`, every tensor is an output, to be compared.
-pub fn model(network: &Network, ranges: &Ranges, probe: bool) -> Result<Model, Unsupported> {
+/// Writes the model of a network whose residuals and affine maps are steps of their own; with `probe`, every
+/// tensor is an output, to be compared.
+pub fn model(network: &Network, probe: bool) -> Result<Model, Unsupported> {
     let zero: Vec<f32> = network.pixel_zero.iter().map(|&z| f32::from(z)).collect();
     let (lowest, highest) = zero.iter().fold((f32::MAX, f32::MIN), |(l, h), &z| (l.min(z), h.max(z)));
     // One scale for all channels: 1 when their zeros are one, a little more when they differ.
@@ -55,7 +53,7 @@ pub fn model(network: &Network, ranges: &Ranges, probe: bool) -> Result<Model, U
     } else {
         (-128.0 - (-128.0 - highest) / input_scale).round_ties_even().clamp(-128.0, 127.0) as i8
     };
-    let mut writer = Writer { network, ranges, onnx: Builder::default(), input: (input_scale, input_zero) };
+    let mut writer = Writer { network, onnx: Builder::default(), input: (input_scale, input_zero) };
     let shape = network.input();
     writer.onnx.input("pixels", &[1, shape.c, shape.h, shape.w]);
     writer.quantized("pixels", "pixels/pair", input_scale, input_zero);
@@ -83,7 +81,6 @@ pub fn model(network: &Network, ranges: &Ranges, probe: bool) -> Result<Model, U
 
 struct Writer<'a> {
     network: &'a Network,
-    ranges: &'a Ranges,
     onnx: Builder,
     /// Scale and zero point of the pixels.
     input: (f32, i8),
@@ -120,6 +117,9 @@ impl Writer<'_> {
 
     fn step(&mut self, i: usize, step: &Step) -> Result<(), Unsupported> {
         match step {
+            Step::Conv(c) if c.skip.is_some() || c.affine.is_some() => {
+                return Err(Unsupported { layer: c.name.clone(), kind: "conv with more than its own sum" });
+            }
             Step::Conv(c) => self.conv(i, c),
             Step::MaxPool(p) => {
                 let (x, v) = (self.name(p.x), format!("v_{i}"));
@@ -136,9 +136,7 @@ impl Writer<'_> {
                 self.pair(&v, p.y);
             }
             Step::Affine(a) => {
-                let from = &self.network.tensors[a.x];
-                let (x, unit) = (self.name(a.x), from.scale);
-                let v = self.affine(&format!("{i}"), &x, unit, (unit, &a.gain, &a.offset), a.y);
+                let v = self.affine(i, a);
                 self.pair(&v, a.y);
             }
             Step::Add(a) => {
@@ -188,21 +186,20 @@ impl Writer<'_> {
         [w, b]
     }
 
-    /// `x·gain + offset` as a depthwise convolution; gain and offset as the step has them, from `unit` to the
-    /// output's scale.
-    fn affine(&mut self, key: &str, x: &str, x_scale: f32, map: (f32, &[f32], &[f32]), out: Out) -> String {
-        let (unit, gain, offset) = map;
-        let to = self.network.tensors[out.tensor].scale;
-        let c = gain.len();
-        let gain: Vec<f32> = gain.iter().map(|g| g * to / unit).collect();
-        let bias: Vec<f32> = offset.iter().map(|o| o * to).collect();
-        let q: Vec<i8> = gain.iter().map(|&g| if g < 0.0 { -127 } else { 127 }).collect();
-        let scale: Vec<f32> = gain.iter().map(|g| (g.abs() / 127.0).max(f32::MIN_POSITIVE)).collect();
-        let key = format!("affine_{key}");
+    /// `x·gain + offset` as a depthwise convolution.
+    fn affine(&mut self, i: usize, a: &Affine) -> String {
+        let (x_scale, to) = (self.network.tensors[a.x].scale, self.network.tensors[a.y.tensor].scale);
+        let c = a.gain.len();
+        let gain: Vec<f32> = a.gain.iter().map(|g| g * to / x_scale).collect();
+        let bias: Vec<f32> = a.offset.iter().map(|o| o * to).collect();
+        let q: Vec<i8> = gain.iter().map(|&g| if g < 0.0 { -AFFINE_WEIGHT } else { AFFINE_WEIGHT }).collect();
+        let scale = |g: &f32| (g.abs() / f32::from(AFFINE_WEIGHT)).max(f32::MIN_POSITIVE);
+        let scale: Vec<f32> = gain.iter().map(scale).collect();
+        let key = format!("affine_{i}");
         let [w, b] = self.weights(&key, &[c, 1, 1, 1], &q, &scale, &bias, x_scale);
-        let v = format!("v_{key}");
+        let (x, v) = (self.name(a.x), format!("v_{i}"));
         let attributes = vec![ints("kernel_shape", &[1, 1]), int("group", c as i64)];
-        self.onnx.node("Conv", &[x, &w, &b], &v, attributes);
+        self.onnx.node("Conv", &[&x, &w, &b], &v, attributes);
         v
     }
 
@@ -230,7 +227,7 @@ impl Writer<'_> {
             x_scale,
         );
         let logits = is_logits(self.network, c);
-        let (x, mut v) = (self.name(c.x), if logits { LOGITS.into() } else { format!("v_{i}") });
+        let (x, v) = (self.name(c.x), if logits { LOGITS.into() } else { format!("v_{i}") });
         let attributes = vec![
             ints("kernel_shape", &c.kernel),
             ints("strides", &c.stride),
@@ -242,36 +239,12 @@ impl Writer<'_> {
         if logits {
             return;
         }
-        let Range { bare, sum } = self.ranges.0[i].clone();
-        if let Some(range) = bare {
-            let to = format!("bare_{i}");
-            self.quantized(&v, &to, range.scale, range.zero);
-            v = to;
-        }
-        let skip = c.skip.map(|(skip, _)| self.name(skip));
-        let summed = |onnx: &mut Builder, to: String| match &skip {
-            Some(skip) => {
-                onnx.node("Add", &[&v, skip], &to, vec![]);
-                to
-            }
-            None => v.clone(),
-        };
-        let mut read = None;
         if let Some(y) = c.y {
-            let from = summed(&mut self.onnx, format!("sum_{i}"));
-            self.pair(&from, y);
-            read = Some((self.name(y.tensor), self.network.tensors[y.tensor].scale));
-        }
-        if let Some(range) = sum {
-            let from = summed(&mut self.onnx, format!("second_sum_{i}"));
-            let to = format!("rounded_{i}");
-            self.quantized(&from, &to, range.scale, range.zero);
-            read = Some((to, range.scale));
-        }
-        if let (Some(second), Some((x, x_scale))) = (&c.affine, read) {
-            let map = (unit(self.network, c), &second.gain[..], &second.offset[..]);
-            let v = self.affine(&i.to_string(), &x, x_scale, map, second.out);
-            self.pair(&v, second.out);
+            self.pair(&v, y);
         }
     }
+}
+
+fn is_logits(network: &Network, c: &Conv) -> bool {
+    c.y.is_some_and(|y| y.tensor == network.logits)
 }

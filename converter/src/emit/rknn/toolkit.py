@@ -10,7 +10,7 @@ import numpy as np
 from rknn.api import RKNN
 
 
-def build(job, model):
+def build(job, model, batch=None):
     rknn = RKNN(verbose=False)
     ok = lambda code, what: code == 0 or sys.exit(f"rknn-toolkit2: {what} failed with code {code}")
     # Level 2: level 3 may approximate. The model is quantized already.
@@ -21,7 +21,7 @@ def build(job, model):
         optimization_level=2,
     )
     ok(rknn.load_onnx(model=model), "reading the model")
-    ok(rknn.build(do_quantization=False), "building")
+    ok(rknn.build(do_quantization=False, rknn_batch_size=batch), "building")
     return rknn, ok
 
 
@@ -40,6 +40,15 @@ def main():
     logits = [outputs[0].reshape(-1) for outputs in simulate(rknn, ok, pictures)]
     np.array(logits, "<f4").tofile(job["logits"])
     rknn.release()
+
+    if job["batch"] > 1:
+        rknn, ok = build(job, job["model"], job["batch"])
+        ok(rknn.export_rknn(job["rknn_batch"]), "writing the result")
+        ok(rknn.init_runtime(), "starting the simulator")
+        full = np.resize(pictures, (job["batch"], *job["shape"]))
+        outputs = rknn.inference(inputs=[full], data_format=["nhwc"])
+        outputs[0].reshape(-1).astype("<f4").tofile(job["logits_batch"])
+        rknn.release()
 
     rknn, ok = build(job, job["probe"])
     with open(job["tensors"], "wb") as file:

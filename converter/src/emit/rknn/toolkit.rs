@@ -63,6 +63,8 @@ pub struct Job<'a> {
     pub pictures: &'a [Vec<u8>],
     /// On how many of them, from the first, the probe runs.
     pub probed: usize,
+    /// Pictures at once, for a second model; 1 for none.
+    pub batch: u32,
 }
 
 /// What it has done.
@@ -71,6 +73,9 @@ pub struct Built {
     pub model: Vec<u8>,
     /// The simulator's logits, picture after picture.
     pub logits: Vec<f32>,
+    /// The `.rknn` file for a batch, and the simulator's logits for one: the first pictures, over and over
+    /// where there are fewer.
+    pub batched: Option<(Vec<u8>, Vec<f32>)>,
     /// The simulator's tensors (NCHW, real values), in the probe's order, picture after picture.
     pub tensors: Vec<f32>,
 }
@@ -113,11 +118,14 @@ impl Toolkit {
             mean: &'a [f32],
             shape: [usize; 3],
             probed: usize,
+            batch: u32,
             model: &'static str,
             probe: &'static str,
             pictures: &'static str,
             rknn: &'static str,
             logits: &'static str,
+            rknn_batch: &'static str,
+            logits_batch: &'static str,
             tensors: &'static str,
         }
         let file = File {
@@ -125,11 +133,14 @@ impl Toolkit {
             mean: job.mean,
             shape: job.shape,
             probed: job.probed,
+            batch: job.batch,
             model: "model.onnx",
             probe: "probe.onnx",
             pictures: "pictures.u8",
             rknn: "model.rknn",
             logits: "logits.f32",
+            rknn_batch: "model_batch.rknn",
+            logits_batch: "logits_batch.f32",
             tensors: "tensors.f32",
         };
         // The toolkit leaves files of its own where it runs.
@@ -145,9 +156,14 @@ impl Toolkit {
         command.args(["toolkit.py", "job.json"]).current_dir(folder.path());
         run(&mut command)?.map_err(ToolkitError::Failed)?;
         let read = |name: &str| io(at(name).display(), fs::read(at(name)));
+        let batched = match job.batch {
+            1 => None,
+            _ => Some((read(file.rknn_batch)?, floats(&read(file.logits_batch)?))),
+        };
         Ok(Built {
             model: read(file.rknn)?,
             logits: floats(&read(file.logits)?),
+            batched,
             tensors: floats(&read(file.tensors)?),
         })
     }

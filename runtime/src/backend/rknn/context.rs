@@ -1,4 +1,7 @@
 //! One context of the vendor's library: a model with its input and output memory.
+//!
+//! The memory is the library's, cached by the CPU; without flags that say otherwise the library itself cleans the
+//! input's cache before a run and the output's after it.
 
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
@@ -26,9 +29,13 @@ pub(super) struct Context {
     input: Option<NonNull<rknn_tensor_mem>>,
     output: Option<NonNull<rknn_tensor_mem>>,
     shape: Shape,
+    /// Pictures at once.
+    batch: usize,
     /// Pixels from row to row of the input.
     stride: usize,
     logits: Logits,
+    /// Values from picture to picture of the output.
+    spread: usize,
 }
 
 // SAFETY: the library allows a context in any thread, one at a time; `&mut self` sees to that.
@@ -60,7 +67,7 @@ impl Context {
 
     fn around(library: Arc<Library>, handle: rknn_context) -> Self {
         let (shape, logits) = (Shape::default(), Logits::Float32);
-        Self { library, handle, input: None, output: None, shape, stride: 0, logits }
+        Self { library, handle, input: None, output: None, shape, batch: 1, stride: 0, logits, spread: 0 }
     }
 
     fn query<T>(&self, cmd: rknn_query_cmd, mut info: T) -> Result<T, Error> {
@@ -83,8 +90,8 @@ impl Context {
         check("rknn_set_core_mask", unsafe { (self.library.rknn_set_core_mask)(self.handle, 1 << core) })
     }
 
-    /// Makes memory for pixels of this shape and so many logits.
-    pub fn bind(&mut self, shape: Shape, classes: usize) -> Result<(), RknnError> {
+    /// Makes memory for so many pictures of this shape and so many logits of each.
+    pub fn bind(&mut self, batch: usize, shape: Shape, classes: usize) -> Result<(), RknnError> {
         let number: rknn_input_output_num =
             self.query(RKNN_QUERY_IN_OUT_NUM, Default::default()).map_err(RknnError::later)?;
         if (number.n_input, number.n_output) != (1, 1) {
@@ -93,18 +100,18 @@ impl Context {
         }
         let mut attr: rknn_tensor_attr =
             self.query(RKNN_QUERY_INPUT_ATTR, Default::default()).map_err(RknnError::later)?;
-        if attr.fmt != RKNN_TENSOR_NHWC || dims(&attr) != [1, shape.h, shape.w, shape.c] {
-            return Err(RknnError::Misfit(format!("input {:?}, not {shape}", dims(&attr))));
+        if attr.fmt != RKNN_TENSOR_NHWC || dims(&attr) != [batch, shape.h, shape.w, shape.c] {
+            return Err(RknnError::Misfit(format!("input {:?}, not {batch} of {shape}", dims(&attr))));
         }
         let stride = if attr.w_stride == 0 { shape.w } else { attr.w_stride as usize };
-        let bytes = (attr.size_with_stride as usize).max(shape.h * stride * shape.c);
+        let bytes = (attr.size_with_stride as usize).max(batch * shape.h * stride * shape.c);
         // Camera bytes go in as they are; the NPU subtracts the mean.
         (attr.type_, attr.fmt, attr.pass_through) = (RKNN_TENSOR_UINT8, RKNN_TENSOR_NHWC, 0);
         if stride < shape.w {
             return Err(RknnError::Misfit(format!("input rows of {stride} pixels, not {}", shape.w)));
         }
         self.input = Some(self.memory(bytes, &mut attr).map_err(RknnError::later)?);
-        (self.shape, self.stride) = (shape, stride);
+        (self.shape, self.batch, self.stride) = (shape, batch, stride);
 
         let mut attr: rknn_tensor_attr =
             self.query(RKNN_QUERY_NATIVE_OUTPUT_ATTR, Default::default()).map_err(RknnError::later)?;
@@ -114,21 +121,23 @@ impl Context {
             RKNN_TENSOR_FLOAT32 => Logits::Float32,
             other => return Err(RknnError::Misfit(format!("logits of type {other}"))),
         };
-        // One pixel: whether channels come in blocks (NC1HWC2: [1, c1, 1, 1, c2]) or not, number c is at c.
-        let fits = match (attr.fmt, &dims(&attr)[..]) {
-            (RKNN_TENSOR_NC1HWC2, [1, c1, 1, 1, c2]) => c1 * c2 >= classes,
-            (RKNN_TENSOR_NC1HWC2, _) => false,
-            (_, dims) => dims.iter().product::<usize>() == classes,
+        // One pixel: whether channels come in blocks (NC1HWC2: [n, c1, 1, 1, c2]) or not, number c is at c.
+        self.spread = match (attr.fmt, &dims(&attr)[..]) {
+            (RKNN_TENSOR_NC1HWC2, [n, c1, 1, 1, c2]) if *n == batch => c1 * c2,
+            (RKNN_TENSOR_NC1HWC2, _) => 0,
+            (_, dims) if dims.iter().product::<usize>() == batch * classes => classes,
+            _ => 0,
         };
         let element = match self.logits {
             Logits::Int8 { .. } => 1,
             Logits::Float16 => 2,
             Logits::Float32 => 4,
         };
-        if !fits {
-            return Err(RknnError::Misfit(format!("output {:?}, not {classes} logits", dims(&attr))));
+        if self.spread < classes {
+            let message = format!("output {:?}, not {batch} of {classes} logits", dims(&attr));
+            return Err(RknnError::Misfit(message));
         }
-        let bytes = (attr.size_with_stride.max(attr.size) as usize).max(classes * element);
+        let bytes = (attr.size_with_stride.max(attr.size) as usize).max(batch * self.spread * element);
         self.output = Some(self.memory(bytes, &mut attr).map_err(RknnError::later)?);
         Ok(())
     }
@@ -163,41 +172,81 @@ impl Context {
         }
     }
 
-    /// Runs on pixels (HWC, of the shape given to [`Self::bind`]) and writes the logits.
-    pub fn run(&mut self, pixels: &[u8], logits: &mut [f32]) -> Result<(), Error> {
-        let (Some(input), Some(output)) = (self.input, self.output) else {
+    /// Pictures at once.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// The input, every row of it; `None` before [`Self::bind`].
+    fn rows(&mut self) -> Option<&mut [u8]> {
+        let bytes = self.batch * self.shape.h * self.stride * self.shape.c;
+        // SAFETY: `bind` made it of at least so many bytes; any byte is a pixel; nobody else
+        // writes while we hold `&mut self`, and the NPU reads only inside `rknn_run`.
+        self.input.map(|input| unsafe {
+            std::slice::from_raw_parts_mut(input.as_ref().virt_addr.cast::<u8>(), bytes)
+        })
+    }
+
+    /// The input, where its rows have no margin.
+    pub fn pixels(&mut self) -> Option<&mut [u8]> {
+        if self.stride == self.shape.w { self.rows() } else { None }
+    }
+
+    /// Runs on pictures (HWC, of the shape given to [`Self::bind`]), one at least and at most a batch, and writes
+    /// their logits one after another.
+    pub fn run<'a>(
+        &mut self,
+        pictures: impl ExactSizeIterator<Item = &'a [u8]>,
+        logits: &mut [f32],
+    ) -> Result<(), Error> {
+        let (shape, stride) = (self.shape, self.stride);
+        let row = shape.w * shape.c;
+        let count = pictures.len();
+        assert!((1..=self.batch).contains(&count), "at most a batch of pictures");
+        let Some(rows) = self.rows() else {
             return Err(Error { call: "rknn_run", code: RKNN_ERR_INPUT_INVALID });
         };
-        let row = self.shape.w * self.shape.c;
-        assert_eq!(pixels.len(), self.shape.h * row, "pixels of the network's shape");
-        // SAFETY: `bind` made it of at least so many bytes; nobody else writes while we hold `&mut self`.
-        let to = unsafe {
-            let start = input.as_ref().virt_addr.cast::<u8>();
-            std::slice::from_raw_parts_mut(start, self.shape.h * self.stride * self.shape.c)
-        };
-        for (to, from) in to.chunks_exact_mut(self.stride * self.shape.c).zip(pixels.chunks_exact(row)) {
-            to[..row].copy_from_slice(from);
+        for (to, pixels) in rows.chunks_exact_mut(shape.h * stride * shape.c).zip(pictures) {
+            assert_eq!(pixels.len(), shape.h * row, "pixels of the network's shape");
+            for (to, from) in to.chunks_exact_mut(stride * shape.c).zip(pixels.chunks_exact(row)) {
+                to[..row].copy_from_slice(from);
+            }
         }
+        self.run_filled(count, logits)
+    }
+
+    /// Runs on what stands in the input, and writes the logits of the first `count` pictures.
+    pub fn run_filled(&mut self, count: usize, logits: &mut [f32]) -> Result<(), Error> {
+        let Some(output) = self.output else {
+            return Err(Error { call: "rknn_run", code: RKNN_ERR_OUTPUT_INVALID });
+        };
+        assert!(count <= self.batch, "at most a batch of pictures");
+        let classes = logits.len() / count;
+        assert!(classes <= self.spread, "as many logits as the network has");
         // SAFETY: the context is alive and has its memories.
         check("rknn_run", unsafe { (self.library.rknn_run)(self.handle, null_mut()) })?;
-        // SAFETY: `bind` made it large enough for all logits of this type, and the NPU is done with it.
-        unsafe {
-            let start = output.as_ref().virt_addr;
-            match self.logits {
-                Logits::Int8 { zero, scale } => {
-                    let from = std::slice::from_raw_parts(start.cast::<i8>(), logits.len());
-                    for (to, &q) in logits.iter_mut().zip(from) {
-                        *to = (i32::from(q) - zero) as f32 * scale;
+        for (i, to) in logits.chunks_exact_mut(classes).enumerate() {
+            // SAFETY: `bind` made it large enough for a batch of `spread` values of this type, and the NPU is done
+            // with it.
+            unsafe {
+                let start = output.as_ref().virt_addr;
+                match self.logits {
+                    Logits::Int8 { zero, scale } => {
+                        let from = start.cast::<i8>().add(i * self.spread);
+                        for (to, &q) in to.iter_mut().zip(std::slice::from_raw_parts(from, classes)) {
+                            *to = (i32::from(q) - zero) as f32 * scale;
+                        }
                     }
-                }
-                Logits::Float16 => {
-                    let from = std::slice::from_raw_parts(start.cast::<u16>(), logits.len());
-                    for (to, &bits) in logits.iter_mut().zip(from) {
-                        *to = from_half(bits);
+                    Logits::Float16 => {
+                        let from = start.cast::<u16>().add(i * self.spread);
+                        for (to, &bits) in to.iter_mut().zip(std::slice::from_raw_parts(from, classes)) {
+                            *to = from_half(bits);
+                        }
                     }
-                }
-                Logits::Float32 => {
-                    logits.copy_from_slice(std::slice::from_raw_parts(start.cast::<f32>(), logits.len()));
+                    Logits::Float32 => {
+                        let from = start.cast::<f32>().add(i * self.spread);
+                        to.copy_from_slice(std::slice::from_raw_parts(from, classes));
+                    }
                 }
             }
         }

@@ -10,6 +10,8 @@ use foldnet_kernels::reference::{ConvResult, conv};
 use foldnet_kernels::{ConvDesc, ConvOutput, ConvScalars, ConvWeights, Requant};
 use foldnet_runtime::{Session, SessionError};
 
+use super::has_parts;
+
 /// About so many values of a layer are tried, over all pictures.
 const SAMPLES: usize = 200_000;
 /// Tried as parts of the lowest and of the highest value, in twentieths.
@@ -19,7 +21,7 @@ const PARTS: std::ops::RangeInclusive<u8> = 2..=20;
 pub struct Ranges(pub(super) Vec<Range>);
 
 /// Of one step.
-#[derive(Clone, Default)]
+#[derive(Clone, Copy, Default)]
 pub(super) struct Range {
     /// A convolution before its residual.
     pub bare: Option<Affine>,
@@ -36,7 +38,7 @@ pub(super) struct Affine {
 
 impl Affine {
     /// −128…127 covers `lo`…`hi`, and zero is one of its values.
-    fn covering(lo: f32, hi: f32) -> Self {
+    pub(super) fn covering(lo: f32, hi: f32) -> Self {
         let scale = ((hi.max(0.0) - lo.min(0.0)) / 255.0).max(f32::MIN_POSITIVE);
         let zero = (-128.0 - lo.min(0.0) / scale).round_ties_even().clamp(-128.0, 127.0);
         Self { scale, zero: zero as i8 }
@@ -77,7 +79,7 @@ impl Ranges {
             });
             for (step, values) in network.steps.iter().zip(&mut sampled) {
                 match step {
-                    Step::Conv(c) if c.skip.is_some() || c.y.is_none() => {
+                    Step::Conv(c) if has_parts(network, c) => {
                         sample(network, c, &tensors, pictures.len(), values);
                     }
                     _ => {}
@@ -169,16 +171,12 @@ fn best(values: impl Iterator<Item = f32>, error: impl Fn(Affine) -> f64) -> Aff
 }
 
 /// Whether the affine map behind a convolution reads a sum of its own, and not the step's first output.
-pub(super) fn reads_sum(c: &Conv) -> bool {
+fn reads_sum(c: &Conv) -> bool {
     c.affine.is_some() && (c.skip.is_some() || c.y.is_none())
 }
 
-pub(super) fn is_logits(network: &Network, c: &Conv) -> bool {
-    c.y.is_some_and(|y| y.tensor == network.logits)
-}
-
 /// The real value of `v = 1`.
-pub(super) fn unit(network: &Network, c: &Conv) -> f32 {
+fn unit(network: &Network, c: &Conv) -> f32 {
     match (c.y, &c.affine) {
         (Some(y), _) => network.tensors[y.tensor].scale,
         (None, Some(a)) => network.tensors[a.out.tensor].scale,
