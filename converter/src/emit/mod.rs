@@ -4,3 +4,4 @@
 mod onnx;
 pub mod qdq;
 pub mod rknn;
+pub mod tool;

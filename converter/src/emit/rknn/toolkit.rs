@@ -1,51 +1,25 @@
-//! Rockchip's rknn-toolkit2, in a virtual environment of its own.
+//! Rockchip's rknn-toolkit2.
 
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
 
 use serde::Serialize;
 
+use crate::emit::tool::{Installed, Tool};
+
+pub use crate::emit::tool::ToolError as ToolkitError;
+
 /// The toolkit's version.
 pub const VERSION: &str = "2.3.2";
-/// What is installed. The toolkit reads `onnx.mapping`, which later versions of onnx lack, and
-/// `pkg_resources`, which later versions of setuptools lack.
-const PACKAGES: [&str; 3] = ["rknn-toolkit2==2.3.2", "onnx==1.16.1", "setuptools==75.8.0"];
+/// The toolkit reads `onnx.mapping`, which later versions of onnx lack, and `pkg_resources`, which later
+/// versions of setuptools lack.
+static TOOL: Tool = Tool {
+    name: "rknn-toolkit2 2.3.2",
+    packages: &["rknn-toolkit2==2.3.2", "onnx==1.16.1", "setuptools==75.8.0"],
+    needs: "Python 3.8 to 3.12 on x86-64 or AArch64 Linux",
+    size: "about 3 GB",
+};
 /// The chips that it builds for and whose runtime library has the interface that `runtime` speaks.
 pub const CHIPS: [&str; 5] = ["rk3562", "rk3566", "rk3568", "rk3576", "rk3588"];
-/// Lies in the environment when everything is installed.
-const COMPLETE: &str = "foldnet-complete";
-
-/// Why the toolkit did not do its work.
-#[derive(Debug, thiserror::Error)]
-pub enum ToolkitError {
-    /// A file or program cannot be used.
-    #[error("{what}: {source}")]
-    Io {
-        /// The file or program.
-        what: String,
-        /// What the system said.
-        source: std::io::Error,
-    },
-    /// It cannot be installed.
-    #[error("rknn-toolkit2 {VERSION} cannot be installed into {folder} (it needs Python 3.8 to 3.12 on x86-64 or AArch64 Linux, see --python): {said}", folder = folder.display())]
-    Install {
-        /// The environment.
-        folder: PathBuf,
-        /// The last lines of what failed.
-        said: String,
-    },
-    /// It refuses the model, or fails.
-    #[error("rknn-toolkit2 failed: {0}")]
-    Failed(String),
-    /// Its results do not have the size they must have.
-    #[error("rknn-toolkit2's results do not fit the network: {0}")]
-    Results(String),
-}
-
-fn io<T>(what: impl std::fmt::Display, result: std::io::Result<T>) -> Result<T, ToolkitError> {
-    result.map_err(|source| ToolkitError::Io { what: what.to_string(), source })
-}
 
 /// What the toolkit is to do.
 pub struct Job<'a> {
@@ -81,33 +55,12 @@ pub struct Built {
 }
 
 /// An installed toolkit.
-pub struct Toolkit {
-    python: PathBuf,
-}
+pub struct Toolkit(Installed);
 
 impl Toolkit {
-    /// The environment in `folder`, made with `python` when it is not there; `say` is told before anything
-    /// is downloaded.
+    /// See [`Tool::open`].
     pub fn open(folder: &Path, python: &str, say: impl Fn(String)) -> Result<Self, ToolkitError> {
-        // It is run from another folder.
-        let folder = &io(folder.display(), std::path::absolute(folder))?;
-        let own = folder.join("bin/python");
-        if !folder.join(COMPLETE).exists() {
-            say(format!(
-                "making a Python environment with rknn-toolkit2 {VERSION} in {} (once; it downloads about 3 GB)",
-                folder.display()
-            ));
-            if let Some(parent) = folder.parent() {
-                io(parent.display(), fs::create_dir_all(parent))?;
-            }
-            let failed = |said| ToolkitError::Install { folder: folder.into(), said };
-            run(Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))?.map_err(failed)?;
-            run(Command::new(&own).args(["-m", "pip", "install", "--quiet"]).args(PACKAGES))?
-                .map_err(failed)?;
-            let complete = folder.join(COMPLETE);
-            io(complete.display(), fs::write(&complete, PACKAGES.join("\n")))?;
-        }
-        Ok(Self { python: own })
+        TOOL.open(folder, python, say).map(Self)
     }
 
     /// Builds and simulates.
@@ -143,46 +96,22 @@ impl Toolkit {
             logits_batch: "logits_batch.f32",
             tensors: "tensors.f32",
         };
-        // The toolkit leaves files of its own where it runs.
-        let folder = io("a temporary folder", tempfile::tempdir())?;
-        let at = |name: &str| folder.path().join(name);
-        let write = |name: &str, bytes: &[u8]| io(at(name).display(), fs::write(at(name), bytes));
-        write(file.model, job.model)?;
-        write(file.probe, job.probe)?;
-        write(file.pictures, &job.pictures.concat())?;
-        write("job.json", &serde_json::to_vec(&file).expect("plain data"))?;
-        write("toolkit.py", include_bytes!("toolkit.py"))?;
-        let mut command = Command::new(&self.python);
-        command.args(["toolkit.py", "job.json"]).current_dir(folder.path());
-        run(&mut command)?.map_err(ToolkitError::Failed)?;
-        let read = |name: &str| io(at(name).display(), fs::read(at(name)));
+        let pictures = job.pictures.concat();
+        let files = [(file.model, job.model), (file.probe, job.probe), (file.pictures, &pictures)];
+        let results = self.0.run(include_str!("toolkit.py"), &file, &files)?;
         let batched = match job.batch {
             1 => None,
-            _ => Some((read(file.rknn_batch)?, floats(&read(file.logits_batch)?))),
+            _ => Some((results.read(file.rknn_batch)?, floats(&results.read(file.logits_batch)?))),
         };
         Ok(Built {
-            model: read(file.rknn)?,
-            logits: floats(&read(file.logits)?),
+            model: results.read(file.rknn)?,
+            logits: floats(&results.read(file.logits)?),
             batched,
-            tensors: floats(&read(file.tensors)?),
+            tensors: floats(&results.read(file.tensors)?),
         })
     }
 }
 
 fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.as_chunks::<4>().0.iter().map(|&b| f32::from_le_bytes(b)).collect()
-}
-
-/// Runs a program to its end; when it does not succeed, the last lines that it printed.
-fn run(command: &mut Command) -> Result<Result<(), String>, ToolkitError> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = io(&name, command.stdin(Stdio::null()).output())?;
-    if output.status.success() {
-        return Ok(Ok(()));
-    }
-    let all = [output.stdout, output.stderr].concat();
-    let text = String::from_utf8_lossy(&all);
-    let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|l| !l.is_empty()).collect();
-    let said = lines[lines.len().saturating_sub(6)..].join("\n");
-    Ok(Err(format!("{name} ended with {}\n{said}", output.status)))
 }
