@@ -4,4 +4,5 @@
 mod onnx;
 pub mod qdq;
 pub mod rknn;
+pub mod tflite;
 pub mod tool;
