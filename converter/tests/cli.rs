@@ -143,6 +143,8 @@ fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
         ("export --qdq net.onnx", &["float model", "converter quantize"]),
         ("export net.onnx", &["--qdq", "--rknn"]),
         ("export --rknn rk3399 net.onnx", &["rk3399", "rk3588"]),
+        ("export --ethos-u ethos-u99 net.onnx", &["ethos-u99", "ethos-u55-128"]),
+        ("export --qdq net.onnx --min-agreement 1", &["--rknn", "--ethos-u"]),
         ("export --board no-such-board net.onnx", &["no-such-board"]),
         ("export --board rock-5b net.onnx", &["runs Linux", "archive"]),
         ("export --board rp2350-pico2 --plan cortex-m4 net.onnx", &["--board", "--plan"]),
@@ -225,14 +227,14 @@ fn the_whole_way_through_and_the_same_bytes_twice() {
 
 /// A stand-in for the toolkit's Python: an environment that is complete, with a program that ends like this.
 #[cfg(unix)]
-fn toolkit(place: &Place, name: &str, script: &str) -> String {
+fn toolkit(place: &Place, name: &str, script: &str, npu: &str) -> String {
     use std::os::unix::fs::PermissionsExt;
     let (folder, python) = (place.path(name), place.path(name).join("bin/python"));
     fs::create_dir_all(folder.join("bin")).unwrap();
     fs::write(folder.join("foldnet-complete"), "").unwrap();
     fs::write(&python, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
-    format!("export --rknn rk3588 a.nnef.tgz --toolkit {name}")
+    format!("export {npu} a.nnef.tgz --toolkit {name}")
 }
 
 #[cfg(unix)]
@@ -241,17 +243,38 @@ fn what_the_toolkit_does_wrong_is_told_and_the_archive_stays() {
     let place = Place::new();
     place.json("quantize net.onnx --images photos -o a.nnef.tgz --json");
     let before = fs::read(place.path("a.nnef.tgz")).unwrap();
+    let rknn = |name: &str, script: &str| toolkit(&place, name, script, "--rknn rk3588");
+    let vela =
+        |name: &str, script: &str| toolkit(&place, name, script, "--ethos-u ethos-u55-128 -o a.tflite");
+    let estimate = "echo '{\"system_config\":\"s\",\"memory_mode\":\"m\",\"clock_hz\":1,\"cycles\":1,\
+                    \"inferences_per_second\":1,\"macs\":1,\"sram_bytes\":1,\"dram_bytes\":1,\"flash_bytes\":1,\
+                    \"operators\":1,\"on_cpu\":[]}' >estimate.json";
     let cases = [
-        (toolkit(&place, "no", "exit 1"), &["--images"][..]),
+        (rknn("no", "exit 1"), &["--images"][..]),
         (
-            toolkit(&place, "fails", "echo 'ValueError: no such chip' >&2; exit 7") + " --images photos",
+            rknn("fails", "echo 'ValueError: no such chip' >&2; exit 7") + " --images photos",
             &["rknn-toolkit2 failed", "no such chip"],
         ),
         (
-            toolkit(&place, "short", "touch model.rknn logits.f32 tensors.f32") + " --images photos",
+            rknn("short", "touch model.rknn logits.f32 tensors.f32") + " --images photos",
             &["do not fit the network", "0 logits"],
         ),
-        (toolkit(&place, "none", "exit 0") + " --images photos", &["model.rknn"]),
+        (rknn("none", "exit 0") + " --images photos", &["model.rknn"]),
+        (vela("vela_no", "exit 1"), &["--images"]),
+        (
+            vela("vela_fails", "echo 'Error: no such tensor' >&2; exit 7") + " --images photos",
+            &["ethos-u-vela 5.2.0 failed", "no such tensor"],
+        ),
+        (
+            vela("vela_odd", "echo {} >estimate.json; touch compiled.tflite outputs.i8 tensors.i8")
+                + " --images photos",
+            &["do not fit the network", "estimate"],
+        ),
+        (
+            vela("vela_short", &format!("{estimate}; touch compiled.tflite outputs.i8 tensors.i8"))
+                + " --images photos",
+            &["do not fit the network", "0 logits"],
+        ),
         (
             toolkit(&place, "single", "touch model.rknn logits.f32 tensors.f32")
                 + " --images photos --batch 4",
@@ -271,6 +294,7 @@ fn what_the_toolkit_does_wrong_is_told_and_the_archive_stays() {
             assert!(stderr(&output).contains(word), "`{words}` does not say {word:?}: {}", stderr(&output));
         }
         assert_eq!(fs::read(place.path("a.nnef.tgz")).unwrap(), before, "{words}");
+        assert!(!place.path("a.tflite").exists(), "{words}");
     }
 }
 

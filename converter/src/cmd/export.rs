@@ -10,12 +10,13 @@ use serde::Serialize;
 
 use super::model::{InputFlags, Int8Model, Model};
 use super::talk::bytes;
-use super::{Failure, Talk, export_rknn};
+use super::{Failure, Talk, export_ethos_u, export_rknn};
 use crate::emit::qdq;
 
 /// Write an archive as QDQ ONNX for other engines, as a plan for a microcontroller, or build it for an NPU
 #[derive(Args)]
 #[command(group(clap::ArgGroup::new("format").required(true)))]
+#[command(group(clap::ArgGroup::new("npu").args(["rknn", "ethos_u"])))]
 pub struct Cmd {
     /// ONNX with QuantizeLinear/DequantizeLinear pairs, opset 13; input f32 NCHW, RGB, 0…255
     #[arg(long, group = "format")]
@@ -24,6 +25,10 @@ pub struct Cmd {
     /// toolkit, checked in its simulator, put into the archive beside what the CPU runs
     #[arg(long, group = "format", value_name = "CHIP", value_parser = export_rknn::chip)]
     rknn: Option<String>,
+    /// For Arm's NPU (ethos-u55-128, ethos-u65-256, ethos-u85-256, …): an int8 TFLite file, which LiteRT runs,
+    /// too; beside it what Arm's Vela makes of it, and how fast Vela expects that to be
+    #[arg(long, group = "format", value_name = "NPU", value_parser = export_ethos_u::accelerators())]
+    ethos_u: Option<String>,
     /// A plan for this processor, to be linked into its firmware
     #[arg(long, group = "format", value_name = "CPU", value_parser = processors())]
     plan: Option<String>,
@@ -42,7 +47,7 @@ pub struct Cmd {
     #[arg(long, short)]
     output: Option<PathBuf>,
     #[command(flatten)]
-    rknn_flags: export_rknn::Flags,
+    npu_flags: export_rknn::Flags,
 }
 
 /// A microcontroller's board.
@@ -89,13 +94,21 @@ impl Cmd {
         };
         if let Some(chip) = &self.rknn {
             let output = self.output.unwrap_or(self.archive);
-            return export_rknn::run(chip, &self.rknn_flags, &model, output, talk);
+            return export_rknn::run(chip, &self.npu_flags, &model, output, talk);
         }
+        let ending = match (&self.ethos_u, self.qdq) {
+            (Some(_), _) => "tflite",
+            (None, true) => "qdq.onnx",
+            (None, false) => "plan",
+        };
         let output = self.output.clone().unwrap_or_else(|| {
             let name = self.archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let stem = name.strip_suffix(".nnef.tgz").unwrap_or(&name);
-            self.archive.with_file_name(format!("{stem}.{}", if self.qdq { "qdq.onnx" } else { "plan" }))
+            self.archive.with_file_name(format!("{stem}.{ending}"))
         });
+        if let Some(accelerator) = &self.ethos_u {
+            return export_ethos_u::run(accelerator, &self.npu_flags, &model, output, talk);
+        }
         let (file, plan) = if self.qdq {
             (qdq::model(&model.network, &model.manifest.labels), None)
         } else {

@@ -20,32 +20,33 @@ use crate::quantize::apart::{Ranges, apart, is_apart};
 use crate::quantize::recipe::Progress;
 use crate::quantize::score::Distance;
 
-/// What only `--rknn` needs.
+/// What `--rknn` and `--ethos-u` need.
 #[derive(Args)]
-#[command(next_help_heading = "With --rknn")]
+#[command(next_help_heading = "With --rknn and --ethos-u")]
 pub struct Flags {
     /// Pictures to check with: folder, CIFAR .bin, or .npy
-    #[arg(long, requires = "rknn")]
-    images: Option<PathBuf>,
+    #[arg(long, requires = "npu")]
+    pub images: Option<PathBuf>,
     /// Pictures to measure ranges on; by default some of --images
-    #[arg(long, requires = "rknn", value_name = "IMAGES")]
-    calibrate: Option<PathBuf>,
+    #[arg(long, requires = "npu", value_name = "IMAGES")]
+    pub calibrate: Option<PathBuf>,
     /// Check on at most this many of them
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), requires = "rknn")]
-    check_images: u32,
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), requires = "npu")]
+    pub check_images: u32,
     /// Least share of them on which simulator and archive have the same top-1
-    #[arg(long, default_value_t = 0.99, requires = "rknn")]
-    min_agreement: f64,
+    #[arg(long, default_value_t = 0.99, requires = "npu")]
+    pub min_agreement: f64,
     /// Build a second model that takes so many pictures at once, for `runtime bench`; a camera goes on with
     /// the first
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BATCH)), requires = "rknn")]
     batch: u32,
-    /// Python (3.8 to 3.12) to make the toolkit's environment with
-    #[arg(long, default_value = "python3", requires = "rknn")]
-    python: String,
+    /// Python to make the environment of the maker's tools with: 3.8 to 3.12 for --rknn, 3.11 to 3.13 for
+    /// --ethos-u
+    #[arg(long, default_value = "python3", requires = "npu")]
+    pub python: String,
     /// Folder of that environment; by default in the user's cache
-    #[arg(long, requires = "rknn")]
-    toolkit: Option<PathBuf>,
+    #[arg(long, requires = "npu")]
+    pub toolkit: Option<PathBuf>,
 }
 
 /// The result for scripts.

@@ -7,6 +7,7 @@ mod budget;
 mod compare;
 mod eval;
 mod export;
+mod export_ethos_u;
 mod export_rknn;
 mod inspect;
 mod model;

@@ -6,3 +6,4 @@ pub mod qdq;
 pub mod rknn;
 pub mod tflite;
 pub mod tool;
+pub mod vela;

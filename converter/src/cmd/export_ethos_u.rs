@@ -1,0 +1,268 @@
+//! `converter export --ethos-u`: the same network as a TFLite file, checked in LiteRT, compiled by Arm's Vela.
+
+use std::path::PathBuf;
+
+use anyhow::anyhow;
+use foldnet_archive::{Activation, Network, PIXELS, TensorId};
+use foldnet_kernels::dispatch;
+use foldnet_runtime::Session;
+use foldnet_runtime::backend::auto::cache;
+use foldnet_runtime::dataset::Dataset;
+use serde::Serialize;
+
+use super::export_rknn::Flags;
+use super::model::Int8Model;
+use super::pictures::{Reader, Sample, spread};
+use super::talk::{bytes, percent};
+use super::{Failure, Talk};
+use crate::emit::tflite;
+use crate::emit::tool::ToolError;
+use crate::emit::vela::{self, ACCELERATORS, Compiled, Estimate, Job, VELA, VERSION};
+use crate::quantize::apart::{Ranges, apart, is_apart};
+use crate::quantize::recipe::Progress;
+use crate::quantize::score::{self, Distance, top};
+
+/// The result for scripts.
+#[derive(Serialize)]
+struct Outcome {
+    /// What LiteRT runs.
+    output: PathBuf,
+    bytes: u64,
+    /// What the NPU's driver runs.
+    compiled: PathBuf,
+    compiled_bytes: u64,
+    target: String,
+    vela: &'static str,
+    estimate: Estimate,
+    /// Share of the operators that the NPU does.
+    on_npu: f64,
+    images: usize,
+    agreement: f64,
+    sqnr: f64,
+    correct: Option<usize>,
+    correct_cpu: Option<usize>,
+    layers: Vec<Layer>,
+}
+
+/// How LiteRT differs from our kernels in one tensor.
+#[derive(Serialize)]
+struct Layer {
+    name: String,
+    /// Share of values that are the same int8.
+    equal: f64,
+    /// Largest difference, in int8 steps.
+    largest: u32,
+}
+
+/// Pictures that layers are compared on.
+const LAYER_IMAGES: usize = 8;
+/// Pictures that ranges are measured on.
+const RANGE_IMAGES: usize = 64;
+
+/// The NPUs that there are, for the command line.
+pub fn accelerators() -> clap::builder::PossibleValuesParser {
+    ACCELERATORS.to_vec().into()
+}
+
+/// Writes the file and its compiled form, after LiteRT and Vela have seen it.
+pub fn run(
+    accelerator: &str,
+    flags: &Flags,
+    model: &Int8Model,
+    output: PathBuf,
+    talk: &Talk,
+) -> Result<(), Failure> {
+    let Some(images) = &flags.images else {
+        return Err(Failure::Input(anyhow!("--ethos-u needs --images: pictures to check the result with")));
+    };
+    if !(0.0..=1.0).contains(&flags.min_agreement) {
+        return Err(Failure::Input(anyhow!("--min-agreement {} is no share of 1", flags.min_agreement)));
+    }
+    let folder = match &flags.toolkit {
+        Some(folder) => folder.clone(),
+        None => cache()
+            .ok_or_else(|| anyhow!("neither HOME nor XDG_CACHE_HOME is set; give --toolkit"))?
+            .join(format!("ethos-u-vela-{VERSION}")),
+    };
+    let samples = read(images, flags.check_images as usize, model, talk)?;
+    let labels: Option<Vec<usize>> = samples.iter().map(|s| s.label).collect();
+    let pictures: Vec<Vec<u8>> = samples.into_iter().map(|s| s.pixels).collect();
+    talk.stage("measuring ranges", 1);
+    let some: Vec<Vec<u8>> = match &flags.calibrate {
+        // Spread over all, since they may come sorted by class.
+        None => spread(pictures.len(), RANGE_IMAGES).map(|i| pictures[i].clone()).collect(),
+        Some(path) => read(path, RANGE_IMAGES, model, talk)?.into_iter().map(|s| s.pixels).collect(),
+    };
+    let network = &model.network;
+    let fault = |e: foldnet_runtime::SessionError| Failure::Fault(e.into());
+    let parts = if is_apart(network) {
+        network.clone()
+    } else {
+        apart(network, &Ranges::measure(network, &some).map_err(fault)?)
+    };
+    let logits = tflite::range(&parts, &some).map_err(fault)?;
+    let file = tflite::model(&parts, logits)?;
+    let compared: Vec<TensorId> = (0..parts.tensors.len())
+        .filter(|&t| t != PIXELS && t != parts.logits)
+        .filter(|&t| parts.steps.iter().any(|s| s.outputs().contains(&t)))
+        .collect();
+    let names: Vec<&str> = compared.iter().map(|&t| &parts.tensors[t].name[..]).collect();
+
+    let vela = VELA.open(&folder, &flags.python, |words| talk.say(words))?;
+    talk.stage("running LiteRT and Vela", 1);
+    let shape = network.input();
+    let probed = pictures.len().min(LAYER_IMAGES);
+    let job = Job {
+        target: accelerator,
+        model: &file,
+        shape: [shape.h, shape.w, shape.c],
+        pictures: &pictures,
+        names: &names,
+        probed,
+    };
+    let compiled = vela::run(&vela, &job)?;
+    talk.clear();
+
+    let outputs: Vec<Vec<f32>> = compiled
+        .outputs
+        .chunks(network.classes())
+        .map(|picture| picture.iter().map(|&q| tflite::output(&parts, logits).real(q)).collect())
+        .collect();
+    let ours = score::logits(network, &pictures)?;
+    if outputs.iter().map(Vec::len).ne(ours.iter().map(Vec::len)) {
+        let problem = format!("{} logits for {} pictures", compiled.outputs.len(), pictures.len());
+        return Err(ToolError::Results(problem).into());
+    }
+    let layers = layers(&parts, &compared, &compiled, &pictures[..probed])?;
+    for layer in &layers {
+        talk.say(format!(
+            "{:>7} equal, largest difference {:>3}  {}",
+            percent(layer.equal),
+            layer.largest,
+            layer.name
+        ));
+    }
+    let distance = Distance::between(&ours, &outputs, Activation::Softmax);
+    talk.say(format!(
+        "LiteRT against archive on {} pictures: same top-1 on {}; logits {:.2} dB",
+        distance.images,
+        percent(distance.agreement),
+        distance.sqnr
+    ));
+    if distance.agreement < flags.min_agreement {
+        return Err(Failure::Limit(format!(
+            "LiteRT agrees on {}, less than {}; nothing was written",
+            percent(distance.agreement),
+            percent(flags.min_agreement)
+        )));
+    }
+    for line in words(accelerator, &compiled.estimate) {
+        talk.say(line);
+    }
+    let beside = output.with_file_name(format!(
+        "{}.{accelerator}.tflite",
+        output.file_stem().unwrap_or_default().to_string_lossy()
+    ));
+    for (path, content) in [(&beside, &compiled.model), (&output, &file)] {
+        foldnet_archive::write_file(path, content).map_err(|e| anyhow!("{}: {e}", path.display()))?;
+        talk.say(format!("{} ({})", path.display(), bytes(content.len() as u64)));
+    }
+    let correct = |logits: &[Vec<f32>]| {
+        labels.as_ref().map(|labels| logits.iter().zip(labels).filter(|(l, t)| top(l) == **t).count())
+    };
+    talk.result(&Outcome {
+        bytes: file.len() as u64,
+        output,
+        compiled: beside,
+        compiled_bytes: compiled.model.len() as u64,
+        target: accelerator.into(),
+        vela: VERSION,
+        on_npu: compiled.estimate.on_npu(),
+        images: distance.images,
+        agreement: distance.agreement,
+        sqnr: distance.sqnr,
+        correct: correct(&outputs),
+        correct_cpu: correct(&ours),
+        layers,
+        estimate: compiled.estimate,
+    });
+    Ok(())
+}
+
+/// At most `most` of the pictures.
+fn read(
+    images: &std::path::Path,
+    most: usize,
+    model: &Int8Model,
+    talk: &Talk,
+) -> Result<Vec<Sample>, Failure> {
+    let dataset = Dataset::open(images)?;
+    let mut reader = Reader::new(&dataset, &model.manifest.input, talk);
+    let samples = reader.read(spread(dataset.len(), most));
+    reader.check(samples.len(), false)?;
+    Ok(samples)
+}
+
+/// The estimate in words.
+fn words(accelerator: &str, e: &Estimate) -> Vec<String> {
+    let mut lines = vec![
+        format!(
+            "{accelerator}, Vela's estimate: {:.0} cycles, {:.1} inferences a second at {:.0} MHz ({}, {})",
+            e.cycles,
+            e.inferences_per_second,
+            e.clock_hz / 1e6,
+            e.system_config,
+            e.memory_mode
+        ),
+        format!(
+            "memory: SRAM {}, flash {}, DRAM {}",
+            bytes(e.sram_bytes as u64),
+            bytes(e.flash_bytes as u64),
+            bytes(e.dram_bytes as u64)
+        ),
+        format!("on the NPU: {} of {} operators", percent(e.on_npu()), e.operators),
+    ];
+    if !e.on_cpu.is_empty() {
+        lines.push(format!("left to the CPU: {}", e.on_cpu.join(", ")));
+    }
+    lines
+}
+
+/// Compares every tensor of the network that LiteRT has with our kernels'.
+fn layers(
+    network: &Network,
+    compared: &[TensorId],
+    compiled: &Compiled,
+    pictures: &[Vec<u8>],
+) -> Result<Vec<Layer>, Failure> {
+    let total: usize = compared.iter().map(|&t| network.tensors[t].shape.len()).sum();
+    if compiled.tensors.len() != total * pictures.len() {
+        let problem = format!("{} values of tensors for {} pictures", compiled.tensors.len(), pictures.len());
+        return Err(ToolError::Results(problem).into());
+    }
+    let mut session = Session::new(network, dispatch::best(), 1).map_err(|e| Failure::Fault(e.into()))?;
+    let mut counts = vec![(0_usize, 0_u32); compared.len()];
+    for (pixels, theirs) in pictures.iter().zip(compiled.tensors.chunks_exact(total)) {
+        let mut ours: Vec<Vec<i8>> = vec![Vec::new(); network.tensors.len()];
+        session.run_traced(pixels, |step, outputs| {
+            for (id, values) in network.steps[step].outputs().into_iter().zip(outputs) {
+                ours[id] = values;
+            }
+        });
+        let mut theirs = theirs;
+        for (&id, (equal, largest)) in compared.iter().zip(&mut counts) {
+            let (mine, rest) = theirs.split_at(network.tensors[id].shape.len());
+            theirs = rest;
+            for (&a, &b) in ours[id].iter().zip(mine) {
+                *equal += usize::from(a == b);
+                *largest = u32::from(a.abs_diff(b)).max(*largest);
+            }
+        }
+    }
+    let layer = |(&id, &(equal, largest)): (&usize, &(usize, u32))| Layer {
+        name: network.tensors[id].name.clone(),
+        equal: equal as f64 / (network.tensors[id].shape.len() * pictures.len()) as f64,
+        largest,
+    };
+    Ok(compared.iter().zip(&counts).map(layer).collect())
+}
