@@ -253,7 +253,7 @@ fn what_the_toolkit_does_wrong_is_told_and_the_archive_stays() {
         (rknn("no", "exit 1"), &["--images"][..]),
         (
             rknn("fails", "echo 'ValueError: no such chip' >&2; exit 7") + " --images photos",
-            &["rknn-toolkit2 failed", "no such chip"],
+            &["rknn-toolkit2 2.3.2 failed", "no such chip"],
         ),
         (
             rknn("short", "touch model.rknn logits.f32 tensors.f32") + " --images photos",
