@@ -8,7 +8,7 @@ pub mod catalogue;
 #[cfg(feature = "cli")]
 pub mod cmd;
 pub mod device;
-#[cfg(feature = "cli")]
+#[cfg(feature = "fit")]
 pub mod fit;
 #[cfg(feature = "cli")]
 pub mod fleet;
