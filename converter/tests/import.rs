@@ -233,6 +233,26 @@ fn windows_of_every_kind() {
     check("windows", "logits", &model);
 }
 
+/// Padding that does not count in a mean leaves windows of two by two of three by three here, and of all there is
+/// there.
+#[test]
+fn means_of_windows_that_hold_as_much_as_each_other() {
+    let model = Onnx::new(13, &[1, 3, 5, 5])
+        .conv("x", "c", [4, 3, 3, 3], &[])
+        .node(
+            "AveragePool",
+            "c",
+            "mean",
+            &[("kernel_shape", Ints(&[3, 3])), ("strides", Ints(&[2, 2])), ("pads", Ints(&AROUND))],
+        )
+        .conv("mean", "d", [3, 4, 1, 1], &[])
+        .node("AveragePool", "d", "all", &[("kernel_shape", Ints(&[3, 3])), ("pads", Ints(&[0, 0, 1, 1]))])
+        .conv("all", "logits", [2, 3, 1, 1], &[])
+        .node("Flatten", "logits", "out", &[])
+        .output("out", &[1, 2]);
+    check("means", "logits", &model);
+}
+
 /// Rescaling inside the model reaches the padded stem: padding becomes the preimage of zero.
 #[test]
 fn rescaling_folds_into_the_stem() {
@@ -304,7 +324,7 @@ fn what_is_not_supported_is_named() {
                 ),
                 "l",
             ),
-            &["count_include_pad"],
+            &["l_node", "2 to 3 rows that count", "count_include_pad=1"],
         ),
         (base().output("c", &[1]).output("x", &[1]), &["2 outputs (c, x)", "detectors"]),
         (base().floats("k", &[1], &[1.0]).output("k", &[1]), &["does not depend on the picture"]),

@@ -46,26 +46,41 @@ pub fn max<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     importer.define(node, Op::MaxPool { window, floor_at_zero: false }, vec![x.node], shape, &x)
 }
 
-/// Mean of a window: a convolution of each channel with itself, every weight `1/(kernel area)`.
+/// Mean of a window: a convolution of each channel with itself, every weight one by the number of values that
+/// count. Padding that does not count leaves fewer of them at the borders; where that makes the windows of one
+/// pooling differ, it is no convolution.
 pub fn average<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[&conv::WINDOW[..], &["count_include_pad"]].concat())?;
     let x = importer.picture(node, 0)?;
     let input = importer.shape(&x);
     let (window, shape) = window(node, input)?;
-    let explicit = node.sizes("pads", [0; 4])?;
-    let counted = node.int("count_include_pad", 0)? != 0 && window.pad == explicit;
-    if window.pad != [0; 4] && !counted {
-        return Err(format!(
-            "padding {:?} that does not count in the mean is not supported (count_include_pad=True is)",
-            window.pad
-        ));
-    }
-    if shape.pixels() == 1 && window.kernel == [input.h, input.w] {
+    let asked = conv::window(node, window.kernel, input)?.0.pad;
+    let padding_counts = node.int("count_include_pad", 0)? != 0;
+    // What `ceil_mode` adds never counts.
+    let counted = |axis: usize| {
+        let side = [input.h, input.w][axis];
+        let (k, s, before) = (window.kernel[axis], window.stride[axis], window.pad[axis]);
+        let (lo, hi) =
+            if padding_counts { (0, side + before + asked[axis + 2]) } else { (before, before + side) };
+        let counts = (0..[shape.h, shape.w][axis]).map(move |o| (o * s + k).min(hi) - (o * s).max(lo));
+        let (least, most) = (counts.clone().min().unwrap_or(k), counts.max().unwrap_or(k));
+        (least == most).then_some(least).ok_or_else(|| {
+            format!(
+                "its windows hold {least} to {most} {} that count: padding {:?}{} does not. Pool with \
+                 count_include_pad=1 or without padding, or choose a picture size that needs none",
+                ["rows", "columns"][axis],
+                window.pad,
+                if padding_counts { " of ceil_mode" } else { "" },
+            )
+        })
+    };
+    let area = counted(0)? * counted(1)?;
+    if shape.pixels() == 1 && area == input.pixels() {
         return importer.define(node, Op::GlobalAvgPool, vec![x.node], shape, &x);
     }
-    let area = window.kernel[0] * window.kernel[1];
+    let taps = window.kernel[0] * window.kernel[1];
     let op = Op::Conv(Conv {
-        weights: vec![1.0 / area as f32; area * input.c],
+        weights: vec![1.0 / area as f32; taps * input.c],
         bias: vec![0.0; input.c],
         window,
         dilation: [1, 1],
