@@ -133,7 +133,7 @@ def cifar_v2(blocks: int):
 
 
 CIFAR = {"source": "CIFAR", "preprocessing": UNIT, "side": 32, "layout": "nhwc"}
-for number in (3, 5, 7, 9, 18):
+for number in (1, 3, 5, 7, 9, 18):  # the first is MLPerf Tiny's
     network(f"cifar-resnet{6 * number + 2}-v1", **CIFAR)(lambda n=number: by_tf2onnx(cifar_v1(n)))
 for number in (3, 6, 12, 18):
     network(f"cifar-resnet{9 * number + 2}-v2", **CIFAR)(lambda n=number: by_tf2onnx(cifar_v2(n)))
@@ -188,6 +188,20 @@ def sequential():
     for layer in (layers.Dropout(0.2), layers.Flatten(), layers.Dense(128, "relu"), layers.Dense(5)):
         model.add(layer)
     return by_keras(model)
+
+
+@network("same-mean", **CUSTOM)
+def same_mean():
+    """A mean whose padding does not count, over windows that all hold as many pixels."""
+    import keras
+    from keras import layers
+
+    model = keras.Sequential([keras.Input((48, 48, 3)), layers.Rescaling(1 / 255)])
+    for filters in (8, 16, 16, 24):
+        model.add(layers.Conv2D(filters, 3, 2, "same", activation="relu"))
+    for layer in (layers.AveragePooling2D(3, 2, "same"), layers.Flatten(), layers.Dense(5)):
+        model.add(layer)
+    return by_tf2onnx(model)
 
 
 def head(name: str, *layers_after):
