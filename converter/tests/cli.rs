@@ -276,8 +276,7 @@ fn what_the_toolkit_does_wrong_is_told_and_the_archive_stays() {
             &["do not fit the network", "0 logits"],
         ),
         (
-            toolkit(&place, "single", "touch model.rknn logits.f32 tensors.f32")
-                + " --images photos --batch 4",
+            rknn("single", "touch model.rknn logits.f32 tensors.f32") + " --images photos --batch 4",
             &["model_batch.rknn"],
         ),
         ("export --rknn rk3588 a.nnef.tgz --images photos --batch 0".into(), &["--batch"]),
