@@ -62,9 +62,10 @@ pub fn average<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
         let (k, s, before) = (window.kernel[axis], window.stride[axis], window.pad[axis]);
         let (lo, hi) =
             if padding_counts { (0, side + before + asked[axis + 2]) } else { (before, before + side) };
-        let counts = (0..[shape.h, shape.w][axis]).map(move |o| (o * s + k).min(hi) - (o * s).max(lo));
+        let counts =
+            (0..[shape.h, shape.w][axis]).map(move |o| (o * s + k).min(hi).saturating_sub((o * s).max(lo)));
         let (least, most) = (counts.clone().min().unwrap_or(k), counts.max().unwrap_or(k));
-        (least == most).then_some(least).ok_or_else(|| {
+        (least == most && least > 0).then_some(least).ok_or_else(|| {
             format!(
                 "its windows hold {least} to {most} {} that count: padding {:?}{} does not. Pool with \
                  count_include_pad=1 or without padding, or choose a picture size that needs none",
