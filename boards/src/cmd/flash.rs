@@ -15,8 +15,8 @@ use crate::remote::flash::{Manner, Package, Parts, flash};
 /// systemd keeps it, its unit.
 ///
 /// For a microcontroller the archive is compiled to a plan and the firmware is built around it, from the
-/// sources that you stand in, unless a built program is given; it is written by probe-rs, or as a UF2 file where its boot loader's drive is
-/// mounted.
+/// sources that you stand in, unless a built program is given; it is written by probe-rs, or as a UF2 file
+/// where its boot loader's drive is mounted.
 #[derive(clap::Args)]
 pub struct Cmd {
     /// The board's name in the catalogue

@@ -37,8 +37,8 @@ fn built(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
     if magic == *b"\x7fELF" { Ok(file.to_path_buf()) } else { program(board, file) }
 }
 
-/// Builds the firmware, unless it is given, and puts it on the board: as a UF2 file into `drive`, where the boot loader's drive
-/// is mounted, else by probe-rs.
+/// Builds the firmware, unless it is given, and puts it on the board: as a UF2 file into `drive`, where the
+/// boot loader's drive is mounted, else by probe-rs.
 pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> Result<(), Failure> {
     let program = built(board, file)?;
     let mcu = board.mcu.as_ref().expect("it is one");

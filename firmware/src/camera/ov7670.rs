@@ -5,8 +5,8 @@
 //!
 //! Registers are those of the data sheet's table of device control. Every value was compared with two independent
 //! public drivers, Linux's `ov7670` and Adafruit's: format, range, window (640 columns from 180, 480 rows from
-//! 10; six columns further in the latter), scaling by four and exposure agree. What they also tune (gamma, colour matrix, reserved registers) stays
-//! as the reset leaves it.
+//! 10; six columns further in the latter), scaling by four and exposure agree. What they also tune (gamma, colour
+//! matrix, reserved registers) stays as the reset leaves it.
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;

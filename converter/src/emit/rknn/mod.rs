@@ -192,9 +192,8 @@ impl Writer<'_> {
         let c = a.gain.len();
         let gain: Vec<f32> = a.gain.iter().map(|g| g * to / x_scale).collect();
         let bias: Vec<f32> = a.offset.iter().map(|o| o * to).collect();
-        let q: Vec<i8> = gain.iter().map(|&g| if g < 0.0 { -AFFINE_WEIGHT } else { AFFINE_WEIGHT }).collect();
-        let scale = |g: &f32| (g.abs() / f32::from(AFFINE_WEIGHT)).max(f32::MIN_POSITIVE);
-        let scale: Vec<f32> = gain.iter().map(scale).collect();
+        let weights = gain.iter().zip(&bias).map(|(&g, &b)| affine_weight(g, b, x_scale));
+        let (q, scale): (Vec<i8>, Vec<f32>) = weights.unzip();
         let key = format!("affine_{i}");
         let [w, b] = self.weights(&key, &[c, 1, 1, 1], &q, &scale, &bias, x_scale);
         let (x, v) = (self.name(a.x), format!("v_{i}"));
@@ -247,4 +246,29 @@ impl Writer<'_> {
 
 fn is_logits(network: &Network, c: &Conv) -> bool {
     c.y.is_some_and(|y| y.tensor == network.logits)
+}
+
+/// A depthwise weight of this gain and its scale, at which the bias is an int32: where the gain all but
+/// vanishes, it is the bias that decides.
+fn affine_weight(gain: f32, bias: f32, x_scale: f32) -> (i8, f32) {
+    let least = (bias.abs() / x_scale / 1e9).max(f32::MIN_POSITIVE);
+    let scale = (gain.abs() / f32::from(AFFINE_WEIGHT)).max(least);
+    ((gain / scale).round() as i8, scale)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_channel_without_gain_keeps_its_bias() {
+        let x_scale = 0.05;
+        for (gain, bias) in [(0.7, 1.5), (-0.7, 1.5), (0.0, 1.5), (0.0, 0.0), (1e-30, -3.0), (-2e-9, 40.0)] {
+            let (q, scale) = affine_weight(gain, bias, x_scale);
+            let steps = f64::from(bias) / f64::from(scale * x_scale);
+            assert!(steps.abs() < f64::from(i32::MAX), "{gain} {bias}: {steps}");
+            assert!((f32::from(q) * scale - gain).abs() <= gain.abs() * 1e-6 + scale, "{gain} {bias}: {q}");
+        }
+        assert_eq!([affine_weight(0.7, 0.0, 1.0).0, affine_weight(-0.3, 0.0, 1.0).0], [127, -127]);
+    }
 }

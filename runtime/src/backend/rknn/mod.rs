@@ -3,8 +3,9 @@
 //! The pixels are written where the NPU reads them, the logits are read where it writes them: in its own
 //! layout, int8 in blocks of channels. A camera's frame is fitted right into the NPU's memory ([`Memory`]). That
 //! the NPU read the camera's own buffer (`rknn_create_mem_from_fd`) would need a camera that delivers RGB of the
-//! network's size, and would hold that buffer while the network runs, which starves the driver. Each context is bound to one core; with several, pictures are dealt
-//! out to them and the answers stay in order ([`Rknn::logits`]).
+//! network's size, and would hold that buffer while the network runs, which starves the driver. Each context is
+//! bound to one core; with several, pictures are dealt out to them and the answers stay in order
+//! ([`Rknn::logits`]).
 //!
 //! How far this is tested: the models are built and compared with the archive in the vendor's simulator
 //! (`converter export --rknn`, `tests/peers/npu.py`); everything here runs against a library with the same
