@@ -43,7 +43,7 @@ def main() -> int:
                     right = foldnet.run([converter, "eval", model, "--images", arguments.test, "--json"])["correct"]
             file = Path(folder, f"{name}.tflite")
             for number, npu in enumerate(arguments.npus.split(",")):
-                row = export(converter, archive, npu, file, arguments)
+                row = foldnet.export(converter, ["--ethos-u", npu], archive, file, arguments)
                 if number == 0:
                     answers.append(answer(name, row, right, "–" if arguments.unlabelled else xnnpack(file, arguments)))
                 estimates.append(estimate(name, npu, row))
@@ -55,15 +55,6 @@ def main() -> int:
     print("|---|---|---|---|---|---|---|---|---|---|")
     print("\n".join(estimates))
     return 3 if missed else 0
-
-
-def export(converter: Path, archive: Path, npu: str, output: Path, arguments: argparse.Namespace) -> dict:
-    words = [converter, "export", "--ethos-u", npu, archive, "--images", arguments.test, "--json"]
-    words += ["--calibrate", arguments.calibrate, "--output", output]
-    words += ["--check-images", arguments.images, "--min-agreement", 0]
-    if arguments.toolkit:
-        words += ["--toolkit", arguments.toolkit]
-    return foldnet.run(words)
 
 
 def answer(name: str, row: dict, right: int | str, with_xnnpack: int | str) -> str:

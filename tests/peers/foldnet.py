@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 from pathlib import Path
@@ -35,6 +36,16 @@ def run(command: list) -> dict:
         raise SystemExit(f"`{' '.join(words)}` ended with code {done.returncode}:\n{done.stderr.strip()}")
     lines = done.stdout.strip().splitlines()
     return json.loads(lines[-1]) if lines else {}
+
+
+def export(converter: Path, option: list, archive: Path, output: Path, arguments: argparse.Namespace) -> dict:
+    """Exports for an NPU, whatever the agreement is; what the comparison found."""
+    words = [converter, "export", *option, archive, "--images", arguments.test, "--json"]
+    words += ["--calibrate", arguments.calibrate, "--output", output]
+    words += ["--check-images", arguments.images, "--min-agreement", 0]
+    if arguments.toolkit:
+        words += ["--toolkit", arguments.toolkit]
+    return run(words)
 
 
 class Server:

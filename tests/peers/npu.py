@@ -41,7 +41,7 @@ def main() -> int:
             if not is_archive and not arguments.unlabelled:
                 right = foldnet.run([converter, "eval", model, "--images", arguments.test, "--json"])
             for chip in arguments.chips.split(","):
-                row = export(converter, archive, chip, Path(folder, "out.nnef.tgz"), arguments)
+                row = foldnet.export(converter, ["--rknn", chip], archive, Path(folder, "out.nnef.tgz"), arguments)
                 equal = [layer["equal"] for layer in row["layers"]]
                 print(
                     f"| {name} | {chip} | {row['images']} | {row['agreement']:.2%} | {right['correct']} "
@@ -51,15 +51,6 @@ def main() -> int:
                 )
                 missed |= row["agreement"] < arguments.least
     return 3 if missed else 0
-
-
-def export(converter: Path, archive: Path, chip: str, output: Path, arguments: argparse.Namespace) -> dict:
-    words = [converter, "export", "--rknn", chip, archive, "--images", arguments.test, "--json"]
-    words += ["--calibrate", arguments.calibrate, "--output", output]
-    words += ["--check-images", arguments.images, "--min-agreement", 0]
-    if arguments.toolkit:
-        words += ["--toolkit", arguments.toolkit]
-    return foldnet.run(words)
 
 
 def parse() -> argparse.Namespace:

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::model::{InputFlags, Int8Model, Model};
 use super::talk::bytes;
-use super::{Failure, Talk, export_ethos_u, export_rknn};
+use super::{Failure, Talk, export_ethos_u, export_rknn, npu};
 use crate::emit::qdq;
 
 /// Write an archive as QDQ ONNX for other engines, as a plan for a microcontroller, or build it for an NPU
@@ -47,7 +47,7 @@ pub struct Cmd {
     #[arg(long, short)]
     output: Option<PathBuf>,
     #[command(flatten)]
-    npu_flags: export_rknn::Flags,
+    npu_flags: npu::Flags,
 }
 
 /// A microcontroller's board.

@@ -3,16 +3,13 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
-use foldnet_archive::{Activation, Network, PIXELS, TensorId};
+use foldnet_archive::{Network, PIXELS, TensorId};
 use foldnet_kernels::dispatch;
 use foldnet_runtime::Session;
-use foldnet_runtime::backend::auto::cache;
-use foldnet_runtime::dataset::Dataset;
 use serde::Serialize;
 
-use super::export_rknn::Flags;
 use super::model::Int8Model;
-use super::pictures::{Reader, Sample, spread};
+use super::npu::{Flags, Layer, same_shape, tell};
 use super::talk::{bytes, percent};
 use super::{Failure, Talk};
 use crate::emit::tflite;
@@ -20,7 +17,7 @@ use crate::emit::tool::ToolError;
 use crate::emit::vela::{self, ACCELERATORS, Compiled, Estimate, Job, VELA, VERSION};
 use crate::quantize::apart::{Ranges, apart, is_apart};
 use crate::quantize::recipe::Progress;
-use crate::quantize::score::{self, Distance, top};
+use crate::quantize::score;
 
 /// The result for scripts.
 #[derive(Serialize)]
@@ -44,20 +41,8 @@ struct Outcome {
     layers: Vec<Layer>,
 }
 
-/// How LiteRT differs from our kernels in one tensor.
-#[derive(Serialize)]
-struct Layer {
-    name: String,
-    /// Share of values that are the same int8.
-    equal: f64,
-    /// Largest difference, in int8 steps.
-    largest: u32,
-}
-
 /// Pictures that layers are compared on.
 const LAYER_IMAGES: usize = 8;
-/// Pictures that ranges are measured on.
-const RANGE_IMAGES: usize = 64;
 
 /// The NPUs that there are, for the command line.
 pub fn accelerators() -> clap::builder::PossibleValuesParser {
@@ -72,27 +57,10 @@ pub fn run(
     output: PathBuf,
     talk: &Talk,
 ) -> Result<(), Failure> {
-    let Some(images) = &flags.images else {
-        return Err(Failure::Input(anyhow!("--ethos-u needs --images: pictures to check the result with")));
-    };
-    if !(0.0..=1.0).contains(&flags.min_agreement) {
-        return Err(Failure::Input(anyhow!("--min-agreement {} is no share of 1", flags.min_agreement)));
-    }
-    let folder = match &flags.toolkit {
-        Some(folder) => folder.clone(),
-        None => cache()
-            .ok_or_else(|| anyhow!("neither HOME nor XDG_CACHE_HOME is set; give --toolkit"))?
-            .join(format!("ethos-u-vela-{VERSION}")),
-    };
-    let samples = read(images, flags.check_images as usize, model, talk)?;
-    let labels: Option<Vec<usize>> = samples.iter().map(|s| s.label).collect();
-    let pictures: Vec<Vec<u8>> = samples.into_iter().map(|s| s.pixels).collect();
+    let (folder, check) = flags.open("--ethos-u", format!("ethos-u-vela-{VERSION}"), model, talk)?;
+    let pictures = &check.pictures;
     talk.stage("measuring ranges", 1);
-    let some: Vec<Vec<u8>> = match &flags.calibrate {
-        // Spread over all, since they may come sorted by class.
-        None => spread(pictures.len(), RANGE_IMAGES).map(|i| pictures[i].clone()).collect(),
-        Some(path) => read(path, RANGE_IMAGES, model, talk)?.into_iter().map(|s| s.pixels).collect(),
-    };
+    let some = flags.for_ranges(&check, model, talk)?;
     let network = &model.network;
     let fault = |e: foldnet_runtime::SessionError| Failure::Fault(e.into());
     let parts = if is_apart(network) {
@@ -116,7 +84,7 @@ pub fn run(
         target: accelerator,
         model: &file,
         shape: [shape.h, shape.w, shape.c],
-        pictures: &pictures,
+        pictures,
         names: &names,
         probed,
     };
@@ -128,34 +96,11 @@ pub fn run(
         .chunks(network.classes())
         .map(|picture| picture.iter().map(|&q| tflite::output(&parts, logits).real(q)).collect())
         .collect();
-    let ours = score::logits(network, &pictures)?;
-    if outputs.iter().map(Vec::len).ne(ours.iter().map(Vec::len)) {
-        let problem = format!("{} logits for {} pictures", compiled.outputs.len(), pictures.len());
-        return Err(ToolError::Results(problem).into());
-    }
+    let ours = score::logits(network, pictures)?;
+    same_shape(&ours, &outputs)?;
     let layers = layers(&parts, &compared, &compiled, &pictures[..probed])?;
-    for layer in &layers {
-        talk.say(format!(
-            "{:>7} equal, largest difference {:>3}  {}",
-            percent(layer.equal),
-            layer.largest,
-            layer.name
-        ));
-    }
-    let distance = Distance::between(&ours, &outputs, Activation::Softmax);
-    talk.say(format!(
-        "LiteRT against archive on {} pictures: same top-1 on {}; logits {:.2} dB",
-        distance.images,
-        percent(distance.agreement),
-        distance.sqnr
-    ));
-    if distance.agreement < flags.min_agreement {
-        return Err(Failure::Limit(format!(
-            "LiteRT agrees on {}, less than {}; nothing was written",
-            percent(distance.agreement),
-            percent(flags.min_agreement)
-        )));
-    }
+    tell(&layers, talk);
+    let distance = flags.judge("LiteRT", "LiteRT", &ours, &outputs, talk)?;
     for line in words(accelerator, &compiled.estimate) {
         talk.say(line);
     }
@@ -167,9 +112,6 @@ pub fn run(
         foldnet_archive::write_file(path, content).map_err(|e| anyhow!("{}: {e}", path.display()))?;
         talk.say(format!("{} ({})", path.display(), bytes(content.len() as u64)));
     }
-    let correct = |logits: &[Vec<f32>]| {
-        labels.as_ref().map(|labels| logits.iter().zip(labels).filter(|(l, t)| top(l) == **t).count())
-    };
     talk.result(&Outcome {
         bytes: file.len() as u64,
         output,
@@ -181,26 +123,12 @@ pub fn run(
         images: distance.images,
         agreement: distance.agreement,
         sqnr: distance.sqnr,
-        correct: correct(&outputs),
-        correct_cpu: correct(&ours),
+        correct: check.correct(&outputs),
+        correct_cpu: check.correct(&ours),
         layers,
         estimate: compiled.estimate,
     });
     Ok(())
-}
-
-/// At most `most` of the pictures.
-fn read(
-    images: &std::path::Path,
-    most: usize,
-    model: &Int8Model,
-    talk: &Talk,
-) -> Result<Vec<Sample>, Failure> {
-    let dataset = Dataset::open(images)?;
-    let mut reader = Reader::new(&dataset, &model.manifest.input, talk);
-    let samples = reader.read(spread(dataset.len(), most));
-    reader.check(samples.len(), false)?;
-    Ok(samples)
 }
 
 /// The estimate in words.

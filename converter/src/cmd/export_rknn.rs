@@ -3,51 +3,17 @@
 
 use std::path::PathBuf;
 
-use anyhow::anyhow;
-use clap::Args;
-use foldnet_archive::{Activation, MAX_BATCH, Network, NpuModel};
-use foldnet_runtime::backend::auto::cache;
-use foldnet_runtime::dataset::Dataset;
+use foldnet_archive::{Network, NpuModel};
 use serde::Serialize;
 
 use super::model::{Int8Model, Model, Runner};
-use super::pictures::{Reader, spread};
+use super::npu::{Flags, Layer, same_shape, tell};
 use super::talk::{bytes, percent};
 use super::{Failure, Talk};
 use crate::emit::rknn::toolkit::{Built, CHIPS, Job, Toolkit, ToolkitError, VERSION};
 use crate::emit::rknn::{self, weights_kept};
 use crate::quantize::apart::{Ranges, apart, is_apart};
 use crate::quantize::recipe::Progress;
-use crate::quantize::score::Distance;
-
-/// What `--rknn` and `--ethos-u` need.
-#[derive(Args)]
-#[command(next_help_heading = "With --rknn and --ethos-u")]
-pub struct Flags {
-    /// Pictures to check with: folder, CIFAR .bin, or .npy
-    #[arg(long, requires = "npu")]
-    pub images: Option<PathBuf>,
-    /// Pictures to measure ranges on; by default some of --images
-    #[arg(long, requires = "npu", value_name = "IMAGES")]
-    pub calibrate: Option<PathBuf>,
-    /// Check on at most this many of them
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), requires = "npu")]
-    pub check_images: u32,
-    /// Least share of them on which simulator and archive have the same top-1
-    #[arg(long, default_value_t = 0.99, requires = "npu")]
-    pub min_agreement: f64,
-    /// Build a second model that takes so many pictures at once, for `runtime bench`; a camera goes on with
-    /// the first
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BATCH)), requires = "rknn")]
-    batch: u32,
-    /// Python to make the environment of the maker's tools with: 3.8 to 3.12 for --rknn, 3.11 to 3.13 for
-    /// --ethos-u
-    #[arg(long, default_value = "python3", requires = "npu")]
-    pub python: String,
-    /// Folder of that environment; by default in the user's cache
-    #[arg(long, requires = "npu")]
-    pub toolkit: Option<PathBuf>,
-}
 
 /// The result for scripts.
 #[derive(Serialize)]
@@ -67,20 +33,8 @@ struct Outcome {
     layers: Vec<Layer>,
 }
 
-/// How the simulator differs from us in one tensor.
-#[derive(Serialize)]
-struct Layer {
-    name: String,
-    /// Share of values that are the same int8.
-    equal: f64,
-    /// Largest difference, in int8 steps.
-    largest: u32,
-}
-
 /// Pictures that layers are compared on.
 const LAYER_IMAGES: usize = 32;
-/// Pictures that ranges are measured on.
-const RANGE_IMAGES: usize = 64;
 
 /// Builds, checks, and writes the archive with the result in it.
 pub fn run(
@@ -90,24 +44,8 @@ pub fn run(
     output: PathBuf,
     talk: &Talk,
 ) -> Result<(), Failure> {
-    let Some(images) = &flags.images else {
-        return Err(Failure::Input(anyhow!("--rknn needs --images: pictures to check the result with")));
-    };
-    if !(0.0..=1.0).contains(&flags.min_agreement) {
-        return Err(Failure::Input(anyhow!("--min-agreement {} is no share of 1", flags.min_agreement)));
-    }
-    let folder = match &flags.toolkit {
-        Some(folder) => folder.clone(),
-        None => cache()
-            .ok_or_else(|| anyhow!("neither HOME nor XDG_CACHE_HOME is set; give --toolkit"))?
-            .join(format!("rknn-toolkit2-{VERSION}")),
-    };
-    let dataset = Dataset::open(images)?;
-    let mut reader = Reader::new(&dataset, &model.manifest.input, talk);
-    let samples = reader.read(spread(dataset.len(), flags.check_images as usize));
-    reader.check(samples.len(), false)?;
-    let labels: Option<Vec<usize>> = samples.iter().map(|s| s.label).collect();
-    let pictures: Vec<Vec<u8>> = samples.into_iter().map(|s| s.pixels).collect();
+    let (folder, check) = flags.open("--rknn", format!("rknn-toolkit2-{VERSION}"), model, talk)?;
+    let pictures = &check.pictures;
 
     let network = &model.network;
     let probed = pictures.len().min(LAYER_IMAGES);
@@ -119,17 +57,7 @@ pub fn run(
              differ a little (`converter quantize --for-npu` makes one that has the NPU's roundings)",
         );
         talk.stage("measuring ranges", 1);
-        let some = match &flags.calibrate {
-            // Spread over all, since they may come sorted by class.
-            None => spread(pictures.len(), RANGE_IMAGES).map(|i| pictures[i].clone()).collect(),
-            Some(path) => {
-                let dataset = Dataset::open(path)?;
-                let mut reader = Reader::new(&dataset, &model.manifest.input, talk);
-                let samples = reader.read(spread(dataset.len(), RANGE_IMAGES));
-                reader.check(samples.len(), false)?;
-                samples.into_iter().map(|s| s.pixels).collect::<Vec<_>>()
-            }
-        };
+        let some = flags.for_ranges(&check, model, talk)?;
         apart(network, &Ranges::measure(network, &some).map_err(|e| Failure::Fault(e.into()))?)
     };
     let (plain, probe) = (rknn::model(&parts, false)?, rknn::model(&parts, true)?);
@@ -142,7 +70,7 @@ pub fn run(
         probe: &probe.onnx,
         mean: &plain.mean,
         shape: [shape.h, shape.w, shape.c],
-        pictures: &pictures,
+        pictures,
         probed,
         batch: flags.batch,
     })?;
@@ -154,21 +82,11 @@ pub fn run(
         bytes: model.bytes,
     }));
     let mut runner = Runner::new(&whole)?;
-    let ours = runner.logits(&pictures)?;
+    let ours = runner.logits(pictures)?;
     let theirs: Vec<Vec<f32>> = built.logits.chunks(network.classes()).map(<[f32]>::to_vec).collect();
-    if theirs.iter().map(Vec::len).ne(ours.iter().map(Vec::len)) {
-        let message = format!("{} logits for {} pictures", built.logits.len(), pictures.len());
-        return Err(ToolkitError::Results(message).into());
-    }
+    same_shape(&ours, &theirs)?;
     let layers = layers(&parts, &probe, &built, &mut runner, &pictures[..probed])?;
-    for layer in &layers {
-        talk.say(format!(
-            "{:>7} equal, largest difference {:>3}  {}",
-            percent(layer.equal),
-            layer.largest,
-            layer.name
-        ));
-    }
+    tell(&layers, talk);
     if let Some((_, logits)) = &built.batched {
         check_batch(&theirs, logits, flags.batch as usize, network.classes())?;
     }
@@ -176,20 +94,7 @@ pub fn run(
     if let Some(share) = weights_kept {
         talk.say(format!("{} of the weights stand in the model for {chip} unchanged", percent(share)));
     }
-    let distance = Distance::between(&ours, &theirs, Activation::Softmax);
-    talk.say(format!(
-        "{chip}, simulator against archive on {} pictures: same top-1 on {}; logits {:.2} dB",
-        distance.images,
-        percent(distance.agreement),
-        distance.sqnr
-    ));
-    if distance.agreement < flags.min_agreement {
-        return Err(Failure::Limit(format!(
-            "the simulator agrees on {}, less than {}; nothing was written",
-            percent(distance.agreement),
-            percent(flags.min_agreement)
-        )));
-    }
+    let distance = flags.judge(&format!("{chip}, simulator"), "the simulator", &ours, &theirs, talk)?;
     let mut manifest = model.manifest.clone();
     manifest.npu.retain(|n| n.target != chip);
     let batched = built.batched.map(|(model, _)| (flags.batch, model));
@@ -207,9 +112,6 @@ pub fn run(
     manifest.npu.sort_by(|a, b| (&a.target, a.batch).cmp(&(&b.target, b.batch)));
     let size = foldnet_archive::write(&output, network, &manifest)?;
     talk.say(format!("{} ({})", output.display(), bytes(size)));
-    let correct = |logits: &[Vec<f32>]| {
-        labels.as_ref().map(|l| logits.iter().zip(l).filter(|(x, l)| top(x) == **l).count())
-    };
     talk.result(&Outcome {
         output,
         bytes: size,
@@ -219,8 +121,8 @@ pub fn run(
         images: distance.images,
         agreement: distance.agreement,
         sqnr: distance.sqnr,
-        correct: correct(&theirs),
-        correct_cpu: correct(&ours),
+        correct: check.correct(&theirs),
+        correct_cpu: check.correct(&ours),
         weights_kept,
         layers,
     });
@@ -246,11 +148,6 @@ fn check_batch(
         }
     }
     Ok(())
-}
-
-/// The first of the highest.
-fn top(logits: &[f32]) -> usize {
-    (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0)
 }
 
 /// A chip's name as the toolkit has it.

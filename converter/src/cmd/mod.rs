@@ -11,6 +11,7 @@ mod export_ethos_u;
 mod export_rknn;
 mod inspect;
 mod model;
+mod npu;
 mod pictures;
 mod quantize;
 mod sign;

@@ -1,0 +1,163 @@
+//! What `export --rknn` and `export --ethos-u` share: pictures to check with, the tool's folder, the verdict.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::anyhow;
+use clap::Args;
+use foldnet_archive::{Activation, MAX_BATCH};
+use foldnet_runtime::backend::auto::cache;
+use foldnet_runtime::dataset::Dataset;
+use serde::Serialize;
+
+use super::model::Int8Model;
+use super::pictures::{Reader, Sample, spread};
+use super::talk::percent;
+use super::{Failure, Talk};
+use crate::emit::tool::ToolError;
+use crate::quantize::score::{Distance, top};
+
+/// Pictures that ranges are measured on.
+const RANGE_IMAGES: usize = 64;
+
+/// What `--rknn` and `--ethos-u` need.
+#[derive(Args)]
+#[command(next_help_heading = "With --rknn and --ethos-u")]
+pub struct Flags {
+    /// Pictures to check with: folder, CIFAR .bin, or .npy
+    #[arg(long, requires = "npu")]
+    pub images: Option<PathBuf>,
+    /// Pictures to measure ranges on; by default some of --images
+    #[arg(long, requires = "npu", value_name = "IMAGES")]
+    pub calibrate: Option<PathBuf>,
+    /// Check on at most this many of them
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), requires = "npu")]
+    pub check_images: u32,
+    /// Least share of them on which simulator and archive have the same top-1
+    #[arg(long, default_value_t = 0.99, requires = "npu")]
+    pub min_agreement: f64,
+    /// Build a second model that takes so many pictures at once, for `runtime bench`; a camera goes on with
+    /// the first
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BATCH)), requires = "rknn")]
+    pub batch: u32,
+    /// Python to make the environment of the maker's tools with: 3.8 to 3.12 for --rknn, 3.11 to 3.13 for
+    /// --ethos-u
+    #[arg(long, default_value = "python3", requires = "npu")]
+    pub python: String,
+    /// Folder of that environment; by default in the user's cache
+    #[arg(long, requires = "npu")]
+    pub toolkit: Option<PathBuf>,
+}
+
+/// How the other side differs from us in one tensor.
+#[derive(Serialize)]
+pub struct Layer {
+    pub name: String,
+    /// Share of values that are the same int8.
+    pub equal: f64,
+    /// Largest difference, in int8 steps.
+    pub largest: u32,
+}
+
+/// What the result is checked on.
+pub struct Check {
+    /// As the network takes them.
+    pub pictures: Vec<Vec<u8>>,
+    labels: Option<Vec<usize>>,
+}
+
+impl Check {
+    /// How many answers agree with the labels, if there are any.
+    pub fn correct(&self, logits: &[Vec<f32>]) -> Option<usize> {
+        self.labels.as_ref().map(|labels| logits.iter().zip(labels).filter(|(l, t)| top(l) == **t).count())
+    }
+}
+
+impl Flags {
+    /// The folder for the tool of this name, and the pictures to check with.
+    pub fn open(
+        &self,
+        option: &str,
+        tool: String,
+        model: &Int8Model,
+        talk: &Talk,
+    ) -> Result<(PathBuf, Check), Failure> {
+        let Some(images) = &self.images else {
+            return Err(Failure::Input(anyhow!(
+                "{option} needs --images: pictures to check the result with"
+            )));
+        };
+        if !(0.0..=1.0).contains(&self.min_agreement) {
+            return Err(Failure::Input(anyhow!("--min-agreement {} is no share of 1", self.min_agreement)));
+        }
+        let folder = match &self.toolkit {
+            Some(folder) => folder.clone(),
+            None => cache()
+                .ok_or_else(|| anyhow!("neither HOME nor XDG_CACHE_HOME is set; give --toolkit"))?
+                .join(tool),
+        };
+        let samples = read(images, self.check_images as usize, model, talk)?;
+        let labels = samples.iter().map(|s| s.label).collect();
+        let pictures = samples.into_iter().map(|s| s.pixels).collect();
+        Ok((folder, Check { pictures, labels }))
+    }
+
+    /// Pictures to measure ranges on.
+    pub fn for_ranges(&self, check: &Check, model: &Int8Model, talk: &Talk) -> Result<Vec<Vec<u8>>, Failure> {
+        Ok(match &self.calibrate {
+            // Spread over all, since they may come sorted by class.
+            None => spread(check.pictures.len(), RANGE_IMAGES).map(|i| check.pictures[i].clone()).collect(),
+            Some(path) => read(path, RANGE_IMAGES, model, talk)?.into_iter().map(|s| s.pixels).collect(),
+        })
+    }
+
+    /// Says how far `who` (in the report's words `title`) is from the archive; a failure if it agrees too seldom.
+    pub fn judge(
+        &self,
+        title: &str,
+        who: &str,
+        ours: &[Vec<f32>],
+        theirs: &[Vec<f32>],
+        talk: &Talk,
+    ) -> Result<Distance, Failure> {
+        let distance = Distance::between(ours, theirs, Activation::Softmax);
+        talk.say(format!(
+            "{title} against archive on {} pictures: same top-1 on {}; logits {:.2} dB",
+            distance.images,
+            percent(distance.agreement),
+            distance.sqnr
+        ));
+        if distance.agreement < self.min_agreement {
+            return Err(Failure::Limit(format!(
+                "{who} agrees on {}, less than {}; nothing was written",
+                percent(distance.agreement),
+                percent(self.min_agreement)
+            )));
+        }
+        Ok(distance)
+    }
+}
+
+/// Says how the layers differ.
+pub fn tell(layers: &[Layer], talk: &Talk) {
+    for Layer { name, equal, largest } in layers {
+        talk.say(format!("{:>7} equal, largest difference {largest:>3}  {name}", percent(*equal)));
+    }
+}
+
+/// The other side must have answered every picture as we did, with as many logits.
+pub fn same_shape(ours: &[Vec<f32>], theirs: &[Vec<f32>]) -> Result<(), ToolError> {
+    if theirs.iter().map(Vec::len).eq(ours.iter().map(Vec::len)) {
+        return Ok(());
+    }
+    let count: usize = theirs.iter().map(Vec::len).sum();
+    Err(ToolError::Results(format!("{count} logits for {} pictures", ours.len())))
+}
+
+/// At most `most` of the pictures.
+fn read(images: &Path, most: usize, model: &Int8Model, talk: &Talk) -> Result<Vec<Sample>, Failure> {
+    let dataset = Dataset::open(images)?;
+    let mut reader = Reader::new(&dataset, &model.manifest.input, talk);
+    let samples = reader.read(spread(dataset.len(), most));
+    reader.check(samples.len(), false)?;
+    Ok(samples)
+}
