@@ -2,8 +2,7 @@
 
 use foldnet_archive::{Affine, Conv};
 
-use super::Quantization;
-use crate::quantize::apart::AFFINE_WEIGHT;
+use crate::quantize::apart::{AFFINE_WEIGHT, Quantization};
 
 /// Least factor from accumulator to int8 that can show: 2⁻³² of 2³¹ is half a step.
 const LEAST: f32 = 1.0 / 4_294_967_296.0;

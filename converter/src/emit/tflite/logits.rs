@@ -3,7 +3,7 @@
 use foldnet_archive::Network;
 use foldnet_runtime::{Session, SessionError};
 
-use super::Quantization;
+use crate::quantize::apart::Quantization;
 
 /// Part of the range that is left above the greatest logit seen: others may be greater, and where several
 /// classes reach the end, the first of them wins.

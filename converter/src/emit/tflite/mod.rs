@@ -29,6 +29,8 @@ use foldnet_kernels::Shape;
 use builder::{Builder, Fused, Id, Operator, Padding, Window};
 use channel::Channels;
 
+use crate::quantize::apart::Quantization;
+
 pub use logits::range;
 
 /// A step that TFLite has no operator for.
@@ -38,34 +40,6 @@ pub struct Unsupported {
     layer: String,
     kind: &'static str,
     remedy: &'static str,
-}
-
-/// Scale and zero point of int8 values: real value = (q − zero) · scale.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Quantization {
-    /// Real value of a step; positive.
-    pub scale: f32,
-    /// The value that stands for zero.
-    pub zero: i8,
-}
-
-impl Quantization {
-    /// −128…127 covers `lo`…`hi`, and zero is one of its values.
-    fn covering(lo: f32, hi: f32) -> Self {
-        let scale = ((hi.max(0.0) - lo.min(0.0)) / 255.0).max(f32::MIN_POSITIVE);
-        let zero = (-128.0 - lo.min(0.0) / scale).round_ties_even().clamp(-128.0, 127.0);
-        Self { scale, zero: zero as i8 }
-    }
-
-    /// The int8 value of a real one.
-    fn quantize(self, real: f32) -> i8 {
-        ((real / self.scale).round_ties_even() + f32::from(self.zero)).clamp(-128.0, 127.0) as i8
-    }
-
-    /// The real value of an int8 one.
-    pub fn real(self, q: i8) -> f32 {
-        (f32::from(q) - f32::from(self.zero)) * self.scale
-    }
 }
 
 /// Writes the file; the logits, where a convolution writes them, to this scale and zero point (see
@@ -206,7 +180,7 @@ impl Writer<'_> {
         let (from, to) = (self.quantization(t.x), self.quantization(t.y));
         let is = |curve: fn(f32) -> f32| {
             (i8::MIN..=i8::MAX).zip(t.table.iter()).all(|(q, &found)| {
-                (i32::from(to.quantize(curve(from.real(q)))) - i32::from(found)).abs() <= 1
+                (to.quantize(curve(from.real(q)), i8::MIN, i8::MAX) as i32 - i32::from(found)).abs() <= 1
             })
         };
         let (operator, own) = if is(|x| 1.0 / (1.0 + (-x).exp())) {

@@ -10,7 +10,7 @@ use foldnet_kernels::reference::{ConvResult, conv};
 use foldnet_kernels::{ConvDesc, ConvOutput, ConvScalars, ConvWeights, Requant};
 use foldnet_runtime::{Session, SessionError};
 
-use super::has_parts;
+use super::{Quantization, has_parts};
 
 /// About so many values of a layer are tried, over all pictures.
 const SAMPLES: usize = 200_000;
@@ -24,34 +24,9 @@ pub struct Ranges(pub(super) Vec<Range>);
 #[derive(Clone, Copy, Default)]
 pub(super) struct Range {
     /// A convolution before its residual.
-    pub bare: Option<Affine>,
+    pub bare: Option<Quantization>,
     /// What an affine map reads, where that is a sum of its own.
-    pub sum: Option<Affine>,
-}
-
-/// int8: real value = (q − zero) · scale.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Affine {
-    pub scale: f32,
-    pub zero: i8,
-}
-
-impl Affine {
-    /// −128…127 covers `lo`…`hi`, and zero is one of its values.
-    pub(super) fn covering(lo: f32, hi: f32) -> Self {
-        let scale = ((hi.max(0.0) - lo.min(0.0)) / 255.0).max(f32::MIN_POSITIVE);
-        let zero = (-128.0 - lo.min(0.0) / scale).round_ties_even().clamp(-128.0, 127.0);
-        Self { scale, zero: zero as i8 }
-    }
-
-    fn quantize(self, real: f32, lo: i8, hi: i8) -> f32 {
-        let zero = f32::from(self.zero);
-        ((real / self.scale).round_ties_even() + zero).clamp(f32::from(lo), f32::from(hi))
-    }
-
-    fn rounded(self, real: f32) -> f32 {
-        (self.quantize(real, i8::MIN, i8::MAX) - f32::from(self.zero)) * self.scale
-    }
+    pub sum: Option<Quantization>,
 }
 
 /// One value of a convolution, and what came of it; real values.
@@ -137,7 +112,7 @@ impl Layer<'_> {
     fn error(&self, value: &Value, sum: f32, with_y: bool) -> f64 {
         let distance = |out: Out, real: f32, ours: i8| {
             let tensor = &self.network.tensors[out.tensor];
-            let to = Affine { scale: tensor.scale, zero: tensor.zero };
+            let to = Quantization { scale: tensor.scale, zero: tensor.zero };
             f64::from(to.quantize(real, out.lo, out.hi) - f32::from(ours)).powi(2)
         };
         let y = match (self.conv.y, value.y) {
@@ -157,11 +132,11 @@ impl Layer<'_> {
 }
 
 /// The range with the least error among parts of the whole.
-fn best(values: impl Iterator<Item = f32>, error: impl Fn(Affine) -> f64) -> Affine {
+fn best(values: impl Iterator<Item = f32>, error: impl Fn(Quantization) -> f64) -> Quantization {
     let (lo, hi) = values.fold((0.0_f32, 0.0_f32), |(lo, hi), v| (lo.min(v), hi.max(v)));
-    let mut best = (f64::INFINITY, Affine::covering(lo, hi));
+    let mut best = (f64::INFINITY, Quantization::covering(lo, hi));
     let part = |whole: f32, twentieths: u8| whole * f32::from(twentieths) / 20.0;
-    for range in PARTS.flat_map(|a| PARTS.map(move |b| Affine::covering(part(lo, a), part(hi, b)))) {
+    for range in PARTS.flat_map(|a| PARTS.map(move |b| Quantization::covering(part(lo, a), part(hi, b)))) {
         let error = error(range);
         if error < best.0 {
             best = (error, range);
@@ -212,24 +187,24 @@ mod tests {
 
     #[test]
     fn a_range_covers_its_ends_and_zero() {
-        let range = Affine::covering(-3.0, 7.2);
+        let range = Quantization::covering(-3.0, 7.2);
         assert_eq!((range.scale, range.zero), (0.04, -53));
         assert_eq!(range.rounded(0.0), 0.0);
         assert!((range.rounded(7.19) - 7.2).abs() < 1e-5 && (range.rounded(-9.0) + 3.0).abs() < 1e-5);
-        assert_eq!(Affine::covering(1.0, 2.55), Affine { scale: 0.01, zero: -128 });
+        assert_eq!(Quantization::covering(1.0, 2.55), Quantization { scale: 0.01, zero: -128 });
     }
 
     #[test]
     fn what_is_cut_off_anyway_costs_no_steps() {
         // Behind a ReLU everything below zero is the same; so the range needs no room for it.
         let values: Vec<f32> = (-1000..=500).map(|v| v as f32 / 100.0).collect();
-        let to = Affine::covering(0.0, 5.0);
+        let to = Quantization::covering(0.0, 5.0);
         let relu = |v: f32| to.quantize(v, -128, 127);
-        let error = |range: Affine| {
+        let error = |range: Quantization| {
             values.iter().map(|&v| f64::from(relu(range.rounded(v)) - relu(v)).powi(2)).sum::<f64>()
         };
         let found = best(values.iter().copied(), error);
-        assert!(found.scale < 0.6 * Affine::covering(-10.0, 5.0).scale, "{found:?}");
-        assert!(error(found) < 0.6 * error(Affine::covering(-10.0, 5.0)));
+        assert!(found.scale < 0.6 * Quantization::covering(-10.0, 5.0).scale, "{found:?}");
+        assert!(error(found) < 0.6 * error(Quantization::covering(-10.0, 5.0)));
     }
 }

@@ -5,7 +5,7 @@
 
 use foldnet_archive::{Network, Step, TensorId};
 
-use super::ranges::Affine;
+use super::Quantization;
 use crate::quantize::QuantizeError;
 
 /// By what an end of a range is multiplied.
@@ -27,8 +27,11 @@ pub fn tune(
                 }
                 trials -= 1;
                 let (lo, hi) = reach(&best, tensor);
-                let range =
-                    if end { Affine::covering(lo, hi * factor) } else { Affine::covering(lo * factor, hi) };
+                let range = if end {
+                    Quantization::covering(lo, hi * factor)
+                } else {
+                    Quantization::covering(lo * factor, hi)
+                };
                 let mut next = best.clone();
                 rescale(&mut next, tensor, range);
                 let found = quality(&next)?;
@@ -50,7 +53,7 @@ fn reach(network: &Network, tensor: TensorId) -> (f32, f32) {
 
 /// Gives a tensor another range: whoever writes it and whoever reads it counts in its new steps. It is one
 /// that [`super::apart`] has added.
-fn rescale(network: &mut Network, tensor: TensorId, range: Affine) {
+fn rescale(network: &mut Network, tensor: TensorId, range: Quantization) {
     let by = network.tensors[tensor].scale / range.scale;
     for step in &mut network.steps {
         match step {
@@ -105,7 +108,7 @@ mod tests {
         let mut wide = parts.clone();
         for tensor in first..wide.tensors.len() {
             let (lo, hi) = reach(&wide, tensor);
-            rescale(&mut wide, tensor, Affine::covering(16.0 * lo, 16.0 * hi));
+            rescale(&mut wide, tensor, Quantization::covering(16.0 * lo, 16.0 * hi));
         }
         wide.validate().unwrap();
         let before = quality(&wide).unwrap();
@@ -116,8 +119,8 @@ mod tests {
         assert_eq!(tune(wide.clone(), first, 0, &quality).unwrap(), wide);
         // There and back again: the same network but for the last bits of its multipliers.
         let mut again = parts.clone();
-        let was = Affine { scale: parts.tensors[first].scale, zero: parts.tensors[first].zero };
-        rescale(&mut again, first, Affine::covering(-1.0, 3.0));
+        let was = Quantization { scale: parts.tensors[first].scale, zero: parts.tensors[first].zero };
+        rescale(&mut again, first, Quantization::covering(-1.0, 3.0));
         rescale(&mut again, first, was);
         let noise = quality(&again).unwrap() - quality(&parts).unwrap();
         assert!(noise.abs() <= 1e-3 * (1.0 - quality(&parts).unwrap()), "{noise}");

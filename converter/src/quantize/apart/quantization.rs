@@ -1,0 +1,35 @@
+//! Scale and zero point of a range.
+
+/// Of int8 values: real value = (q − zero) · scale.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantization {
+    /// Real value of a step; positive.
+    pub scale: f32,
+    /// The value that stands for zero.
+    pub zero: i8,
+}
+
+impl Quantization {
+    /// −128…127 covers `lo`…`hi`, and zero is one of its values.
+    pub fn covering(lo: f32, hi: f32) -> Self {
+        let scale = ((hi.max(0.0) - lo.min(0.0)) / 255.0).max(f32::MIN_POSITIVE);
+        let zero = (-128.0 - lo.min(0.0) / scale).round_ties_even().clamp(-128.0, 127.0);
+        Self { scale, zero: zero as i8 }
+    }
+
+    /// The whole number from `lo` to `hi` that is nearest to a real value.
+    pub fn quantize(self, real: f32, lo: i8, hi: i8) -> f32 {
+        let zero = f32::from(self.zero);
+        ((real / self.scale).round_ties_even() + zero).clamp(f32::from(lo), f32::from(hi))
+    }
+
+    /// The real value of an int8 one.
+    pub fn real(self, q: i8) -> f32 {
+        (f32::from(q) - f32::from(self.zero)) * self.scale
+    }
+
+    /// The real value that stands for another.
+    pub fn rounded(self, real: f32) -> f32 {
+        (self.quantize(real, i8::MIN, i8::MAX) - f32::from(self.zero)) * self.scale
+    }
+}
