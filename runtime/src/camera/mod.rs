@@ -118,8 +118,9 @@ pub trait Listener {
     /// There is another network.
     fn model(&mut self, _model: &Model) {}
 
-    /// Nothing came for a while; `alive`: frames have come until now.
-    fn idle(&mut self, _alive: bool) {}
+    /// Nothing came for a while; `alive`: frames have come until now. Who does not tell of every frame may
+    /// not have told of the last one, which `last` is of.
+    fn idle(&mut self, _alive: bool, _last: &Report) {}
 
     /// Another view, if someone wants it.
     fn view(&mut self) -> Option<View> {
@@ -141,8 +142,8 @@ impl Listener for Vec<Box<dyn Listener>> {
         self.iter_mut().for_each(|one| one.model(model));
     }
 
-    fn idle(&mut self, alive: bool) {
-        self.iter_mut().for_each(|one| one.idle(alive));
+    fn idle(&mut self, alive: bool, last: &Report) {
+        self.iter_mut().for_each(|one| one.idle(alive, last));
     }
 
     fn view(&mut self) -> Option<View> {
@@ -188,6 +189,10 @@ pub fn run(
             fitter = Fitter::new(model.manifest.input.clone(), fitter.view());
             smoother.reset();
             rest = pace.idle.map(Rest::new);
+            // Its classes are others.
+            report.label = None;
+            report.top.clear();
+            report.scores.clear();
             listener.model(&model);
         }
         if let Some(view) = listener.view() {
@@ -201,7 +206,8 @@ pub fn run(
         match shared.slot.take(&mut frame, Duration::from_millis(250)) {
             Taken::Frame => {}
             Taken::Nothing => {
-                listener.idle(shared.alive.load(Ordering::Relaxed));
+                count(&mut report, shared, damaged);
+                listener.idle(shared.alive.load(Ordering::Relaxed), &report);
                 continue;
             }
             Taken::End(how) => return how,
@@ -258,16 +264,21 @@ pub fn run(
         report.latency_p50_ms = latencies.quantile_ms(0.5);
         report.latency_p99_ms = latencies.quantile_ms(0.99);
         report.fps = latencies.fps(done);
-        report.captured = shared.captured.load(Ordering::Relaxed);
-        report.dropped = shared.slot.dropped();
-        report.damaged = damaged + shared.damaged.load(Ordering::Relaxed);
-        report.lost = shared.lost.load(Ordering::Relaxed);
+        count(&mut report, shared, damaged);
         report.temperature = thermometer.read(done);
         let seen = pixels_of(&mut model, &mut pixels, fitter.bytes());
         if !listener.frame(&frame, seen, &report) {
             return Ok(());
         }
     }
+}
+
+/// What became of the frames; `damaged`: so many were found to be when they were looked at.
+fn count(report: &mut Report, shared: &Shared, damaged: u64) {
+    report.captured = shared.captured.load(Ordering::Relaxed);
+    report.dropped = shared.slot.dropped();
+    report.damaged = damaged + shared.damaged.load(Ordering::Relaxed);
+    report.lost = shared.lost.load(Ordering::Relaxed);
 }
 
 /// Where the network's pixels are made and found: in the backend's own memory, or else in ours.

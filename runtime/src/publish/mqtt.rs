@@ -138,6 +138,21 @@ impl Mqtt {
     fn tell(&self, state: State) {
         self.told.send_modify(|told| told.state = Some(Arc::new(state)));
     }
+
+    /// Tells what is known after a frame.
+    fn say(&mut self, report: &Report) {
+        self.last = Some((report.label, Instant::now()));
+        let name = |class: usize| self.labels[class].clone();
+        self.tell(State {
+            label: report.label.map(name),
+            score: report.label.map(|class| report.scores[class]),
+            labels: report.top.iter().map(|&(class, score)| Label { label: name(class), score }).collect(),
+            fps: report.fps,
+            latency_ms: report.latency_ms,
+            temperature: report.temperature,
+            alive: true,
+        });
+    }
 }
 
 impl Drop for Mqtt {
@@ -162,28 +177,19 @@ impl Listener for Mqtt {
             .last
             .is_none_or(|(label, at)| at.elapsed() >= if label == report.label { SAME } else { OTHER });
         if due {
-            self.last = Some((report.label, Instant::now()));
-            let name = |class: usize| self.labels[class].clone();
-            self.tell(State {
-                label: report.label.map(name),
-                score: report.label.map(|class| report.scores[class]),
-                labels: report
-                    .top
-                    .iter()
-                    .map(|&(class, score)| Label { label: name(class), score })
-                    .collect(),
-                fps: report.fps,
-                latency_ms: report.latency_ms,
-                temperature: report.temperature,
-                alive: true,
-            });
+            self.say(report);
         }
         true
     }
 
-    fn idle(&mut self, alive: bool) {
-        if !alive && self.last.take().is_some() {
-            self.tell(State::default());
+    fn idle(&mut self, alive: bool, last: &Report) {
+        match self.last {
+            Some((label, _)) if alive && label != last.label => self.say(last),
+            Some(_) if !alive => {
+                self.last = None;
+                self.tell(State::default());
+            }
+            _ => {}
         }
     }
 }

@@ -27,7 +27,7 @@ const SEEN_SIDE: usize = 192;
 const QUALITY: u8 = 80;
 
 /// What is known of the network.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct ModelFacts {
     /// The model that it was made from.
     pub source: String,
@@ -40,7 +40,7 @@ pub struct ModelFacts {
 }
 
 /// A class and its smoothed score.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Score {
     /// Its name.
     pub label: String,
@@ -51,7 +51,7 @@ pub struct Score {
 }
 
 /// Everything that `/api/state` tells.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct State {
     /// Whether frames are coming.
     pub alive: bool,
@@ -103,7 +103,7 @@ pub struct State {
 }
 
 /// What is kept and told elsewhere; nothing of what is not wanted.
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Others {
     /// Frames written by `--keep-uncertain`.
     pub kept: Option<u64>,
@@ -374,13 +374,14 @@ impl Listener for Publisher {
         Some(view)
     }
 
-    fn idle(&mut self, alive: bool) {
-        let (camera, lost) = (self.hub.source.what(), self.hub.source.lost.load(Ordering::Relaxed));
+    /// Publishes what has changed, the last frame too when it came too soon after another.
+    fn idle(&mut self, alive: bool, last: &Report) {
+        let fps = if alive { last.fps } else { 0.0 };
+        let now = State { alive, fps, ..self.state(last) };
         self.hub.state.send_if_modified(|state| {
-            let changed = state.alive != alive || state.camera != camera || state.lost != lost;
+            let changed = **state != now;
             if changed {
-                let model = self.model.clone();
-                *state = Arc::new(State { alive, camera, lost, model, fps: 0.0, ..(**state).clone() });
+                *state = Arc::new(now);
             }
             changed
         });
@@ -405,5 +406,36 @@ impl Listener for Publisher {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_frame_before_a_silence_is_told() {
+        let place = Place::new("photos");
+        let hub = Hub::start(Arc::default(), place, View::default()).unwrap();
+        let mut publisher = Publisher::new(hub.clone(), View::default(), Others::default);
+        publisher.labels = vec!["cat".into(), "dog".into()];
+        let mut report = Report { classified: 1, label: Some(0), fps: 9.0, ..Report::default() };
+        publisher.frame(&Frame::default(), &[], &report);
+        // As if just now, however busy the machine is.
+        publisher.published = Some(Instant::now() + Duration::from_secs(3600));
+        (report.classified, report.label) = (2, Some(1));
+        publisher.frame(&Frame::default(), &[], &report);
+        assert_eq!(hub.state.borrow().classified, 1);
+        publisher.idle(true, &report);
+        let state = hub.state.borrow().clone();
+        assert_eq!((state.classified, state.label.as_deref(), state.fps), (2, Some("dog"), 9.0));
+        // Nothing has changed, so no one is told.
+        let mut changes = hub.state.subscribe();
+        publisher.idle(true, &report);
+        assert!(!changes.has_changed().unwrap());
+        publisher.idle(false, &report);
+        let state = changes.borrow_and_update().clone();
+        assert_eq!((state.alive, state.fps), (false, 0.0));
+        hub.stop();
     }
 }

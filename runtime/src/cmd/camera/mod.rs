@@ -402,8 +402,9 @@ impl Listener for Everyone<'_> {
         self.others.model(model);
     }
 
-    fn idle(&mut self, alive: bool) {
-        self.others.idle(alive);
+    fn idle(&mut self, alive: bool, last: &Report) {
+        self.teller.idle(alive, last);
+        self.others.idle(alive, last);
     }
 
     fn view(&mut self) -> Option<View> {

@@ -42,7 +42,8 @@ pub struct Teller {
     labels: Vec<String>,
     limit: Option<u64>,
     top: usize,
-    told: Option<(Option<usize>, Instant)>,
+    /// The label and the number of the frame that were told, and when.
+    told: Option<(Option<usize>, u64, Instant)>,
     last: Report,
     failure: Option<Failure>,
 }
@@ -87,16 +88,16 @@ impl Teller {
             self.out.line(serde_json::to_string(&line).map_err(Failure::ours)?)?;
             return self.out.flush();
         }
-        let (label, at) = self.told.unzip();
-        let due = if self.terminal {
-            at.is_none_or(|at: Instant| at.elapsed() >= REFRESH)
-        } else {
-            label != Some(report.label)
-        };
+        let due =
+            self.told.is_none_or(
+                |(label, _, at)| {
+                    if self.terminal { at.elapsed() >= REFRESH } else { label != report.label }
+                },
+            );
         if !due {
             return Ok(());
         }
-        self.told = Some((report.label, Instant::now()));
+        self.told = Some((report.label, report.number, Instant::now()));
         let top: Vec<String> = report
             .top
             .iter()
@@ -154,5 +155,11 @@ impl Listener for Teller {
     fn model(&mut self, model: &Model) {
         self.labels.clone_from(&model.labels);
         self.told = None;
+    }
+
+    fn idle(&mut self, _alive: bool, last: &Report) {
+        if self.terminal && self.told.is_some_and(|(_, number, _)| number != last.number) {
+            self.failure = self.tell(last).err();
+        }
     }
 }
