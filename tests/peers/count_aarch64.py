@@ -49,7 +49,7 @@ def main() -> None:
         for label, count in rows.items():
             few, many = count(cpu, arguments.first), count(cpu, arguments.first + arguments.more)
             one = {key: (many[key] - few[key]) / arguments.more / 1e6 for key in many}
-            cells = " | ".join(f"{one[key]:.1f}" for key in ("insns", "simd", "mem", "int", "branch"))
+            cells = " | ".join(f"{one[key]:.{0 if one[key] >= 100 else 2}f}" for key in ("insns", "simd", "mem", "int", "branch"))
             print(f"| {cpu} | {label} | {cells} |", flush=True)
 
 
@@ -83,7 +83,8 @@ def ours(arguments: argparse.Namespace, emulator: Path, plugin: Path) -> Callabl
     archive = foldnet.require(arguments.archive, "The archive", "Make it with `converter quantize`.")
 
     def count(cpu: str, iterations: int) -> Counts:
-        program = [runtime, "bench", archive, "--threads", "1", "--iterations", iterations]
+        # Compiled each time: with the cache, only the first run would.
+        program = [runtime, "bench", archive, "--threads", "1", "--iterations", iterations, "--no-cache"]
         return emulate(emulator, plugin, cpu, ["-L", arguments.sysroot], program, {})
 
     return count
