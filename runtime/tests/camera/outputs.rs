@@ -159,6 +159,17 @@ fn a_rule_calls_and_calls_again_when_refused() {
 }
 
 #[test]
+fn what_fired_is_told_before_the_end() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = place.command("--input photos/1.png --once --when a>0 --webhook");
+    command.arg(format!("http://{}/", listener.local_addr().unwrap()));
+    let server = std::thread::spawn(move || answer(listener.accept().unwrap().0, "200 OK"));
+    assert!(command.output().unwrap().status.success());
+    assert_eq!(server.join().unwrap().1["label"], "a");
+}
+
+#[test]
 fn a_webhook_may_be_encrypted() {
     let place = Place::new();
     let (config, pem) = tls();
