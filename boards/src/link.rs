@@ -13,6 +13,8 @@ use serde::Deserialize;
 
 /// The baud rate of our firmware.
 pub const BAUD: libc::speed_t = libc::B921600;
+/// The most that a board may say before its answer.
+const CHATTER: usize = 1 << 20;
 
 /// An answer of a board.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -104,7 +106,7 @@ impl Link {
         Ok(link)
     }
 
-    /// Sends a picture and waits for its answer; sends it again when it got lost on the way.
+    /// Sends a picture and waits for its answer, so long in all; sends it again when it got lost on the way.
     pub fn classify(&mut self, pixels: &[u8], patience: Duration) -> Result<Answer, LinkError> {
         let error = |port: &str| {
             let port = port.to_owned();
@@ -113,8 +115,9 @@ impl Link {
         let frame = frame(pixels);
         for _ in 0..3 {
             self.to.write_all(&frame).and_then(|()| self.to.flush()).map_err(error(&self.port))?;
+            let (until, mut room) = (Instant::now() + patience, CHATTER);
             loop {
-                let line = self.line(patience)?;
+                let line = self.line(until, &mut room)?;
                 match serde_json::from_str::<serde_json::Value>(&line) {
                     // A greeting, or a line that began before we listened.
                     Err(_) => {}
@@ -130,20 +133,34 @@ impl Link {
         Err(LinkError::Board("damaged, three times".into()))
     }
 
-    fn line(&mut self, patience: Duration) -> Result<String, LinkError> {
-        let (begin, mut line) = (Instant::now(), Vec::new());
+    /// The next line. What has come is read however late it is; what is still to come may take until then,
+    /// and may be so long.
+    fn line(&mut self, until: Instant, room: &mut usize) -> Result<String, LinkError> {
+        let mut line = Vec::new();
         loop {
-            match self.from.read_until(b'\n', &mut line) {
-                Ok(0) if begin.elapsed() > patience => return Err(LinkError::Silent(self.port.clone())),
-                Ok(0) => std::thread::sleep(Duration::from_millis(20)),
-                Ok(_) if line.ends_with(b"\n") => return Ok(String::from_utf8_lossy(&line).into_owned()),
-                Ok(_) => {}
-                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
-                    if begin.elapsed() > patience {
-                        return Err(LinkError::Silent(self.port.clone()));
-                    }
-                }
+            let bytes = match self.from.fill_buf() {
+                Ok(bytes) => bytes,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => &[],
                 Err(e) => return Err(LinkError::Port(self.port.clone(), e)),
+            };
+            if bytes.is_empty() {
+                if Instant::now() > until {
+                    return Err(LinkError::Silent(self.port.clone()));
+                }
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+            let end = bytes.iter().position(|&b| b == b'\n');
+            let taken = end.map_or(bytes.len(), |at| at + 1);
+            line.extend_from_slice(&bytes[..taken]);
+            self.from.consume(taken);
+            let Some(left) = room.checked_sub(taken) else {
+                return Err(LinkError::Silent(self.port.clone()));
+            };
+            *room = left;
+            if end.is_some() {
+                return Ok(String::from_utf8_lossy(&line).into_owned());
             }
         }
     }
@@ -194,6 +211,23 @@ mod tests {
                 assert_eq!(bytes[..len], pixels);
                 assert_eq!(bytes[len..], foldnet_plan::crc32(&pixels).to_le_bytes());
             }
+        }
+    }
+
+    #[test]
+    fn a_board_that_only_chatters_does_not_answer() {
+        for chatter in ["Hello!\n", "no end of a line "] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let port = format!("tcp:{}", listener.local_addr().unwrap());
+            let board = std::thread::spawn(move || {
+                let (mut stream, _) = listener.accept().unwrap();
+                while stream.write_all(chatter.as_bytes()).is_ok() {}
+            });
+            let mut link = Link::open(&port).unwrap();
+            let answer = link.classify(&[1, 0, 2], Duration::from_secs(3600));
+            assert!(matches!(answer, Err(LinkError::Silent(_))), "{answer:?}");
+            drop(link);
+            board.join().unwrap();
         }
     }
 

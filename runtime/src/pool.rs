@@ -297,10 +297,10 @@ mod tests {
 
     const ROUNDS: usize = if cfg!(miri) { 10 } else { 1_000 };
 
-    /// Whether `what` holds within ten seconds.
+    /// Whether `what` holds within two minutes, in which any machine should have run any thread.
     fn comes(what: impl Fn() -> bool) -> bool {
         let start = std::time::Instant::now();
-        while !what() && start.elapsed().as_secs() < 10 {
+        while !what() && start.elapsed().as_secs() < 120 {
             std::thread::yield_now();
         }
         what()

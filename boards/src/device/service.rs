@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,10 @@ const UNIT: &str = "foldnet.service";
 
 /// Before a child that ended is started again.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// How often the supervisor looks for what it is asked.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a child may take to end when asked to, before it is ended.
+const END: Duration = Duration::from_secs(15);
 
 /// What the supervisor says of its child, in `run/child.json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +31,15 @@ struct Child {
     pid: i32,
     /// How many there were before it.
     starts: u64,
+    /// Whether its supervisor looks for [`again`]; those of earlier versions do not.
+    #[serde(default)]
+    looks: bool,
+}
+
+/// A file that asks the supervisor to start what is current. It takes it away before it looks what that is,
+/// so that no life that begins afterwards is one of before.
+fn again(device: &Device) -> PathBuf {
+    device.root.join("run/again")
 }
 
 /// The user's systemd, if it is the service's keeper here: there is one unit, and it belongs to the
@@ -92,13 +105,25 @@ pub fn restart(device: &Device) -> Result<(), Refusal> {
         systemctl(&["restart", UNIT])?;
         return Ok(());
     }
-    let held = lock::take(&device.root.join("run/supervisor")).map_err(system(&device.root))?;
+    let supervisor = device.root.join("run/supervisor");
+    let held = lock::take_looked_at(&supervisor).map_err(system(&device.root))?;
     if held.is_none() {
-        if let Some(child) = child(device) {
-            // SAFETY: sends a signal to the process that the supervisor says is its child.
-            unsafe { libc::kill(child.pid, libc::SIGTERM) };
+        if let Some(child) = child(device).filter(|c| !c.looks) {
+            end(device, child);
+            return Ok(());
         }
-        return Ok(());
+        // Its child may be one that it has not written down yet, or it may pause before the next: it knows.
+        let again = again(device);
+        fs::write(&again, "").map_err(system(&again))?;
+        let begin = Instant::now();
+        let there = || lock::is_taken(&supervisor).map_err(system(&device.root));
+        while again.exists() && begin.elapsed() < 2 * END && there()? {
+            std::thread::sleep(LOOK / 4);
+        }
+        if there()? {
+            return Ok(());
+        }
+        // It was just ending.
     }
     drop(held);
     let log_path = device.root.join("run/log");
@@ -135,7 +160,20 @@ pub fn stop(device: &Device) {
     if systemd(device) {
         let _ = systemctl(&["disable", "--now", UNIT]);
     } else if let Some(child) = child(device).filter(|_| supervised(device)) {
-        // SAFETY: as above. The supervisor ends by itself when it finds nothing to run.
+        // The supervisor ends by itself when it finds nothing to run.
+        let asked = child.looks && fs::write(again(device), "").is_ok();
+        if !asked {
+            end(device, child);
+        }
+    }
+}
+
+/// Ends the supervisor's child, if that number is still a program of this folder's.
+fn end(device: &Device, child: Child) {
+    let program = fs::read_link(format!("/proc/{}/exe", child.pid));
+    let ours = fs::canonicalize(&device.root).is_ok_and(|root| program.is_ok_and(|p| p.starts_with(root)));
+    if ours {
+        // SAFETY: sends a signal to the process that the supervisor says is its child.
         unsafe { libc::kill(child.pid, libc::SIGTERM) };
     }
 }
@@ -145,7 +183,7 @@ fn child(device: &Device) -> Option<Child> {
 }
 
 fn supervised(device: &Device) -> bool {
-    matches!(lock::take(&device.root.join("run/supervisor")), Ok(None))
+    matches!(lock::is_taken(&device.root.join("run/supervisor")), Ok(true))
 }
 
 /// Counts starts: a number that stays the same means that the service stayed up.
@@ -262,12 +300,14 @@ pub fn start(device: &Device) -> Refusal {
 /// started again after a pause that grows to half a minute.
 pub fn supervise(device: &Device) -> Result<(), Refusal> {
     let path = device.root.join("run/supervisor");
-    let Some(_held) = lock::take(&path).map_err(system(&path))? else { return Ok(()) };
+    let Some(_held) = lock::take_looked_at(&path).map_err(system(&path))? else { return Ok(()) };
     let record = device.root.join("run/child.json");
     // Counts on from the supervisor before, so that no two lives have one number.
     let mut starts = child(device).map_or(0, |c| c.starts);
     let mut pause = FIRST_PAUSE;
+    let again = again(device);
     loop {
+        let _ = fs::remove_file(&again);
         // A session that holds the lock is in the middle of its own trial.
         if let Some(lock) = device.try_lock()? {
             device.recover(&lock)?;
@@ -281,21 +321,56 @@ pub fn supervise(device: &Device) -> Result<(), Refusal> {
         command.arg("start").arg("--root").arg(&device.root).stdin(Stdio::null());
         let mut child = command.spawn().map_err(system(&device.root.join("foldnet-agent")))?;
         starts += 1;
-        let line = serde_json::to_vec(&Child { pid: child.id() as i32, starts }).expect("plain data");
+        let line = Child { pid: child.id() as i32, starts, looks: true };
+        let line = serde_json::to_vec(&line).expect("plain data");
         // A full disk must not stop the service.
         let _: io::Result<()> = files::write(&record, &line);
-        let asked = child.wait().is_ok_and(|s| s.success() || s.signal() == Some(libc::SIGTERM));
+        let asked = lives(&mut child, &again).is_ok_and(|s| s.success() || s.signal() == Some(libc::SIGTERM));
         if asked || begin.elapsed() > Duration::from_secs(60) {
             pause = FIRST_PAUSE;
         }
-        std::thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_secs(30));
+        let until = Instant::now() + pause;
+        while Instant::now() < until && !again.exists() {
+            std::thread::sleep(LOOK.min(until.saturating_duration_since(Instant::now())));
+        }
+        pause = if again.exists() { FIRST_PAUSE } else { (pause * 2).min(Duration::from_secs(30)) };
+    }
+}
+
+/// Waits until a child has ended, and ends it when `again` asks for another.
+fn lives(child: &mut std::process::Child, again: &Path) -> io::Result<ExitStatus> {
+    let mut asked: Option<Instant> = None;
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        match asked {
+            None if again.exists() => {
+                asked = Some(Instant::now());
+                // SAFETY: a signal to our child, which nobody has waited for.
+                unsafe { libc::kill(child.id() as i32, libc::SIGTERM) };
+            }
+            Some(at) if at.elapsed() > END => child.kill()?,
+            _ => {}
+        }
+        std::thread::sleep(LOOK);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_child_is_ended_when_another_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let again = folder.path().join("again");
+        let mut child = Command::new("true").spawn().unwrap();
+        assert!(lives(&mut child, &again).unwrap().success());
+        fs::write(&again, "").unwrap();
+        let mut child = Command::new("sleep").arg("100000").spawn().unwrap();
+        assert_eq!(lives(&mut child, &again).unwrap().signal(), Some(libc::SIGTERM));
+    }
 
     #[test]
     fn systemd_understands_the_unit() {

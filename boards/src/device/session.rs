@@ -23,6 +23,8 @@ impl Read for Line {
         let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one structure that lives through the call.
         match unsafe { libc::poll(&mut poll, 1, SILENCE.as_millis() as i32) } {
+            // A stopped process that goes on is no broken line, which a reader of pieces would make of it.
+            n if n < 0 && io::Error::last_os_error().kind() == io::ErrorKind::Interrupted => self.read(to),
             0 => Err(io::ErrorKind::TimedOut.into()),
             n if n < 0 => Err(io::Error::last_os_error()),
             _ => {

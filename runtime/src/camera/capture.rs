@@ -168,12 +168,15 @@ impl Capture {
             if shared.stopped() || shared.chosen() {
                 return SourceError::Nothing;
             }
+            // Asked once more when it is late: on a busy machine it may be us who were.
+            let late = last.elapsed() > FROZEN;
             match source.next(frame) {
                 Ok(()) => {
-                    last = Instant::now();
                     shared.alive.store(true, Ordering::Relaxed);
                     shared.captured.fetch_add(1, Ordering::Relaxed);
                     shared.slot.put(frame, self.all, || shared.stopped() || shared.chosen());
+                    // Behind that, which may wait for the network as long as it likes.
+                    last = Instant::now();
                 }
                 Err(SourceError::Frame(e)) => {
                     // Something comes at least, so the source is not frozen.
@@ -185,7 +188,7 @@ impl Capture {
                 }
                 Err(SourceError::Nothing) => {
                     let live = matches!(self.place, Place::Device(_) | Place::Http(_));
-                    if live && last.elapsed() > FROZEN {
+                    if live && late {
                         return SourceError::Lost(format!("no frame for {} s", FROZEN.as_secs()));
                     }
                 }

@@ -118,8 +118,8 @@ pub trait Listener {
     /// There is another network.
     fn model(&mut self, _model: &Model) {}
 
-    /// Nothing came for a while; `alive`: frames have come until now. Who does not tell of every frame may
-    /// not have told of the last one, which `last` is of.
+    /// Nothing was classified for a while; `alive`: frames have come until now. Who does not tell of every
+    /// frame may not have told of the last one, which `last` is of.
     fn idle(&mut self, _alive: bool, _last: &Report) {}
 
     /// Another view, if someone wants it.
@@ -159,6 +159,9 @@ pub trait Control {
     fn replacement(&mut self) -> Option<Model>;
 }
 
+/// After so long without a classified frame everyone is told what is known all the same.
+const QUIET: Duration = Duration::from_millis(250);
+
 /// Classifies frames until the source ends or someone says stop. An error is why the source ended, when
 /// that is not as it should be, or why the backend has no answer any more.
 pub fn run(
@@ -179,6 +182,7 @@ pub fn run(
     let mut damaged = 0;
     let mut skipped = 0;
     let mut due = Instant::now();
+    let mut told = due;
     listener.model(&model);
     loop {
         if control.stop() {
@@ -198,18 +202,21 @@ pub fn run(
         if let Some(view) = listener.view() {
             fitter.look(view);
         }
+        // Also while frames come and none is classified: damaged ones, those of a picture that is still,
+        // those that are left out.
+        if told.elapsed() >= QUIET {
+            count(&mut report, shared, damaged);
+            listener.idle(shared.alive.load(Ordering::Relaxed), &report);
+            told = Instant::now();
+        }
         let early = due.saturating_duration_since(Instant::now());
         if !early.is_zero() {
             std::thread::sleep(early.min(Duration::from_millis(100)));
             continue;
         }
-        match shared.slot.take(&mut frame, Duration::from_millis(250)) {
+        match shared.slot.take(&mut frame, QUIET) {
             Taken::Frame => {}
-            Taken::Nothing => {
-                count(&mut report, shared, damaged);
-                listener.idle(shared.alive.load(Ordering::Relaxed), &report);
-                continue;
-            }
+            Taken::Nothing => continue,
             Taken::End(how) => return how,
         }
         skipped += 1;
@@ -232,11 +239,12 @@ pub fn run(
         }
         let fitted = Instant::now();
         if let Some(rest) = &mut rest {
-            if rest.may_skip(room, size, fitted) {
+            let skip = rest.may_skip(room, size, fitted);
+            report.resting = rest.resting();
+            if skip {
                 report.rested += 1;
                 continue;
             }
-            report.resting = rest.resting();
         }
         scores.clear();
         let answer = match model.backend.memory() {
@@ -270,6 +278,7 @@ pub fn run(
         if !listener.frame(&frame, seen, &report) {
             return Ok(());
         }
+        told = Instant::now();
     }
 }
 

@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 #[cfg(target_os = "linux")]
 use std::os::{linux::net::SocketAddrExt, unix::net};
 
+/// How long a service manager may leave its queue full before it misses what is said once.
+#[cfg(target_os = "linux")]
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// See the module.
 #[derive(Default)]
 pub struct Service {
@@ -31,16 +35,23 @@ impl Service {
         }
     }
 
-    /// Sends lines as `READY=1`.
+    /// Sends lines as `READY=1`. They are said once, so a manager whose queue is full is waited for, though
+    /// not for ever.
     pub fn tell(&self, lines: &str) {
+        self.send(lines, true);
+    }
+
+    fn send(&self, lines: &str, wait: bool) {
         #[cfg(target_os = "linux")]
         if let Some((socket, address)) = &self.to
-            && let Err(e) = socket.send_to_addr(lines.as_bytes(), address)
+            && let Err(e) = socket
+                .set_nonblocking(!wait)
+                .and_then(|()| socket.send_to_addr(lines.as_bytes(), address).map(|_| ()))
         {
             tracing::debug!("the service manager does not hear: {e}");
         }
         #[cfg(not(target_os = "linux"))]
-        let _ = lines;
+        let _ = (lines, wait);
     }
 
     /// To be called often: tells the watchdog that we live, when it is time.
@@ -49,7 +60,8 @@ impl Service {
         let now = Instant::now();
         if self.told.is_none_or(|told| now.saturating_duration_since(told) >= every) {
             self.told = Some(now);
-            self.tell("WATCHDOG=1");
+            // With a full queue it has heard enough of us.
+            self.send("WATCHDOG=1", false);
         }
     }
 }
@@ -65,7 +77,7 @@ fn socket(name: &std::ffi::OsStr) -> Option<(net::UnixDatagram, net::SocketAddr)
     let made = address.and_then(|address| {
         let socket = net::UnixDatagram::unbound()?;
         // A service manager that does not read must not stop us.
-        socket.set_nonblocking(true)?;
+        socket.set_write_timeout(Some(PATIENCE))?;
         Ok((socket, address))
     });
     made.map_err(|e| tracing::warn!("NOTIFY_SOCKET cannot be used: {e}")).ok()
@@ -74,6 +86,13 @@ fn socket(name: &std::ffi::OsStr) -> Option<(net::UnixDatagram, net::SocketAddr)
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
+
+    /// Whether one more line went into the manager's queue.
+    fn manager_is_not_full(service: &Service) -> bool {
+        let (socket, address) = service.to.as_ref().unwrap();
+        socket.set_nonblocking(true).unwrap();
+        socket.send_to_addr(b"WATCHDOG=1", address).is_ok()
+    }
 
     #[test]
     fn lines_arrive_and_the_watchdog_is_fed_when_due() {
@@ -92,8 +111,24 @@ mod tests {
         assert_eq!(next().as_deref(), Some("READY=1\nSTATUS=looking"));
         assert_eq!(next().as_deref(), Some("WATCHDOG=1"));
         assert_eq!(next(), None);
+        // A queue that is full takes no sign of life, and what is said once when there is room again.
+        service.watchdog = Some(Duration::ZERO);
+        // The reader below may be long in coming.
+        service.to.as_ref().unwrap().0.set_write_timeout(None).unwrap();
+        while manager_is_not_full(&service) {}
+        let reader = std::thread::spawn(move || {
+            let mut last = Vec::new();
+            manager.set_nonblocking(false).unwrap();
+            while last != b"STOPPING=1" {
+                let mut buffer = [0; 100];
+                let n = manager.recv(&mut buffer).unwrap();
+                last = buffer[..n].to_vec();
+            }
+        });
+        service.alive();
+        service.tell("STOPPING=1");
+        reader.join().unwrap();
         // Nobody there, and no environment: nothing happens.
-        drop(manager);
         service.tell("STOPPING=1");
         Service::default().tell("READY=1");
         assert!(socket(std::ffi::OsStr::new("@foldnet-test")).is_some());

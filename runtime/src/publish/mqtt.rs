@@ -19,6 +19,7 @@ use rustls::ClientConfig;
 use serde::Serialize;
 use tokio::sync::watch;
 
+use super::{FAREWELL, ended};
 use crate::camera::{Listener, Model, Report};
 use crate::frame::Frame;
 use crate::url::Url;
@@ -29,8 +30,6 @@ const OTHER: Duration = Duration::from_millis(100);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The first and the longest wait before connecting again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// How long a good-bye may take.
-const FAREWELL: Duration = Duration::from_millis(400);
 /// Messages that may wait in the client.
 const WAITING: usize = 32;
 
@@ -73,7 +72,10 @@ struct Told {
 pub struct Mqtt {
     told: watch::Sender<Told>,
     labels: Vec<String>,
-    last: Option<(Option<usize>, Instant)>,
+    /// The label and the number of the frame that were told, and when.
+    last: Option<(Option<usize>, u64, Instant)>,
+    /// Whether it was told that frames come.
+    alive: bool,
     connected: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -127,7 +129,7 @@ impl Mqtt {
         let work = move || runtime.block_on(talk(options, &topics, changes, &theirs, shown));
         let thread =
             std::thread::Builder::new().name("mqtt".into()).spawn(work).map_err(|e| e.to_string())?;
-        Ok(Self { told, labels: Vec::new(), last: None, connected, thread: Some(thread) })
+        Ok(Self { told, labels: Vec::new(), last: None, alive: false, connected, thread: Some(thread) })
     }
 
     /// Whether the broker is there.
@@ -141,7 +143,8 @@ impl Mqtt {
 
     /// Tells what is known after a frame.
     fn say(&mut self, report: &Report) {
-        self.last = Some((report.label, Instant::now()));
+        self.last = Some((report.label, report.number, Instant::now()));
+        self.alive = true;
         let name = |class: usize| self.labels[class].clone();
         self.tell(State {
             label: report.label.map(name),
@@ -158,9 +161,9 @@ impl Mqtt {
 impl Drop for Mqtt {
     fn drop(&mut self) {
         self.told.send_modify(|told| told.end = true);
-        let until = Instant::now() + 2 * FAREWELL;
-        while self.thread.as_ref().is_some_and(|t| !t.is_finished()) && Instant::now() < until {
-            std::thread::sleep(Duration::from_millis(5));
+        // It has a limit of its own; one that hangs is left behind.
+        if let Some(thread) = self.thread.take() {
+            ended(&thread, 2 * FAREWELL);
         }
     }
 }
@@ -175,7 +178,7 @@ impl Listener for Mqtt {
     fn frame(&mut self, _frame: &Frame, _pixels: &[u8], report: &Report) -> bool {
         let due = self
             .last
-            .is_none_or(|(label, at)| at.elapsed() >= if label == report.label { SAME } else { OTHER });
+            .is_none_or(|(label, _, at)| at.elapsed() >= if label == report.label { SAME } else { OTHER });
         if due {
             self.say(report);
         }
@@ -184,9 +187,9 @@ impl Listener for Mqtt {
 
     fn idle(&mut self, alive: bool, last: &Report) {
         match self.last {
-            Some((label, _)) if alive && label != last.label => self.say(last),
-            Some(_) if !alive => {
-                self.last = None;
+            Some((_, number, _)) if alive && number != last.number => self.say(last),
+            _ if self.alive && !alive => {
+                (self.last, self.alive) = (None, false);
                 self.tell(State::default());
             }
             _ => {}
@@ -206,11 +209,15 @@ async fn talk(
     let (sessions, mut session) = watch::channel(0_u64);
     tokio::spawn(connect(events, sessions, connected.clone(), shown));
     let mut greeted = None;
+    // Whether the newest found no room in the queue.
+    let mut unsaid = false;
     loop {
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
             changed = session.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(SAME), if unsaid => {}
         }
+        unsaid = false;
         let told = changes.borrow_and_update().clone();
         let now = *session.borrow_and_update();
         if !connected.load(Ordering::Relaxed) {
@@ -226,22 +233,23 @@ async fn talk(
         let Some(source) = told.source else { continue };
         if greeted.as_ref() != Some(&(now, source.clone())) {
             let hello = discovery(topics, &source);
-            for (topic, text) in hello.into_iter().chain([(topics.status.clone(), "online".into())]) {
-                say(&client, topic, QoS::AtLeastOnce, text);
+            let mut all = hello.into_iter().chain([(topics.status.clone(), "online".into())]);
+            if !all.all(|(topic, text)| say(&client, topic, QoS::AtLeastOnce, text)) {
+                unsaid = true;
+                continue;
             }
             greeted = Some((now, source));
         }
         if let Some(text) = told.state.and_then(|state| serde_json::to_string(&*state).ok()) {
-            say(&client, topics.state.clone(), QoS::AtMostOnce, text);
+            unsaid = !say(&client, topics.state.clone(), QoS::AtMostOnce, text);
         }
     }
 }
 
-/// Queues a retained message; one that finds no room is old soon anyway.
-fn say(client: &AsyncClient, topic: String, qos: QoS, text: String) {
-    if let Err(e) = client.try_publish(topic, qos, true, text) {
-        tracing::debug!("MQTT: {e}");
-    }
+/// Queues a retained message; whether there was room.
+fn say(client: &AsyncClient, topic: String, qos: QoS, text: String) -> bool {
+    let said = client.try_publish(topic, qos, true, text);
+    said.inspect_err(|e| tracing::debug!("MQTT: {e}")).is_ok()
 }
 
 /// The broker hears it from us, not from the last will.

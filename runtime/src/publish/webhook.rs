@@ -4,18 +4,20 @@
 //! {"rule": "cat > 0.8 for 5 frames", "label": "cat", "score": 0.93, "frame": 1207, "time": 1795651200.123}
 //! ```
 //! In a thread of its own: three tries, then the call is given up and said. At most [`WAITING`] calls
-//! wait; more are given up at once.
+//! wait; more are given up at once. At the end those that wait are still made, once, within a few seconds.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, StreamOwned};
 use serde::Serialize;
 
+use super::{FAREWELL, ended};
 use crate::camera::rule::{Rule, Watch};
 use crate::camera::{Listener, Model, Report};
 use crate::frame::Frame;
@@ -53,7 +55,11 @@ pub struct Webhook {
     rules: Vec<Rule>,
     watches: Vec<Watch>,
     labels: Vec<String>,
-    waiting: SyncSender<String>,
+    /// Gone at the end, which ends the thread.
+    waiting: Option<SyncSender<String>>,
+    thread: Option<JoinHandle<()>>,
+    /// Whether there is no time left to try again.
+    ending: Arc<AtomicBool>,
     calls: Arc<Calls>,
 }
 
@@ -67,18 +73,30 @@ impl Webhook {
         let url = Url::parse(url, &[("http", 80), ("https", 443)])?;
         let tls = if url.scheme == "https" { Some(tls()?) } else { None };
         let (waiting, receive) = sync_channel(WAITING);
-        let calls = Arc::new(Calls::default());
-        let theirs = calls.clone();
-        std::thread::Builder::new()
+        let (calls, ending) = (Arc::new(Calls::default()), Arc::new(AtomicBool::new(false)));
+        let (their_calls, their_ending) = (calls.clone(), ending.clone());
+        let thread = std::thread::Builder::new()
             .name("webhook".into())
-            .spawn(move || call_all(&url, tls.as_ref(), &receive, &theirs))
+            .spawn(move || call_all(&url, tls.as_ref(), &receive, &their_calls, &their_ending))
             .map_err(|e| e.to_string())?;
-        Ok(Self { rules, watches: Vec::new(), labels: Vec::new(), waiting, calls })
+        let (watches, labels, waiting, thread) = (Vec::new(), Vec::new(), Some(waiting), Some(thread));
+        Ok(Self { rules, watches, labels, waiting, thread, ending, calls })
     }
 
     /// How it went so far.
     pub fn calls(&self) -> Arc<Calls> {
         self.calls.clone()
+    }
+}
+
+impl Drop for Webhook {
+    /// What has fired is still told, if the other end takes it.
+    fn drop(&mut self) {
+        self.ending.store(true, Ordering::Relaxed);
+        self.waiting = None;
+        if self.thread.take().is_some_and(|thread| !ended(&thread, FAREWELL)) {
+            tracing::warn!("webhook calls that are not made yet are given up");
+        }
     }
 }
 
@@ -97,9 +115,11 @@ impl Listener for Webhook {
             let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
             let (rule, label) = (watch.rule.text.as_str(), self.labels[class].as_str());
             let call = Call { rule, label, score, frame: report.number, time };
-            let given_up =
-                serde_json::to_string(&call).map_or(true, |body| self.waiting.try_send(body).is_err());
-            if given_up {
+            let waits = match (&self.waiting, serde_json::to_string(&call)) {
+                (Some(waiting), Ok(body)) => waiting.try_send(body).is_ok(),
+                _ => false,
+            };
+            if !waits {
                 self.calls.failed.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!("{rule:?} fired, but too many calls are waiting");
             }
@@ -108,7 +128,13 @@ impl Listener for Webhook {
     }
 }
 
-fn call_all(url: &Url, tls: Option<&Arc<ClientConfig>>, waiting: &Receiver<String>, calls: &Calls) {
+fn call_all(
+    url: &Url,
+    tls: Option<&Arc<ClientConfig>>,
+    waiting: &Receiver<String>,
+    calls: &Calls,
+    ending: &AtomicBool,
+) {
     while let Ok(body) = waiting.recv() {
         let mut tries = 0;
         let counter = loop {
@@ -118,7 +144,13 @@ fn call_all(url: &Url, tls: Option<&Arc<ClientConfig>>, waiting: &Receiver<Strin
                     tracing::warn!("{}: {e}", url.shown());
                     let Some(&pause) = RETRY.get(tries) else { break &calls.failed };
                     tries += 1;
-                    std::thread::sleep(pause);
+                    let until = Instant::now() + pause;
+                    while Instant::now() < until && !ending.load(Ordering::Relaxed) {
+                        std::thread::sleep(Duration::from_millis(50));
+                    }
+                    if ending.load(Ordering::Relaxed) {
+                        break &calls.failed;
+                    }
                 }
             }
         };

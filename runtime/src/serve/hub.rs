@@ -182,7 +182,11 @@ impl Hub {
 
     /// Ends the thread that makes pictures.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+        {
+            // Under the lock: else it could come between the thread's look at it and its sleep.
+            let _raw = lock(&self.raw);
+            self.stop.store(true, Ordering::Relaxed);
+        }
         self.wake.notify_all();
     }
 

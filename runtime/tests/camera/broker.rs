@@ -66,7 +66,16 @@ impl Broker {
 
     /// The same place again, after the broker was away.
     pub fn again(address: SocketAddr) -> Self {
-        Self { listener: TcpListener::bind(address).unwrap(), address, tls: None }
+        // Somebody else's connection may have got the port meanwhile, for a moment.
+        let listener = loop {
+            match TcpListener::bind(address) {
+                Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                bound => break bound.unwrap(),
+            }
+        };
+        Self { listener, address, tls: None }
     }
 
     /// Waits for a client and welcomes it.

@@ -159,6 +159,17 @@ fn a_rule_calls_and_calls_again_when_refused() {
 }
 
 #[test]
+fn what_fired_is_told_before_the_end() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = place.command("--input photos/1.png --once --when a>0 --webhook");
+    command.arg(format!("http://{}/", listener.local_addr().unwrap()));
+    let server = std::thread::spawn(move || answer(listener.accept().unwrap().0, "200 OK"));
+    assert!(command.output().unwrap().status.success());
+    assert_eq!(server.join().unwrap().1["label"], "a");
+}
+
+#[test]
 fn a_webhook_may_be_encrypted() {
     let place = Place::new();
     let (config, pem) = tls();
@@ -246,8 +257,8 @@ fn a_still_picture_lets_the_network_rest() {
     assert!(state["rested"].as_u64() < state["captured"].as_u64());
     assert!(body(&get(&at, "/metrics", "")).contains("\nfoldnet_resting 1\n"));
     running.ends_well();
-    // What changes is looked at.
-    let mut running = Running::start(&place, "--input photos --fps 100 --idle --listen 0");
+    // What changes is looked at. All of it: of a part, a slow machine might see the same picture for long.
+    let mut running = Running::start(&place, "--input photos --fps 100 --all --idle --listen 0");
     let at = running.page();
     let state = until(&at, |s| s["classified"].as_u64() > Some(300));
     assert_eq!((&state["rested"], &state["resting"]), (&0.into(), &false.into()));
@@ -257,11 +268,13 @@ fn a_still_picture_lets_the_network_rest() {
 #[test]
 fn the_pace_is_kept() {
     let place = Place::new();
+    let start = std::time::Instant::now();
     let mut running = Running::start(&place, "--input photos --fps 1000 --fps-max 20 --listen 0");
     let at = running.page();
-    let state = until(&at, |s| s["classified"].as_u64() >= Some(30));
-    // However slow this machine is, it cannot be faster than asked for.
-    assert!(state["fps"].as_f64().unwrap() < 21.0, "{state}");
-    assert!(state["dropped"].as_u64() > Some(30), "{state}");
+    let state = until(&at, |s| s["classified"].as_u64() >= Some(30) && s["dropped"].as_u64() > Some(30));
+    // However slow this machine is, no more frames can have begun than the pace has room for. (The rate that
+    // the page tells is of the ends, which a frame that was held up moves together.)
+    let most = 1.0 + 20.0 * start.elapsed().as_secs_f64();
+    assert!(state["classified"].as_f64().unwrap() <= most, "{state}, of {most}");
     running.ends_well();
 }

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::place::{Place, Running, ask, body, get, until};
 
@@ -60,11 +62,11 @@ fn asks(at: &str, path: &str) -> TcpStream {
     stream
 }
 
-/// Reads this many pictures of a stream.
-fn looks(mut stream: TcpStream, pictures: usize) {
+/// Reads this many pictures of a stream, and goes on until it may leave.
+fn looks(mut stream: TcpStream, pictures: usize, leave: &AtomicBool) {
     let (mut seen, mut last) = (0, 0);
     let mut buffer = [0; 65_536];
-    while seen < pictures {
+    while seen < pictures || !leave.load(Ordering::Relaxed) {
         let n = stream.read(&mut buffer).unwrap();
         assert!(n > 0, "the stream ended");
         for &byte in &buffer[..n] {
@@ -90,13 +92,17 @@ fn fifty_look_and_one_stops_reading() {
     let deaf = asks(&at, "/live.mjpg");
     let mut unfinished = TcpStream::connect(&at).unwrap();
     unfinished.write_all(b"GET / HT").unwrap();
+    let leave = Arc::new(AtomicBool::new(false));
     let viewers: Vec<_> = (0..50)
         .map(|n| {
             let stream = asks(&at, if n % 2 == 0 { "/live.mjpg" } else { "/seen.mjpg" });
-            std::thread::spawn(move || looks(stream, 8))
+            let leave = leave.clone();
+            std::thread::spawn(move || looks(stream, 8, &leave))
         })
         .collect();
-    let before = until(&at, |s| s["viewers"].as_u64() > Some(40))["classified"].as_u64();
+    // All of them at once, however long it takes until the last has come.
+    let before = until(&at, |s| s["viewers"].as_u64() >= Some(50))["classified"].as_u64();
+    leave.store(true, Ordering::Relaxed);
     viewers.into_iter().for_each(|viewer| viewer.join().unwrap());
     until(&at, |s| s["classified"].as_u64() > before);
     // Those who left are forgotten, and who does not read is cut off.

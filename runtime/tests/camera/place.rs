@@ -137,9 +137,9 @@ pub fn state(address: &str) -> Value {
     serde_json::from_str(body(&answer)).unwrap()
 }
 
-/// Waits until the state is as wanted.
+/// Waits until the state is as wanted. The bound is there to say what is missing, not how fast it must be.
 pub fn until(address: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-    for _ in 0..600 {
+    for _ in 0..6_000 {
         let state = state(address);
         if wanted(&state) {
             return state;

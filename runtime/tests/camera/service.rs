@@ -25,14 +25,22 @@ fn signals_stop_and_reload() {
     waiting.ends_well();
 }
 
-/// A service manager that listens.
-struct Manager(std::os::unix::net::UnixDatagram);
+/// A service manager that listens, in a thread of its own: its queue is short, and full it takes no more.
+struct Manager(std::sync::mpsc::Receiver<String>);
 
 impl Manager {
     fn new(place: &Place) -> Self {
         let socket = std::os::unix::net::UnixDatagram::bind(place.path("notify")).unwrap();
-        socket.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
-        Self(socket)
+        let (send, heard) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 256];
+            while let Ok(n) = socket.recv(&mut buffer) {
+                if send.send(String::from_utf8_lossy(&buffer[..n]).into_owned()).is_err() {
+                    return;
+                }
+            }
+        });
+        Self(heard)
     }
 
     fn start(&self, place: &Place, words: &str) -> Running {
@@ -43,9 +51,7 @@ impl Manager {
 
     /// The next thing it is told.
     fn hears(&self) -> String {
-        let mut buffer = [0; 256];
-        let n = self.0.recv(&mut buffer).unwrap();
-        String::from_utf8_lossy(&buffer[..n]).into_owned()
+        self.0.recv_timeout(std::time::Duration::from_secs(60)).unwrap()
     }
 }
 

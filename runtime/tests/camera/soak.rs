@@ -56,12 +56,20 @@ fn memory_and_descriptors_stay_flat() {
     let warm = reach(frames / 5);
     let (memory, descriptors) = held(pid);
     let end = reach(frames);
-    let (memory_after, descriptors_after) = held(pid);
+    let (memory_after, mut descriptors_after) = held(pid);
+    // A connection that is just ended, a frame that is just kept, the thermometer: such ones go again.
+    for _ in 0..600 {
+        if descriptors_after <= descriptors {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        descriptors_after = descriptors_after.min(held(pid).1);
+    }
     eprintln!(
         "{warm} frames: {memory} kB, {descriptors} descriptors; {end} frames: {memory_after} kB, {descriptors_after}"
     );
     assert!(memory_after <= memory + 1024, "{memory} kB, then {memory_after} kB");
-    assert!(descriptors_after <= descriptors + 1, "{descriptors}, then {descriptors_after}");
+    assert!(descriptors_after <= descriptors, "{descriptors}, then {descriptors_after}");
     assert!(state(&at)["damaged"].as_u64() > Some(10));
     running.ends_well();
     feeder.join().unwrap();

@@ -126,7 +126,16 @@ impl Teller {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
-        if self.terminal && self.told.is_some() {
+        if self.terminal
+            && let Some((_, told, _)) = self.told
+        {
+            if told != self.last.number {
+                // It came too soon after another.
+                self.told = None;
+                let last = std::mem::take(&mut self.last);
+                self.tell(&last)?;
+                self.last = last;
+            }
             self.out.line("")?;
         }
         self.out.flush()?;
