@@ -108,13 +108,19 @@ pub fn restart(device: &Device) -> Result<(), Refusal> {
     let supervisor = device.root.join("run/supervisor");
     let held = lock::take_looked_at(&supervisor).map_err(system(&device.root))?;
     if held.is_none() {
-        if let Some(child) = child(device).filter(|c| !c.looks) {
+        // Its child may be one that it has not written down yet, or it may pause before the next: it knows.
+        let again = again(device);
+        let child = child(device);
+        let looks = child.is_none_or(|c| c.looks);
+        let asked = if looks { fs::write(&again, "") } else { Ok(()) };
+        if let Some(child) = child
+            && (!looks || asked.is_err())
+        {
+            // On a full disk it is not asked either.
             end(device, child);
             return Ok(());
         }
-        // Its child may be one that it has not written down yet, or it may pause before the next: it knows.
-        let again = again(device);
-        fs::write(&again, "").map_err(system(&again))?;
+        asked.map_err(system(&again))?;
         let begin = Instant::now();
         let there = || lock::is_taken(&supervisor).map_err(system(&device.root));
         while again.exists() && begin.elapsed() < 2 * END && there()? {
