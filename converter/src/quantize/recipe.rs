@@ -712,11 +712,12 @@ fn pack(graph: &Graph, conv: NodeId, importance: &[f32], factors: &equalize::Fac
     let filter = c.weights.len() / c.bias.len().max(1);
     let per_group = importance.len() / c.groups;
     let group_out = c.bias.len() / c.groups;
-    let grid = if graph.given.is_empty() { None } else { weights::grid(&c.weights) };
     let (mut q, mut scales) = (Vec::with_capacity(c.weights.len()), Vec::with_capacity(c.bias.len()));
     for (o, weights) in c.weights.chunks_exact(filter).enumerate() {
         let first = o / group_out * per_group;
         let per_weight: Vec<f32> = (0..filter).map(|k| importance[first + k % per_group]).collect();
+        // Weights of a model that was quantized before have a scale each already.
+        let grid = if graph.given.is_empty() { None } else { weights::grid(weights) };
         let (ints, scale) = match grid {
             Some(scale) => (weights::with_scale(weights, scale), scale),
             None => weights::channel(weights, &per_weight),

@@ -30,12 +30,19 @@ pub fn channel(weights: &[f32], importance: &[f32]) -> (Vec<i8>, f32) {
     (with_scale(weights, best.1), best.1)
 }
 
-/// The step of weights that lie on one grid of 127 steps to each side already, as those of a model that
-/// was quantized with one scale for the whole layer do. (With a scale per channel [`channel`] finds it.)
+/// The step of weights that lie on a grid already, as a channel's do in a model that was quantized before: the
+/// coarsest would do, and the finest that int8 holds is taken, because the bias is stored in its units. None
+/// where they lie on no grid.
+///
+/// PyTorch's observers make use of −128, which is no weight of ours: such a weight loses its last step (of
+/// 128), and all others stay what they were.
 pub fn grid(weights: &[f32]) -> Option<f32> {
-    let step = weights.iter().fold(0.0f32, |m, w| m.max(w.abs())) / 127.0;
-    let on = |w: &f32| ((w / step).round() - w / step).abs() < 1e-3;
-    (step > 1e-30 && weights.iter().all(on)).then_some(step)
+    let max = weights.iter().fold(0.0f32, |m, w| m.max(w.abs()));
+    let on = |step: f32| {
+        let off = |w: &f32| ((w / step).round() - w / step).abs() < 1e-3;
+        step > 1e-30 && weights.iter().all(off)
+    };
+    (1..=127).rev().chain([128]).map(|levels| max / levels as f32).find(|&step| on(step))
 }
 
 /// One channel's weights at a given scale.
@@ -65,10 +72,37 @@ mod tests {
     }
 
     #[test]
-    fn a_grid_is_found_where_there_is_one() {
-        let weights: Vec<f32> = [3, -127, 0, 64, 12].map(|q| q as f32 * 0.013).to_vec();
-        assert!((grid(&weights).unwrap() - 0.013).abs() < 1e-7);
-        assert_eq!(grid(&[0.1, 0.234, -0.77, 0.5]), None);
+    fn integers_come_back_from_the_grid_they_were_made_on() {
+        let back = |q: &[i8], scale: f32| {
+            let weights: Vec<f32> = q.iter().map(|&q| f32::from(q) * scale).collect();
+            let found = grid(&weights).unwrap();
+            let made: Vec<f32> = with_scale(&weights, found).iter().map(|&q| f32::from(q) * found).collect();
+            (weights, made, found)
+        };
+        let whole: &[i8] = &[3, -127, 0, 64, 12];
+        let narrow: &[i8] = &[3, -101, 0, 64, 12];
+        for q in [whole, narrow] {
+            let (weights, made, found) = back(q, 0.013);
+            assert!((found - 0.013).abs() < 1e-7, "{found}");
+            assert!(weights.iter().zip(&made).all(|(w, m)| (w - m).abs() < 1e-6), "{weights:?} {made:?}");
+        }
+        // Every other step is not used: the finer grid holds the same weights.
+        let (weights, made, found) = back(&[7, -50, 22], 0.02);
+        assert!((found - 0.01).abs() < 1e-7 && weights.iter().zip(&made).all(|(w, m)| (w - m).abs() < 1e-6));
+    }
+
+    #[test]
+    fn a_weight_of_minus_128_loses_its_last_step_alone() {
+        let q = [-128.0, 127.0, 3.0, -77.0, 64.0f32];
+        let weights = q.map(|q| q * 0.013);
+        let found = grid(&weights).unwrap();
+        assert!((found - 0.013).abs() < 1e-7);
+        assert_eq!(with_scale(&weights, found), [-127, 127, 3, -77, 64]);
+    }
+
+    #[test]
+    fn other_weights_are_on_no_grid() {
+        assert_eq!(grid(&[0.1, 0.234, -0.77, 0.5, 0.123, 0.071]), None);
         assert_eq!(grid(&[0.0; 4]), None);
     }
 
