@@ -1,11 +1,13 @@
-"""Networks quantized by ONNX Runtime's static quantizer: their scales are to be taken as they are."""
+"""Networks quantized by ONNX Runtime's static quantizer and by our own quantization-aware training: their scales are
+to be taken as they are."""
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
-from catalogue import UNIT, network
+from catalogue import PIXELS, UNIT, network
 from refill import network_input, picture
 
 SIDE = 32
@@ -75,3 +77,26 @@ network("qdq-s8", **QUANTIZED)(lambda: quantized("QDQ", "QInt8", per_channel=Tru
 network("qdq-u8", **QUANTIZED)(lambda: quantized("QDQ", "QUInt8", per_channel=False))
 network("qoperator-s8", **QUANTIZED)(lambda: quantized("QOperator", "QInt8", per_channel=True))
 network("qoperator-u8", **QUANTIZED)(lambda: quantized("QOperator", "QUInt8", per_channel=False))
+
+
+@network("qat-foldnet", **{**QUANTIZED, "preprocessing": PIXELS})
+def aware():
+    """`foldnet-train qat` on a ResNet-8 of 8, 16 and 32 filters."""
+    import numpy as np
+
+    from keras_networks import lived_in
+
+    sys.path.append(str(Path(__file__).parents[2] / "converter/train/src"))
+    from foldnet_train import networks
+    from foldnet_train.data.pictures import Pictures
+    from foldnet_train.qat import qdq
+    from foldnet_train.qat.train import fine_tune
+    from foldnet_train.settings import Settings
+
+    settings = Settings(network="resnet8", filters=8, side=SIDE, epochs=2, batch_size=8, flip=False, learning_rate=5e-4)
+    classes = [str(number) for number in range(10)]
+    seeds = range(21, 61)
+    pixels = np.stack([picture(seed, SIDE, SIDE) for seed in seeds])
+    pictures = Pictures(pixels, np.array([seed % 10 for seed in seeds]), classes)
+    model, _ = fine_tune(lived_in(networks.build(settings, 10)), settings, pictures, pictures, lambda _: None)
+    return qdq.export(model, classes)
