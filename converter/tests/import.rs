@@ -399,6 +399,37 @@ fn integer_weights_have_one_scale_per_output_or_one_for_all() {
     assert!(refused(&with_scales(512)).contains("512 scales or zero points for a dimension of 1024"));
 }
 
+/// A pooled value quantized, flattened, and quantized again in a scale of its own.
+fn quantized_twice() -> Onnx {
+    Onnx::new(13, &[1, 3, 8, 8])
+        .conv("x", "c", [8, 3, 3, 3], &[])
+        .node("Relu", "c", "r", &[])
+        .floats("coarse", &[], &[0.5])
+        .floats("fine", &[], &[0.125])
+        .node("GlobalAveragePool", "r", "pooled", &[])
+        .node("QuantizeLinear", "pooled coarse", "q1", &[])
+        .node("DequantizeLinear", "q1 coarse", "d1", &[])
+        .node("Flatten", "d1", "flat", &[])
+        .node("QuantizeLinear", "flat fine", "q2", &[])
+        .node("DequantizeLinear", "q2 fine", "d2", &[])
+        .weight("fc.w", &[8, 4])
+        .node("MatMul", "d2 fc.w", "logits", &[])
+}
+
+#[test]
+fn of_two_roundings_in_a_row_the_last_counts() {
+    let graph = read(&quantized_twice().output("logits", &[1, 4]).bytes(), Path::new("")).unwrap().graph;
+    let scales: Vec<f32> = graph.given.values().map(|g| g.scale).collect();
+    assert_eq!(scales, [0.125]);
+    let both = quantized_twice()
+        .weight("other.w", &[8, 4])
+        .node("Flatten", "d1", "also", &[])
+        .node("MatMul", "also other.w", "more", &[])
+        .node("Add", "logits more", "sum", &[])
+        .output("sum", &[1, 4]);
+    assert!(refused(&both).contains("quantized twice"));
+}
+
 #[test]
 fn what_is_no_model_at_all() {
     let no = |bytes: &[u8]| match read(bytes, Path::new("")) {

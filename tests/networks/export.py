@@ -1,7 +1,7 @@
 """Exports the networks of the network table with their real frameworks and writes them down stripped.
 
     export.py --list               what there is
-    export.py keras                every network of that framework (keras, torch, quantized)
+    export.py keras                every network of that framework (keras, torch, quantized, torch-quantized)
     export.py keras resnet50-tf2onnx   only those
 
 Writes graphs/NAME.onnx.gz (the exporter's graph, large tensors replaced by recipes, see refill.py),
@@ -27,7 +27,12 @@ from refill import network_input, picture
 from strip import refill, strip
 
 HERE = Path(__file__).parent
-FRAMEWORKS = {"keras": "keras_networks", "torch": "torch_networks", "quantized": "quantized_networks"}
+FRAMEWORKS = {
+    "keras": "keras_networks",
+    "torch": "torch_networks",
+    "quantized": "quantized_networks",
+    "torch-quantized": "torch_aware_networks",
+}
 CALIBRATION = (11, 12, 13)
 
 

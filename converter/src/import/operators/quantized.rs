@@ -15,6 +15,7 @@ use super::super::value::Value;
 use super::conv;
 use super::dense::{Matrix, dense};
 use crate::graph::{Curve, Given, NodeId, Op};
+use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::DatumType;
 
 /// Scale and zero point of an activation at two inputs.
@@ -67,9 +68,33 @@ fn note<'a>(importer: &mut Importer<'a>, node: Node<'a>, x: Value, given: Given)
     }
     let name = importer.nodes[x.node].name.clone();
     match importer.given.insert(name, given) {
-        Some(before) if before != given => Err("its input is quantized twice, in different ways".into()),
+        Some(before) if before != given && !alone_behind_quantization(importer, node) => {
+            Err("its input is quantized twice, in different ways, and read in both: export the model with one scale \
+                 for this value"
+                .into())
+        }
         _ => importer.bind(node, x),
     }
+}
+
+/// Whether all that reads the quantized value before this node is this node: PyTorch quantizes a pooled value in
+/// the scale of what was pooled, flattens it, and quantizes it again in its own. Then one rounding, the last,
+/// does for both.
+fn alone_behind_quantization(importer: &Importer<'_>, node: Node<'_>) -> bool {
+    let mut tensor = node.input(0);
+    while let Some(name) = tensor.filter(|name| importer.readers(name).len() == 1) {
+        let writes = |n: &&NodeProto| n.output.first().is_some_and(|o| o == name);
+        let Some(before) = importer.model.graph.iter().flat_map(|g| &g.node).find(writes) else {
+            return false;
+        };
+        match before.op_type.as_str() {
+            "QuantizeLinear" => return true,
+            "Cast" | "DequantizeLinear" | "Flatten" | "Identity" | "Reshape" | "Squeeze" => {}
+            _ => return false,
+        }
+        tensor = before.input.first().map(String::as_str);
+    }
+    false
 }
 
 /// The output of the operator that was just defined, quantized as the inputs of these numbers say.
