@@ -141,6 +141,12 @@ impl Mqtt {
         self.told.send_modify(|told| told.state = Some(Arc::new(state)));
     }
 
+    /// Whether it is time to tell of a frame.
+    fn due(&self, report: &Report) -> bool {
+        let wait = |label: Option<usize>| if label == report.label { SAME } else { OTHER };
+        self.last.is_none_or(|(label, _, at)| at.elapsed() >= wait(label))
+    }
+
     /// Tells what is known after a frame.
     fn say(&mut self, report: &Report) {
         self.last = Some((report.label, report.number, Instant::now()));
@@ -176,10 +182,7 @@ impl Listener for Mqtt {
     }
 
     fn frame(&mut self, _frame: &Frame, _pixels: &[u8], report: &Report) -> bool {
-        let due = self
-            .last
-            .is_none_or(|(label, _, at)| at.elapsed() >= if label == report.label { SAME } else { OTHER });
-        if due {
+        if self.due(report) {
             self.say(report);
         }
         true
@@ -187,7 +190,7 @@ impl Listener for Mqtt {
 
     fn idle(&mut self, alive: bool, last: &Report) {
         match self.last {
-            Some((_, number, _)) if alive && number != last.number => self.say(last),
+            Some((_, number, _)) if alive && number != last.number && self.due(last) => self.say(last),
             _ if self.alive && !alive => {
                 (self.last, self.alive) = (None, false);
                 self.tell(State::default());
@@ -356,6 +359,31 @@ mod tests {
             let config: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!((&config["state_topic"], &config["availability_topic"]), (&"s".into(), &"t".into()));
         }
+    }
+
+    #[test]
+    fn the_last_frame_before_a_silence_is_told() {
+        // Nobody is there; it is looked at what would be told.
+        let to = Destination { url: "mqtt://127.0.0.1:1".into(), password: None, name: "x".into() };
+        let mut mqtt = Mqtt::start(to, || Err("no".into())).unwrap();
+        mqtt.labels = vec!["cat".into(), "dog".into()];
+        let told = mqtt.told.subscribe();
+        let state = || told.borrow().state.as_ref().map(|s| (s.label.clone(), s.alive));
+        let mut report = Report { label: Some(0), number: 1, scores: vec![0.7, 0.3], ..Report::default() };
+        mqtt.frame(&Frame::default(), &[], &report);
+        // As if just now, however busy the machine is.
+        mqtt.last = Some((Some(0), 1, Instant::now() + Duration::from_secs(3600)));
+        (report.label, report.number) = (Some(1), 2);
+        mqtt.frame(&Frame::default(), &[], &report);
+        mqtt.idle(true, &report);
+        assert_eq!(state(), Some((Some("cat".into()), true)));
+        mqtt.last = Some((Some(0), 1, Instant::now().checked_sub(OTHER).unwrap()));
+        mqtt.idle(true, &report);
+        assert_eq!(state(), Some((Some("dog".into()), true)));
+        // Also when there is another network, of which nothing was told yet.
+        mqtt.last = None;
+        mqtt.idle(false, &report);
+        assert_eq!(state(), Some((None, false)));
     }
 
     #[test]
