@@ -1,5 +1,6 @@
 """The networks are those of their papers."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,15 @@ def resnet50() -> Any:
     return networks.build(Settings(network="resnet50", weights="random"), 3)
 
 
+@pytest.fixture(scope="module")
+def fetched(resnet50: Any) -> Any:
+    """With weights from a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        weights = Path(folder, "notop.weights.h5")
+        resnet50.get_layer(applications.BACKBONE).save_weights(weights)
+        return networks.build(Settings(network="resnet50", weights=str(weights)), 3)
+
+
 def test_the_v1_backbone_takes_rgb_and_computes_what_keras_does(resnet50: Any) -> None:
     import keras
 
@@ -80,15 +90,28 @@ def test_the_v1_backbone_takes_rgb_and_computes_what_keras_does(resnet50: Any) -
     assert np.abs(np.asarray(features) - mean).max() < 1e-3 * np.abs(mean).max()
 
 
-def test_two_stages_train_the_head_then_the_last_blocks(resnet50: Any) -> None:
-    assert len(resnet50.trainable_weights) == 2, "kernel and bias of the head"
-    applications.unfreeze(resnet50, "conv5")
-    names = {w.path.split("/")[0] for w in resnet50.get_layer(applications.BACKBONE).trainable_weights}
-    trainable = {layer.name for layer in resnet50.get_layer(applications.BACKBONE).layers if layer.trainable}
+def test_without_weights_all_is_trained_from_the_start(resnet50: Any) -> None:
+    base = resnet50.get_layer(applications.BACKBONE)
+    assert len(resnet50.trainable_weights) == len(base.trainable_weights) + 2
+    assert len(base.trainable_weights) == len(base.weights) - 2 * 53, "all but the statistics of 53 normalisations"
+    statistics = base.get_layer("conv1_bn")
+    before = statistics.moving_mean.numpy()
+    pixels = np.random.default_rng(1).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
+    resnet50(pixels, training=True)
+    after = statistics.moving_mean.numpy()
+    statistics.moving_mean.assign(before)
+    assert not np.array_equal(before, after), "they learn"
+
+
+def test_two_stages_train_the_head_then_the_last_blocks(fetched: Any) -> None:
+    assert len(fetched.trainable_weights) == 2, "kernel and bias of the head"
+    applications.unfreeze(fetched, "conv5")
+    names = {w.path.split("/")[0] for w in fetched.get_layer(applications.BACKBONE).trainable_weights}
+    trainable = {layer.name for layer in fetched.get_layer(applications.BACKBONE).layers if layer.trainable}
     assert names and all("conv5" in name or name == "avg_pool" for name in trainable)
     assert not any(name.endswith("_bn") for name in trainable)
     with pytest.raises(BadInput, match="conv2, conv3"):
-        applications.unfreeze(resnet50, "conv9")
+        applications.unfreeze(fetched, "conv9")
 
 
 def test_weights_that_cannot_be_had_are_explained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -93,7 +93,9 @@ class Settings:
     randaugment: int = setting(0, "augmentation: magnitude of two random changes", low=0, high=30, tried=(0, 5))
     validation: float = setting(0.2, "share of the pictures that is held out", low=0.01, high=0.9)
     seed: int = setting(1, "the same seed gives the same network", low=0, high=2**31 - 1)
-    weights: str = setting("", "Keras Applications: a file of weights without top, or 'random' (default: Keras's own)")
+    weights: str = setting(
+        "", "Keras Applications: a file of weights without top, or 'random', and all is trained (default: Keras's own)"
+    )
     tune_epochs: int = setting(
         0, "Keras Applications: epochs of fine-tuning after the head was trained", low=0, high=10_000
     )

@@ -1,7 +1,7 @@
 """Keras Applications' ResNets with a new head: first the head alone is trained, then the last blocks with it.
 
 He et al., 2016 (both papers); Kornblith et al., *Do better ImageNet models transfer better?*, 2019, for the two
-stages."""
+stages. Without weights there is nothing to keep: then the whole network learns from the first epoch."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ NAMES = {"resnet50": "ResNet50", "resnet101": "ResNet101", "resnet152": "ResNet1
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 """Of R, G, B: what V1's weights were trained on is BGR less these."""
 BACKBONE = "backbone"
+RANDOM = "random"
+"""As the weights' file: none."""
 
 
 def build(settings: Settings, classes: int) -> Any:
-    """The backbone infers always: its statistics come from a million pictures, ours from a few."""
+    """A backbone with weights infers always: its statistics come from a million pictures, ours from a few."""
     import keras
     from keras import layers
 
@@ -38,8 +40,13 @@ def build(settings: Settings, classes: int) -> Any:
         x = layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
     else:
         x = layers.Rescaling(1.0, offset=[-mean for mean in CAFFE_MEAN])(inputs)
-    x = layers.GlobalAveragePooling2D()(base(x, training=False))
-    base.trainable = False
+    if settings.weights == RANDOM:
+        settle_sooner(base)
+        x = base(x)
+    else:
+        x = base(x, training=False)
+        base.trainable = False
+    x = layers.GlobalAveragePooling2D()(x)
     return keras.Model(inputs, block.classified(x, classes, settings), name=settings.network)
 
 
@@ -50,7 +57,7 @@ def backbone(settings: Settings, name: str, shape: tuple[int, int, int]) -> Any:
     construct = getattr(keras.applications, name)
     if settings.weights:
         base = construct(weights=None, include_top=False, input_shape=shape, name=BACKBONE)
-        if settings.weights != "random":
+        if settings.weights != RANDOM:
             if not Path(settings.weights).is_file():
                 raise BadInput(f"weights = {settings.weights}: there is no such file")
             try:
@@ -69,6 +76,15 @@ def backbone(settings: Settings, name: str, shape: tuple[int, int, int]) -> Any:
             f"the weights of {name} could not be fetched ({error}). Fetch the file of {name} without top ('notop') "
             "where there is a network and name it: --weights FILE; or start from nothing: --weights random"
         ) from error
+
+
+def settle_sooner(base: Any) -> None:
+    """Keras Applications' running means settle within five hundred steps, which is many epochs of a small folder."""
+    from keras import layers
+
+    for layer in base.layers:
+        if isinstance(layer, layers.BatchNormalization):
+            layer.momentum = block.MOMENTUM
 
 
 def take_rgb(base: Any) -> None:

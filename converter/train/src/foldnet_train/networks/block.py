@@ -6,6 +6,9 @@ from typing import Any
 
 from foldnet_train.settings import Settings
 
+MOMENTUM = 0.9
+"""Of running means: they settle within some fifty steps, since folders of photos are small."""
+
 
 def pixels(settings: Settings) -> tuple[Any, Any]:
     """The input, and what the first convolution reads: the pixels from 0 to 1. Black stays zero, so that a padding with
@@ -39,10 +42,10 @@ def penalty(settings: Settings) -> Any:
 
 
 def normalized(x: Any) -> Any:
-    """Batch normalisation; its running mean settles within some fifty steps, since folders of photos are small."""
+    """Batch normalisation."""
     from keras import layers
 
-    return layers.BatchNormalization(momentum=0.9)(x)
+    return layers.BatchNormalization(momentum=MOMENTUM)(x)
 
 
 def activated(x: Any, settings: Settings) -> Any:
