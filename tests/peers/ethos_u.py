@@ -3,7 +3,8 @@
     ethos_u.py MODEL... --calibrate train-1000.bin --test test-1017.bin [--npus ethos-u55-128,ethos-u65-256]
 
 Prints two Markdown tables. The first has one row for each network: "same top-1" is LiteRT's, with TFLite's own
-kernels, against the CPU's int8 archive; "right" are the answers that agree with the labels, of f32 before anything
+kernels, against the CPU's int8 archive; "lost lead" is how far, where they differ, the CPU's top-1 was at most ahead
+of LiteRT's, in parts of the probability; "right" are the answers that agree with the labels, of f32 before anything
 was quantized, of the CPU's archive, and of the same TFLite file in LiteRT with these kernels and with XNNPACK's.
 "Equal" is the share of int8 activations that are the same as in our kernels, in the best and in the worst layer. The
 second table is Vela's estimate for each network and NPU. Ends with code 3 when a limit is missed.
@@ -23,6 +24,9 @@ from pathlib import Path
 import foldnet
 import numpy as np
 
+HEAD = (
+    "| network | images | same top-1 | lost lead | logits | right: f32 | CPU | LiteRT | XNNPACK | equal activations |"
+)
 RECORD = 1 + 3 * 32 * 32
 
 
@@ -34,7 +38,7 @@ def main() -> int:
     answers, estimates, missed = [], [], False
     with tempfile.TemporaryDirectory() as folder:
         for model in arguments.model:
-            name, archive = model.name.split(".")[0], model
+            name, archive = foldnet.name(model), model
             right = "–"
             if not model.name.endswith(".nnef.tgz"):
                 archive = Path(folder, f"{name}.nnef.tgz")
@@ -48,8 +52,8 @@ def main() -> int:
                     answers.append(answer(name, row, right, "–" if arguments.unlabelled else xnnpack(file, arguments)))
                 estimates.append(estimate(name, npu, row))
                 missed |= row["agreement"] < arguments.least or row["on_npu"] < 1
-    print("| network | images | same top-1 | logits | right: f32 | CPU | LiteRT | XNNPACK | equal activations |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(HEAD)
+    print("|---" * HEAD.count(" |") + "|")
     print("\n".join(answers))
     print("\n| network | NPU | system | cycles | inferences/s | SRAM | flash | DRAM | on the NPU | compiled |")
     print("|---|---|---|---|---|---|---|---|---|---|")
@@ -60,7 +64,8 @@ def main() -> int:
 def answer(name: str, row: dict, right: int | str, with_xnnpack: int | str) -> str:
     equal = [layer["equal"] for layer in row["layers"]]
     labelled = [row["correct_cpu"], row["correct"]] if with_xnnpack != "–" else ["–", "–"]
-    cells = [name, row["images"], f"{row['agreement']:.2%}", f"{row['sqnr']:.1f} dB", right, *labelled, with_xnnpack]
+    same = [f"{row['agreement']:.2%}", foldnet.lost_lead(row), f"{row['sqnr']:.1f} dB"]
+    cells = [name, row["images"], *same, right, *labelled, with_xnnpack]
     return "| " + " | ".join(str(cell) for cell in [*cells, f"{max(equal):.2%} … {min(equal):.2%}"]) + " |"
 
 

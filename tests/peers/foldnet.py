@@ -22,6 +22,17 @@ def require(path: Path | None, what: str, remedy: str) -> Path:
     return path
 
 
+def name(model: Path) -> str:
+    """What a table calls a model: its file's name, or its folder's for the `model.onnx` of `foldnet-train`."""
+    own = model.name.split(".")[0]
+    return model.resolve().parent.name if own == "model" else own
+
+
+def lost_lead(row: dict) -> str:
+    """The greatest lead of our top-1 over the other side's, where they differ."""
+    return "–" if row["lost_lead"] is None else f"{row['lost_lead']:.2%}"
+
+
 def quantize(converter: Path, model: Path, images: Path, archive: Path, extra: list[str]) -> Path:
     """Runs our converter; returns the archive."""
     run([converter, "quantize", model, "--images", images, "-o", archive, "--json", *extra])

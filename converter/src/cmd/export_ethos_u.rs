@@ -35,6 +35,8 @@ struct Outcome {
     on_npu: f64,
     images: usize,
     agreement: f64,
+    /// Where they disagree, the archive's top-1 was ahead by at most this share of the probability.
+    lost_lead: Option<f64>,
     sqnr: f64,
     correct: Option<usize>,
     correct_cpu: Option<usize>,
@@ -122,6 +124,7 @@ pub fn run(
         on_npu: compiled.estimate.on_npu(),
         images: distance.images,
         agreement: distance.agreement,
+        lost_lead: distance.lost_lead,
         sqnr: distance.sqnr,
         correct: check.correct(&outputs),
         correct_cpu: check.correct(&ours),

@@ -25,6 +25,8 @@ struct Outcome {
     toolkit: &'static str,
     images: usize,
     agreement: f64,
+    /// Where they disagree, the archive's top-1 was ahead by at most this share of the probability.
+    lost_lead: Option<f64>,
     sqnr: f64,
     correct: Option<usize>,
     correct_cpu: Option<usize>,
@@ -120,6 +122,7 @@ pub fn run(
         toolkit: VERSION,
         images: distance.images,
         agreement: distance.agreement,
+        lost_lead: distance.lost_lead,
         sqnr: distance.sqnr,
         correct: check.correct(&theirs),
         correct_cpu: check.correct(&ours),

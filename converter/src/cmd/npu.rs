@@ -120,8 +120,11 @@ impl Flags {
         talk: &Talk,
     ) -> Result<Distance, Failure> {
         let distance = Distance::between(ours, theirs, Activation::Softmax);
+        let lead = distance.lost_lead.map_or(String::new(), |lead| {
+            format!(" (elsewhere the archive's led by at most {})", percent(lead))
+        });
         talk.say(format!(
-            "{title} against archive on {} pictures: same top-1 on {}; logits {:.2} dB",
+            "{title} against archive on {} pictures: same top-1 on {}{lead}; logits {:.2} dB",
             distance.images,
             percent(distance.agreement),
             distance.sqnr

@@ -30,6 +30,9 @@ pub struct Distance {
     /// Signal to noise of the logits in dB: `10·log10(Σ (a − mean a)² / Σ (a − b)²)`, both centred per
     /// picture.
     pub sqnr: f64,
+    /// Of the pictures with another top-1, the greatest lead that the true one had over the other: the
+    /// difference of their softmax. None where no picture has another.
+    pub lost_lead: Option<f64>,
 }
 
 impl Distance {
@@ -37,8 +40,15 @@ impl Distance {
     pub fn between(truth: &[Vec<f32>], other: &[Vec<f32>], activation: Activation) -> Self {
         let n = truth.len();
         let (mut same, mut kl, mut signal, mut noise) = (0, 0.0, 0.0, 0.0);
+        let mut lost_lead: Option<f64> = None;
         for (a, b) in truth.iter().zip(other) {
-            same += usize::from(top(a) == top(b));
+            let (first, others) = (top(a), top(b));
+            same += usize::from(first == others);
+            if first != others {
+                let p = log_softmax(a);
+                let lead = p[first].exp() - p[others].exp();
+                lost_lead = Some(lost_lead.unwrap_or(0.0).max(lead));
+            }
             kl += match activation {
                 Activation::Sigmoid => a.iter().zip(b).map(|(&a, &b)| binary_kl(a, b)).sum(),
                 _ => divergence(a, b),
@@ -51,7 +61,7 @@ impl Distance {
             }
         }
         let share = |v: f64| if n == 0 { 0.0 } else { v / n as f64 };
-        Self { images: n, agreement: share(same as f64), kl: share(kl), sqnr: sqnr(signal, noise) }
+        Self { images: n, agreement: share(same as f64), kl: share(kl), sqnr: sqnr(signal, noise), lost_lead }
     }
 }
 
@@ -97,7 +107,7 @@ mod tests {
     fn equal_answers_are_at_no_distance() {
         let a = vec![vec![1.0, 2.0, -3.0], vec![0.0, 0.5, 9.0]];
         let d = Distance::between(&a, &a, Activation::Softmax);
-        assert_eq!((d.agreement, d.kl, d.sqnr), (1.0, 0.0, 200.0));
+        assert_eq!((d.agreement, d.kl, d.sqnr, d.lost_lead), (1.0, 0.0, 200.0, None));
     }
 
     #[test]
@@ -112,5 +122,15 @@ mod tests {
         let (a, b) = (vec![vec![1.0, 2.0]], vec![vec![2.0, 1.0]]);
         let d = Distance::between(&a, &b, Activation::Softmax);
         assert!(d.agreement == 0.0 && d.kl > 0.4 && d.sqnr < 0.0, "{d:?}");
+    }
+
+    #[test]
+    fn a_lost_lead_is_the_greatest_and_counts_flips_alone() {
+        // Leads of 3/5 − 1/5, 1/2 − 1/4 (to the class that wins instead, not to the second), and one that stays.
+        let truth = [[3.0_f32, 1.0, 1.0], [1.0, 4.0, 3.0], [9.0, 1.0, 1.0]].map(|v| v.map(f32::ln).to_vec());
+        let other = [[1.0_f32, 3.0, 1.0], [5.0, 4.0, 3.0], [8.0, 1.0, 1.0]].map(|v| v.map(f32::ln).to_vec());
+        let lead = |n: usize| Distance::between(&truth[n..], &other[n..], Activation::Softmax).lost_lead;
+        assert!((lead(0).unwrap() - 0.4).abs() < 1e-6 && (lead(1).unwrap() - 0.375).abs() < 1e-6);
+        assert_eq!(lead(2), None);
     }
 }

@@ -316,7 +316,7 @@ mod tests {
             skipped: 0,
             centred: 2,
             passes: Vec::new(),
-            held_out: Some(Distance { images: 20, agreement: 0.95, kl: 0.001, sqnr: 40.0 }),
+            held_out: Some(Distance { images: 20, agreement: 0.95, kl: 0.001, sqnr: 40.0, lost_lead: None }),
             accuracy: None,
             changed: vec![Changed {
                 name: "a.png".into(),
