@@ -122,11 +122,23 @@ impl Writer<'_> {
             }
             Step::Conv(c) => self.conv(i, c),
             Step::MaxPool(p) => {
-                let (x, v) = (self.name(p.x), format!("v_{i}"));
-                // Padding never wins with the NPU; where it counts as zero, all values are at least zero
-                // (the padding came behind a ReLU) and the result is the same.
+                let (mut x, v) = (self.name(p.x), format!("v_{i}"));
+                let input = &self.network.tensors[p.x];
+                let (scale, zero, mut pad) = (input.scale, input.zero, p.pad);
+                // Padding never wins with the NPU. Where it counts as zero and values may be less, as in
+                // Keras's V2 whose stem has no ReLU, zeros are put around first.
+                if p.floor_at_zero && zero > i8::MIN && pad != [0; 4] {
+                    let [top, left, bottom, right] = pad.map(|n| n as i64);
+                    let around = format!("around_{i}");
+                    let pads = [0, 0, top, left, 0, 0, bottom, right].map(i64::to_le_bytes).concat();
+                    let pads = self.onnx.tensor(&format!("{around}/pads"), &[8], DataType::Int64, pads);
+                    self.onnx.node("Pad", &[&x, &pads], &around, vec![]);
+                    x = format!("{around}/pair");
+                    self.quantized(&around, &x, scale, zero);
+                    pad = [0; 4];
+                }
                 let window =
-                    vec![ints("kernel_shape", &p.kernel), ints("strides", &p.stride), ints("pads", &p.pad)];
+                    vec![ints("kernel_shape", &p.kernel), ints("strides", &p.stride), ints("pads", &pad)];
                 self.onnx.node("MaxPool", &[&x], &v, window);
                 self.pair(&v, Out { tensor: p.y, lo: i8::MIN, hi: i8::MAX });
             }
@@ -258,6 +270,10 @@ fn affine_weight(gain: f32, bias: f32, x_scale: f32) -> (i8, f32) {
 
 #[cfg(test)]
 mod tests {
+    use foldnet_archive::MaxPool;
+    use prost::Message;
+    use tract_onnx::pb;
+
     use super::*;
 
     #[test]
@@ -270,5 +286,30 @@ mod tests {
             assert!((f32::from(q) * scale - gain).abs() <= gain.abs() * 1e-6 + scale, "{gain} {bias}: {q}");
         }
         assert_eq!([affine_weight(0.7, 0.0, 1.0).0, affine_weight(-0.3, 0.0, 1.0).0], [127, -127]);
+    }
+
+    #[test]
+    fn padding_that_may_win_is_put_around_the_values() {
+        let mut network = foldnet_archive::testing::every_step();
+        let mut steps = network.steps.iter();
+        let pool = steps.find_map(|s| if let Step::MaxPool(p) = s { Some(p.clone()) } else { None });
+        let pool = pool.expect("there is one");
+        let (x, pad) = (pool.x, pool.pad);
+        let step = |floor_at_zero: bool, pad| MaxPool { floor_at_zero, pad, ..pool.clone() };
+        let cases = [
+            (step(true, pad), -3, vec!["Pad", "QuantizeLinear", "DequantizeLinear", "MaxPool"]),
+            (step(true, pad), i8::MIN, vec!["MaxPool"]),
+            (step(false, pad), -3, vec!["MaxPool"]),
+            (step(true, [0; 4]), -3, vec!["MaxPool"]),
+        ];
+        for (step, zero, expected) in cases {
+            network.tensors[x].zero = zero;
+            let mut writer = Writer { network: &network, onnx: Builder::default(), input: (1.0, 0) };
+            writer.step(1, &Step::MaxPool(step)).unwrap();
+            let model = pb::ModelProto::decode(&*writer.onnx.finish(&[])).unwrap();
+            let kinds: Vec<String> = model.graph.unwrap().node.into_iter().map(|n| n.op_type).collect();
+            assert_eq!(kinds[..expected.len()], expected, "the rest is the result's pair");
+            assert_eq!(kinds.len(), expected.len() + 2);
+        }
     }
 }
