@@ -15,7 +15,7 @@ use std::sync::Mutex;
 
 use foldnet_archive::{Activation, Network};
 
-use super::apart::{Ranges, apart, tune};
+use super::apart::{Ranges, apart, one_zero, tune};
 use super::build::{Draft, Packed, effective_bias, pixel_zero};
 use super::center::center;
 use super::equalize::{self, Class, RULES};
@@ -161,10 +161,13 @@ pub fn quantize(
         // Somebody has decided before; see `Graph::given`.
         options = Options { effort: Effort::Low, equalize: false, rounding: false, bias: false, ..options };
     }
-    let graph = with_dense_end(graph);
+    let mut graph = with_dense_end(graph);
     check_finite(&graph)?;
     let (fit, trial) = split(pictures);
     let truth = FloatNet::rounded(&graph, &Grids::default())?.logits(&trial)?;
+    if options.for_npu {
+        one_zero(&mut graph);
+    }
     let layout = fuse(&graph)?;
     let (graph, centred) = match options.effort {
         Effort::Low => (graph, 0),

@@ -13,6 +13,7 @@
 //! The scales of `bare` and `sum` are found on pictures ([`Ranges`]). An affine map is a depthwise convolution
 //! there, whose bias is an integer; offsets are rounded as that is.
 
+mod pixels;
 mod quantization;
 mod ranges;
 mod tune;
@@ -21,6 +22,7 @@ use std::collections::HashSet;
 
 use foldnet_archive::{Add, Affine, Conv, Network, Out, Step, Tensor, TensorId};
 
+pub use pixels::one_zero;
 pub use quantization::Quantization;
 pub use ranges::Ranges;
 pub use tune::tune;
