@@ -15,7 +15,7 @@ use std::sync::Mutex;
 
 use foldnet_archive::{Activation, Network};
 
-use super::apart::{Ranges, apart, one_zero, tune};
+use super::apart::{Ranges, apart, one_zero, settle, tune};
 use super::build::{Draft, Packed, effective_bias, pixel_zero};
 use super::center::center;
 use super::equalize::{self, Class, RULES};
@@ -505,7 +505,9 @@ impl<'a> Search<'a> {
         let before = self.error(&parts)?.sqnr;
         let trials = self.options.effort.budget() / 2 / self.cost.max(1);
         let quality = |n: &Network| Ok(self.error(n)?.sqnr);
-        let tuned = tune(parts, network.tensors.len(), trials, &quality)?;
+        let mut tuned = tune(parts, network.tensors.len(), trials, &quality)?;
+        // Other scales have other multiples.
+        settle(&mut tuned);
         progress.tick();
         let after = self.error(&tuned)?.sqnr;
         let fused = self.best.distance.sqnr;

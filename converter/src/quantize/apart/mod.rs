@@ -11,8 +11,9 @@
 //! Conv (y, affine)         →  Conv → y;     Affine (y) → y2
 //! ```
 //! The scales of `bare` and `sum` are found on pictures ([`Ranges`]). An affine map is a depthwise convolution
-//! there, whose bias is an integer; offsets are rounded as that is.
+//! there, whose bias is an integer; offsets are what that can be ([`settle`]).
 
+mod offsets;
 mod pixels;
 mod quantization;
 mod ranges;
@@ -22,13 +23,11 @@ use std::collections::HashSet;
 
 use foldnet_archive::{Add, Affine, Conv, Network, Out, Step, Tensor, TensorId};
 
+pub use offsets::{AFFINE_WEIGHT, settle};
 pub use pixels::one_zero;
 pub use quantization::Quantization;
 pub use ranges::Ranges;
 pub use tune::tune;
-
-/// Weight of an affine map's depthwise convolution where its gain is positive.
-pub const AFFINE_WEIGHT: i8 = 127;
 
 /// Whether every residual and every affine map is a step of its own already.
 pub fn is_apart(network: &Network) -> bool {
@@ -124,14 +123,10 @@ impl Writer {
         }
     }
 
-    /// Rounds the offsets to what an int32 bias can be: multiples of `|gain|/127`.
+    /// With offsets that an NPU can hold.
     fn affine(&mut self, mut a: Affine) {
-        for (offset, gain) in a.offset.iter_mut().zip(&a.gain) {
-            let step = f64::from(gain.abs()) / f64::from(AFFINE_WEIGHT);
-            if step > 0.0 {
-                *offset = ((f64::from(*offset) / step).round_ties_even() * step) as f32;
-            }
-        }
+        let (x, y) = (&self.new.tensors[a.x], &self.new.tensors[a.y.tensor]);
+        offsets::hold(&mut a, x, y);
         self.new.steps.push(Step::Affine(a));
     }
 }
