@@ -9,8 +9,9 @@ use foldnet_archive::{Affine, Network, Step, Tensor};
 
 /// Weight of an affine map's depthwise convolution where its gain is positive.
 pub const AFFINE_WEIGHT: i8 = 127;
-/// Distance from a tie, in steps of the result, at which f32 cannot go wrong: its values are below 2⁸ with 24 bits.
-const CLEAR: f64 = 5e-4;
+/// Distance from a tie, in steps of the result, at which a few roundings of f32 do not matter: products and offsets
+/// are some hundreds at most, with 24 bits. No more than that, since each move is an error of its own.
+const CLEAR: f64 = 2e-4;
 /// Multiples beside the nearest that are looked at, on each side.
 const BESIDE: i32 = 4;
 
