@@ -85,6 +85,14 @@ impl Builder {
         });
     }
 
+    /// `x` in NCHW with zeros around it: top, left, bottom, right.
+    pub fn pad(&mut self, x: &str, pad: [usize; 4], output: &str) {
+        let [top, left, bottom, right] = pad.map(|n| n as i64);
+        let raw = [0, 0, top, left, 0, 0, bottom, right].map(i64::to_le_bytes).concat();
+        let pads = self.tensor(&format!("{output}/pads"), &[8], DataType::Int64, raw);
+        self.node("Pad", &[x, &pads], output, vec![]);
+    }
+
     /// A graph input.
     pub fn input(&mut self, name: &str, dims: &[usize]) {
         self.graph.input.push(float_value(name, dims));

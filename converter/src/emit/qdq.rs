@@ -93,11 +93,8 @@ impl Writer<'_> {
                     vec![ints("kernel_shape", &p.kernel), ints("strides", &p.stride), ints("pads", pads)]
                 };
                 if p.floor_at_zero && p.pad != [0; 4] {
-                    let [t, l, b, r] = p.pad.map(|v| v as i64);
-                    let raw = [0, 0, t, l, 0, 0, b, r].iter().flat_map(|v: &i64| v.to_le_bytes()).collect();
-                    let pads = self.onnx.tensor(&format!("pads_{i}"), &[8], DataType::Int64, raw);
                     let padded = format!("padded_{i}");
-                    self.onnx.node("Pad", &[&x, &pads], &padded, vec![]);
+                    self.onnx.pad(&x, p.pad, &padded);
                     self.onnx.node("MaxPool", &[&padded], &y, window(&[0; 4]));
                 } else {
                     self.onnx.node("MaxPool", &[&x], &y, window(&p.pad));

@@ -128,11 +128,8 @@ impl Writer<'_> {
                 // Padding never wins with the NPU. Where it counts as zero and values may be less, as in
                 // Keras's V2 whose stem has no ReLU, zeros are put around first.
                 if p.floor_at_zero && zero > i8::MIN && pad != [0; 4] {
-                    let [top, left, bottom, right] = pad.map(|n| n as i64);
                     let around = format!("around_{i}");
-                    let pads = [0, 0, top, left, 0, 0, bottom, right].map(i64::to_le_bytes).concat();
-                    let pads = self.onnx.tensor(&format!("{around}/pads"), &[8], DataType::Int64, pads);
-                    self.onnx.node("Pad", &[&x, &pads], &around, vec![]);
+                    self.onnx.pad(&x, pad, &around);
                     x = format!("{around}/pair");
                     self.quantized(&around, &x, scale, zero);
                     pad = [0; 4];

@@ -36,9 +36,7 @@ pub fn hold(a: &mut Affine, x: &Tensor, y: &Tensor) {
         }
         let nearest = (f64::from(*offset) / unit).round_ties_even();
         let mut best = (-1.0, *offset);
-        for n in 0..=2 * BESIDE {
-            // 0, 1, −1, 2, −2, …
-            let beside = if n % 2 == 0 { -n / 2 } else { n.div_euclid(2) + 1 };
+        for beside in std::iter::once(0).chain((1..=BESIDE).flat_map(|n| [n, -n])) {
             let candidate = ((nearest + f64::from(beside)) * unit) as f32;
             let clear = from_tie(gain, candidate, x.zero, range);
             if clear > best.0 {
