@@ -24,12 +24,12 @@ pub enum CatalogueError {
         source: std::io::Error,
     },
     /// No such board.
-    #[error("no board `{0}`{hint}; `boards list` names them all", hint = near(.1))]
+    #[error("unknown board `{0}`{hint}. `boards list` lists all boards", hint = near(.1))]
     Unknown(String, Option<String>),
 }
 
 fn near(name: &Option<String>) -> String {
-    name.as_ref().map_or(String::new(), |n| format!("; is it `{n}`?"))
+    name.as_ref().map_or(String::new(), |n| format!(" (did you mean `{n}`?)"))
 }
 
 /// All boards, sorted by name. A wrong file of the user's is an error, not a board less.
@@ -143,7 +143,7 @@ mod tests {
     #[test]
     fn a_misspelt_board_is_guessed() {
         let said = |name| find(name).unwrap_err().to_string();
-        assert!(said("rock5b").contains("is it `rock-5b`?"), "{}", said("rock5b"));
-        assert!(said("toaster").starts_with("no board `toaster`;"));
+        assert!(said("rock5b").contains("did you mean `rock-5b`?"), "{}", said("rock5b"));
+        assert!(said("toaster").starts_with("unknown board `toaster`."));
     }
 }

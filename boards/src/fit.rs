@@ -139,14 +139,14 @@ pub fn plan_needs(bytes: &[u8], path: &Path) -> Result<Needs, FitError> {
 fn plan(bytes: &[u8]) -> Result<Needs, String> {
     let version = bytes.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
     if version != Some(VERSION) {
-        return Err(format!("not a plan of version {VERSION}; export it again"));
+        return Err(format!("not a plan of version {VERSION}. Write it again with `converter export`"));
     }
     if bytes.len() < HEADER {
-        return Err("the plan is cut".into());
+        return Err("the plan is incomplete. Write it again with `converter export`".into());
     }
     let header = Header::read(bytes);
     if header.len as usize != bytes.len() || foldnet_plan::crc32(&bytes[12..]) != header.crc {
-        return Err("the plan is damaged".into());
+        return Err("the plan is damaged. Write it again with `converter export`".into());
     }
     let memory = [header.arena, header.scratch].map(|n| (n as usize).next_multiple_of(64));
     Ok(Needs {
@@ -163,7 +163,7 @@ pub fn misfits(needs: &Needs, board: &Board) -> Vec<String> {
         (Some(part), Some(_)) => {
             why.extend(part.holds(needs).into_iter().filter(|(holds, _)| !holds).map(|(_, text)| text));
             if let Some(set) = needs.kernels.as_ref().filter(|s| *s != board.kernels()) {
-                why.push(format!("it is a plan for `{set}`, {} wants `{}`", board.name, board.kernels()));
+                why.push(format!("the plan is for `{set}`, but {} needs `{}`", board.name, board.kernels()));
             }
         }
         (None, None) => {
@@ -173,8 +173,8 @@ pub fn misfits(needs: &Needs, board: &Board) -> Vec<String> {
                 why.push(format!("needs {kb} kB RAM, {} has {} kB", board.name, has / 1024));
             }
         }
-        (Some(_), None) => why.push(format!("{} is a microcontroller and wants a plan", board.name)),
-        (None, Some(_)) => why.push(format!("{} runs Linux and wants an archive, not a plan", board.name)),
+        (Some(_), None) => why.push(format!("{} is a microcontroller and needs a plan", board.name)),
+        (None, Some(_)) => why.push(format!("{} runs Linux and needs an archive, not a plan", board.name)),
     }
     why
 }
@@ -194,7 +194,7 @@ mod tests {
             misfits(&needs(Some(100_000), 300_000, "helium"), &board("nrf52840-dk")),
             [
                 "needs 293 kB RAM, nRF52840 DK has 256 kB, 4 in use by the firmware",
-                "it is a plan for `helium`, nRF52840 DK wants `dsp`"
+                "the plan is for `helium`, but nRF52840 DK needs `dsp`"
             ]
         );
         assert_eq!(misfits(&needs(None, 1, "dsp"), &board("nrf52840-dk")).len(), 1);
@@ -260,7 +260,7 @@ mod tests {
         let mut bytes = vec![0; HEADER];
         bytes[..4].copy_from_slice(&MAGIC);
         bytes[4..8].copy_from_slice(&VERSION.to_le_bytes());
-        assert_eq!(plan(&bytes[..HEADER - 1]).unwrap_err(), "the plan is cut");
-        assert_eq!(plan(&bytes).unwrap_err(), "the plan is damaged");
+        assert!(plan(&bytes[..HEADER - 1]).unwrap_err().starts_with("the plan is incomplete"));
+        assert!(plan(&bytes).unwrap_err().starts_with("the plan is damaged"));
     }
 }

@@ -47,10 +47,12 @@ pub enum LinkError {
     #[error("{0}: {1}")]
     Port(String, io::Error),
     /// The board says nothing.
-    #[error("{0}: the board does not answer")]
+    #[error(
+        "{0}: the board does not answer. Check the cable, the baud rate (921600) and the firmware on the board"
+    )]
     Silent(String),
     /// The board reports an error.
-    #[error("the board says: {0}")]
+    #[error("the board reports an error: {0}")]
     Board(String),
 }
 
@@ -130,7 +132,7 @@ impl Link {
                 }
             }
         }
-        Err(LinkError::Board("damaged, three times".into()))
+        Err(LinkError::Board("the image arrived damaged three times; check the cable".into()))
     }
 
     /// The next line. What has come is read however late it is; what is still to come may take until then,

@@ -1,4 +1,4 @@
-//! Foldnet's own sources, to build from.
+//! Foldnet's own sources, from which programs for boards are built, and where those programs are put.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,14 +9,15 @@ use crate::board::{Board, Firmware};
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// There are no sources.
-    #[error("no sources of Foldnet here or above; `boards build` must run in a checkout")]
+    #[error("no checkout of Foldnet in this folder or above it. Change to a checkout and try again")]
     NoSource,
     /// cargo could not be started.
-    #[error("cargo: {0}; is Rust installed?")]
+    #[error("cannot start cargo: {0}. Install Rust from https://rustup.rs")]
     NoCargo(std::io::Error),
     /// cargo failed; it has said why.
     #[error(
-        "{what} does not build for {target}; the lines above say why. It needs `rustup target add {target}`"
+        "cannot build {what} for {target}; cargo's message is above. If the target is missing, install it with \
+         `rustup target add {target}`"
     )]
     Failed {
         /// The package or program.
@@ -28,11 +29,11 @@ pub enum BuildError {
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
     /// No program for this board.
-    #[error("there is no firmware for {0} yet; firmware/src/bin has those there are")]
+    #[error("there is no firmware for {0}. The folder firmware/src/bin contains the boards that have one")]
     NoFirmware(String),
 }
 
-/// The checkout that this program was built in, or that we stand in.
+/// The checkout that contains the current folder, otherwise the one that contains this program.
 pub fn root() -> Result<PathBuf, BuildError> {
     let own = std::env::current_exe().ok();
     let here = std::env::current_dir().ok();
@@ -42,6 +43,11 @@ pub fn root() -> Result<PathBuf, BuildError> {
         p.ancestors().find(is_root).map(Path::to_path_buf)
     };
     here.as_deref().and_then(above).or_else(|| own.as_deref().and_then(above)).ok_or(BuildError::NoSource)
+}
+
+/// Where [`programs`] puts the programs for a target, in the checkout `root`.
+pub fn programs_folder(root: &Path, target: &str) -> PathBuf {
+    root.join("target/boards").join(target).join("release")
 }
 
 /// Builds `runtime` and the agent for a target, and what drives a virtual board's camera if `feed`; the
@@ -80,7 +86,7 @@ pub fn programs(target: &str, feed: bool) -> Result<PathBuf, BuildError> {
         }
         run(cargo, package[1], target)?;
     }
-    Ok(root.join("target/boards").join(target).join("release"))
+    Ok(programs_folder(&root, target))
 }
 
 /// Builds a microcontroller's program around a plan's bytes; the program.

@@ -17,10 +17,10 @@ pub enum Uf2Error {
     #[error("not a 32-bit ELF program for Arm")]
     NotElf,
     /// Its headers point outside of it.
-    #[error("the program is cut")]
+    #[error("the program file is incomplete")]
     Cut,
     /// Nothing in it is to be stored.
-    #[error("the program is empty")]
+    #[error("the program contains nothing to store")]
     Empty,
 }
 

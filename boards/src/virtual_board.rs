@@ -26,14 +26,14 @@ pub enum VirtualError {
     #[error("{0}: {1}")]
     Io(PathBuf, std::io::Error),
     /// A program that it needs failed, or is not there.
-    #[error("{0}. Debian: apt-get install qemu-system-arm e2fsprogs cpio xz-utils openssh-client")]
+    #[error("{0}. Required Debian packages: qemu-system-arm e2fsprogs cpio xz-utils openssh-client")]
     Program(String),
     /// It does not start.
-    #[error("the board does not start: {0}")]
+    #[error("the emulated board did not start: {0}")]
     Start(String),
-    /// It cannot be shown a picture.
-    #[error("the board's camera does not take the picture: {0}; does `boards run` run?")]
-    Feed(std::io::Error),
+    /// The camera, at this local port, takes no image.
+    #[error("cannot reach the board's camera on port {1}: {0}. Start the board first with `boards run`")]
+    Feed(std::io::Error, u16),
 }
 
 /// The folder of a virtual board.
@@ -255,7 +255,7 @@ pub fn show(port: u16, rgb: &[u8]) -> Result<(), VirtualError> {
         let mut answer = [0; 6];
         stream.read_exact(&mut answer)
     };
-    send().map_err(VirtualError::Feed)
+    send().map_err(|e| VirtualError::Feed(e, port))
 }
 
 /// RGB as YUYV: ITU-R BT.601, limited range, two pixels to a sample of colour.

@@ -55,7 +55,7 @@ fn a_release_that_does_not_work_is_taken_back() {
     let good = bench.flash("board", &bench.archive("good", 1), &[]);
     for (archive, patience, why) in [
         ("crash", "60", "the first classification"),
-        ("hang", "2", "nothing within 2 s"),
+        ("hang", "2", "no answer within 2 s"),
         ("no-camera", "10", "the camera is on fire"),
     ] {
         let out = bench.flash("board", &bench.archive(archive, 1), &["--health-seconds", patience]);
@@ -273,7 +273,7 @@ fn a_full_disk_is_refused() {
     resize(agent + runtime);
     let out = bench.flash("disk/board", &archive, &["--no-service"]);
     assert_eq!((out.code, out.error()), (4, "space"));
-    assert!(out.words.contains("kB are free"), "{}", out.words);
+    assert!(out.words.contains("kB free"), "{}", out.words);
     // One release, and no second runtime.
     resize(2 * agent + 2 * runtime + 4096);
     bench.flash("disk/board", &archive, &["--no-service"]).done();

@@ -1,19 +1,20 @@
-//! `boards bench`: what an inference takes on a microcontroller.
+//! `boards bench`: measures inference on a microcontroller.
 
 use serde::Serialize;
 
-use super::classify::Line;
+use super::classify::{Line, Size};
 use super::{Failure, Talk};
 
-/// Count what an inference takes on a microcontroller
+/// Measure inference on a microcontroller
 ///
-/// In ticks of its counter: SysTick, which counts cycles on the Pico 2, and on QEMU's boards 40 (MPS2) or
-/// 31.25 (MPS3) instructions.
+/// Sends generated images over the serial line and prints the least, median and greatest number of timer ticks.
+/// A tick is one cycle on the Pico 2, and 40 (MPS2) or 31.25 (MPS3) instructions on the boards that QEMU emulates.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  boards bench --port /dev/ttyACM0 --runs 20")]
 pub struct Cmd {
     #[command(flatten)]
     line: Line,
-    /// How many inferences
+    /// Number of inferences
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
 }
@@ -31,20 +32,23 @@ impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let mut link = self.line.open()?;
-        let (h, w) = self.line.size;
+        let Size { width, height } = self.line.size;
         let (mut ticks, mut lost) = (Vec::new(), 0);
         for run in 0..self.runs {
-            // Pixels without a pattern, other ones each time.
+            // Pixels without a pattern, different in each run.
             let pixel = |i: usize| ((i + 31 * run as usize).wrapping_mul(7919) >> 4) as u8;
-            let answer = self.line.classify(&mut link, &(0..3 * h * w).map(pixel).collect::<Vec<_>>())?;
+            let answer =
+                self.line.classify(&mut link, &(0..3 * width * height).map(pixel).collect::<Vec<_>>())?;
             ticks.push(answer.ticks);
             lost = answer.lost;
         }
         ticks.sort_unstable();
         let (ticks_min, ticks_max) = (ticks[0], ticks[ticks.len() - 1]);
         let ticks_median = ticks[ticks.len() / 2];
-        let text =
-            format!("{} runs: {ticks_min} … {ticks_median} … {ticks_max} ticks; {lost} lost", self.runs);
+        let text = format!(
+            "{} runs: least {ticks_min}, median {ticks_median}, greatest {ticks_max} ticks; {lost} images lost",
+            self.runs
+        );
         talk.result(&Outcome { runs: self.runs, ticks_min, ticks_median, ticks_max, lost }, text);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `boards build`: the programs for a board.
+//! `boards build`: builds the programs of a board.
 
 use std::path::PathBuf;
 
@@ -8,15 +8,20 @@ use super::flash_mcu::program;
 use super::{Failure, Talk, board};
 use crate::source;
 
-/// Build the programs for a board, from the sources that you stand in
+/// Build the programs of a board from a checkout
 ///
-/// For Linux boards `runtime` and `foldnet-agent`, linked statically, where `boards flash` finds them; for
-/// microcontrollers the firmware with the network in it.
+/// Uses the checkout that contains the current folder, otherwise the one that contains this program.
+/// For a Linux board, builds `runtime` and `foldnet-agent` as static programs into target/boards/TARGET/release,
+/// where the other commands look for them. For a microcontroller, builds the firmware with the network in it.
+/// Rust's target must be installed: `rustup target add aarch64-unknown-linux-musl`.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  boards build rock-5b\n  boards build rp2350-pico2 model.nnef.tgz\n  \
+                        boards build x86_64-unknown-linux-musl")]
 pub struct Cmd {
-    /// The board's name in the catalogue; or Rust's name of a Linux target, for `boards image`
+    /// Board in the catalogue, or a Rust target for Linux (for `boards image`)
+    #[arg(value_name = "BOARD|TARGET")]
     name: String,
-    /// For a microcontroller: the archive, or the plan that `converter export --plan` wrote
+    /// Microcontrollers only: archive, or plan from `converter export`
     archive: Option<PathBuf>,
 }
 
@@ -44,11 +49,19 @@ impl Cmd {
             (Some(linux), None) => source::programs(linux.target.get_ref(), board.qemu.is_some())?,
             (None, Some(archive)) => program(&board, archive)?,
             (Some(_), Some(_)) => {
-                let words = format!("{} runs Linux: its programs hold no network", board.name);
+                let words = format!(
+                    "{} runs Linux, so its programs contain no network. Leave out the archive here and send it \
+                     with `boards flash {} ARCHIVE --host HOST`",
+                    board.name, board.id
+                );
                 return Err(Failure::Input(words));
             }
             (None, None) => {
-                return Err(Failure::Input(format!("{} needs an archive, or its plan", board.name)));
+                return Err(Failure::Input(format!(
+                    "{} is a microcontroller, so its firmware contains the network. Name the archive: `boards build {} \
+                     ARCHIVE`",
+                    board.name, board.id
+                )));
             }
         })
     }

@@ -1,4 +1,4 @@
-//! `boards classify`: a picture to a microcontroller, its answer back.
+//! `boards classify`: sends images to a microcontroller and prints its answers.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,46 +8,62 @@ use serde::Serialize;
 use super::{Failure, Talk};
 use crate::link::{Answer, Link};
 
-/// Let a microcontroller classify pictures, over its serial line
+/// Classify images on a microcontroller, over its serial line
+///
+/// Each image is stretched to the network's input size here, sent to the board and classified there.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  boards classify --port /dev/ttyACM0 --labels model.labels.txt cat.jpg\n  \
+                        boards classify --port tcp:127.0.0.1:10085 tests/pictures/bird_1.png"
+)]
 pub struct Cmd {
-    /// Pictures (JPEG, PNG, WebP, BMP)
+    /// Images to classify (JPEG, PNG, WebP, BMP)
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
     #[command(flatten)]
     line: Line,
-    /// Names of the classes, one a line
+    /// Names of the classes, one per line
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
 }
 
-/// The line, and what goes over it.
+/// The serial line and the size of the images that it carries.
 #[derive(clap::Args)]
+#[command(next_help_heading = "Serial line")]
 pub struct Line {
-    /// Serial device as /dev/ttyACM0, or tcp:HOST:PORT for an emulated board
+    /// Serial device, or tcp:HOST:PORT for an emulated board
     #[arg(long, value_name = "PORT")]
     port: String,
-    /// The network's input: rows and columns
-    #[arg(long, value_name = "HxW", default_value = "32x32", value_parser = size)]
-    pub size: (usize, usize),
+    /// Width and height of the network's input
+    #[arg(long, value_name = "WxH", default_value = "32x32", value_parser = size)]
+    pub size: Size,
     /// Seconds to wait for an answer
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     wait: u64,
 }
 
-fn size(text: &str) -> Result<(usize, usize), String> {
+/// Width and height, in the order of every `--size` option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Columns.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
+fn size(text: &str) -> Result<Size, String> {
     let side = |t: &str| t.parse().ok().filter(|n| (1..=4096).contains(n));
-    let parse = || text.split_once('x').and_then(|(h, w)| Some((side(h)?, side(w)?)));
-    parse().ok_or_else(|| "a size is two numbers, as 32x32".into())
+    let parse = || text.split_once('x').and_then(|(w, h)| Some(Size { width: side(w)?, height: side(h)? }));
+    parse().ok_or_else(|| "expected WIDTHxHEIGHT, each from 1 to 4096, for example 64x32".into())
 }
 
 impl Line {
-    /// Opens it.
+    /// Opens the line.
     pub fn open(&self) -> Result<Link, Failure> {
         Ok(Link::open(&self.port)?)
     }
 
-    /// Sends a picture's pixels.
+    /// Sends the pixels of an image and waits for the answer.
     pub fn classify(&self, link: &mut Link, pixels: &[u8]) -> Result<Answer, Failure> {
         Ok(link.classify(pixels, Duration::from_secs(self.wait))?)
     }
@@ -74,9 +90,16 @@ impl Cmd {
         };
         let mut link = self.line.open()?;
         for image in &self.images {
-            let pixels = super::pixels(image, self.line.size.1, self.line.size.0)?;
+            let Size { width, height } = self.line.size;
+            let pixels = super::pixels(image, width, height)?;
             let answer = self.line.classify(&mut link, &pixels)?;
-            let odd = || Failure::Input(format!("the board's logits are none: {}", answer.logits));
+            let odd = || {
+                Failure::Input(format!(
+                    "{}: the board's answer contains no valid logits: {}. Flash the firmware of this version again",
+                    image.display(),
+                    answer.logits
+                ))
+            };
             let logits = answer.values().ok_or_else(odd)?;
             let Answer { class, ticks, lost, .. } = answer;
             let name = format!("class {class}");

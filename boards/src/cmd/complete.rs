@@ -7,10 +7,11 @@ use clap_complete::Shell;
 
 use super::{Failure, Program};
 
-/// Write completions for bash, zsh and fish, and manual pages, into a folder
+/// Write shell completions (bash, zsh, fish) and manual pages
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  boards complete target/package")]
 pub struct Cmd {
-    /// The folder, which is made
+    /// Folder to write to; created if it does not exist
     folder: PathBuf,
 }
 

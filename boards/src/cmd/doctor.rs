@@ -1,15 +1,17 @@
-//! `boards doctor`: what a board has, lacks, and how to mend it.
+//! `boards doctor`: checks what a board has and lacks.
 
 use super::reach::Reach;
 use super::{Failure, Talk, board};
 use crate::protocol::{Event, Request};
 
-/// Say what a board has, what is missing on it, and how to fix it
+/// Check a Linux board and print how to fix what is missing
 ///
-/// Exit code 3 when something is missing.
+/// Exits with code 3 if something is missing.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  boards doctor rock-5b --host user@board")]
 pub struct Cmd {
-    /// The board's name in the catalogue
+    /// Board in the catalogue
+    #[arg(value_name = "BOARD")]
     name: String,
     #[command(flatten)]
     reach: Reach,
@@ -21,7 +23,7 @@ impl Cmd {
         let board = board(Some(&self.name), talk)?;
         let findings = match self.reach.ask(&board, &Request::Doctor, talk)? {
             Event::Findings(findings) => findings,
-            other => return Err(Failure::Fault(format!("the agent answers {other:?}"))),
+            other => return Err(Failure::Fault(format!("the agent sent an unexpected answer: {other:?}"))),
         };
         for finding in &findings {
             let mut text = format!("{:<12} {}", finding.what, finding.found);
@@ -32,7 +34,10 @@ impl Cmd {
         }
         match findings.iter().filter(|f| f.fix.is_some()).count() {
             0 => Ok(()),
-            n => Err(Failure::Limit(format!("{n} of {} to look after", findings.len()))),
+            n => Err(Failure::Limit(format!(
+                "{n} of {} checks found something to fix; see the arrows above",
+                findings.len()
+            ))),
         }
     }
 }

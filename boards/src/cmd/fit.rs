@@ -1,56 +1,115 @@
-//! `boards fit`: whether a plan or an archive fits a board.
+//! `boards fit`: whether a plan or an archive fits a board, or which boards it fits.
 
-use std::path::PathBuf;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::{Failure, Talk, board};
-use crate::fit::{Part, Used, misfits, needs};
+use crate::board::Board;
+use crate::catalogue;
+use crate::fit::{FitError, Needs, Part, Used, misfits, needs};
 
-/// Say whether a plan or an archive fits a board; exit code 3 when it does not
+/// Check whether an archive or a plan fits a board
+///
+/// With a board, exits with code 3 if it does not fit. Without a board, lists every board of the catalogue and exits
+/// with code 0.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  boards fit model.nnef.tgz rp2350-pico2\n  boards fit model.nnef.tgz")]
 pub struct Cmd {
-    /// What `converter export --plan` or `converter quantize` wrote
+    /// Archive from `converter quantize`, or plan from `converter export`
     file: PathBuf,
-    /// The board's name
+    /// Board in the catalogue [default: all boards]
+    #[arg(value_name = "BOARD")]
     name: Option<String>,
 }
 
 #[derive(Serialize)]
-struct Outcome<'a> {
-    board: &'a str,
+struct Outcome {
+    board: String,
     fits: bool,
-    /// Flash and memory in bytes, with what the firmware takes.
+    /// Flash and memory in bytes, including the firmware.
     #[serde(skip_serializing_if = "Option::is_none")]
     flash: Option<usize>,
-    ram: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ram: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kernels: Option<String>,
-    why: &'a [String],
+    why: Vec<String>,
+}
+
+impl Outcome {
+    fn new(board: &Board, needs: Needs) -> Self {
+        let why = misfits(&needs, board);
+        let firmware = Part::of(board).map_or(Used { flash: 0, ram: 0 }, |part| part.firmware);
+        Self {
+            board: board.id.clone(),
+            fits: why.is_empty(),
+            flash: needs.flash.map(|flash| flash + firmware.flash),
+            ram: Some(needs.ram + firmware.ram),
+            kernels: needs.kernels,
+            why,
+        }
+    }
+
+    /// For a network of which no plan can be made for this board.
+    fn impossible(board: &Board, why: String) -> Self {
+        Self { board: board.id.clone(), fits: false, flash: None, ram: None, kernels: None, why: vec![why] }
+    }
+}
+
+/// What the network needs and the board has, in words.
+fn words(board: &Board, needs: &Needs) -> String {
+    match Part::of(board) {
+        Some(part) => part.holds(needs).into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("; "),
+        None => format!("needs {} kB RAM", needs.ram.div_ceil(1024)),
+    }
 }
 
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
+        if self.name.is_none() && talk.board.is_none() {
+            return all(&self.file, talk);
+        }
         let board = board(self.name.as_deref(), talk)?;
         let needs = needs(&self.file, &board)?;
-        let why = misfits(&needs, &board);
-        let part = Part::of(&board);
-        let firmware = part.map_or(Used { flash: 0, ram: 0 }, |part| part.firmware);
-        let words = match part {
-            Some(part) => part.holds(&needs).into_iter().map(|(_, text)| text).collect::<Vec<_>>().join("; "),
-            None => format!("needs {} kB RAM", needs.ram.div_ceil(1024)),
-        };
-        let text = if why.is_empty() { format!("fits {}: {words}", board.name) } else { String::new() };
-        let outcome = Outcome {
-            board: &board.id,
-            fits: why.is_empty(),
-            flash: needs.flash.map(|flash| flash + firmware.flash),
-            ram: needs.ram + firmware.ram,
-            kernels: needs.kernels,
-            why: &why,
-        };
+        let words = words(&board, &needs);
+        let outcome = Outcome::new(&board, needs);
+        let text = if outcome.fits { format!("fits {}: {words}", board.name) } else { String::new() };
         talk.result(&outcome, text);
-        if why.is_empty() { Ok(()) } else { Err(Failure::Limit(why.join("; "))) }
+        if outcome.fits { Ok(()) } else { Err(Failure::Limit(outcome.why.join("; "))) }
     }
+}
+
+/// Lists every board, with whether it fits.
+fn all(file: &Path, talk: &Talk) -> Result<(), Failure> {
+    // Boards with the same kernels get the same plan.
+    let mut known: HashMap<(bool, &str), Result<Needs, String>> = HashMap::new();
+    for board in catalogue::all()? {
+        let key = (board.mcu.is_some(), board.kernels());
+        let needs = match known.get(&key) {
+            Some(needs) => needs.clone(),
+            None => {
+                let needs = match needs(file, &board) {
+                    Ok(needs) => Ok(needs),
+                    // This network cannot run there; another board may take it.
+                    Err(error @ FitError::Compile(..)) => Err(error.to_string()),
+                    Err(error) => return Err(error.into()),
+                };
+                known.entry(key).or_insert(needs).clone()
+            }
+        };
+        let (outcome, words) = match needs {
+            Ok(needs) => {
+                let words = words(&board, &needs);
+                (Outcome::new(&board, needs), words)
+            }
+            Err(why) => (Outcome::impossible(&board, why), String::new()),
+        };
+        let words = if outcome.fits { words } else { outcome.why.join("; ") };
+        let fits = if outcome.fits { "fits" } else { "does not fit" };
+        talk.result(&outcome, format!("{:<22} {fits:<12}  {words}", board.id));
+    }
+    Ok(())
 }

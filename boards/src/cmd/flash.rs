@@ -1,4 +1,4 @@
-//! `boards flash`: an archive to a board.
+//! `boards flash`: brings an archive to a board.
 
 use std::path::PathBuf;
 
@@ -7,24 +7,25 @@ use super::{Failure, Talk, board};
 use crate::fit;
 use crate::remote::flash::{Manner, Package, Parts, flash};
 
-/// Bring an archive to a board
+/// Flash an archive to a board
 ///
-/// Over ssh: the runtime, the archive and its service go to the slot that is not in use; checksums are
-/// verified there, the first classification must work, then the board switches, and goes back by itself
-/// when the service does not hold. Needs no root, and touches nothing there beside its own folder and, where
-/// systemd keeps it, its unit.
+/// Linux boards: copies `runtime` and the archive over ssh to the slot that is not in use, verifies their checksums,
+/// classifies a first image and only then switches to the new slot. If the camera service does not stay up, the board
+/// returns to the old slot by itself. This needs no root, and changes only Foldnet's own folder and its systemd unit.
 ///
-/// For a microcontroller the archive is compiled to a plan and the firmware is built around it, from the
-/// sources that you stand in, unless a built program is given; it is written by probe-rs, or as a UF2 file
-/// where its boot loader's drive is mounted.
+/// Microcontrollers: compiles the archive, builds the firmware around it from the checkout (or takes a program that is
+/// built already), and writes it with probe-rs, or as a UF2 file to the drive of the boot loader.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  boards flash rock-5b model.nnef.tgz --host user@board\n  \
+                        boards flash qemu-virt-camera model.nnef.tgz -- --listen 0.0.0.0:8080 --token a-long-secret\n  \
+                        boards flash rp2350-pico2 model.nnef.tgz --drive /media/$USER/RP2350")]
 pub struct Cmd {
-    /// The board's name in the catalogue
+    /// Board in the catalogue
+    #[arg(value_name = "BOARD")]
     name: String,
-    /// The archive that `converter quantize` wrote; for a microcontroller also the plan of `converter export`, or
-    /// a program that was built in firmware/
+    /// Archive from `converter quantize`; for microcontrollers also a plan or a built program
     archive: PathBuf,
-    /// For a Pico 2: where the drive of its boot loader is mounted
+    /// Pico 2 only: folder where the drive of its boot loader is mounted
     #[arg(long, value_name = "FOLDER")]
     drive: Option<PathBuf>,
     #[command(flatten)]
@@ -33,37 +34,38 @@ pub struct Cmd {
     load: Load,
 }
 
-/// What is brought, and how.
+/// What is flashed, and how.
 #[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Release")]
 pub struct Load {
-    /// The archive's signature; by default ARCHIVE.minisig if it is there
+    /// Signature of the archive [default: ARCHIVE.minisig, if it exists]
     #[arg(long, value_name = "FILE")]
     signature: Option<PathBuf>,
-    /// Fill and try the slot, but start no camera service
+    /// Test the release, but do not start the camera service
     #[arg(long)]
     no_service: bool,
-    /// Flash even if the board says that it is another one
+    /// Flash even if the board reports another model
     #[arg(long)]
     any_board: bool,
-    /// Do not read the archive here first; the board will find out
+    /// Do not check the archive before sending it
     #[arg(long)]
     unchecked: bool,
-    /// Seconds for the first classification, and for the service to come up
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    /// Time limit for the first classification and for the start of the service
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600))]
     health_seconds: u32,
-    /// Seconds that the service must then stay up
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=3600))]
+    /// Time that the service must then stay up
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u32).range(0..=3600))]
     settle_seconds: u32,
-    /// How often a broken connection is taken up again
+    /// Number of times to resume a broken connection
     #[arg(long, value_name = "N", default_value_t = 5)]
     retries: u32,
-    /// Arguments of `runtime camera` on the board, behind `--`
+    /// Arguments for `runtime camera` on the board, after `--`
     #[arg(last = true, value_name = "ARGUMENT")]
     args: Vec<String>,
 }
 
 impl Load {
-    /// What goes into a package for this board.
+    /// Gathers the package for this board.
     pub fn package(
         &self,
         board: &crate::board::Board,
@@ -76,7 +78,7 @@ impl Load {
                 return Err(Failure::Limit(why.join("; ")));
             }
         }
-        // A camera that is not plugged in yet is waited for, so that it does not count against a release.
+        // With --wait, a camera that is not plugged in yet does not make the release fail.
         let mut args = vec!["--wait".to_owned()];
         args.extend(self.args.iter().filter(|a| *a != "--wait").cloned());
         Ok(Package::new(&Parts {
@@ -90,7 +92,7 @@ impl Load {
         })?)
     }
 
-    /// How it is brought.
+    /// How the package is flashed.
     pub fn manner(&self) -> Manner {
         Manner {
             any_board: self.any_board,

@@ -48,7 +48,11 @@ pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> R
             // Every UF2 boot loader says what it is in this file.
             let says = drive.join("INFO_UF2.TXT");
             if !std::fs::read(&says).map_err(|e| io(&says, e))?.starts_with(b"UF2 Bootloader") {
-                let words = format!("{} is no boot loader's drive: see INFO_UF2.TXT there", drive.display());
+                let words = format!(
+                    "--drive {}: not the drive of a UF2 boot loader. Hold BOOTSEL while you plug the board in, and name the \
+                     folder that contains INFO_UF2.TXT",
+                    drive.display()
+                );
                 return Err(Failure::Input(words));
             }
             let elf = std::fs::read(&program).map_err(|e| io(&program, e))?;
@@ -61,7 +65,10 @@ pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> R
             "uf2"
         }
         (Some(_), None, _) => {
-            return Err(Failure::Input(format!("{} takes no UF2 files", board.name)));
+            return Err(Failure::Input(format!(
+                "{} has no UF2 boot loader; leave out --drive to flash it with probe-rs",
+                board.name
+            )));
         }
         (None, _, Some(chip)) => {
             // probe-rs reads the program itself, but not what it is for.
@@ -74,10 +81,15 @@ pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> R
                 }
                 match probe.status() {
                     Ok(status) if status.success() => {}
-                    Ok(status) => return Err(Failure::Board(format!("probe-rs {action}: {status}"))),
+                    Ok(status) => {
+                        return Err(Failure::Board(format!(
+                            "probe-rs {action} failed ({status}); its message is above"
+                        )));
+                    }
                     Err(e) => {
                         return Err(Failure::Input(format!(
-                            "probe-rs: {e}. `cargo install probe-rs-tools`, or copy it as a UF2 file: --drive"
+                            "cannot start probe-rs: {e}. Install it with `cargo install probe-rs-tools`, or use --drive for a \
+                             board with a UF2 boot loader"
                         )));
                     }
                 }
@@ -85,10 +97,10 @@ pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> R
             "probe-rs"
         }
         (None, _, None) => {
-            return Err(Failure::Input(format!("{} is flashed by nothing that we know", board.name)));
+            return Err(Failure::Input(format!("the catalogue knows no way to flash {}", board.name)));
         }
     };
-    let text = format!("{} has {} (by {by})", board.name, program.display());
+    let text = format!("flashed {} to {} ({by})", program.display(), board.name);
     talk.result(&Outcome { board: board.id.clone(), program, by }, text);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `boards image`: a container image, for fleets that are kept by k3s, balena and their like.
+//! `boards image`: writes a container image, for fleets managed by k3s, balena and similar tools.
 
 use std::path::PathBuf;
 
@@ -10,18 +10,20 @@ use crate::oci::{Program, architecture, image};
 use crate::protocol::{RUNTIME, machine};
 use crate::remote::flash::{is_for, programs_for};
 
-/// Write a container image of `runtime` and an archive, for arm64 and amd64
+/// Write a container image with `runtime` and an archive
 ///
-/// An OCI layout in a tar file, made without a daemon: `skopeo copy --all oci-archive:FILE docker://…` brings
-/// it to a registry, `k3s ctr images import FILE` to a node.
+/// The image is an OCI layout in a tar file for arm64 and amd64, written without a container daemon. Its programs
+/// come from `boards build TARGET`. `skopeo copy --all oci-archive:FILE docker://…` copies it to a registry and
+/// `k3s ctr images import FILE` to a node.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  boards image model.nnef.tgz -o foldnet.tar -- --listen 0.0.0.0:8080")]
 pub struct Cmd {
-    /// The archive that `converter quantize` wrote
+    /// Archive from `converter quantize`
     archive: PathBuf,
-    /// The file to write
+    /// File to write
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
-    /// Rust's names of the processors to make it for
+    /// Rust targets of the programs, separated by commas
     #[arg(
         long,
         value_name = "TARGET",
@@ -29,14 +31,13 @@ pub struct Cmd {
         default_value = "aarch64-unknown-linux-musl,x86_64-unknown-linux-musl"
     )]
     targets: Vec<String>,
-    /// Folder with a folder of each target's name with `runtime` in it; by default where `boards build` puts
-    /// them
+    /// Folder that contains TARGET/runtime for each target [default: where `boards build` puts it]
     #[arg(long, value_name = "FOLDER")]
     binaries: Option<PathBuf>,
-    /// The image's tag
+    /// Tag of the image
     #[arg(long, default_value = "latest")]
     tag: String,
-    /// Arguments of `runtime camera`, behind `--`
+    /// Arguments for `runtime camera`, after `--`
     #[arg(last = true, value_name = "ARGUMENT")]
     args: Vec<String>,
 }
@@ -55,7 +56,11 @@ impl Cmd {
         let input = |path: &PathBuf, e: std::io::Error| Failure::Input(format!("{}: {e}", path.display()));
         let archive = std::fs::read(&self.archive).map_err(|e| input(&self.archive, e))?;
         let program = |target: &String| {
-            let unknown = || Failure::Input(format!("no image can be made for {target}"));
+            let unknown = || {
+                Failure::Input(format!(
+                    "--targets {target}: only x86_64 and aarch64 Linux targets are supported"
+                ))
+            };
             let architecture = architecture(target).ok_or_else(unknown)?;
             let folder =
                 self.binaries.as_ref().map_or_else(|| programs_for(target), |f| Ok(f.join(target)))?;

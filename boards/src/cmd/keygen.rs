@@ -1,4 +1,4 @@
-//! `boards keygen`: a pair of keys to sign archives with.
+//! `boards keygen`: makes a pair of keys to sign archives with.
 
 use std::path::PathBuf;
 
@@ -7,14 +7,16 @@ use serde::Serialize;
 use super::{Failure, Talk};
 use crate::sign;
 
-/// Make a pair of keys, in minisign's format
+/// Make a pair of signing keys in minisign's format
 ///
-/// NAME.key signs (`converter sign`) and stays secret; NAME.pub goes to the boards (`boards trust`).
+/// `converter sign` signs with NAME.key, which must stay secret. `boards trust` gives NAME.pub to a board. Existing
+/// files are not overwritten.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  boards keygen fleet\n  boards keygen build-server --no-password")]
 pub struct Cmd {
     /// Name of both files, without `.key` and `.pub`
     name: PathBuf,
-    /// Do not protect the secret key with a password, for machines that sign by themselves
+    /// Write the secret key without a password, for unattended signing
     #[arg(long)]
     no_password: bool,
 }

@@ -1,4 +1,4 @@
-//! `boards list`: the catalogue.
+//! `boards list`: lists the catalogue.
 
 use std::fmt::Write;
 
@@ -8,10 +8,11 @@ use super::{Failure, Talk};
 use crate::board::Board;
 use crate::catalogue;
 
-/// List the boards there are
+/// List all boards
 ///
-/// Those that come with the program and your own in ~/.config/foldnet/boards.
+/// Lists the built-in catalogue and your own files in ~/.config/foldnet/boards.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  boards list --json")]
 pub struct Cmd {}
 
 #[derive(Serialize)]
@@ -23,7 +24,7 @@ struct Line<'a> {
     kernels: &'a str,
 }
 
-/// Linux board, microcontroller, or emulated one.
+/// Linux board or microcontroller, and whether it is emulated.
 pub fn kind(board: &Board) -> &'static str {
     match (&board.linux, &board.qemu) {
         (Some(_), None) => "linux",

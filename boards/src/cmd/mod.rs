@@ -1,8 +1,7 @@
 //! The program: one file per subcommand, each with `Cmd` and `run`.
 //!
-//! Human words go to standard error, results to standard output, with `--json` as JSON. Exit codes:
-//! 0 done, 1 a fault of ours, 2 bad input or usage, 3 a stated limit missed, 4 a board did not take what
-//! it was given and went on as before.
+//! Results go to standard output (with `--json` as JSON), messages to standard error. Exit codes: 0 done,
+//! 1 internal error, 2 bad input or usage, 3 a stated limit missed, 4 a board refused a change and runs on as before.
 
 mod bench;
 mod build;
@@ -37,22 +36,25 @@ pub use talk::Talk;
 use crate::board::Board;
 use crate::catalogue;
 
-/// From an archive to running boards.
+/// Bring quantized networks to boards: build, flash, check, roll out
 #[derive(Parser)]
 #[command(name = "boards", version, arg_required_else_help = true)]
 pub struct Program {
     #[command(subcommand)]
     command: Command,
-    /// Print JSON on standard output: one object, or one a line
-    #[arg(long, global = true)]
+    /// Print results as JSON, one object per line
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
-    /// Print no words, only results and errors
-    #[arg(long, short, global = true)]
+    /// Print only results and errors
+    #[arg(long, short, global = true, help_heading = GLOBAL)]
     quiet: bool,
-    /// One board more than the catalogue has: its file, which names it
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Add a board to the catalogue: a TOML file, named after the board
+    #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     board: Option<PathBuf>,
 }
+
+/// Heading of the options that every subcommand has.
+const GLOBAL: &str = "Global options";
 
 #[derive(Subcommand)]
 enum Command {
@@ -102,13 +104,15 @@ fn board(name: Option<&str>, talk: &Talk) -> Result<Board, Failure> {
             return Ok(board);
         }
     }
-    let name = name.ok_or_else(|| Failure::Input("name a board, or a file with --board".into()))?;
+    let name = name.ok_or_else(|| {
+        Failure::Input("no board given. Name one of `boards list`, or a file with --board".into())
+    })?;
     Ok(catalogue::find(name)?)
 }
 
-/// A picture's RGB pixels at this size, as the runtime brings pictures to a network that stretches them.
+/// The RGB pixels of an image stretched to this size, as the runtime stretches images.
 fn pixels(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Failure> {
-    let picture = Picture::open(path)?;
+    let picture = Picture::open(path).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
     let input = Input {
         height,
         width,

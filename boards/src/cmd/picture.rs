@@ -1,4 +1,4 @@
-//! `boards picture`: what a virtual board's camera sees.
+//! `boards picture`: shows an image to a virtual board's camera.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,16 @@ use super::{Failure, Talk};
 use crate::protocol::{FEED_HEIGHT, FEED_WIDTH};
 use crate::virtual_board::show;
 
-/// Hold a picture before the virtual board's camera
+/// Show an image to the virtual board's camera
 ///
-/// It is stretched to the camera's 640 × 480.
+/// The image is stretched to the camera's 640×480 pixels. `boards run` must be running.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  boards picture tests/pictures/bird_1.png")]
 pub struct Cmd {
-    /// JPEG, PNG, WebP or BMP
+    /// Image (JPEG, PNG, WebP, BMP)
+    #[arg(value_name = "IMAGE")]
     picture: PathBuf,
-    /// The port that `boards run` gave for pictures
+    /// Port of the camera, as given to `boards run`
     #[arg(long, value_name = "N", default_value_t = 10081)]
     feed_port: u16,
 }
@@ -23,7 +25,7 @@ impl Cmd {
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let picture = super::pixels(&self.picture, FEED_WIDTH, FEED_HEIGHT)?;
         show(self.feed_port, &picture)?;
-        talk.say(format!("the camera sees {}", self.picture.display()));
+        talk.say(format!("the camera now sees {}", self.picture.display()));
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What the commands for Linux boards share: where the board is, and what it said.
+//! What the commands for Linux boards share: how a board is reached, and its status.
 
 use std::path::PathBuf;
 
@@ -13,42 +13,44 @@ use crate::virtual_board::VirtualBoard;
 
 /// Where a board is.
 #[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Connection")]
 pub struct Reach {
-    /// Where it is: [user@]host, or a name in ssh's configuration
+    /// Address of the board: [user@]host, or a name from ssh's configuration
     #[arg(long, value_name = "HOST")]
     pub host: Option<String>,
-    /// ssh's port
+    /// Port of the ssh server
     #[arg(long, value_name = "N")]
     pub port: Option<u16>,
     #[command(flatten)]
     pub ssh: Ssh,
-    /// The folder on the board, below the home folder unless absolute
+    /// Folder on the board, relative to the home folder [default: .local/share/foldnet]
     #[arg(long, value_name = "FOLDER")]
     pub root: Option<String>,
-    /// For a virtual board: the folder that it lives in, as for `boards run`
+    /// Virtual boards only: the folder given to `boards run`
     #[arg(long, value_name = "FOLDER")]
     pub state: Option<PathBuf>,
 }
 
-/// How ssh is called, and what it brings.
+/// How ssh is called, and where the board's programs are.
 #[derive(clap::Args, Clone)]
+#[command(next_help_heading = "Connection")]
 pub struct Ssh {
-    /// Private key
+    /// Private key for ssh
     #[arg(long, value_name = "FILE")]
     pub identity: Option<PathBuf>,
-    /// ssh's configuration, in place of yours
+    /// Configuration file for ssh, instead of yours
     #[arg(long, value_name = "FILE")]
     pub ssh_config: Option<PathBuf>,
-    /// Believe the key of a host that was never seen before; a changed key is always refused
+    /// Accept the key of an unknown host (a changed key is always refused)
     #[arg(long)]
     pub accept_new_host_key: bool,
-    /// Folder with `runtime` and `foldnet-agent` for the board; by default where `boards build` puts them
+    /// Folder that contains the board's programs [default: where `boards build` puts them]
     #[arg(long, value_name = "FOLDER")]
     pub binaries: Option<PathBuf>,
 }
 
 impl Reach {
-    /// The host to talk to: as the flags say, or the virtual board that `boards run` keeps.
+    /// The host to talk to: as given by the options, or the virtual board of `boards run`.
     pub fn host(&self, board: &Board) -> Result<Host, Failure> {
         let host = |name: String| self.ssh.host(name, self.port, self.root.clone());
         match (&self.host, &board.qemu) {
@@ -57,13 +59,18 @@ impl Reach {
                 let own = VirtualBoard::new(&board.id, self.state.clone()).ssh_config();
                 let mut host = host(board.id.clone());
                 if host.config.is_none() && !own.is_file() {
-                    let words = format!("{} was never started; `boards run {}` does", board.name, board.id);
+                    let words = format!(
+                        "{} has not been started yet. Start it with `boards run {}`",
+                        board.name, board.id
+                    );
                     return Err(Failure::Input(words));
                 }
                 host.config.get_or_insert(own);
                 Ok(host)
             }
-            (None, None) => Err(Failure::Input("say where it is: --host [user@]host".into())),
+            (None, None) => {
+                Err(Failure::Input(format!("no address given for {}. Add --host [user@]host", board.name)))
+            }
         }
     }
 
@@ -97,7 +104,7 @@ pub fn failure(error: &RemoteError, host: &str, talk: &Talk) -> Failure {
     match error {
         RemoteError::Refused { status, .. } => {
             let runs = status.current.as_ref().map_or("nothing".into(), name);
-            Failure::Board(format!("{error}. What runs there: {runs}"))
+            Failure::Board(format!("{host} refused the change: {error}. It still runs {runs}"))
         }
         RemoteError::Protocol { .. } => Failure::Fault(error.to_string()),
         _ => Failure::Input(error.to_string()),
@@ -119,20 +126,20 @@ struct StatusLine<'a> {
 pub fn tell(host: &str, status: &Status, talk: &Talk) {
     let service = match status.service {
         Service::None => "no service",
-        Service::Running => "its camera service is up",
-        Service::Failing => "its camera service is NOT up",
+        Service::Running => "camera service running",
+        Service::Failing => "camera service NOT running",
     };
     let current =
-        status.current.as_ref().map_or("nothing is installed".into(), |c| format!("{} runs", name(c)));
+        status.current.as_ref().map_or("nothing is installed".into(), |c| format!("runs {}", name(c)));
     let mut text = format!("{host}: {current}; {service}");
     if let Some(previous) = &status.previous {
-        text += &format!("\nbefore it: {}", name(previous));
+        text += &format!("\nprevious: {}", name(previous));
     }
     if let Some(last) = &status.last {
         text += &format!("\nlast change: {last}");
     }
     if status.signed_only {
-        text += "\nonly signed archives are taken";
+        text += "\naccepts only signed archives";
     }
     talk.result(&StatusLine { host, status }, text);
 }

@@ -1,25 +1,27 @@
-//! `boards rollback`: back to the release before.
+//! `boards rollback`: returns to the previous release.
 
 use super::reach::Reach;
 use super::status::answered;
 use super::{Failure, Talk};
 use crate::protocol::Request;
 
-/// Go back to the release before
+/// Return to the previous release
 ///
-/// It must classify and its service must hold, as when it was flashed; a second `rollback` goes forward
-/// again.
+/// The previous release is tested as `boards flash` tests a new one: it must classify an image and its camera service
+/// must stay up. A second `rollback` undoes the first.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  boards rollback rock-5b --host user@board")]
 pub struct Cmd {
-    /// The board's name in the catalogue
+    /// Board in the catalogue
+    #[arg(value_name = "BOARD")]
     name: String,
     #[command(flatten)]
     reach: Reach,
-    /// Seconds for the first classification, and for the service to come up
-    #[arg(long, value_name = "N", default_value_t = 60)]
+    /// Time limit for the first classification and for the start of the service
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, help_heading = "Test of the release")]
     health_seconds: u32,
-    /// Seconds that the service must then stay up
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    /// Time that the service must then stay up
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, help_heading = "Test of the release")]
     settle_seconds: u32,
 }
 

@@ -1,4 +1,4 @@
-//! `boards rollout`: an archive to a fleet.
+//! `boards rollout`: brings an archive to a fleet.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -12,34 +12,38 @@ use crate::fleet::log::{Line, Log, LogError};
 use crate::fleet::rollout::{Limits, run, share};
 use crate::remote::flash::{Package, flash};
 
-/// Bring an archive to many boards
+/// Flash an archive to many boards
 ///
-/// Each is flashed as `boards flash` does it, and takes back what does not work. Exit code 0: all are
-/// done; 4: some failed, no more than allowed; 3: it stopped because of failures. The same command again
-/// goes on where it stopped.
+/// Each board is flashed as by `boards flash` and returns to its old release if the new one fails there. Run the same
+/// command again to continue after an interruption. Exit codes: 0 all boards are done; 3 stopped after too many
+/// failures; 4 some boards failed, no more than allowed.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("which").required(true)))]
+#[command(
+    after_help = "Examples:\n  boards rollout fleet.toml model.nnef.tgz --all --canary 5% --max-failures 2\n  \
+                        boards rollout fleet.toml model.nnef.tgz --only door,garden"
+)]
 pub struct Cmd {
-    /// The inventory: a file that names the boards
+    /// Inventory: a TOML file that lists the boards
     inventory: PathBuf,
-    /// The archive that `converter quantize` wrote
+    /// Archive from `converter quantize`
     archive: PathBuf,
-    /// Every board of the inventory
+    /// Flash every board of the inventory
     #[arg(long, group = "which")]
     all: bool,
-    /// Only these, by name
+    /// Flash only these boards
     #[arg(long, group = "which", value_name = "NAME,…", value_delimiter = ',')]
     only: Option<Vec<String>>,
-    /// Boards at a time
+    /// Number of boards to flash at the same time
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     parallel: u16,
-    /// Boards that go first, a share or a number; all of them must succeed
+    /// Number or share of boards that go first; all of them must succeed
     #[arg(long, value_name = "N%", default_value = "5%")]
     canary: String,
-    /// Stop when more boards than this have failed
+    /// Stop after more failures than this
     #[arg(long, value_name = "N", default_value_t = 0)]
     max_failures: usize,
-    /// What is done is written here; by default beside the inventory
+    /// File that records which boards are done [default: INVENTORY with the ending .log.jsonl]
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
     #[command(flatten)]
@@ -65,8 +69,9 @@ impl Cmd {
         let log = self.log.clone().unwrap_or_else(|| self.inventory.with_extension("log.jsonl"));
         let (log, before) = Log::open(&log, releases)?;
         let left: Vec<Device> = devices.iter().filter(|d| !before.contains(&d.name)).cloned().collect();
-        let canaries = share(&self.canary, devices.len())
-            .ok_or_else(|| Failure::Input(format!("--canary {}: a share as 5% or a number", self.canary)))?;
+        let canaries = share(&self.canary, devices.len()).ok_or_else(|| {
+            Failure::Input(format!("--canary {}: expected a share (5%) or a number (2)", self.canary))
+        })?;
         let limits = Limits {
             parallel: self.parallel.into(),
             // Those that are done have shown what canaries show.
@@ -77,7 +82,7 @@ impl Cmd {
         let mut tally = run(&left, limits, |device| self.one(device, &packages, &log, talk))?;
         (tally.devices, tally.before) = (devices.len(), devices.len() - left.len());
         let text = format!(
-            "{} boards: {} done before, {} done, {} failed, {} not touched",
+            "{} boards: {} already done, {} done, {} failed, {} untouched",
             tally.devices, tally.before, tally.done, tally.failed, tally.untouched
         );
         talk.result(&tally, &text);

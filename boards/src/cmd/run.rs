@@ -1,4 +1,4 @@
-//! `boards run`: boots a virtual board here.
+//! `boards run`: boots an emulated board on this machine.
 
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -13,40 +13,45 @@ use crate::board::Board;
 use crate::source;
 use crate::virtual_board::{Ports, VirtualBoard, end_with_us};
 
-/// Boot a virtual board here, until Ctrl-C
+/// Boot an emulated board on this machine
 ///
-/// A Linux board is built from Debian's packages at its first start, about 70 MB; then
-/// `boards flash NAME ARCHIVE` needs no --host. A microcontroller starts with an archive in it; then
-/// `boards classify --port tcp:127.0.0.1:10085 IMAGE`.
+/// The board runs in QEMU until you press Ctrl-C. A Linux board is built at its first start: its programs come from
+/// this checkout (which needs `rustup target add aarch64-unknown-linux-musl`) and its system from Debian's packages
+/// (about 70 MB). `boards flash BOARD ARCHIVE` then reaches it without --host. A microcontroller starts with the
+/// archive in its firmware.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  boards run qemu-virt-camera\n  boards run qemu-mps2-an386 model.nnef.tgz"
+)]
 pub struct Cmd {
-    /// A board of the catalogue that QEMU emulates
+    /// Emulated board in the catalogue
+    #[arg(value_name = "BOARD")]
     name: String,
-    /// For a microcontroller: the archive, or the plan that `converter export --plan` wrote
+    /// Microcontrollers only: archive, or plan from `converter export`
     archive: Option<PathBuf>,
-    /// The folder that it lives in; by default ~/.local/state/foldnet/NAME
+    /// Folder for the board's disk and keys [default: ~/.local/state/foldnet/BOARD]
     #[arg(long, value_name = "FOLDER")]
     state: Option<PathBuf>,
-    /// The processor to emulate: cortex-a53, cortex-a76 (with the dot product), max (with i8mm)
-    #[arg(long, value_name = "NAME")]
+    /// Processor: cortex-a53, cortex-a76 (dot product) or max (i8mm)
+    #[arg(long, value_name = "NAME", help_heading = "Emulation")]
     cpu: Option<String>,
-    /// What its clock says at the start, as 1970-01-01; by default what the host's says
-    #[arg(long, value_name = "DATE", default_value = "utc")]
+    /// Initial time of the board's clock: utc, or a date such as 1970-01-01
+    #[arg(long, value_name = "DATE", default_value = "utc", help_heading = "Emulation")]
     clock: String,
-    /// The host's port that leads to its ssh
-    #[arg(long, value_name = "N", default_value_t = 10022)]
+    /// Local port for ssh
+    #[arg(long, value_name = "PORT", default_value_t = 10022, help_heading = "Ports")]
     ssh_port: u16,
-    /// The host's port that leads to its port 8080
-    #[arg(long, value_name = "N", default_value_t = 10080)]
+    /// Local port for the board's page
+    #[arg(long, value_name = "PORT", default_value_t = 10080, help_heading = "Ports")]
     page_port: u16,
-    /// The host's port that takes pictures for its camera, see `boards picture`
-    #[arg(long, value_name = "N", default_value_t = 10081)]
+    /// Local port that takes images for the board's camera (`boards picture`)
+    #[arg(long, value_name = "PORT", default_value_t = 10081, help_heading = "Ports")]
     feed_port: u16,
-    /// For a microcontroller: the host's port that leads to its serial line
-    #[arg(long, value_name = "N", default_value_t = 10085)]
+    /// Microcontrollers only: local port for the serial line
+    #[arg(long, value_name = "PORT", default_value_t = 10085, help_heading = "Ports")]
     serial_port: u16,
-    /// Seconds to wait for it to be ready
-    #[arg(long, value_name = "N", default_value_t = 300)]
+    /// Time limit for the start
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, help_heading = "Emulation")]
     wait: u64,
 }
 
@@ -68,7 +73,10 @@ impl Cmd {
     /// A microcontroller's machine, with its serial line on a port of the host's.
     fn mcu(&self, board: &Board, machine: &str, talk: &Talk) -> Result<(), Failure> {
         let Some(archive) = &self.archive else {
-            return Err(Failure::Input(format!("{} needs an archive, or its plan", board.name)));
+            return Err(Failure::Input(format!(
+                "{} is a microcontroller, so its firmware contains the network. Name the archive: `boards run {} ARCHIVE`",
+                board.name, board.id
+            )));
         };
         let program = program(board, archive)?;
         let mut qemu = Command::new("qemu-system-arm");
@@ -82,7 +90,9 @@ impl Cmd {
         // Its line is open once someone gets through.
         while TcpStream::connect(("127.0.0.1", self.serial_port)).is_err() {
             if let Some(status) = child.try_wait().map_err(|e| Failure::Fault(e.to_string()))? {
-                return Err(Failure::Input(format!("qemu-system-arm has ended: {status}")));
+                return Err(Failure::Input(format!(
+                    "qemu-system-arm ended at once ({status}); its message is above"
+                )));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -97,13 +107,16 @@ impl Cmd {
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let board = board(Some(&self.name), talk)?;
         let Some(qemu) = &board.qemu else {
-            return Err(Failure::Input(format!("{} is no virtual board", board.name)));
+            return Err(Failure::Input(format!(
+                "{} cannot be emulated. `boards list` marks the boards that can",
+                board.name
+            )));
         };
         let Some(linux) = &board.linux else { return self.mcu(&board, &qemu.machine, talk) };
         let own = VirtualBoard::new(&board.id, self.state);
-        talk.say("its programs …");
+        talk.say("building the board's programs …");
         let programs = source::programs(linux.target.get_ref(), true)?;
-        talk.say("its kernel, disk and keys …");
+        talk.say("preparing kernel, disk and keys …");
         own.build(&programs.join("foldnet-feed"))?;
         let cpu = self.cpu.or_else(|| qemu.cpu.clone()).unwrap_or_else(|| "max".into());
         let ports = Ports { ssh: self.ssh_port, page: self.page_port, feed: self.feed_port };
@@ -124,7 +137,7 @@ impl Cmd {
         );
         talk.result(&ready, text);
         let status = running.child.wait().map_err(|e| Failure::Fault(e.to_string()))?;
-        talk.say(format!("it has ended: {status}"));
+        talk.say(format!("the board has stopped: {status}"));
         Ok(())
     }
 }

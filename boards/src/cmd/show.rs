@@ -1,18 +1,20 @@
-//! `boards show`: all that is known of a board.
+//! `boards show`: prints what the catalogue knows about a board.
 
 use super::{Failure, Talk, board};
 
-/// Show what is known of a board, as its file says it
+/// Print what the catalogue knows about a board
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  boards show rock-5b\n  boards show --board my-board.toml")]
 pub struct Cmd {
-    /// Its name
-    board: Option<String>,
+    /// Board in the catalogue; may be left out with --board
+    #[arg(value_name = "BOARD")]
+    name: Option<String>,
 }
 
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
-        let board = board(self.board.as_deref(), talk)?;
+        let board = board(self.name.as_deref(), talk)?;
         let text = toml::to_string(&board).map_err(|e| Failure::Fault(e.to_string()))?;
         talk.result(&board, format!("{text}# kernels: {}", board.kernels()));
         Ok(())

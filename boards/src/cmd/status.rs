@@ -1,13 +1,15 @@
-//! `boards status`: what runs on a board.
+//! `boards status`: prints what runs on a board.
 
 use super::reach::{Reach, tell};
 use super::{Failure, Talk, board};
 use crate::protocol::{Event, Request};
 
-/// Say what runs on a board
+/// Print what runs on a Linux board
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  boards status rock-5b --host user@board")]
 pub struct Cmd {
-    /// The board's name in the catalogue
+    /// Board in the catalogue
+    #[arg(value_name = "BOARD")]
     name: String,
     #[command(flatten)]
     reach: Reach,
@@ -20,12 +22,12 @@ impl Cmd {
     }
 }
 
-/// Asks for something that is answered with a status, and tells it.
+/// Sends a request that is answered with a status, and prints the status.
 pub fn answered(name: &str, reach: &Reach, request: &Request, talk: &Talk) -> Result<(), Failure> {
     let board = board(Some(name), talk)?;
     match reach.ask(&board, request, talk)? {
         Event::Done(status) => tell(&reach.host(&board)?.name, &status, talk),
-        other => return Err(Failure::Fault(format!("the agent answers {other:?}"))),
+        other => return Err(Failure::Fault(format!("the agent sent an unexpected answer: {other:?}"))),
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `boards trust`: a key that archives must be signed with.
+//! `boards trust`: makes a board accept only archives signed with a key.
 
 use std::path::PathBuf;
 
@@ -7,15 +7,17 @@ use super::status::answered;
 use super::{Failure, Talk};
 use crate::protocol::Request;
 
-/// Let a board take only archives that are signed with a key
+/// Accept only archives signed with this key on a board
 ///
-/// Several keys may be trusted; one of them must fit. To trust a key no more, remove its file from
+/// A board may trust several keys; an archive must be signed with one of them. To withdraw a key, delete its file from
 /// ~/.local/share/foldnet/keys on the board.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  boards trust rock-5b fleet.pub --host user@board")]
 pub struct Cmd {
-    /// The board's name in the catalogue
+    /// Board in the catalogue
+    #[arg(value_name = "BOARD")]
     name: String,
-    /// The public key that `boards keygen` wrote
+    /// Public key from `boards keygen`
     key: PathBuf,
     #[command(flatten)]
     reach: Reach,

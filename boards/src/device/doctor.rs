@@ -1,4 +1,4 @@
-//! What a board has and lacks, and how to mend it.
+//! Checks what a board has and lacks, and how to fix it.
 
 use std::fs;
 use std::path::Path;
@@ -47,7 +47,7 @@ fn text(path: &str) -> Option<String> {
 fn board() -> String {
     text("/proc/device-tree/model")
         .or_else(|| text("/sys/class/dmi/id/product_name"))
-        .unwrap_or_else(|| "it does not say what it is".into())
+        .unwrap_or_else(|| "unknown model".into())
 }
 
 fn processor() -> String {
@@ -71,25 +71,25 @@ fn memory() -> Finding {
     let info = text("/proc/meminfo").unwrap_or_default();
     let line = info.lines().find(|l| l.starts_with("MemAvailable:")).unwrap_or_default();
     let kb: u64 = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).unwrap_or(0);
-    let fix = (kb < 48 << 10).then_some("end other programs; a ResNet-50 takes about 40 MB");
+    let fix = (kb < 48 << 10).then_some("stop other programs; a ResNet-50 needs about 40 MB");
     finding("free memory", format!("{} MB", kb >> 10), fix)
 }
 
 fn room(device: &Device) -> Finding {
     match files::free_bytes(&device.root) {
         Ok(free) => {
-            let fix =
-                (free < ROOM).then_some("make room: a release takes twice its size while it is flashed");
+            let fix = (free < ROOM)
+                .then_some("free some space: a release takes twice its size while it is flashed");
             finding("free space", format!("{} MB", free >> 20), fix)
         }
-        Err(e) => finding("free space", e.to_string(), Some("the disk cannot be asked; is it mounted?")),
+        Err(e) => finding("free space", e.to_string(), Some("check that the disk is mounted")),
     }
 }
 
 fn clock() -> Finding {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let fix = (now < YOUNGER).then_some(
-        "the clock is wrong: `timedatectl set-ntp true`, or a battery for it. Flashing does not need it",
+        "set the clock (`timedatectl set-ntp true`) or add a battery for it; flashing works without",
     );
     finding("clock", date(now), fix)
 }
@@ -113,10 +113,10 @@ fn temperature() -> Finding {
     let heat = zones.filter_map(|z| text(z.path().join("temp").to_str()?)?.parse::<i64>().ok()).max();
     match heat {
         Some(heat) => {
-            let fix = (heat > HOT).then_some("it will slow down: give it a heat sink or air");
+            let fix = (heat > HOT).then_some("improve the cooling; the processor will slow down");
             finding("temperature", format!("{} °C", heat / 1000), fix)
         }
-        None => finding("temperature", "it has no sensor", None),
+        None => finding("temperature", "no sensor", None),
     }
 }
 
@@ -129,7 +129,7 @@ fn cameras() -> Finding {
         .collect();
     nodes.sort();
     if nodes.is_empty() {
-        let fix = "no camera: is it plugged in, and its overlay or driver loaded? (`dmesg | grep -i video`)";
+        let fix = "plug the camera in and check its overlay or driver (`dmesg | grep -i video`)";
         return finding("cameras", "none", Some(fix));
     }
     let closed = nodes.iter().any(|n| {
@@ -139,8 +139,7 @@ fn cameras() -> Finding {
             .open(n)
             .is_err_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied)
     });
-    let fix =
-        closed.then_some("this user may not open it: `sudo usermod -aG video $USER`, then log in again");
+    let fix = closed.then_some("give this user access: `sudo usermod -aG video $USER`, then log in again");
     finding("cameras", nodes.join(" "), fix)
 }
 
@@ -152,9 +151,9 @@ fn keeper(device: &Device) -> Finding {
         }
         _ => finding(
             "service",
-            "no systemd for users; our own supervisor",
+            "no systemd user units; using Foldnet's own supervisor",
             Some(
-                "to start it with the board: `@reboot ~/.local/share/foldnet/foldnet-agent supervise` by `crontab -e`",
+                "to start it at boot, add `@reboot ~/.local/share/foldnet/foldnet-agent supervise` with `crontab -e`",
             ),
         ),
     }
@@ -167,14 +166,14 @@ fn npu() -> Finding {
     match (library, driver) {
         (Some(path), _) => {
             let version = fs::read(&path).ok().and_then(|bytes| version(&bytes));
-            finding("librknnrt", version.unwrap_or_else(|| "no version in it".into()), None)
+            finding("librknnrt", version.unwrap_or_else(|| "unknown version".into()), None)
         }
         (None, true) => finding(
             "librknnrt",
-            "none, though there is a driver",
-            Some("copy librknnrt.so of your board's vendor to /usr/lib"),
+            "not installed, but the kernel has the driver",
+            Some("copy librknnrt.so from the board's vendor to /usr/lib"),
         ),
-        (None, false) => finding("librknnrt", "none; the processor computes", None),
+        (None, false) => finding("librknnrt", "not installed; the CPU runs the network", None),
     }
 }
 

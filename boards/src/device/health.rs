@@ -20,11 +20,12 @@ pub fn classifies(device: &Device, slot: &Path, limit: Duration) -> Result<(), R
     // What the runtime keeps is kept below our folder.
     command.env("XDG_CACHE_HOME", device.root.join("cache"));
     let no = |message: String| Refusal { kind: Kind::Health, message };
-    let said = run(command, limit).map_err(|why| no(format!("the first classification: {why}")))?;
-    let line: serde_json::Value = serde_json::from_slice(said.split(|&b| b == b'\n').next().unwrap_or(&[]))
-        .map_err(|e| no(format!("the first classification is no JSON: {e}")))?;
+    let said = run(command, limit).map_err(|why| no(format!("the first classification failed: {why}")))?;
+    let line: serde_json::Value =
+        serde_json::from_slice(said.split(|&b| b == b'\n').next().unwrap_or(&[]))
+            .map_err(|e| no(format!("the first classification did not print JSON: {e}")))?;
     if line["labels"].as_array().is_none_or(|labels| labels.is_empty()) {
-        return Err(no(format!("the first classification names no label: {line}")));
+        return Err(no(format!("the first classification returned no label: {line}")));
     }
     Ok(())
 }
@@ -51,7 +52,7 @@ fn run(mut command: Command, limit: Duration) -> Result<Vec<u8>, String> {
             None if start.elapsed() > limit => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("nothing within {} s", limit.as_secs()));
+                return Err(format!("no answer within {} s", limit.as_secs()));
             }
             None => std::thread::sleep(Duration::from_millis(20)),
         }
@@ -94,7 +95,7 @@ mod tests {
             command
         };
         assert_eq!(run(shell("echo hello"), Duration::from_secs(60)).unwrap(), b"hello\n");
-        assert!(run(shell("exec sleep 1000"), Duration::ZERO).unwrap_err().contains("nothing within"));
+        assert!(run(shell("exec sleep 1000"), Duration::ZERO).unwrap_err().contains("no answer within"));
         let failed = run(shell("echo oh >&2; echo >&2; exit 3"), Duration::from_secs(60)).unwrap_err();
         assert!(failed.contains("3: oh"), "{failed}");
     }

@@ -86,7 +86,7 @@ fn fill(device: &Device, release: &Release, new: &Path) -> Result<(), Refusal> {
     fs::create_dir(new).map_err(system(new))?;
     for file in &release.files {
         let Some(from) = receive::find(device, file) else {
-            let message = format!("{} is not here", file.name);
+            let message = format!("{} has not been received", file.name);
             return Err(Refusal { kind: Kind::Checksum, message });
         };
         let to = new.join(&file.name);
@@ -105,7 +105,7 @@ fn prove(
     patience: Patience,
     step: &mut dyn FnMut(&str),
 ) -> Result<(), Refusal> {
-    step("checking it");
+    step("checking the release");
     device.check_slot(slot)?;
     let folder = device.slot(slot);
     let signed = release.files.iter().any(|f| f.name == SIGNATURE);
@@ -136,7 +136,7 @@ fn trial(
             service::stop(device);
             return Ok(());
         }
-        step("starting the camera's service");
+        step("starting the camera service");
         service::restart(device)?;
         service::settles(device, mark, patience.health, patience.settle)
     });
@@ -150,7 +150,7 @@ fn trial(
             device.write_state(&state)
         }
         Err(refusal) => {
-            step("going back");
+            step("returning to the old release");
             device.switch(before.as_deref())?;
             let last = Some(format!("release {} taken back: {refusal}", release.id()));
             device.write_state(&State { last, serial: state.serial, ..old })?;

@@ -41,7 +41,11 @@ pub fn room(device: &Device, release: &Release, wanted: &[Wanted]) -> Result<(),
     if free >= needs {
         return Ok(());
     }
-    let message = format!("needs {} kB on the disk, {} kB are free", needs / 1024, free / 1024);
+    let message = format!(
+        "not enough disk space: {} kB needed, {} kB free. Delete files on the board",
+        needs / 1024,
+        free / 1024
+    );
     Err(Refusal { kind: Kind::Space, message })
 }
 
@@ -50,7 +54,7 @@ pub fn receive(device: &Device, file: &Entry, from: u64, line: &mut impl BufRead
     let path = part(device, file);
     let cut = |e: io::Error| Refusal {
         kind: Kind::Line,
-        message: format!("the connection broke in {} ({e}); what came is kept", file.name),
+        message: format!("the connection broke while sending {} ({e}); the part received is kept", file.name),
     };
     let mut to =
         File::options().create(true).write(true).truncate(from == 0).open(&path).map_err(system(&path))?;
@@ -75,7 +79,7 @@ pub fn receive(device: &Device, file: &Entry, from: u64, line: &mut impl BufRead
     let sum = sum::of_file(&path).map_err(system(&path))?;
     if sum != file.sha256 {
         let _ = fs::remove_file(&path);
-        let message = format!("{} changed on the way; send it again", file.name);
+        let message = format!("{} arrived damaged; flash again", file.name);
         return Err(Refusal { kind: Kind::Checksum, message });
     }
     let done = device.root.join("incoming").join(&file.sha256);

@@ -92,7 +92,7 @@ fn answer(device: &Device, request: Request, line: &mut impl BufRead) -> Result<
             device.recover(&lock)?;
             is_this_board(device, &release, any_board, Path::new("/proc/device-tree/compatible"))?;
             if runs_already(device, &release) {
-                step("it runs already");
+                step("this release already runs");
                 tell(&Event::Want(vec![]));
                 return Ok(Event::Done(device.status()));
             }
@@ -127,7 +127,8 @@ fn runs_already(device: &Device, release: &Release) -> bool {
 fn is_this_board(device: &Device, release: &Release, any: bool, tree: &Path) -> Result<(), Refusal> {
     let here = std::env::consts::ARCH;
     if here != release.machine {
-        let message = format!("the release is for {}, this board is {here}", release.machine);
+        let message =
+            format!("the release is for a {} processor, but this board has {here}", release.machine);
         return Err(Refusal { kind: Kind::Machine, message });
     }
     if any {
@@ -135,7 +136,7 @@ fn is_this_board(device: &Device, release: &Release, any: bool, tree: &Path) -> 
     }
     let no = |says: String| Refusal {
         kind: Kind::Board,
-        message: format!("the release is for {}, {says}; --any-board flashes it all the same", release.board),
+        message: format!("the release is for {}, but {says}. --any-board flashes it anyway", release.board),
     };
     if let Ok(tree) = fs::read(tree)
         && !release.compatible.is_empty()

@@ -36,10 +36,10 @@ pub fn check(device: &Device, archive: &Path, signature: Option<&Path>) -> Resul
     }
     let no = |why: &str| Refusal {
         kind: Kind::Signature,
-        message: format!("this board takes only signed archives, and {why}"),
+        message: format!("this board accepts only signed archives, and {why}"),
     };
     let Some(path) = signature else {
-        return Err(no("this one has no signature (`converter sign` makes one)"));
+        return Err(no("this one has no signature. Sign it with `converter sign`"));
     };
     let text = fs::read_to_string(path).map_err(system(path))?;
     let signature =
@@ -49,7 +49,7 @@ pub fn check(device: &Device, archive: &Path, signature: Option<&Path>) -> Resul
             return Ok(());
         }
     }
-    Err(no("this one was changed, or signed with a key that the board does not have"))
+    Err(no("this one was changed, or signed with a key that the board does not trust"))
 }
 
 fn verified(key: &PublicKey, signature: &Signature, archive: &Path) -> std::io::Result<bool> {

@@ -147,7 +147,7 @@ impl Device {
                 self.switch(before.as_deref())?;
             }
             state.slots.retain(|s| s.slot != slot);
-            state.last = Some("cut short, taken back".into());
+            state.last = Some("interrupted; returned to the old release".into());
             self.write_state(&state)?;
         }
         Ok(())

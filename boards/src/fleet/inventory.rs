@@ -59,10 +59,10 @@ pub enum InventoryError {
     #[error("{0}: device `{1}`: {2}")]
     Device(PathBuf, String, &'static str),
     /// No such device.
-    #[error("{0} has no device `{1}`")]
+    #[error("{0} has no device `{1}`; check --only")]
     Unknown(PathBuf, String),
     /// There is none.
-    #[error("{0} names no device")]
+    #[error("{0} lists no devices. Add a [[device]] table with `name` and `host`")]
     Empty(PathBuf),
 }
 

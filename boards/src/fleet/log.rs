@@ -45,7 +45,7 @@ pub enum LogError {
         source: std::io::Error,
     },
     /// It is of something else.
-    #[error("{0} is the log of another roll-out; name a new file with --log, or remove it")]
+    #[error("{0} is the log of another roll-out. Delete it, or choose another file with --log")]
     Other(PathBuf),
 }
 

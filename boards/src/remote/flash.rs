@@ -10,7 +10,7 @@ use crate::board::Board;
 use crate::protocol::{
     ARCHIVE, Event, File as Entry, Kind, RUNTIME, Release, Request, SIGNATURE, Status, machine,
 };
-use crate::sum;
+use crate::{source, sum};
 
 /// Why there is nothing to bring.
 #[derive(Debug, thiserror::Error)]
@@ -24,12 +24,12 @@ pub enum ReleaseError {
         source: std::io::Error,
     },
     /// The board does not run Linux.
-    #[error("{0} is a microcontroller: give it a plan, not a release")]
+    #[error("{0} is a microcontroller; only `boards flash`, `build`, `classify` and `bench` work with it")]
     NotLinux(String),
     /// The programs for this board are nowhere.
     #[error(
-        "no `runtime` and `foldnet-agent` for {target} in {places}: `boards build` makes them for a board, \
-         or for `{target}`; or name their folder with --binaries"
+        "no programs for {target} (`runtime` and `foldnet-agent`) in {places}. Build them with `boards build \
+         {target}`, or name their folder with --binaries"
     )]
     NoBinaries {
         /// Rust's target.
@@ -38,7 +38,7 @@ pub enum ReleaseError {
         places: String,
     },
     /// A program is for another processor.
-    #[error("{path} is not a program for {machine}", path = path.display())]
+    #[error("{path} is not a program for {machine}. Build it with `boards build`", path = path.display())]
     WrongBinary {
         /// The file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum ReleaseError {
         machine: String,
     },
     /// Not an archive that can be flashed.
-    #[error("{0}. --unchecked leaves the judgement to the board, which takes a bad one back")]
+    #[error("{0}. (--unchecked sends it anyway; the board tests it and keeps its old release if it fails)")]
     Archive(#[from] foldnet_archive::ArchiveError),
 }
 
@@ -90,16 +90,13 @@ fn io(path: &Path) -> impl FnOnce(std::io::Error) -> ReleaseError + '_ {
     move |source| ReleaseError::Io { path: path.into(), source }
 }
 
-/// The folder with the programs for a target.
+/// The folder with the programs for a target: where `boards build` puts them, else where packages do.
 pub fn programs_for(target: &str) -> Result<PathBuf, ReleaseError> {
     let own = std::env::current_exe().ok();
-    let own = own.as_deref().and_then(Path::parent);
-    let mut places = Vec::new();
-    if let Some(own) = own {
-        // Where `boards build` puts them, then where packages do.
-        places.extend(own.parent().map(|p| p.join("boards").join(target).join("release")));
-        places.extend(own.parent().map(|p| p.join("lib/foldnet").join(target)));
-    }
+    let prefix = own.as_deref().and_then(Path::parent).and_then(Path::parent);
+    let built = source::root().ok().map(|root| source::programs_folder(&root, target));
+    let installed = prefix.map(|prefix| prefix.join("lib/foldnet").join(target));
+    let places: Vec<PathBuf> = built.into_iter().chain(installed).collect();
     let has = |p: &&PathBuf| [RUNTIME, "foldnet-agent"].iter().all(|n| p.join(n).is_file());
     places.iter().find(has).cloned().ok_or_else(|| ReleaseError::NoBinaries {
         target: target.into(),

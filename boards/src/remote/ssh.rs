@@ -44,17 +44,20 @@ pub struct Agent {
 #[derive(Debug, thiserror::Error)]
 pub enum RemoteError {
     /// ssh could not be started.
-    #[error("ssh: {0}; is OpenSSH's client installed?")]
+    #[error("cannot start ssh: {0}. Install OpenSSH's client (Debian: apt-get install openssh-client)")]
     NoSsh(io::Error),
     /// Its key is not the one that is known: someone is in between, or the board was set up anew.
-    #[error("{host}: its key is not the one you know. If the board was set up anew: ssh-keygen -R {host}")]
+    #[error(
+        "{host}: the host key has changed. If you reinstalled the board, remove the old key with `ssh-keygen -R {host}`; \
+         otherwise someone may be intercepting the connection"
+    )]
     KeyChanged {
         /// The host.
         host: String,
     },
     /// It was never seen before.
     #[error(
-        "{host}: its key is not known yet. Log in once with ssh and compare it, or believe it with \
+        "{host}: the host key is not known yet. Log in once with ssh and compare it, or accept it with \
          --accept-new-host-key"
     )]
     KeyUnknown {
@@ -62,7 +65,7 @@ pub enum RemoteError {
         host: String,
     },
     /// It does not let us in.
-    #[error("{host}: {said}. Put your key there with ssh-copy-id")]
+    #[error("{host}: {said}. Install your key on the board with ssh-copy-id")]
     Login {
         /// The host.
         host: String,
@@ -78,7 +81,7 @@ pub enum RemoteError {
         said: String,
     },
     /// It is of another processor.
-    #[error("{host} is {found}, the release is for {expected}; nothing was changed")]
+    #[error("{host} has a {found} processor, but the release is for {expected}; nothing was changed")]
     Machine {
         /// The host.
         host: String,
@@ -104,7 +107,7 @@ pub enum RemoteError {
         said: String,
     },
     /// The agent answers with something else than it should.
-    #[error("{host}: the agent there is not ours: {said}")]
+    #[error("{host}: unexpected message from the agent: {said}")]
     Protocol {
         /// The host.
         host: String,
