@@ -3,11 +3,11 @@
 use std::io::Read;
 use std::path::Path;
 
+use foldnet::compile::{CompileError, compile_small};
 use foldnet_archive::Network;
 use foldnet_kernels::dispatch;
 use foldnet_plan::format::{HEADER, Header, MAGIC, VERSION};
 use foldnet_plan::{PROGRAM_FLASH, PROGRAM_RAM};
-use foldnet_runtime::compile::{CompileError, compile_small};
 
 use crate::board::{Board, kernels};
 

@@ -61,7 +61,7 @@ pub fn programs(target: &str, feed: bool) -> Result<PathBuf, BuildError> {
         ours.extend(["--bin", "foldnet-feed"]);
     }
     let runtime =
-        vec!["-p", "foldnet-runtime", "--no-default-features", "--features", "cli,serve", "--bin", "runtime"];
+        vec!["-p", "foldnet-runtime", "--no-default-features", "--features", "serve", "--bin", "runtime"];
     for package in [runtime, ours] {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(&root).args(["build", "--release", "--target", target]).args(&package);

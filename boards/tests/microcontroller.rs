@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use common::Outcome;
+use foldnet::Session;
 use foldnet_archive::testing::{manifest, resnet8};
+use foldnet_image::{Image, fit};
 use foldnet_kernels::dispatch;
-use foldnet_runtime::Session;
-use foldnet_runtime::picture::{Picture, fit};
 
 /// One of each target; that all of them give the host's bits is tested in `tests/`.
 const EMULATED: [&str; 2] = ["qemu-mps2-an386", "qemu-mps3-an547"];
@@ -80,11 +80,7 @@ fn emulated_ones_classify_as_the_host_does() {
     let (network, manifest) = foldnet_archive::read(&archive).unwrap();
     let mut session = Session::new(&network, dispatch::best(), 1).unwrap();
     let mut here = |path: &PathBuf| {
-        session
-            .run(&fit(&Picture::open(path).unwrap(), &manifest.input))
-            .iter()
-            .map(|v| v.to_bits())
-            .collect()
+        session.run(&fit(&Image::open(path).unwrap(), &manifest.input)).iter().map(|v| v.to_bits()).collect()
     };
     let expected: Vec<Vec<u32>> = pictures().map(|p| here(&p)).collect();
     assert_ne!(expected[0], expected[1], "the pictures must differ");

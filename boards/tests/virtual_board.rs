@@ -15,12 +15,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use common::{Outcome, archive_at, board_file, built, keygen, programs};
+use foldnet::Session;
 use foldnet_archive::{Input, Resize};
 use foldnet_boards::protocol::{FEED_HEIGHT, FEED_WIDTH};
 use foldnet_boards::sum;
+use foldnet_image::{Image, fit};
 use foldnet_kernels::dispatch;
-use foldnet_runtime::Session;
-use foldnet_runtime::picture::{Picture, fit};
 use serde_json::Value;
 
 const NAME: &str = "qemu-virt-camera";
@@ -149,8 +149,8 @@ fn two_pictures(model: &Path) -> [(PathBuf, String); 2] {
     let mut sure: Vec<(PathBuf, String)> = Vec::new();
     for path in paths {
         let camera = Input { width: FEED_WIDTH, height: FEED_HEIGHT, ..stretched() };
-        let seen = fit(&Picture::open(&path).unwrap(), &camera);
-        let seen = Picture::new(FEED_WIDTH, FEED_HEIGHT, seen).unwrap();
+        let seen = fit(&Image::open(&path).unwrap(), &camera);
+        let seen = Image::new(FEED_WIDTH, FEED_HEIGHT, seen).unwrap();
         let scores = session.classify(&fit(&seen, &manifest.input));
         let best = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b])).unwrap();
         let class = manifest.labels[best].clone();

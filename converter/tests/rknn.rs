@@ -4,14 +4,14 @@
 use std::path::Path;
 use std::process::Command;
 
+use foldnet::Session;
 use foldnet_archive::Network;
 use foldnet_archive::testing::every_step_without_a_dense_layer;
 use foldnet_converter::emit::rknn::model;
 use foldnet_converter::quantize::apart::{Ranges, apart, is_apart};
+use foldnet_dataset::Dataset;
+use foldnet_image::fit;
 use foldnet_kernels::dispatch;
-use foldnet_runtime::Session;
-use foldnet_runtime::dataset::Dataset;
-use foldnet_runtime::picture::fit;
 use tract_onnx::prelude::*;
 
 /// The built-in network's archive, quantized with these words more.

@@ -8,6 +8,7 @@ use std::path::Path;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
+use foldnet::aligned::Aligned;
 use foldnet_archive::testing::{
     every_step, every_step_with_a_sum, every_step_without_a_dense_layer, manifest,
 };
@@ -15,7 +16,6 @@ use foldnet_archive::{pack, unpack};
 use foldnet_kernels::dispatch;
 use foldnet_plan::format::{HEADER, RECORD, Record};
 use foldnet_plan::{Plan, Single, crc32};
-use foldnet_runtime::aligned::Aligned;
 
 use crate::networks::fixtures;
 use crate::refill::random;
@@ -50,7 +50,7 @@ pub fn archive(tar: &[u8]) {
     if let Ok((network, _)) = unpack(&zipped[..], Path::new("fuzz.nnef.tgz")) {
         network.validate().expect("only sound networks are read");
         // Whether it compiles depends on the set's limits.
-        let _ = foldnet_runtime::compile(&network, dispatch::best());
+        let _ = foldnet::compile(&network, dispatch::best());
     }
 }
 
@@ -92,7 +92,7 @@ fn plan_seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for set in dispatch::REGISTRY.iter().filter_map(|entry| (entry.get)()) {
         for network in [every_step(), every_step_without_a_dense_layer(), every_step_with_a_sum()] {
-            seeds.push(foldnet_runtime::compile(&network, set).expect("a sound network").to_vec());
+            seeds.push(foldnet::compile(&network, set).expect("a sound network").to_vec());
         }
     }
     seeds

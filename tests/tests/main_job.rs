@@ -4,12 +4,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use foldnet::Session;
+use foldnet_backends::tract::Stock;
 use foldnet_converter::float::FloatNet;
 use foldnet_converter::import;
 use foldnet_converter::pass::fold;
-use foldnet_runtime::Session;
-use foldnet_runtime::backend::tract::Stock;
-use foldnet_runtime::picture::{Picture, fit};
+use foldnet_image::{Image, fit};
 use foldnet_tests::{output, program, root, shared};
 use serde_json::Value;
 
@@ -54,7 +54,7 @@ fn the_built_in_network_is_quantized_and_right() {
     let mut stock = Stock::load(&archive, network.input()).unwrap();
     let mut session = Session::new(&network, foldnet_kernels::dispatch::best(), 1).unwrap();
     for path in pictures() {
-        let pixels = fit(&Picture::open(&path).unwrap(), &manifest.input);
+        let pixels = fit(&Image::open(&path).unwrap(), &manifest.input);
         assert_eq!(stock.logits(&pixels).unwrap(), session.run(&pixels), "{}", path.display());
     }
 
@@ -109,7 +109,7 @@ fn the_folded_graph_computes_what_onnx_runtime_does() {
         let mut words = lines.next().unwrap().split_whitespace();
         assert_eq!(words.next(), path.file_name().unwrap().to_str());
         let expected: Vec<f32> = words.map(|w| w.parse().unwrap()).collect();
-        let got = &net.run(Picture::open(&path).unwrap().rgb()).unwrap()[graph.output];
+        let got = &net.run(Image::open(&path).unwrap().rgb()).unwrap()[graph.output];
         let (low, high) = expected.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
         assert_eq!(got.len(), expected.len());
         for (e, g) in expected.iter().zip(got) {

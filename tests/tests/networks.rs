@@ -15,6 +15,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use foldnet::Session;
 use foldnet_archive::testing::manifest;
 use foldnet_archive::{Network, Step};
 use foldnet_converter::float::{FloatNet, Grids};
@@ -25,7 +26,6 @@ use foldnet_converter::quantize::recipe::Silent;
 use foldnet_converter::quantize::score::Distance;
 use foldnet_converter::quantize::{Effort, Options, quantize};
 use foldnet_kernels::dispatch;
-use foldnet_runtime::Session;
 use foldnet_tests::networks::{Fixture, fixtures};
 
 /// How far float logits may be from ONNX Runtime's, of the golden logits' largest. The order of summation alone

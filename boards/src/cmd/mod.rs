@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use foldnet_archive::{Input, Resize};
-use foldnet_runtime::picture::{Picture, fit as fit_picture};
+use foldnet_image::{Image, fit as fit_picture};
 
 pub use talk::Talk;
 
@@ -112,7 +112,7 @@ fn board(name: Option<&str>, talk: &Talk) -> Result<Board, Failure> {
 
 /// The RGB pixels of an image stretched to this size, as the runtime stretches images.
 fn pixels(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Failure> {
-    let picture = Picture::open(path).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
+    let picture = Image::open(path).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
     let input = Input {
         height,
         width,

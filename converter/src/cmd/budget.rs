@@ -1,8 +1,8 @@
 //! `--max-drop`: how much accuracy was lost, and what to keep in 16 bits so that it is no more than allowed.
 
+use foldnet::Session;
 use foldnet_archive::{Manifest, Network};
-use foldnet_runtime::Session;
-use foldnet_runtime::bench::{Iterations, Statistics, measure};
+use foldnet_backends::bench::{Iterations, Statistics, measure};
 
 use super::model::{Int8Model, Model, Runner};
 use super::pictures::Sample;

@@ -14,7 +14,7 @@ use crate::quantize::recipe::Progress;
 use crate::quantize::score::Distance;
 use crate::report::layers::{Noise, NoiseMap};
 use foldnet_archive::Activation;
-use foldnet_runtime::dataset::Dataset;
+use foldnet_dataset::Dataset;
 
 /// Compare two models or archives on pictures: agreement, divergence, error per layer
 #[derive(Args)]

@@ -10,7 +10,7 @@ use super::pictures::{Reader, check_labels, wilson};
 use super::talk::percent;
 use super::{Failure, Talk};
 use crate::quantize::score::top;
-use foldnet_runtime::dataset::Dataset;
+use foldnet_dataset::Dataset;
 
 /// Measure top-1 and top-5 accuracy: f32 for a model, int8 for an archive
 #[derive(Args)]

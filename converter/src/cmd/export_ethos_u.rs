@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use anyhow::anyhow;
+use foldnet::Session;
 use foldnet_archive::{Network, PIXELS, TensorId};
 use foldnet_kernels::dispatch;
-use foldnet_runtime::Session;
 use serde::Serialize;
 
 use super::model::Int8Model;
@@ -64,7 +64,7 @@ pub fn run(
     talk.stage("measuring ranges", 1);
     let some = flags.for_ranges(&check, model, talk)?;
     let network = &model.network;
-    let fault = |e: foldnet_runtime::SessionError| Failure::Fault(e.into());
+    let fault = |e: foldnet::SessionError| Failure::Fault(e.into());
     let parts = if is_apart(network) {
         network.clone()
     } else {

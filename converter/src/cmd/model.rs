@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use foldnet::Session;
 use foldnet_archive::{Input, Manifest, Network, Resize, SourceModel, Step};
-use foldnet_runtime::Session;
 use sha2::{Digest, Sha256};
 
 use super::Failure;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::Args;
 use foldnet_archive::{Activation, MAX_BATCH};
-use foldnet_runtime::backend::auto::cache;
-use foldnet_runtime::dataset::Dataset;
+use foldnet_backends::auto::cache;
+use foldnet_dataset::Dataset;
 use serde::Serialize;
 
 use super::model::Int8Model;

@@ -2,8 +2,8 @@
 
 use anyhow::bail;
 use foldnet_archive::Input;
-use foldnet_runtime::dataset::Dataset;
-use foldnet_runtime::picture::fit;
+use foldnet_dataset::Dataset;
+use foldnet_image::fit;
 
 use super::{Failure, Talk};
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use foldnet::Session;
 use foldnet_archive::{Calibration, Input, Manifest, Network, Tensor};
-use foldnet_runtime::Session;
-use foldnet_runtime::dataset::Dataset;
+use foldnet_dataset::Dataset;
 use serde::Serialize;
 
 use super::budget::{self, Check};

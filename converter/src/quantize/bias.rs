@@ -10,8 +10,8 @@
 //! The divisor is how much of a bias gets through the ReLU. All layers are corrected together and the
 //! step is repeated, since a correction changes what later layers see. Nagel et al., 2019, section 4.2.
 
+use foldnet::Session;
 use foldnet_archive::{Network, Out, Step};
-use foldnet_runtime::Session;
 
 use super::QuantizeError;
 use super::build::Draft;

@@ -86,7 +86,7 @@ pub enum QuantizeError {
     Network(#[from] NetworkError),
     /// The quantized network does not run: a fault of ours.
     #[error(transparent)]
-    Session(#[from] foldnet_runtime::SessionError),
+    Session(#[from] foldnet::SessionError),
     /// The float network does not run.
     #[error(transparent)]
     Float(#[from] crate::float::FloatError),

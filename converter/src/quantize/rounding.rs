@@ -27,9 +27,9 @@
 
 use std::collections::BTreeMap;
 
+use foldnet::Session;
 use foldnet_archive::{Network, PIXELS};
 use foldnet_kernels::Shape;
-use foldnet_runtime::Session;
 
 use super::QuantizeError;
 use super::build::{Draft, Packed, pixel_zero};

@@ -1,7 +1,7 @@
 //! How far a quantized network's answers are from the float network's.
 
+use foldnet::Session;
 use foldnet_archive::{Activation, Network};
-use foldnet_runtime::Session;
 
 use super::QuantizeError;
 use crate::calibrate::in_lanes;

@@ -23,10 +23,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use foldnet::Session;
 use foldnet_archive as archive;
 use foldnet_archive::{Network, Out, PIXELS, Step, Tensor, TensorId, Term};
 use foldnet_kernels::Shape;
-use foldnet_runtime::Session;
 
 use super::QuantizeError;
 use super::build::{Draft, effective_bias};
@@ -595,7 +595,7 @@ fn integer(v: f64) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use foldnet_runtime::backend::tract::Stock;
+    use foldnet_backends::tract::Stock;
 
     use super::*;
     use crate::float::FloatNet;

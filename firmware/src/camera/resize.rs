@@ -1,5 +1,5 @@
 //! Resizing on the way from the camera's rows to the network's pixels, bit for bit as the host does it:
-//! `runtime/src/picture/resize.rs` has the rule (bilinear, antialiased, weights of 22 bits, columns
+//! `runtime/image/src/resize.rs` has the rule (bilinear, antialiased, weights of 22 bits, columns
 //! first, each pass rounded to u8).
 //!
 //! The weights are computed by the compiler and lie in flash; at run time there are only integers. Each

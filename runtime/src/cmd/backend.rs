@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
+use foldnet::backend::Backend;
 use foldnet_archive::{Activation, Manifest};
-use foldnet_runtime::backend::Backend;
 
 #[cfg(any(feature = "rknn", feature = "tract"))]
 use super::read;
@@ -59,7 +59,7 @@ impl Choice {
     /// Loads an archive for it.
     pub fn load(&self, archive: &Path) -> Result<Loaded, Failure> {
         #[cfg(feature = "tract")]
-        use foldnet_runtime::backend::tract::{Float, Stock};
+        use foldnet_backends::tract::{Float, Stock};
 
         #[cfg(any(feature = "rknn", feature = "tract"))]
         let with_network = |backend: Box<dyn Backend>, network: foldnet_archive::Network, manifest| Loaded {

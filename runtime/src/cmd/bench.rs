@@ -4,10 +4,10 @@ use std::io::BufRead;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use foldnet::Session;
 use foldnet_archive::Input;
-use foldnet_runtime::Session;
-use foldnet_runtime::bench::{Iterations, Statistics, core_frequency, measure, noise};
-use foldnet_runtime::frame::{Colors, Fitter, Format, Frame, FrameError, View};
+use foldnet_backends::bench::{Iterations, Statistics, core_frequency, measure, noise};
+use foldnet_image::frame::{Colors, Fitter, Format, Frame, FrameError, View};
 use serde_json::{Value, json};
 
 #[cfg(any(feature = "rknn", feature = "tract"))]
@@ -169,7 +169,7 @@ impl Cmd {
             return Ok(None);
         }
         let (network, _) = read(&self.archive)?;
-        let mut float = foldnet_runtime::backend::tract::Float::new(&network)?;
+        let mut float = foldnet_backends::tract::Float::new(&network)?;
         for _ in 0..self.warmup {
             float.logits(pixels)?;
         }
@@ -179,7 +179,8 @@ impl Cmd {
 
     #[cfg(feature = "rknn")]
     fn npu(&self, pixels: &[u8]) -> Result<Option<Npu>, Failure> {
-        use foldnet_runtime::backend::{Backend, rknn::Device};
+        use foldnet::backend::Backend;
+        use foldnet_backends::rknn::Device;
         if self.backend == By::Cpu {
             return Ok(None);
         }
@@ -278,7 +279,7 @@ fn layers(session: &mut Session, pixels: &[u8], frequency: Option<f64>) -> Vec<L
     }
     let medians: Vec<f64> = rounds.iter().map(|r| Statistics::of(r).median_ms).collect();
     let total: f64 = medians.iter().sum();
-    let layer = |(step, &ms): (&foldnet_runtime::StepInfo, &f64)| Layer {
+    let layer = |(step, &ms): (&foldnet::StepInfo, &f64)| Layer {
         name: step.name.clone(),
         kind: step.kind,
         macs: step.macs,

@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use foldnet::activate;
 use foldnet_archive::Activation;
-use foldnet_runtime::activate;
-use foldnet_runtime::dataset::{Dataset, ItemError, pictures_below};
-use foldnet_runtime::picture::{Picture, fit};
+use foldnet_dataset::{Dataset, ItemError, images_below};
+use foldnet_image::{Image, fit};
 use serde::Serialize;
 
 use super::backend::{Choice, Loaded};
@@ -69,7 +69,7 @@ impl Cmd {
 impl Loaded {
     /// The `top` most likely labels, and the milliseconds from decoded picture to scores. Scores are
     /// shares of 1: a network that ends in logits gets the softmax that it lacks.
-    fn classify(&mut self, picture: &Picture, top: usize) -> Result<(Vec<Label>, f64), Failure> {
+    fn classify(&mut self, picture: &Image, top: usize) -> Result<(Vec<Label>, f64), Failure> {
         let start = Instant::now();
         let pixels = fit(picture, &self.manifest.input);
         let mut scores = self.backend.classify(&pixels)?.to_vec();
@@ -117,19 +117,19 @@ impl Report {
     fn argument(&mut self, argument: &Path, classifier: &mut Loaded) -> Result<(), Failure> {
         if argument.as_os_str() == "-" {
             self.widths(1, classifier);
-            return self.item("-".into(), Picture::read(std::io::stdin()), classifier);
+            return self.item("-".into(), Image::read(std::io::stdin()), classifier);
         }
         if argument.is_dir() {
-            let files = pictures_below(argument)?;
+            let files = images_below(argument)?;
             if files.is_empty() {
-                return Err(foldnet_runtime::dataset::DatasetError::Empty(argument.into()).into());
+                return Err(foldnet_dataset::DatasetError::Empty(argument.into()).into());
             }
             self.widths(
                 files.iter().map(|f| f.to_string_lossy().chars().count()).max().unwrap_or(0),
                 classifier,
             );
             for file in files {
-                self.item(file.to_string_lossy().into_owned(), Picture::open(&file), classifier)?;
+                self.item(file.to_string_lossy().into_owned(), Image::open(&file), classifier)?;
             }
             return Ok(());
         }
@@ -156,7 +156,7 @@ impl Report {
     fn item(
         &mut self,
         name: String,
-        picture: Result<Picture, foldnet_runtime::picture::PictureError>,
+        picture: Result<Image, foldnet_image::ImageError>,
         classifier: &mut Loaded,
     ) -> Result<(), Failure> {
         let picture = match picture {

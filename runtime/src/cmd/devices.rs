@@ -1,7 +1,7 @@
 //! `runtime devices`: the cameras of this machine.
 
 #[cfg(target_os = "linux")]
-use foldnet_runtime::source::v4l::devices;
+use foldnet_camera::source::v4l::devices;
 
 use super::{Failure, Out, Voice};
 

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use foldnet::Session;
 use foldnet_archive::{Manifest, Network, Resize};
 use foldnet_kernels::dispatch::REGISTRY;
 use foldnet_kernels::{ConvDesc, KernelSet, Source};
 use foldnet_plan::Plan;
 use foldnet_plan::format::Record;
-use foldnet_runtime::Session;
 use serde_json::json;
 
 use super::{Engine, Failure, Out, Voice, bytes, fitted, read};

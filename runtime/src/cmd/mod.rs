@@ -13,14 +13,14 @@ pub mod npu;
 use std::io::{BufWriter, ErrorKind, StdoutLock, Write};
 use std::path::Path;
 
+use foldnet::backend::BackendError;
+use foldnet::cache::{Cache, LoadError};
+use foldnet::pool::PoolError;
+use foldnet::{Session, SessionError};
 use foldnet_archive::{ArchiveError, Manifest, Network};
+use foldnet_dataset::DatasetError;
 use foldnet_kernels::dispatch::{self, Unavailable};
 use foldnet_kernels::{KernelSet, Shape};
-use foldnet_runtime::backend::BackendError;
-use foldnet_runtime::cache::{Cache, LoadError};
-use foldnet_runtime::dataset::DatasetError;
-use foldnet_runtime::pool::PoolError;
-use foldnet_runtime::{Session, SessionError};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
@@ -71,11 +71,11 @@ impl From<Unavailable> for Failure {
 
 impl From<BackendError> for Failure {
     fn from(error: BackendError) -> Self {
-        match error {
-            #[cfg(feature = "rknn")]
-            BackendError::Rknn(error) => error.into(),
-            other => Self::ours(other),
+        #[cfg(feature = "rknn")]
+        if let Some(npu) = error.downcast_ref::<foldnet_backends::rknn::RknnError>() {
+            return npu::failure(npu, &error);
         }
+        Self::ours(error)
     }
 }
 

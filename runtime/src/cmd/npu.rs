@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
+use foldnet::backend::BackendError;
+use foldnet::{Session, backend::Backend};
 use foldnet_archive::{Manifest, Network};
-use foldnet_runtime::backend::BackendError;
-use foldnet_runtime::backend::auto::{Auto, cache};
-use foldnet_runtime::backend::rknn::{Options, Rknn, RknnError};
-use foldnet_runtime::{Session, backend::Backend};
+use foldnet_backends::auto::{Auto, cache};
+use foldnet_backends::rknn::{Options, Rknn, RknnError};
 
 use super::Failure;
 
@@ -59,12 +59,17 @@ impl Flags {
     }
 }
 
+/// How a command ends that the NPU gives no answer to; `error` has the words.
+pub fn failure(npu: &RknnError, error: &BackendError) -> Failure {
+    match npu {
+        // The rest is the machine's or the archive's, which the user can change.
+        RknnError::Other(_) => Failure::ours(error),
+        _ => Failure::input(error),
+    }
+}
+
 impl From<RknnError> for Failure {
     fn from(error: RknnError) -> Self {
-        match error {
-            // The rest is the machine's or the archive's, which the user can change.
-            RknnError::Other(_) => Self::ours(BackendError::from(error)),
-            _ => Self::input(BackendError::from(error)),
-        }
+        BackendError::from(error).into()
     }
 }

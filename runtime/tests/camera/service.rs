@@ -74,7 +74,7 @@ fn a_service_manager_is_told() {
 
 /// Splits a unit file into its settings.
 fn settings() -> Vec<(&'static str, &'static str)> {
-    include_str!("../../service/foldnet-camera.service")
+    include_str!("../../camera/service/foldnet-camera.service")
         .lines()
         .filter_map(|l| l.split_once('='))
         .filter(|(k, _)| !k.starts_with('#'))

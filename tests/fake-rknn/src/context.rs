@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ffi::c_int;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use foldnet::Session;
 use foldnet_kernels::dispatch;
-use foldnet_runtime::Session;
 use rknn_sys::*;
 
 use crate::model::{Fault, Logits, Model};
@@ -15,7 +15,7 @@ pub struct Memory {
     /// The structure that the caller has; boxed, so that it stays where it is.
     pub seen: Box<rknn_tensor_mem>,
     /// The bytes, 64-aligned as DMA memory is.
-    pub bytes: foldnet_runtime::aligned::Aligned,
+    pub bytes: foldnet::aligned::Aligned,
 }
 
 // SAFETY: the pointers in `seen` go to `bytes`, which moves along.

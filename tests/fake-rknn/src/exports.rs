@@ -6,7 +6,7 @@
 use std::ffi::{c_char, c_int, c_void};
 use std::sync::{Arc, Mutex};
 
-use foldnet_runtime::aligned::Aligned;
+use foldnet::aligned::Aligned;
 use rknn_sys::*;
 
 use crate::context::{Context, Memory, complain, with_context, with_device};

@@ -4,13 +4,13 @@
 use std::path::PathBuf;
 
 use fake_rknn::{Fault, Logits, Model};
+use foldnet::Session;
+use foldnet::backend::Backend;
 use foldnet_archive::testing::{every_step, manifest};
 use foldnet_archive::{Manifest, NpuModel};
+use foldnet_backends::bench::noise;
+use foldnet_backends::rknn::{Options, Rknn, RknnError};
 use foldnet_kernels::dispatch;
-use foldnet_runtime::Session;
-use foldnet_runtime::backend::Backend;
-use foldnet_runtime::backend::rknn::{Options, Rknn, RknnError};
-use foldnet_runtime::bench::noise;
 
 /// The fake library, which Cargo builds beside the tests.
 fn fake() -> PathBuf {

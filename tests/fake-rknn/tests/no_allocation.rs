@@ -5,9 +5,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use fake_rknn::Model;
+use foldnet::backend::Backend;
 use foldnet_archive::testing::{every_step, manifest};
-use foldnet_runtime::backend::Backend;
-use foldnet_runtime::backend::rknn::{Options, Rknn};
+use foldnet_backends::rknn::{Options, Rknn};
 
 struct Counting;
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use foldnet::Session;
 use foldnet_archive::Input;
-use foldnet_runtime::Session;
-use foldnet_runtime::frame::{Colors, Fitter, Format, Frame, Matrix, Range, View};
+use foldnet_image::frame::{Colors, Fitter, Format, Frame, Matrix, Range, View};
 use serde_json::Value;
 
 use crate::boards::{BOARDS, available, build};

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 
-use foldnet_runtime::picture::Picture;
+use foldnet_image::Image;
 use foldnet_tests::root;
 
 use crate::boards::{BOARDS, available};
@@ -53,7 +53,7 @@ fn boards_classify_and_bench_over_a_serial_line() {
     assert_eq!(said.lines().count(), images.len(), "{said}");
     for (line, image) in said.lines().zip(&images) {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        let logits = host.run(Picture::open(image).unwrap().rgb());
+        let logits = host.run(Image::open(image).unwrap().rgb());
         let best = (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
         assert_eq!(line["index"], best, "{line}");
         assert_eq!(line["label"], format!("label {best}"), "{line}");

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{LazyLock, OnceLock};
 
+use foldnet::Session;
 use foldnet_archive::testing::{manifest, resnet8};
 use foldnet_kernels::dispatch;
-use foldnet_runtime::Session;
 use foldnet_tests::{root, shared};
 
 use crate::boards::{BOARDS, Board, build, folder};

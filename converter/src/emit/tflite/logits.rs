@@ -1,7 +1,7 @@
 //! Where int8 logits begin and end.
 
+use foldnet::{Session, SessionError};
 use foldnet_archive::Network;
-use foldnet_runtime::{Session, SessionError};
 
 use crate::quantize::apart::Quantization;
 

@@ -1,9 +1,9 @@
 //! Random small networks, written, read back and run: every operator gives what our kernels give.
 
+use foldnet::Session;
 use foldnet_archive::testing::{every_step, every_step_with_a_sum, every_step_without_a_dense_layer};
 use foldnet_archive::{Activation, Add, AvgPool, Dequantize, Scale};
 use foldnet_kernels::dispatch;
-use foldnet_runtime::Session;
 use proptest::prelude::*;
 
 use super::reader::Model;

@@ -5,10 +5,10 @@
 //! the sum cuts off most of what is negative, and few values are large. So the range is the one with which
 //! the int8 results of the step come nearest to ours, on a sample of values from pictures.
 
+use foldnet::{Session, SessionError};
 use foldnet_archive::{Conv, Network, Out, PIXELS, Step};
 use foldnet_kernels::reference::{ConvResult, conv};
 use foldnet_kernels::{ConvDesc, ConvOutput, ConvScalars, ConvWeights, Requant};
-use foldnet_runtime::{Session, SessionError};
 
 use super::{Quantization, has_parts};
 

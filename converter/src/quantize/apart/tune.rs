@@ -80,9 +80,9 @@ fn rescale(network: &mut Network, tensor: TensorId, range: Quantization) {
 
 #[cfg(test)]
 mod tests {
+    use foldnet::Session;
     use foldnet_archive::testing::every_step;
     use foldnet_kernels::dispatch;
-    use foldnet_runtime::Session;
 
     use super::*;
     use crate::quantize::apart::{Ranges, apart};

@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
-use foldnet_runtime::camera::capture::{Capture, Shared};
-use foldnet_runtime::camera::keep::{Keep, Keeper, Kept};
+use foldnet_camera::capture::{Capture, Shared};
+use foldnet_camera::keep::{Keep, Keeper, Kept};
 #[cfg(feature = "publish")]
-use foldnet_runtime::camera::rule::Rule;
-use foldnet_runtime::camera::service::Service;
-use foldnet_runtime::camera::{Control, Listener, Model, Pace, Report, run, signals};
-use foldnet_runtime::frame::{Format, Frame, Matrix, Range, Turn, View};
-#[cfg(feature = "publish")]
-use foldnet_runtime::publish::{
+use foldnet_camera::publish::{
     mqtt::{Destination, Mqtt},
     tls,
     webhook::{Calls, Webhook},
 };
+#[cfg(feature = "publish")]
+use foldnet_camera::rule::Rule;
 #[cfg(feature = "serve")]
-use foldnet_runtime::serve::{
+use foldnet_camera::serve::{
     self,
     access::Access,
     hub::{Hub, Others, Publisher},
 };
-use foldnet_runtime::source::{Place, SourceError, Wishes, open};
+use foldnet_camera::service::Service;
+use foldnet_camera::source::{Place, SourceError, Wishes, open};
+use foldnet_camera::{Control, Listener, Model, Pace, Report, run, signals};
+use foldnet_image::frame::{Format, Frame, Matrix, Range, Turn, View};
 
 use super::backend::{Choice, Loaded};
 use super::{Failure, Voice, label};

@@ -3,8 +3,8 @@
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
-use foldnet_runtime::camera::{Listener, Model, Report};
-use foldnet_runtime::frame::Frame;
+use foldnet_camera::{Listener, Model, Report};
+use foldnet_image::frame::Frame;
 use serde::Serialize;
 
 use crate::cmd::{Failure, Out, Voice};

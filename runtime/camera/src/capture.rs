@@ -1,0 +1,205 @@
+//! The capture thread: opens the source, fills the slot, and opens the source again when it is lost.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::slot::Slot;
+use crate::source::{self, Place, Source, SourceError, Wishes};
+use foldnet_image::frame::Frame;
+
+/// A source that has given nothing for so long is opened anew.
+pub const FROZEN: Duration = Duration::from_secs(2);
+/// The first and the longest wait before opening again.
+const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+
+/// What the capture thread shares with the others.
+#[derive(Default)]
+pub struct Shared {
+    /// The frames.
+    pub slot: Slot,
+    /// Set to end the thread.
+    pub stop: AtomicBool,
+    /// Frames captured.
+    pub captured: AtomicU64,
+    /// Frames that were damaged, as far as the source can tell.
+    pub damaged: AtomicU64,
+    /// Times that the source was lost.
+    pub lost: AtomicU64,
+    /// Whether frames are coming.
+    pub alive: AtomicBool,
+    /// The source in words.
+    what: Mutex<String>,
+    /// Another place to take frames from, until it is taken up.
+    choice: Mutex<Option<Place>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    /// The source in words.
+    pub fn what(&self) -> String {
+        lock(&self.what).clone()
+    }
+
+    /// Says what the source is.
+    pub fn describe(&self, what: String) {
+        *lock(&self.what) = what;
+    }
+
+    /// Asks for frames from another place.
+    pub fn choose(&self, place: Place) {
+        *lock(&self.choice) = Some(place);
+    }
+
+    fn chosen(&self) -> bool {
+        lock(&self.choice).is_some()
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Sleeps, but not on when stopped, or when there is another place to try.
+    fn sleep(&self, how_long: Duration) {
+        let until = Instant::now() + how_long;
+        while !self.stopped() && !self.chosen() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return;
+            }
+            std::thread::sleep(left.min(Duration::from_millis(100)));
+        }
+    }
+}
+
+/// How to capture.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// Where from.
+    pub place: Place,
+    /// How.
+    pub wishes: Wishes,
+    /// Whether the source waits for the network instead of losing frames.
+    pub all: bool,
+}
+
+impl Capture {
+    /// Runs until the source has ended for good, or stop is set. `source` is open already, or is
+    /// waited for.
+    pub fn run(mut self, source: Option<Box<dyn Source>>, shared: &Shared) {
+        let why = self.capture(source, shared);
+        shared.alive.store(false, Ordering::Relaxed);
+        shared.slot.end(why);
+    }
+
+    fn capture(&mut self, mut source: Option<Box<dyn Source>>, shared: &Shared) -> Result<(), String> {
+        let mut frame = Frame::default();
+        let mut wait = RETRY.0;
+        let mut last_words = String::new();
+        loop {
+            if let Some(place) = lock(&shared.choice).take() {
+                (source, wait) = (None, RETRY.0);
+                shared.describe(format!("opening {place}"));
+                self.place = place;
+                last_words.clear();
+            }
+            let Some(open) = &mut source else {
+                match source::open(&self.place, &self.wishes) {
+                    Ok(opened) => {
+                        tracing::info!("{}", opened.describe());
+                        shared.describe(opened.describe());
+                        source = Some(opened);
+                    }
+                    Err(SourceError::End) => return Ok(()),
+                    Err(SourceError::Unusable(why)) if self.final_words() => return Err(why),
+                    Err(e) => {
+                        let words = e.to_string();
+                        if words != last_words {
+                            tracing::warn!("{words}; trying again");
+                            shared.describe(words.clone());
+                            last_words = words;
+                        }
+                        shared.sleep(wait);
+                        wait = (wait * 2).min(RETRY.1);
+                    }
+                }
+                if shared.stopped() {
+                    return Ok(());
+                }
+                continue;
+            };
+            match self.frames(open.as_mut(), &mut frame, shared) {
+                SourceError::Nothing if shared.chosen() => {
+                    shared.alive.store(false, Ordering::Relaxed);
+                }
+                SourceError::Nothing => return Ok(()),
+                SourceError::End => return Ok(()),
+                SourceError::Unusable(why) if self.final_words() => return Err(why),
+                e => {
+                    tracing::warn!("{e}; opening again");
+                    if shared.alive.swap(false, Ordering::Relaxed) {
+                        // It worked until now, so it is worth an early try.
+                        wait = RETRY.0;
+                        last_words.clear();
+                    }
+                    shared.lost.fetch_add(1, Ordering::Relaxed);
+                    // Closed before it is opened again: most cameras can be had once only.
+                    source = None;
+                    shared.sleep(wait);
+                }
+            }
+        }
+    }
+
+    /// Whether a source that is unusable now stays so: a stream does, a device may be another one when
+    /// it is plugged in again.
+    fn final_words(&self) -> bool {
+        matches!(self.place, Place::Stdin)
+    }
+
+    /// Takes frames until the source says something final; [`SourceError::Nothing`] when stopped, or
+    /// when another place is chosen.
+    fn frames(&self, source: &mut dyn Source, frame: &mut Frame, shared: &Shared) -> SourceError {
+        let mut last = Instant::now();
+        loop {
+            if shared.stopped() || shared.chosen() {
+                return SourceError::Nothing;
+            }
+            // Asked once more when it is late: on a busy machine it may be us who were.
+            let late = last.elapsed() > FROZEN;
+            match source.next(frame) {
+                Ok(()) => {
+                    shared.alive.store(true, Ordering::Relaxed);
+                    shared.captured.fetch_add(1, Ordering::Relaxed);
+                    shared.slot.put(frame, self.all, || shared.stopped() || shared.chosen());
+                    // Behind that, which may wait for the network as long as it likes.
+                    last = Instant::now();
+                }
+                Err(SourceError::Frame(e)) => {
+                    // Something comes at least, so the source is not frozen.
+                    last = Instant::now();
+                    let n = shared.damaged.fetch_add(1, Ordering::Relaxed);
+                    if n.is_power_of_two() || n == 0 {
+                        tracing::warn!("{e} ({} so far)", n + 1);
+                    }
+                }
+                Err(SourceError::Nothing) => {
+                    let live = matches!(self.place, Place::Device(_) | Place::Http(_));
+                    if live && late {
+                        return SourceError::Lost(format!("no frame for {} s", FROZEN.as_secs()));
+                    }
+                }
+                Err(other) => return other,
+            }
+        }
+    }
+
+    /// Starts the thread. It is not joined: it may be waiting for standard input.
+    pub fn start(self, source: Option<Box<dyn Source>>, shared: Arc<Shared>) -> std::io::Result<()> {
+        std::thread::Builder::new().name("capture".into()).spawn(move || self.run(source, &shared))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! The live camera: frames in, labels out, without end.
+//!
+//! ```text
+//! capture thread            this thread                                    whoever serves
+//! Source ─ next ─▶ Slot ─▶ Fitter ─ fit ─▶ Backend ─▶ Smoother ─▶ Report ─▶ (terminal, JSON, page)
+//!          newest wins
+//! ```
+//! Where a backend has memory of its own for pixels, as an NPU has, the frame is fitted into that, and who
+//! wants to see them reads them there.
+//!
+//! The age of a frame is counted from the source's timestamp to the label.
+
+pub mod capture;
+pub mod keep;
+#[cfg(feature = "publish")]
+pub mod publish;
+pub mod rest;
+pub mod rule;
+mod run;
+#[cfg(feature = "serve")]
+pub mod serve;
+pub mod service;
+pub mod signals;
+pub mod slot;
+pub mod smooth;
+pub mod source;
+pub mod stats;
+pub mod temperature;
+pub mod url;
+
+pub use run::{Control, Listener, Model, Pace, Report, run};

@@ -1,0 +1,445 @@
+//! Between the camera's thread, which must never wait, and the viewers, who may be slow: the newest
+//! report and the newest pictures. Pictures are made in a thread of their own, once for all viewers,
+//! and only while someone looks.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use foldnet_archive::{Input, Resize};
+use image::codecs::jpeg::JpegEncoder;
+use image::{ExtendedColorType, ImageEncoder};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::capture::Shared;
+use crate::source::Place;
+use crate::{Listener, Model, Report};
+use foldnet_image::frame::{Fitter, Frame, View};
+
+/// The least time between two pictures, and between two events.
+const PREVIEW: Duration = Duration::from_millis(100);
+/// The longest side of the live picture.
+const PREVIEW_SIDE: usize = 640;
+/// The least side of the picture of what the network sees; smaller ones are enlarged without blur.
+const SEEN_SIDE: usize = 192;
+const QUALITY: u8 = 80;
+
+/// What is known of the network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct ModelFacts {
+    /// The model that it was made from.
+    pub source: String,
+    /// Pixels per row, rows, channels of its input.
+    pub input: [usize; 3],
+    /// How many classes.
+    pub classes: usize,
+    /// What computes.
+    pub backend: String,
+}
+
+/// A class and its smoothed score.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Score {
+    /// Its name.
+    pub label: String,
+    /// Its number.
+    pub index: usize,
+    /// Its share.
+    pub score: f32,
+}
+
+/// Everything that `/api/state` tells.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct State {
+    /// Whether frames are coming.
+    pub alive: bool,
+    /// What frames, in words.
+    pub camera: String,
+    /// The network.
+    pub model: ModelFacts,
+    /// The label that stands.
+    pub label: Option<String>,
+    /// The most likely ones.
+    pub labels: Vec<Score>,
+    /// The part that is looked at, as shares of the upright picture.
+    pub roi: Option<[f32; 4]>,
+    /// Width and height of the camera's frames.
+    pub size: [usize; 2],
+    /// Frames classified.
+    pub classified: u64,
+    /// Frames captured.
+    pub captured: u64,
+    /// Frames that gave way to newer ones.
+    pub dropped: u64,
+    /// Frames that could not be used.
+    pub damaged: u64,
+    /// Times that the source was lost.
+    pub lost: u64,
+    /// Frames that were not classified because nothing had changed.
+    pub rested: u64,
+    /// Whether the network rests.
+    pub resting: bool,
+    /// Frames classified a second.
+    pub fps: f64,
+    /// The network alone.
+    pub network_ms: f64,
+    /// Conversion and resizing.
+    pub fit_ms: f64,
+    /// From the light to the label.
+    pub latency_ms: f64,
+    /// Half of the last frames are as young.
+    pub latency_p50_ms: f64,
+    /// Of a hundred frames 99 are as young.
+    pub latency_p99_ms: f64,
+    /// Degrees Celsius, where the board tells.
+    pub temperature: Option<f64>,
+    /// People looking at pictures.
+    pub viewers: usize,
+    /// What is kept and told elsewhere.
+    #[serde(flatten)]
+    pub others: Others,
+}
+
+/// What is kept and told elsewhere; nothing of what is not wanted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Others {
+    /// Frames written by `--keep-uncertain`.
+    pub kept: Option<u64>,
+    /// Frames that it could not write.
+    pub kept_failed: Option<u64>,
+    /// Webhook calls made.
+    pub calls: Option<u64>,
+    /// Webhook calls given up.
+    pub calls_failed: Option<u64>,
+    /// Whether the MQTT broker is there.
+    pub mqtt: Option<bool>,
+}
+
+/// What waits to be made into pictures.
+#[derive(Default)]
+struct Raw {
+    frame: Frame,
+    pixels: Vec<u8>,
+    shape: [usize; 3],
+    view: View,
+    fresh: bool,
+}
+
+/// See the module.
+pub struct Hub {
+    /// The newest state.
+    pub state: watch::Sender<Arc<State>>,
+    /// The newest JPEG of the camera's picture.
+    pub live: watch::Sender<Bytes>,
+    /// The newest JPEG of what the network sees.
+    pub seen: watch::Sender<Bytes>,
+    viewers: AtomicUsize,
+    raw: Mutex<Raw>,
+    wake: Condvar,
+    stop: AtomicBool,
+    view: Mutex<(View, bool)>,
+    /// Where frames come from, and where they came from at first.
+    pub source: Arc<Shared>,
+    /// The place that the program was started with.
+    pub place: Place,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Counts as a viewer while it lives.
+pub struct Viewer(Arc<Hub>);
+
+impl Drop for Viewer {
+    fn drop(&mut self) {
+        self.0.viewers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Hub {
+    /// Starts the thread that makes pictures.
+    pub fn start(source: Arc<Shared>, place: Place, view: View) -> std::io::Result<Arc<Self>> {
+        let state = State { camera: source.what(), roi: view.roi, ..State::default() };
+        let hub = Arc::new(Self {
+            state: watch::Sender::new(Arc::new(state)),
+            live: watch::Sender::new(Bytes::new()),
+            seen: watch::Sender::new(Bytes::new()),
+            viewers: AtomicUsize::new(0),
+            raw: Mutex::default(),
+            wake: Condvar::new(),
+            stop: AtomicBool::new(false),
+            view: Mutex::new((view, false)),
+            source,
+            place,
+        });
+        let theirs = hub.clone();
+        std::thread::Builder::new().name("preview".into()).spawn(move || theirs.make_pictures())?;
+        Ok(hub)
+    }
+
+    /// Ends the thread that makes pictures.
+    pub fn stop(&self) {
+        {
+            // Under the lock: else it could come between the thread's look at it and its sleep.
+            let _raw = lock(&self.raw);
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        self.wake.notify_all();
+    }
+
+    /// Someone looks.
+    pub fn viewer(self: &Arc<Self>) -> Viewer {
+        self.viewers.fetch_add(1, Ordering::Relaxed);
+        Viewer(self.clone())
+    }
+
+    /// People looking at pictures.
+    pub fn viewers(&self) -> usize {
+        self.viewers.load(Ordering::Relaxed)
+    }
+
+    /// Asks for another part of the picture.
+    pub fn look(&self, roi: Option<[f32; 4]>) {
+        let mut view = lock(&self.view);
+        (view.0.roi, view.1) = (roi, true);
+    }
+
+    /// The view that was asked for since the last call.
+    pub fn take_view(&self) -> Option<View> {
+        let mut view = lock(&self.view);
+        std::mem::take(&mut view.1).then_some(view.0)
+    }
+
+    fn make_pictures(&self) {
+        foldnet::cores::step_back();
+        let mut mine = Raw::default();
+        let mut fitter: Option<(View, [usize; 2], Fitter)> = None;
+        let mut pixels = Vec::new();
+        loop {
+            let raw = lock(&self.raw);
+            let mut raw = self
+                .wake
+                .wait_while(raw, |raw| !raw.fresh && !self.stop.load(Ordering::Relaxed))
+                .unwrap_or_else(PoisonError::into_inner);
+            if self.stop.load(Ordering::Relaxed) {
+                return;
+            }
+            raw.fresh = false;
+            std::mem::swap(&mut *raw, &mut mine);
+            drop(raw);
+            let [width, height, channels] = mine.shape;
+            self.seen.send_replace(seen(&mine.pixels, width, height, channels));
+            let upright = View { roi: None, ..mine.view };
+            if upright == View::default()
+                && !mine.frame.jpeg.is_empty()
+                && mine.frame.width.max(mine.frame.height) <= 2 * PREVIEW_SIDE
+            {
+                self.live.send_replace(Bytes::copy_from_slice(&mine.frame.jpeg));
+                continue;
+            }
+            let size = preview_size(&mine.frame, upright);
+            if fitter.as_ref().is_none_or(|(view, s, _)| (*view, *s) != (upright, size)) {
+                let [width, height] = size;
+                let (mean, std) = (vec![0.0; 3], vec![1.0; 3]);
+                let preprocess = "none".into();
+                let input =
+                    Input { width, height, channels: 3, resize: Resize::Stretch, preprocess, mean, std };
+                fitter = Some((upright, size, Fitter::new(input, upright)));
+            }
+            if let Some((_, [width, height], fitter)) = &mut fitter
+                && fitter.fit(&mut mine.frame, &mut pixels).is_ok()
+            {
+                self.live.send_replace(jpeg(&pixels, *width, *height, 3));
+            }
+        }
+    }
+}
+
+/// Width and height of the live picture, upright.
+fn preview_size(frame: &Frame, view: View) -> [usize; 2] {
+    use foldnet_image::frame::Turn;
+    let (w, h) = match view.turn {
+        Turn::Right | Turn::Left => (frame.height, frame.width),
+        Turn::None | Turn::Half => (frame.width, frame.height),
+    };
+    let long = w.max(h).max(PREVIEW_SIDE);
+    [w, h].map(|side| (side * PREVIEW_SIDE / long).max(1))
+}
+
+fn jpeg(pixels: &[u8], width: usize, height: usize, channels: usize) -> Bytes {
+    let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
+    let mut bytes = Vec::new();
+    let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
+    match encoder.write_image(pixels, width as u32, height as u32, color) {
+        Ok(()) => bytes.into(),
+        Err(e) => {
+            tracing::warn!("a preview cannot be encoded: {e}");
+            Bytes::new()
+        }
+    }
+}
+
+/// What the network sees, each pixel as a square of pixels when it sees few.
+fn seen(pixels: &[u8], width: usize, height: usize, channels: usize) -> Bytes {
+    if width == 0 || height == 0 || pixels.len() != width * height * channels {
+        return Bytes::new();
+    }
+    let shown = if channels >= 3 { 3 } else { 1 };
+    let zoom = SEEN_SIDE.div_ceil(width.max(height));
+    let mut large = Vec::with_capacity(shown * zoom * zoom * width * height);
+    for row in pixels.chunks_exact(channels * width) {
+        for _ in 0..zoom {
+            for pixel in row.chunks_exact(channels) {
+                (0..zoom).for_each(|_| large.extend_from_slice(&pixel[..shown]));
+            }
+        }
+    }
+    jpeg(&large, zoom * width, zoom * height, shown)
+}
+
+/// The camera thread's side of a hub.
+pub struct Publisher {
+    hub: Arc<Hub>,
+    labels: Vec<String>,
+    model: ModelFacts,
+    input: [usize; 3],
+    /// The view that frames are looked at with now.
+    view: View,
+    published: Option<Instant>,
+    drawn: Option<Instant>,
+    others: Box<dyn Fn() -> Others + Send>,
+}
+
+impl Publisher {
+    /// For a hub; `others` tells what is kept and told elsewhere.
+    pub fn new(hub: Arc<Hub>, view: View, others: impl Fn() -> Others + Send + 'static) -> Self {
+        Self {
+            hub,
+            labels: Vec::new(),
+            model: ModelFacts::default(),
+            input: [0; 3],
+            view,
+            published: None,
+            drawn: None,
+            others: Box::new(others),
+        }
+    }
+
+    fn state(&self, r: &Report) -> State {
+        let score =
+            |&(index, score): &(usize, f32)| Score { label: self.labels[index].clone(), index, score };
+        State {
+            alive: true,
+            camera: self.hub.source.what(),
+            model: self.model.clone(),
+            label: r.label.map(|i| self.labels[i].clone()),
+            labels: r.top.iter().map(score).collect(),
+            roi: self.view.roi,
+            size: [r.size.0, r.size.1],
+            classified: r.classified,
+            captured: r.captured,
+            dropped: r.dropped,
+            damaged: r.damaged,
+            lost: r.lost,
+            rested: r.rested,
+            resting: r.resting,
+            fps: r.fps,
+            network_ms: r.network_ms,
+            fit_ms: r.fit_ms,
+            latency_ms: r.latency_ms,
+            latency_p50_ms: r.latency_p50_ms,
+            latency_p99_ms: r.latency_p99_ms,
+            temperature: r.temperature,
+            viewers: self.hub.viewers(),
+            others: (self.others)(),
+        }
+    }
+}
+
+impl Listener for Publisher {
+    fn model(&mut self, model: &Model) {
+        let input = &model.manifest.input;
+        self.labels.clone_from(&model.labels);
+        self.input = [input.width, input.height, input.channels];
+        self.model = ModelFacts {
+            source: model.manifest.source.file.clone(),
+            input: self.input,
+            classes: model.labels.len(),
+            backend: model.backend.about(),
+        };
+    }
+
+    fn view(&mut self) -> Option<View> {
+        let view = self.hub.take_view()?;
+        self.view = view;
+        Some(view)
+    }
+
+    /// Publishes what has changed, the last frame too when it came too soon after another.
+    fn idle(&mut self, alive: bool, last: &Report) {
+        let fps = if alive { last.fps } else { 0.0 };
+        let now = State { alive, fps, ..self.state(last) };
+        self.hub.state.send_if_modified(|state| {
+            let changed = **state != now;
+            if changed {
+                *state = Arc::new(now);
+            }
+            changed
+        });
+    }
+
+    /// Publishes what is known after a frame; the pictures only when someone looks.
+    fn frame(&mut self, frame: &Frame, pixels: &[u8], r: &Report) -> bool {
+        let due = |at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= PREVIEW);
+        if due(self.published) {
+            self.published = Some(Instant::now());
+            self.hub.state.send_replace(Arc::new(self.state(r)));
+        }
+        if self.hub.viewers() > 0 && due(self.drawn) {
+            // The drawing thread holds the lock for a moment only; a busy one loses this picture.
+            if let Ok(mut raw) = self.hub.raw.try_lock() {
+                self.drawn = Some(Instant::now());
+                raw.frame.clone_from(frame);
+                raw.pixels.clear();
+                raw.pixels.extend_from_slice(pixels);
+                (raw.shape, raw.view, raw.fresh) = (self.input, self.view, true);
+                self.hub.wake.notify_one();
+            }
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_frame_before_a_silence_is_told() {
+        let place = Place::new("photos");
+        let hub = Hub::start(Arc::default(), place, View::default()).unwrap();
+        let mut publisher = Publisher::new(hub.clone(), View::default(), Others::default);
+        publisher.labels = vec!["cat".into(), "dog".into()];
+        let mut report = Report { classified: 1, label: Some(0), fps: 9.0, ..Report::default() };
+        publisher.frame(&Frame::default(), &[], &report);
+        // As if just now, however busy the machine is.
+        publisher.published = Some(Instant::now() + Duration::from_secs(3600));
+        (report.classified, report.label) = (2, Some(1));
+        publisher.frame(&Frame::default(), &[], &report);
+        assert_eq!(hub.state.borrow().classified, 1);
+        publisher.idle(true, &report);
+        let state = hub.state.borrow().clone();
+        assert_eq!((state.classified, state.label.as_deref(), state.fps), (2, Some("dog"), 9.0));
+        // Nothing has changed, so no one is told.
+        let mut changes = hub.state.subscribe();
+        publisher.idle(true, &report);
+        assert!(!changes.has_changed().unwrap());
+        publisher.idle(false, &report);
+        let state = changes.borrow_and_update().clone();
+        assert_eq!((state.alive, state.fps), (false, 0.0));
+        hub.stop();
+    }
+}

@@ -1,0 +1,283 @@
+//! Pictures to measure or calibrate with: [`Dataset::open`] tells a path's kind by itself.
+//!
+//! | path | pictures | labels |
+//! |---|---|---|
+//! | folder with subfolders | all below each subfolder | the subfolders' names, sorted; see [`Dataset::match_labels`] |
+//! | folder without | all in it | none |
+//! | `.bin` | CIFAR-10's or CIFAR-100's records, see `cifar.rs` | the label byte |
+//! | `.npy` | u8 or f32, `[n, h, w, 3 or 1]`, see `npy.rs` | none |
+//! | a picture | itself | none |
+//!
+//! The order is fixed (sorted by name, or as in the file). Pictures are read one by one when asked for:
+//! memory does not grow with their number. A picture that cannot be read is an error of that item
+//! only. A new kind is a file here, and a line in [`Dataset::open`].
+
+mod cifar;
+mod folder;
+mod labels;
+mod npy;
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use foldnet_image::{Image, ImageError};
+
+pub use folder::images_below;
+pub use labels::LabelsBy;
+
+/// Why a path is not a dataset.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// The operating system said no.
+    #[error("{path}: {source}", path = path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// A folder without pictures, or a file without records.
+    #[error("{path}: no pictures in it (JPEG, PNG, WebP and BMP files, or a .bin or .npy file, are understood)", path = .0.display())]
+    Empty(PathBuf),
+    /// Not what the file's name promises.
+    #[error("{path}: {message}", path = path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        message: String,
+    },
+    /// The classes are not the network's.
+    #[error("{path}: {message}", path = path.display())]
+    Labels {
+        /// The dataset.
+        path: PathBuf,
+        /// What does not match.
+        message: String,
+    },
+}
+
+/// One picture.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// The path below the dataset's, or file and number: `test.bin[12]`.
+    pub name: String,
+    /// Index of its class, where it is known.
+    pub label: Option<usize>,
+    /// The picture.
+    pub picture: Image,
+}
+
+/// A picture that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{name}: {problem}")]
+pub struct ItemError {
+    /// As [`Item::name`].
+    pub name: String,
+    /// What is wrong with it.
+    pub problem: ImageError,
+}
+
+/// Where pictures come from.
+trait Source: Send + Sync {
+    /// How many.
+    fn len(&self) -> usize;
+    /// The name of number `i`.
+    fn name(&self, i: usize) -> String;
+    /// Number `i`, and the label it brings.
+    fn read(&self, i: usize) -> Result<(Image, Option<usize>), ImageError>;
+}
+
+/// Pictures in a fixed order, some or all with labels.
+pub struct Dataset {
+    path: PathBuf,
+    source: Box<dyn Source>,
+    classes: Vec<String>,
+    /// From the source's label to the network's, once matched.
+    mapping: Option<Vec<usize>>,
+}
+
+impl Dataset {
+    /// Opens what the path names; see the module for what that may be.
+    pub fn open(path: &Path) -> Result<Self, DatasetError> {
+        let io = |source| DatasetError::Io { path: path.into(), source };
+        let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+        let mut classes = Vec::new();
+        let source: Box<dyn Source> = if std::fs::metadata(path).map_err(io)?.is_dir() {
+            let folder = folder::Folder::open(path)?;
+            classes.clone_from(&folder.classes);
+            Box::new(folder)
+        } else if extension == "bin" {
+            Box::new(cifar::Cifar::open(path)?)
+        } else if extension == "npy" || starts_with(path, npy::MAGIC).map_err(io)? {
+            Box::new(npy::Npy::open(path)?)
+        } else {
+            Box::new(OneImage(path.into()))
+        };
+        if source.len() == 0 {
+            return Err(DatasetError::Empty(path.into()));
+        }
+        Ok(Self { path: path.into(), source, classes, mapping: None })
+    }
+
+    /// The path it was opened by.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How many pictures, readable or not; at least one.
+    #[allow(clippy::len_without_is_empty)] // it is never empty
+    pub fn len(&self) -> usize {
+        self.source.len()
+    }
+
+    /// Names of the class folders, in the order of their labels; empty when there are none.
+    pub fn classes(&self) -> &[String] {
+        &self.classes
+    }
+
+    /// Makes the labels those of a network that has `outputs` classes with these names (none, if it has
+    /// no names). Labels that come as numbers stay as they are; class folders are matched by name,
+    /// see [`LabelsBy`].
+    pub fn match_labels(&mut self, names: &[String], outputs: usize) -> Result<LabelsBy, DatasetError> {
+        let (by, mapping) = labels::match_labels(&self.classes, names, outputs)
+            .map_err(|message| DatasetError::Labels { path: self.path.clone(), message })?;
+        self.mapping = mapping;
+        Ok(by)
+    }
+
+    /// The name of number `i`, below [`Dataset::len`].
+    pub fn name(&self, i: usize) -> String {
+        self.source.name(i)
+    }
+
+    /// Reads number `i`, below [`Dataset::len`].
+    pub fn get(&self, i: usize) -> Result<Item, ItemError> {
+        let name = self.source.name(i);
+        match self.source.read(i) {
+            Ok((picture, label)) => {
+                let mapped = |label: usize| self.mapping.as_ref().map_or(label, |m| m[label]);
+                Ok(Item { name, label: label.map(mapped), picture })
+            }
+            Err(problem) => Err(ItemError { name, problem }),
+        }
+    }
+
+    /// All of them, in order, each read when it is asked for.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<Item, ItemError>> + '_ {
+        (0..self.len()).map(|i| self.get(i))
+    }
+}
+
+impl std::fmt::Debug for Dataset {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Dataset({}, {} pictures)", self.path.display(), self.len())
+    }
+}
+
+struct OneImage(PathBuf);
+
+impl Source for OneImage {
+    fn len(&self) -> usize {
+        1
+    }
+
+    fn name(&self, _: usize) -> String {
+        file_name(&self.0)
+    }
+
+    fn read(&self, _: usize) -> Result<(Image, Option<usize>), ImageError> {
+        Ok((Image::open(&self.0)?, None))
+    }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+fn starts_with(path: &Path, magic: &[u8]) -> std::io::Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)?.take(magic.len() as u64).read_to_end(&mut start)?;
+    Ok(start == magic)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn picture(value: u8) -> Vec<u8> {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let image = image::RgbImage::from_pixel(2, 2, image::Rgb([value; 3]));
+        image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    fn folder(files: &[(&str, &[u8])]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        root
+    }
+
+    fn summary(dataset: &Dataset) -> Vec<(String, Option<Option<usize>>)> {
+        dataset
+            .iter()
+            .map(|item| match item {
+                Ok(item) => (item.name, Some(item.label)),
+                Err(error) => (error.name, None),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_flat_folder_is_sorted_and_unlabelled() {
+        let root = folder(&[
+            ("b.PNG", &picture(1)),
+            ("a.png", &picture(2)),
+            ("c.jpg", b"broken"),
+            ("notes.txt", b"no picture"),
+            (".hidden.png", &picture(3)),
+        ]);
+        let dataset = Dataset::open(root.path()).unwrap();
+        assert_eq!(
+            summary(&dataset),
+            [("a.png".into(), Some(None)), ("b.PNG".into(), Some(None)), ("c.jpg".into(), None)]
+        );
+        assert!(dataset.get(2).unwrap_err().to_string().starts_with("c.jpg: not a picture"));
+    }
+
+    #[test]
+    fn class_folders_are_labels() {
+        let root = folder(&[
+            ("dog/2.png", &picture(1)),
+            ("cat/1.png", &picture(2)),
+            ("cat/deeper/0.png", &picture(3)),
+            ("ant/none.txt", b""),
+            ("loose.png", &picture(4)),
+        ]);
+        let mut dataset = Dataset::open(root.path()).unwrap();
+        assert_eq!(dataset.classes(), ["ant", "cat", "dog"]);
+        let labels = |d: &Dataset| d.iter().map(|i| i.unwrap().label).collect::<Vec<_>>();
+        assert_eq!(labels(&dataset), [Some(1), Some(1), Some(2), None]);
+        let names = ["dog", "Cat", "bird", "ant"].map(String::from);
+        assert_eq!(dataset.match_labels(&names, 4).unwrap(), LabelsBy::Name);
+        assert_eq!(labels(&dataset), [Some(1), Some(1), Some(0), None]);
+    }
+
+    #[test]
+    fn what_is_no_dataset() {
+        let root = folder(&[("readme.txt", b"hello"), ("empty.bin", b""), ("one.png", &picture(9))]);
+        let open = |name: &str| Dataset::open(&root.path().join(name));
+        assert!(matches!(open("nothing"), Err(DatasetError::Io { .. })));
+        assert!(matches!(open("empty.bin"), Err(DatasetError::Format { .. })));
+        assert_eq!(open("one.png").unwrap().get(0).unwrap().picture.rgb()[0], 9);
+        assert!(open("readme.txt").unwrap().get(0).is_err());
+        fs::remove_file(root.path().join("one.png")).unwrap();
+        assert!(matches!(Dataset::open(root.path()), Err(DatasetError::Empty(_))));
+    }
+}

@@ -1,0 +1,90 @@
+//! A picture as the network's pixels.
+//!
+//! - A picture that already has the network's size is taken as it is, whatever the rule.
+//! - [`Resize::Stretch`]: both sides independently. [`Resize::Bilinear`]: likewise, without antialiasing.
+//! - [`Resize::Crop`], as torchvision's `Resize(short_side)` and `CenterCrop`: the short side becomes
+//!   `short_side`, the long one `⌊short_side·long/short⌋`; then the window whose first row is
+//!   `rne((h − H)/2)`, likewise for columns. What the window reaches beyond the picture is black.
+//! - Networks with one channel see `(19595·R + 38470·G + 7471·B + 2¹⁵) >> 16`, Pillow's `convert("L")`;
+//!   with two or four, an opaque alpha stands behind grey or RGB.
+
+use std::ops::Range;
+
+use foldnet_archive::{Input, Resize};
+
+use super::Image;
+use super::resize::{Filter, resize_window};
+
+/// The picture as `height × width × channels` bytes.
+pub fn fit(picture: &Image, input: &Input) -> Vec<u8> {
+    let rgb = match input.resize {
+        _ if (picture.width, picture.height) == (input.width, input.height) => picture.rgb.clone(),
+        Resize::Stretch | Resize::Bilinear => {
+            let size = (input.width, input.height);
+            resize_window(picture, filter(input.resize), size, 0..size.0, 0..size.1)
+        }
+        Resize::Crop { short_side } => crop(picture, short_side, input.width, input.height),
+    };
+    if input.channels == 3 {
+        return rgb;
+    }
+    let mut pixels = vec![0; rgb.len() / 3 * input.channels];
+    for (from, to) in rgb.chunks_exact(3).zip(pixels.chunks_exact_mut(input.channels)) {
+        channels(from, to);
+    }
+    pixels
+}
+
+/// How a rule filters.
+pub fn filter(resize: Resize) -> Filter {
+    match resize {
+        Resize::Bilinear => Filter::Plain,
+        Resize::Stretch | Resize::Crop { .. } => Filter::Antialiased,
+    }
+}
+
+fn crop(picture: &Image, short_side: usize, width: usize, height: usize) -> Vec<u8> {
+    let size = cropped_size((picture.width, picture.height), short_side);
+    let (columns, left) = window(size.0, width);
+    let (rows, top) = window(size.1, height);
+    let inside = resize_window(picture, Filter::Antialiased, size, columns.clone(), rows.clone());
+    if columns.len() == width && rows.len() == height {
+        return inside;
+    }
+    let mut framed = vec![0; 3 * width * height];
+    for (y, row) in inside.chunks_exact(3 * columns.len()).enumerate() {
+        framed[3 * ((top + y) * width + left)..][..row.len()].copy_from_slice(row);
+    }
+    framed
+}
+
+/// The size that a picture is brought to before the window is cut out.
+pub fn cropped_size((w, h): (usize, usize), short_side: usize) -> (usize, usize) {
+    let long = |long: usize, short: usize| short_side * long / short;
+    if w <= h { (short_side, long(h, w)) } else { (long(w, h), short_side) }
+}
+
+/// The part of `0..have` that a centred window of length `want` shows, and where it stands in it.
+pub fn window(have: usize, want: usize) -> (Range<usize>, usize) {
+    if have < want {
+        return (0..have, (want - have) / 2);
+    }
+    // Half of an odd number is rounded to even.
+    let spare = have - want;
+    let start = spare / 2 + usize::from(spare % 4 == 3);
+    (start..start + want, 0)
+}
+
+/// A pixel as so many channels as `to` has: grey, grey and opaque, RGB, RGB and opaque.
+pub fn channels(rgb: &[u8], to: &mut [u8]) {
+    let luma = || {
+        let weighted = 19_595 * u32::from(rgb[0]) + 38_470 * u32::from(rgb[1]) + 7_471 * u32::from(rgb[2]);
+        ((weighted + (1 << 15)) >> 16) as u8
+    };
+    match to.len() {
+        1 => to[0] = luma(),
+        2 => to.copy_from_slice(&[luma(), 255]),
+        3 => to.copy_from_slice(rgb),
+        _ => to.copy_from_slice(&[rgb[0], rgb[1], rgb[2], 255]),
+    }
+}

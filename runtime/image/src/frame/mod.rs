@@ -1,0 +1,251 @@
+//! A camera's frame, and the one pass from it to the network's pixels.
+//!
+//! ```text
+//! driver's bytes ── Frame ── convert.rs: one row to R, G, B ── fit.rs: crop, resize, turn ──▶ pixels (u8, HWC)
+//! ```
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod convert;
+mod fit;
+mod huffman;
+
+use std::time::Instant;
+
+pub use fit::{Fitter, Turn, View};
+
+use crate::{Image, ImageError, Planes};
+
+/// The longest side of a frame.
+pub const MAX_SIDE: usize = 8192;
+/// The most bytes of a frame, compressed or not.
+pub const MAX_BYTES: usize = 3 * 4096 * 4096;
+
+/// How pixels lie in memory. Rows from the top; planes one behind the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `Y₀ U Y₁ V`: two pixels in four bytes.
+    Yuyv,
+    /// A plane of Y, then one of `U V` pairs, each for 2×2 pixels.
+    Nv12,
+    /// Planes Y, U, V; a chroma sample for 2×2 pixels.
+    I420,
+    /// Planes Y, U, V; a chroma sample for 2×1 pixels.
+    I422,
+    /// Planes Y, U, V of one size.
+    I444,
+    /// `R G B`.
+    Rgb,
+    /// One byte a pixel.
+    Grey,
+    /// A JPEG file; [`Frame::develop`] makes it [`Format::Rgb`].
+    Jpeg,
+}
+
+impl Format {
+    /// Every format that has a name on the command line.
+    pub const NAMED: [(&'static str, Self); 8] = [
+        ("yuyv", Self::Yuyv),
+        ("nv12", Self::Nv12),
+        ("i420", Self::I420),
+        ("i422", Self::I422),
+        ("i444", Self::I444),
+        ("rgb", Self::Rgb),
+        ("grey", Self::Grey),
+        ("mjpeg", Self::Jpeg),
+    ];
+
+    /// The format's name.
+    pub fn name(self) -> &'static str {
+        Self::NAMED.iter().find(|(_, f)| *f == self).map_or("", |(name, _)| name)
+    }
+
+    /// Bytes of the shortest possible row (of the first plane).
+    pub fn row_bytes(self, width: usize) -> usize {
+        match self {
+            Self::Yuyv => 4 * width.div_ceil(2),
+            Self::Nv12 => width.next_multiple_of(2),
+            Self::Rgb => 3 * width,
+            _ => width,
+        }
+    }
+
+    /// Bytes of a frame whose first plane has rows of `stride` bytes.
+    pub fn frame_bytes(self, width: usize, height: usize, stride: usize) -> usize {
+        let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
+        match self {
+            Self::Yuyv | Self::Rgb | Self::Grey => stride * height,
+            Self::Nv12 => stride * (height + half_height),
+            Self::I420 if stride == width => width * height + 2 * half_width * half_height,
+            Self::I422 if stride == width => width * height + 2 * half_width * height,
+            // Of rows with a margin the chroma's have half of it.
+            Self::I420 => stride * height + 2 * stride.div_ceil(2) * half_height,
+            Self::I422 => stride * height + 2 * stride.div_ceil(2) * height,
+            Self::I444 => 3 * stride * height,
+            Self::Jpeg => 0,
+        }
+    }
+}
+
+/// Which weights make Y.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Matrix {
+    /// ITU-R BT.601: standard definition, most webcams, JPEG.
+    #[default]
+    Bt601,
+    /// ITU-R BT.709: high definition.
+    Bt709,
+}
+
+/// Which codes are black and white.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Range {
+    /// Y from 16 to 235, chroma from 16 to 240.
+    #[default]
+    Limited,
+    /// 0 to 255.
+    Full,
+}
+
+/// What Y, U and V mean.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Colors {
+    /// The weights of Y.
+    pub matrix: Matrix,
+    /// The range of codes.
+    pub range: Range,
+}
+
+/// Why a frame cannot be used. The next may be good.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// Fewer bytes than its size needs.
+    #[error("a frame of {have} bytes where {width}×{height} {format} needs {need}")]
+    Short {
+        /// Bytes delivered.
+        have: usize,
+        /// Bytes needed.
+        need: usize,
+        /// Pixels per row.
+        width: usize,
+        /// Rows.
+        height: usize,
+        /// The format's name.
+        format: &'static str,
+    },
+    /// Empty or beyond our bounds.
+    #[error("a frame of {0}×{1} pixels (a side has 1 to {MAX_SIDE}, and a frame at most 48 MB)")]
+    Size(usize, usize),
+    /// The driver marked it so.
+    #[error("a frame that the driver calls damaged")]
+    Marked,
+    /// The JPEG is damaged.
+    #[error("a frame that is no good JPEG: {0}")]
+    Jpeg(#[from] ImageError),
+}
+
+/// One frame. Its buffers are reused: a source fills the frame it is given.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// How the bytes are to be read.
+    pub format: Format,
+    /// Pixels per row; 0 for a JPEG that has not been developed.
+    pub width: usize,
+    /// Rows; 0 for a JPEG that has not been developed.
+    pub height: usize,
+    /// Bytes from one row of the first plane to the next.
+    pub stride: usize,
+    /// What Y, U and V mean.
+    pub colors: Colors,
+    /// The pixels, or the JPEG file.
+    pub bytes: Vec<u8>,
+    /// The JPEG file that the pixels were developed from; else empty.
+    pub jpeg: Vec<u8>,
+    /// When the light fell on it, as well as the source knows.
+    pub captured: Instant,
+    /// The source's count of frames: a gap means that the source lost some.
+    pub number: u64,
+}
+
+impl Default for Frame {
+    fn default() -> Self {
+        Self {
+            format: Format::Grey,
+            width: 0,
+            height: 0,
+            stride: 0,
+            colors: Colors::default(),
+            bytes: Vec::new(),
+            jpeg: Vec::new(),
+            captured: Instant::now(),
+            number: 0,
+        }
+    }
+}
+
+impl Frame {
+    /// Checks a size before memory is asked for; the bytes of a frame with rows as short as can be.
+    pub fn bytes_for(format: Format, width: usize, height: usize) -> Result<usize, FrameError> {
+        if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE {
+            return Err(FrameError::Size(width, height));
+        }
+        let bytes = format.frame_bytes(width, height, format.row_bytes(width));
+        if bytes > MAX_BYTES { Err(FrameError::Size(width, height)) } else { Ok(bytes) }
+    }
+
+    /// Makes this an uncompressed frame without margins, and gives its buffer to be filled.
+    pub fn shape(
+        &mut self,
+        format: Format,
+        width: usize,
+        height: usize,
+        colors: Colors,
+    ) -> Result<&mut [u8], FrameError> {
+        let bytes = Self::bytes_for(format, width, height)?;
+        (self.format, self.width, self.height, self.colors) = (format, width, height, colors);
+        self.stride = format.row_bytes(width);
+        self.jpeg.clear();
+        self.bytes.resize(bytes, 0);
+        Ok(&mut self.bytes)
+    }
+
+    /// Makes this a JPEG, whose bytes the caller has put into `bytes`.
+    pub fn is_jpeg(&mut self) {
+        (self.format, self.width, self.height, self.stride) = (Format::Jpeg, 0, 0, 0);
+        self.jpeg.clear();
+    }
+
+    /// Makes pixels of a JPEG, and checks that there are as many bytes as the size needs. Every other
+    /// use of the frame's pixels comes after this.
+    pub fn develop(&mut self) -> Result<(), FrameError> {
+        if self.format == Format::Jpeg {
+            let picture = Image::decode(&huffman::with_tables(&self.bytes))?;
+            if picture.width() > MAX_SIDE || picture.height() > MAX_SIDE || picture.rgb().len() > MAX_BYTES {
+                return Err(FrameError::Size(picture.width(), picture.height()));
+            }
+            (self.width, self.height) = (picture.width(), picture.height());
+            (self.format, self.stride) = (Format::Rgb, 3 * self.width);
+            self.jpeg = std::mem::replace(&mut self.bytes, picture.into_rgb());
+        }
+        let (width, height) = (self.width, self.height);
+        Self::bytes_for(self.format, width, height)?;
+        let stride = self.stride.max(self.format.row_bytes(width));
+        let need = self.format.frame_bytes(width, height, stride);
+        let have = self.bytes.len();
+        if stride != self.stride || have < need {
+            return Err(FrameError::Short { have, need, width, height, format: self.format.name() });
+        }
+        Ok(())
+    }
+
+    /// The whole frame as a picture, after [`Frame::develop`].
+    pub fn picture(&self) -> Option<Image> {
+        let mut rgb = Vec::with_capacity(3 * self.width * self.height);
+        let mut planes = Planes::default();
+        for y in 0..self.height {
+            convert::row_to_planes(self, y, 0..self.width, &mut planes);
+            planes.append_rgb(&mut rgb);
+        }
+        Image::new(self.width, self.height, rgb)
+    }
+}

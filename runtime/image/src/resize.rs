@@ -1,0 +1,252 @@
+//! Bilinear resizing with antialiasing, bit for bit as Pillow's `Image.resize(size, BILINEAR)` does it
+//! for 8-bit pictures, in all its versions up to 12. (Version 13 sometimes takes the rows first, where
+//! that is faster, which moves roundings.)
+//!
+//! Separable, columns first, then rows, each rounded to u8. Along one axis, with `s = in / out` and
+//! `f = max(s, 1)` the filter's half-width:
+//! ```text
+//! centre(i) = (i + ½)·s                          in f64
+//! taps(i)   = ⌊centre − f + ½⌋ … ⌊centre + f + ½⌋ − 1, inside the picture
+//! k(i, j)   = tri((j − centre + ½) / f), normalized to Σⱼ k = 1, tri(x) = max(1 − |x|, 0)
+//! K(i, j)   = ⌊k·2²² + ½⌋                        22-bit fixed point
+//! out(i)    = (2²¹ + Σⱼ K(i, j)·in(j)) >> 22
+//! ```
+//! [`Filter::Plain`] is TensorFlow's `tf.image.resize(…, "bilinear")` but for the rounding to u8: two
+//! taps at `⌊c⌋` and `⌈c⌉` inside the picture, `c = (i + ½)·s − ½` in f32, with the weights `1 − (c − ⌊c⌋)`
+//! and `c − ⌊c⌋`.
+//!
+//! A pass whose size does not change is left out. Only the columns and rows of the asked-for window
+//! are computed, so that a crop costs its own size, whatever the picture's.
+
+use std::ops::Range;
+
+use super::{Image, Planes};
+
+const PRECISION: u32 = 22;
+
+/// What samples are made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Filter {
+    /// All that the output covers.
+    Antialiased,
+    /// The nearest two.
+    Plain,
+}
+
+/// The window `columns` × `rows` of the picture resized to `width` × `height`, RGB. The window lies
+/// inside that size.
+pub fn resize_window(
+    picture: &Image,
+    filter: Filter,
+    (width, height): (usize, usize),
+    columns: Range<usize>,
+    rows: Range<usize>,
+) -> Vec<u8> {
+    let across = Axis::new(filter, picture.width(), width, columns);
+    let down = Axis::new(filter, picture.height(), height, rows);
+    let (needed, from) = (down.inputs(), across.inputs());
+    let stride = 3 * picture.width();
+    let mut narrow = Vec::with_capacity(3 * across.len() * needed.len());
+    let mut planes = Planes::default();
+    for row in picture.rgb()[stride * needed.start..stride * needed.end].chunks_exact(stride) {
+        planes.resize(from.len());
+        planes.fill_from_rgb(&row[3 * from.start..3 * from.end]);
+        across.resize_row(&planes, &mut narrow);
+    }
+    let mut out = vec![0; 3 * across.len() * down.len()];
+    down.resize_columns(&narrow, 3 * across.len(), &mut Vec::new(), &mut out);
+    out
+}
+
+/// One output sample: the taps it is the weighted sum of.
+pub(super) struct Output {
+    pub(super) first: usize,
+    /// Fixed-point weights; empty in an axis that keeps its size.
+    pub(super) weights: Vec<i32>,
+}
+
+/// A resizing along one axis.
+pub struct Axis {
+    /// True when nothing is to be done but taking the window.
+    same: bool,
+    outputs: Vec<Output>,
+    #[cfg(target_arch = "x86_64")]
+    packed: super::avx2::Packed,
+}
+
+impl Axis {
+    /// The samples `window` of `to` that `from` samples are resized to.
+    pub fn new(filter: Filter, from: usize, to: usize, window: Range<usize>) -> Self {
+        let same = from == to;
+        let output = |i| match filter {
+            _ if same => Output { first: i, weights: Vec::new() },
+            Filter::Antialiased => Output::antialiased(from, to, i),
+            Filter::Plain => Output::plain(from, to, i),
+        };
+        let outputs: Vec<Output> = window.map(output).collect();
+        #[cfg(target_arch = "x86_64")]
+        let packed = super::avx2::Packed::new(&outputs);
+        Self {
+            same,
+            outputs,
+            #[cfg(target_arch = "x86_64")]
+            packed,
+        }
+    }
+
+    /// Outputs.
+    pub fn len(&self) -> usize {
+        self.outputs.len()
+    }
+
+    /// The inputs that the outputs are made of.
+    pub fn inputs(&self) -> Range<usize> {
+        let end = |o: &Output| o.first + o.weights.len().max(1);
+        match (self.outputs.first(), self.outputs.last()) {
+            (Some(first), Some(last)) => first.first..end(last),
+            _ => 0..0,
+        }
+    }
+
+    /// Appends the outputs made of one row, as RGB. `row` holds the pixels [`Axis::inputs`].
+    pub fn resize_row(&self, row: &Planes, out: &mut Vec<u8>) {
+        if self.same {
+            return row.append_rgb(out);
+        }
+        #[cfg(target_arch = "x86_64")]
+        if self.packed.resize_row(row, self.outputs.len(), out) {
+            return;
+        }
+        let start = self.inputs().start;
+        for output in &self.outputs {
+            let from = output.first - start;
+            out.extend(row.all().map(|plane| output.sample(&plane[from..])));
+        }
+    }
+
+    /// Writes the output rows, [`Axis::len`] of them. `narrow` holds rows of `stride` bytes, the first of
+    /// [`Axis::inputs`] first; `sums` is scratch.
+    pub fn resize_columns(&self, narrow: &[u8], stride: usize, sums: &mut Vec<i32>, out: &mut [u8]) {
+        if self.same {
+            return out.copy_from_slice(narrow);
+        }
+        let top = self.inputs().start;
+        sums.resize(stride, 0);
+        for (output, row) in self.outputs.iter().zip(out.chunks_exact_mut(stride)) {
+            let taps = &narrow[stride * (output.first - top)..];
+            #[cfg(target_arch = "x86_64")]
+            super::avx2::column(taps, &output.weights, sums, row);
+            #[cfg(not(target_arch = "x86_64"))]
+            column(taps, &output.weights, sums, row);
+        }
+    }
+}
+
+/// A row of weighted sums of rows; `sums` is scratch of its length.
+#[inline(always)]
+pub(super) fn column(taps: &[u8], weights: &[i32], sums: &mut [i32], out: &mut [u8]) {
+    sums.fill(1 << (PRECISION - 1));
+    for (row, &weight) in taps.chunks_exact(out.len()).zip(weights) {
+        for (sum, &sample) in sums.iter_mut().zip(row) {
+            *sum += i32::from(sample) * weight;
+        }
+    }
+    for (out, &sum) in out.iter_mut().zip(&*sums) {
+        *out = to_byte(sum);
+    }
+}
+
+impl Output {
+    /// The output, of a plane that begins with its first tap.
+    fn sample(&self, plane: &[u8]) -> u8 {
+        let taps = plane.iter().zip(&self.weights);
+        to_byte(taps.fold(1 << (PRECISION - 1), |sum, (&sample, &weight)| sum + i32::from(sample) * weight))
+    }
+
+    fn plain(from: usize, to: usize, i: usize) -> Self {
+        // The operations and their order are TensorFlow's.
+        let scale = from as f32 / to as f32;
+        let centre = (i as f32 + 0.5) * scale - 0.5;
+        let first = centre.floor().max(0.0) as usize;
+        let second = (centre.ceil().max(0.0) as usize).min(from - 1);
+        let share = centre - centre.floor();
+        let fixed = |k: f32| (0.5 + f64::from(k) * f64::from(1 << PRECISION)) as i32;
+        if second <= first {
+            return Self { first: second, weights: vec![1 << PRECISION] };
+        }
+        Self { first, weights: vec![(1 << PRECISION) - fixed(share), fixed(share)] }
+    }
+
+    fn antialiased(from: usize, to: usize, i: usize) -> Self {
+        // The operations and their order are Pillow's: the last bit of the f64 matters.
+        let scale = from as f64 / to as f64;
+        let support = scale.max(1.0);
+        let centre = (i as f64 + 0.5) * scale;
+        let inverse = 1.0 / support;
+        let first = (centre - support + 0.5).max(0.0) as usize;
+        let end = ((centre + support + 0.5) as usize).min(from);
+        let triangle = |x: f64| (1.0 - x.abs()).max(0.0);
+        let raw: Vec<f64> =
+            (0..end - first).map(|j| triangle(((j + first) as f64 - centre + 0.5) * inverse)).collect();
+        let sum: f64 = raw.iter().sum();
+        let fixed = |k: f64| (0.5 + k / sum * f64::from(1 << PRECISION)) as i32;
+        Self { first, weights: raw.into_iter().map(fixed).collect() }
+    }
+}
+
+/// The weights of an output sum to 2²² but for rounding, so the sum fits 32 bits; it is clamped, since
+/// rounding may carry it past 255.
+fn to_byte(sum: i32) -> u8 {
+    (sum >> PRECISION).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn vector_units_give_the_definitions_bits(
+            (from, to) in (1..700_usize, 1..120_usize),
+            (a, b) in (0..120_usize, 0..120_usize),
+            plain in any::<bool>(),
+            seed in any::<u32>(),
+        ) {
+            let filter = if plain { Filter::Plain } else { Filter::Antialiased };
+            let axis = Axis::new(filter, from, to, a.min(b).min(to)..a.max(b).min(to));
+            let Range { start, end } = axis.inputs();
+            let mut state = seed;
+            let mut noise = || {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                // Extremes often, where sums are largest.
+                if state >> 31 == 0 { (state >> 16) as u8 } else { 255 }
+            };
+            let rgb: Vec<u8> = (0..3 * (end - start)).map(|_| noise()).collect();
+            let mut row = Planes::default();
+            row.resize(end - start);
+            row.fill_from_rgb(&rgb);
+            let mut out = vec![7];
+            axis.resize_row(&row, &mut out);
+            let sample = |o: &Output, c: usize| {
+                let mut plane = rgb[3 * (o.first - start)..].iter().skip(c).step_by(3).copied();
+                if axis.same { plane.next().unwrap() } else { o.sample(&plane.collect::<Vec<_>>()) }
+            };
+            let expected = axis.outputs.iter().flat_map(|o| [0, 1, 2].map(|c| sample(o, c)));
+            prop_assert_eq!(out, [7].into_iter().chain(expected).collect::<Vec<u8>>());
+
+            let height = axis.inputs().len();
+            let narrow: Vec<u8> = (0..5 * height).map(|_| noise()).collect();
+            let mut columns = vec![9; 5 * axis.len()];
+            axis.resize_columns(&narrow, 5, &mut Vec::new(), &mut columns);
+            for (o, row) in axis.outputs.iter().zip(columns.chunks_exact(5)) {
+                for (x, &pixel) in row.iter().enumerate() {
+                    let mut taps = narrow[5 * (o.first - start)..].iter().skip(x).step_by(5).copied();
+                    let expected =
+                        if axis.same { taps.next().unwrap() } else { o.sample(&taps.collect::<Vec<_>>()) };
+                    prop_assert_eq!(pixel, expected);
+                }
+            }
+        }
+    }
+}
