@@ -1,85 +1,13 @@
-//! Whether a network fits a board, before anything is flashed; and a microcontroller's plan of it.
+//! A microcontroller's plan of a network, and what networks need of a board.
 
 use std::io::Read;
 use std::path::Path;
 
 use foldnet::compile::{CompileError, compile_small};
 use foldnet_archive::Network;
+use foldnet_catalogue::{Board, Needs, PlanProblem, kernels};
 use foldnet_kernels::dispatch;
-use foldnet_plan::format::{HEADER, Header, MAGIC, VERSION};
-use foldnet_plan::{PROGRAM_FLASH, PROGRAM_RAM};
-
-use crate::board::{Board, kernels};
-
-/// What a network wants of a board, in bytes, without the firmware that runs it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Needs {
-    /// Flash: the plan.
-    pub flash: Option<usize>,
-    /// Memory: activations and scratch; or weights, where an archive runs.
-    pub ram: usize,
-    /// The kernel set that a plan is for.
-    pub kernels: Option<String>,
-}
-
-/// A microcontroller's memories in bytes, as far as they are known, and what its firmware takes of them.
-#[derive(Clone, Copy, Debug)]
-pub struct Part<'a> {
-    /// Its name, for messages.
-    pub name: &'a str,
-    /// Flash.
-    pub flash: Option<usize>,
-    /// Memory.
-    pub ram: Option<usize>,
-    /// The firmware without plan and arena.
-    pub firmware: Used,
-}
-
-/// What a program takes for itself, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Used {
-    /// Code and constants.
-    pub flash: usize,
-    /// Stack and statics: drivers' buffers, logs.
-    pub ram: usize,
-}
-
-impl Used {
-    /// The loop alone, without drivers: the least that any program takes.
-    pub const LEAST: Self = Self { flash: PROGRAM_FLASH, ram: PROGRAM_RAM };
-}
-
-impl<'a> Part<'a> {
-    /// A board's; nothing if it is no microcontroller.
-    pub fn of(board: &'a Board) -> Option<Self> {
-        let mcu = board.mcu.as_ref()?;
-        let bytes = |kb: u32| kb as usize * 1024;
-        let known = |kb: &Option<toml::Spanned<u32>>| kb.as_ref().map(|kb| bytes(*kb.get_ref()));
-        let firmware = mcu.firmware.as_ref().map_or(Used::LEAST, |firmware| Used {
-            flash: firmware.flash_kb.map_or(PROGRAM_FLASH, bytes),
-            ram: firmware.ram_kb.map_or(0, bytes) + PROGRAM_RAM,
-        });
-        Some(Self { name: &board.name, flash: known(&mcu.flash_kb), ram: known(&mcu.ram_kb), firmware })
-    }
-
-    /// What is needed of each memory, and what the part has and uses of it; whether that suffices, as far
-    /// as it is known.
-    pub fn holds(&self, needs: &Needs) -> Vec<(bool, String)> {
-        let kb = |n: usize| n.div_ceil(1024);
-        let memory = |what: &str, needs: usize, has: Option<usize>, used: usize| {
-            let has_kb = has.map_or(String::new(), |has| format!(" has {} kB,", has / 1024));
-            let text = format!(
-                "needs {} kB {what}, {}{has_kb} {} in use by the firmware",
-                kb(needs),
-                self.name,
-                kb(used)
-            );
-            (has.is_none_or(|has| needs.saturating_add(used) <= has), text)
-        };
-        let flash = needs.flash.map(|n| memory("flash", n, self.flash, self.firmware.flash));
-        flash.into_iter().chain([memory("RAM", needs.ram, self.ram, self.firmware.ram)]).collect()
-    }
-}
+use foldnet_plan::format::MAGIC;
 
 /// Why that cannot be said.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +17,7 @@ pub enum FitError {
     Io(String, std::io::Error),
     /// Not a plan of this version, or damaged.
     #[error("{0}: {1}")]
-    NotAPlan(String, String),
+    NotAPlan(String, PlanProblem),
     /// Not an archive.
     #[error(transparent)]
     Archive(#[from] foldnet_archive::ArchiveError),
@@ -98,7 +26,7 @@ pub enum FitError {
     Compile(String, CompileError),
 }
 
-/// Compiles a network for a core of [`microcontrollers`](crate::board::microcontrollers).
+/// Compiles a network for a core of [`foldnet_catalogue::microcontrollers`].
 pub fn compile(network: &Network, core: &str) -> Result<Vec<u8>, CompileError> {
     let set = dispatch::by_name(kernels(core)).expect("the sets of Arm's microcontrollers are everywhere");
     Ok(compile_small(network, set)?.to_vec())
@@ -133,100 +61,21 @@ pub fn needs(path: &Path, board: &Board) -> Result<Needs, FitError> {
 
 /// What a plan, of which `path` names the file, wants.
 pub fn plan_needs(bytes: &[u8], path: &Path) -> Result<Needs, FitError> {
-    plan(bytes).map_err(|why| FitError::NotAPlan(path.display().to_string(), why))
-}
-
-fn plan(bytes: &[u8]) -> Result<Needs, String> {
-    let version = bytes.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-    if version != Some(VERSION) {
-        return Err(format!("not a plan of version {VERSION}. Write it again with `converter export`"));
-    }
-    if bytes.len() < HEADER {
-        return Err("the plan is incomplete. Write it again with `converter export`".into());
-    }
-    let header = Header::read(bytes);
-    if header.len as usize != bytes.len() || foldnet_plan::crc32(&bytes[12..]) != header.crc {
-        return Err("the plan is damaged. Write it again with `converter export`".into());
-    }
-    let memory = [header.arena, header.scratch].map(|n| (n as usize).next_multiple_of(64));
-    Ok(Needs {
-        flash: Some(bytes.len()),
-        ram: memory[0] + memory[1],
-        kernels: Some(header.set_name().to_owned()),
-    })
-}
-
-/// Why it does not fit; nothing when it does.
-pub fn misfits(needs: &Needs, board: &Board) -> Vec<String> {
-    let mut why = Vec::new();
-    match (Part::of(board), needs.flash) {
-        (Some(part), Some(_)) => {
-            why.extend(part.holds(needs).into_iter().filter(|(holds, _)| !holds).map(|(_, text)| text));
-            if let Some(set) = needs.kernels.as_ref().filter(|s| *s != board.kernels()) {
-                why.push(format!("the plan is for `{set}`, but {} needs `{}`", board.name, board.kernels()));
-            }
-        }
-        (None, None) => {
-            let largest = board.ram_mib.iter().max().map(|&mib| (mib as usize) << 20);
-            if let Some(has) = largest.filter(|&has| needs.ram > has) {
-                let kb = needs.ram.div_ceil(1024);
-                why.push(format!("needs {kb} kB RAM, {} has {} kB", board.name, has / 1024));
-            }
-        }
-        (Some(_), None) => why.push(format!("{} is a microcontroller and needs a plan", board.name)),
-        (None, Some(_)) => why.push(format!("{} runs Linux and needs an archive, not a plan", board.name)),
-    }
-    why
+    Needs::of_plan(bytes).map_err(|why| FitError::NotAPlan(path.display().to_string(), why))
 }
 
 #[cfg(test)]
 mod tests {
+    use foldnet_catalogue::{find, microcontrollers, misfits};
+
     use super::*;
-    use crate::board::microcontrollers;
-    use crate::catalogue::find;
-
-    #[test]
-    fn says_what_is_lacking() {
-        let needs = |flash, ram, kernels: &str| Needs { flash, ram, kernels: Some(kernels.into()) };
-        let board = |name| find(name).unwrap();
-        assert!(misfits(&needs(Some(100_000), 33_000, "dsp"), &board("nrf52840-dk")).is_empty());
-        assert_eq!(
-            misfits(&needs(Some(100_000), 300_000, "helium"), &board("nrf52840-dk")),
-            [
-                "needs 293 kB RAM, nRF52840 DK has 256 kB, 4 in use by the firmware",
-                "the plan is for `helium`, but nRF52840 DK needs `dsp`"
-            ]
-        );
-        assert_eq!(misfits(&needs(None, 1, "dsp"), &board("nrf52840-dk")).len(), 1);
-        assert_eq!(misfits(&needs(Some(1), 1, "dsp"), &board("rock-5b")).len(), 1);
-        assert!(misfits(&needs(None, 1 << 20, "dsp"), &board("raspberry-pi-zero-2-w")).is_empty());
-        assert_eq!(misfits(&needs(None, 1 << 30, "dsp"), &board("raspberry-pi-zero-2-w")).len(), 1);
-    }
-
-    #[test]
-    fn the_firmware_counts() {
-        let part = |flash, ram| {
-            let firmware = Used { flash: 14 << 10, ram: 12 << 10 };
-            Part { name: "the part", flash, ram, firmware }
-        };
-        let needs = Needs { flash: Some(50 << 10), ram: 52 << 10, kernels: None };
-        let said = |flash, ram| part(flash, ram).holds(&needs);
-        assert_eq!(
-            said(Some(64 << 10), Some((64 << 10) - 1)),
-            [
-                (true, "needs 50 kB flash, the part has 64 kB, 14 in use by the firmware".into()),
-                (false, "needs 52 kB RAM, the part has 63 kB, 12 in use by the firmware".into()),
-            ]
-        );
-        assert!(said(None, None).iter().all(|(holds, _)| *holds));
-    }
 
     #[test]
     fn every_microcontroller_gets_a_plan() {
         let network = foldnet_archive::testing::resnet8();
         assert!(microcontrollers().count() >= 5);
         for core in microcontrollers() {
-            let needs = plan(&compile(&network, core).unwrap()).unwrap();
+            let needs = Needs::of_plan(&compile(&network, core).unwrap()).unwrap();
             assert_eq!(needs.kernels.as_deref(), Some(kernels(core)));
             assert!(needs.ram < 32 * 1024 && needs.flash.unwrap() < 90_000);
         }
@@ -252,15 +101,5 @@ mod tests {
             assert_eq!(needs(&plan, &board).unwrap(), wants);
         }
         assert_eq!(needs(&path, &find("rock-5b").unwrap()).unwrap().flash, None);
-    }
-
-    #[test]
-    fn a_damaged_plan_is_refused() {
-        assert!(plan(b"FNPL").unwrap_err().contains("version"));
-        let mut bytes = vec![0; HEADER];
-        bytes[..4].copy_from_slice(&MAGIC);
-        bytes[4..8].copy_from_slice(&VERSION.to_le_bytes());
-        assert!(plan(&bytes[..HEADER - 1]).unwrap_err().starts_with("the plan is incomplete"));
-        assert!(plan(&bytes).unwrap_err().starts_with("the plan is damaged"));
     }
 }

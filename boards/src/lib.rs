@@ -1,14 +1,12 @@
 //! From an archive to running boards.
 //!
-//! `catalogue/` knows the boards; [`catalogue`] reads it. Everything that changes a board happens in
+//! The crate `foldnet-catalogue` knows the boards. Everything that changes a board happens in
 //! [`device`], the part that runs there as the program `foldnet-agent`.
 
-pub mod board;
-pub mod catalogue;
 #[cfg(feature = "cli")]
 pub mod cmd;
 pub mod device;
-#[cfg(feature = "fit")]
+#[cfg(feature = "cli")]
 pub mod fit;
 #[cfg(feature = "cli")]
 pub mod fleet;
@@ -19,8 +17,6 @@ pub mod oci;
 pub mod protocol;
 #[cfg(feature = "cli")]
 pub mod remote;
-#[cfg(feature = "sign")]
-pub mod sign;
 #[cfg(feature = "cli")]
 pub mod source;
 pub mod sum;

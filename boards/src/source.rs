@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::board::{Board, Firmware};
+use foldnet_catalogue::{Board, Firmware};
 
 /// Why nothing was built.
 #[derive(Debug, thiserror::Error)]

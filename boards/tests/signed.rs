@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Command;
 
 use common::{Bench, Outcome, installed};
-use foldnet_boards::sign::sign;
+use foldnet_sign::sign;
 
 fn keygen(name: &Path) {
     let mut boards = Command::new(env!("CARGO_BIN_EXE_boards"));

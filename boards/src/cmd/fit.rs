@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Failure, Talk, board};
-use crate::board::Board;
-use crate::catalogue;
-use crate::fit::{FitError, Needs, Part, Used, misfits, needs};
+use foldnet_catalogue::{self as catalogue, Board, Needs, Part, Used, misfits};
+use crate::fit::{FitError, needs};
 
 /// Check whether an archive or a plan fits a board
 ///

@@ -68,12 +68,12 @@ impl Load {
     /// Gathers the package for this board.
     pub fn package(
         &self,
-        board: &crate::board::Board,
+        board: &foldnet_catalogue::Board,
         archive: &std::path::Path,
         binaries: Option<&std::path::Path>,
     ) -> Result<Package, Failure> {
         if !self.unchecked {
-            let why = fit::misfits(&fit::needs(archive, board)?, board);
+            let why = foldnet_catalogue::misfits(&fit::needs(archive, board)?, board);
             if !why.is_empty() {
                 return Err(Failure::Limit(why.join("; ")));
             }

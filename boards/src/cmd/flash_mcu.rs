@@ -9,7 +9,7 @@ use std::process::Command;
 use serde::Serialize;
 
 use super::{Failure, Talk};
-use crate::board::Board;
+use foldnet_catalogue::Board;
 use crate::{fit, source, uf2};
 
 #[derive(Serialize)]
@@ -22,7 +22,7 @@ struct Outcome {
 /// Builds a microcontroller's firmware around a plan, or around what an archive compiles to, if it fits.
 pub fn program(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
     let plan = fit::plan_for(board, file)?;
-    let why = fit::misfits(&fit::plan_needs(&plan, file)?, board);
+    let why = foldnet_catalogue::misfits(&fit::plan_needs(&plan, file)?, board);
     if !why.is_empty() {
         return Err(Failure::Limit(why.join("; ")));
     }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Failure, Talk};
-use crate::sign;
+use foldnet_sign as sign;
 
 /// Make a pair of signing keys in minisign's format
 ///

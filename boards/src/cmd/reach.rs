@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Failure, Talk};
-use crate::board::Board;
+use foldnet_catalogue::Board;
 use crate::protocol::{Event, Request, Service, Slot, Status};
 use crate::remote::flash::{agent, ask};
 use crate::remote::ssh::{ErrorLine, Host, RemoteError};

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::flash_mcu::program;
 use super::{Failure, Talk, board};
-use crate::board::Board;
+use foldnet_catalogue::Board;
 use crate::source;
 use crate::virtual_board::{Ports, VirtualBoard, end_with_us};
 

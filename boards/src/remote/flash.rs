@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ssh::{Agent, Host, RemoteError, Session};
-use crate::board::Board;
+use foldnet_catalogue::Board;
 use crate::protocol::{
     ARCHIVE, Event, File as Entry, Kind, RUNTIME, Release, Request, SIGNATURE, Status, machine,
 };

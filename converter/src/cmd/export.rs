@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use foldnet_boards::board::{self, Board};
-use foldnet_boards::catalogue;
-use foldnet_boards::fit::{self, Part, Used};
+use foldnet::compile::compile_small;
+use foldnet_catalogue::{Board, Needs, Part, Used};
+use foldnet_kernels::dispatch;
 use serde::Serialize;
 
 use super::model::{InputFlags, Int8Model, Model};
@@ -52,7 +52,7 @@ pub struct Cmd {
 
 /// A microcontroller's board.
 fn microcontroller(name: &str) -> Result<Box<Board>, String> {
-    let board = catalogue::find(name).map_err(|e| e.to_string())?;
+    let board = foldnet_catalogue::find(name).map_err(|e| e.to_string())?;
     if board.mcu.is_none() {
         return Err(format!("{} runs Linux: it takes the archive itself", board.name));
     }
@@ -60,7 +60,7 @@ fn microcontroller(name: &str) -> Result<Box<Board>, String> {
 }
 
 fn processors() -> clap::builder::PossibleValuesParser {
-    board::microcontrollers().collect::<Vec<_>>().into()
+    foldnet_catalogue::microcontrollers().collect::<Vec<_>>().into()
 }
 
 #[derive(Serialize)]
@@ -143,8 +143,9 @@ impl Cmd {
         let Some(part) = part else {
             return Err(Failure::Fault(anyhow::anyhow!("neither a microcontroller nor a processor")));
         };
-        let plan = fit::compile(&model.network, processor)?;
-        let needs = fit::plan_needs(&plan, output)?;
+        let set = dispatch::by_name(foldnet_catalogue::kernels(processor))?;
+        let plan = compile_small(&model.network, set)?.to_vec();
+        let needs = Needs::of_plan(&plan).map_err(|e| Failure::Fault(e.into()))?;
         let memories = part.holds(&needs);
         let lacking: Vec<&str> =
             memories.iter().filter(|(holds, _)| !holds).map(|(_, t)| t.as_str()).collect();

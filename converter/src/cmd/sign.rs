@@ -33,7 +33,7 @@ impl Cmd {
         let path = |e: std::io::Error, path: &PathBuf| anyhow::anyhow!("{}: {e}", path.display());
         let bytes = std::fs::read(&self.archive).map_err(|e| path(e, &self.archive))?;
         let name = self.archive.file_name().unwrap_or_default().to_string_lossy();
-        let signature = foldnet_boards::sign::sign(&self.key, &bytes, &format!("file:{name}"))?;
+        let signature = foldnet_sign::sign(&self.key, &bytes, &format!("file:{name}"))?;
         let output = self.output.unwrap_or_else(|| self.archive.with_added_extension("minisig"));
         foldnet_archive::write_file(&output, signature.as_bytes()).map_err(|e| path(e, &output))?;
         talk.say(output.display().to_string());

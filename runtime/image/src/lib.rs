@@ -9,6 +9,7 @@
 mod avx2;
 mod decode;
 mod fit;
+pub mod frame;
 mod jpeg_end;
 mod planes;
 pub(crate) mod resize;

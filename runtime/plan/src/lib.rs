@@ -33,9 +33,3 @@ pub use crc::crc32;
 pub use execute::Plan;
 pub use load::PlanError;
 pub use pool::{Pool, Single};
-
-/// Flash in bytes that our firmware's program wants beside its plan, without drivers: code, vectors and
-/// constants, rounded up. A test holds the emulated boards' programs to it.
-pub const PROGRAM_FLASH: usize = 14 * 1024;
-/// The same of memory: stack and statics.
-pub const PROGRAM_RAM: usize = 3 * 1024;

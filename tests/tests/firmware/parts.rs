@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::ops::Range;
 
-use foldnet_boards::catalogue::find;
+use foldnet_catalogue::find;
 
 use crate::boards::{Board, available, build, folder};
 use crate::elf::{Segment, segments};

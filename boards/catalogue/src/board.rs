@@ -1,6 +1,6 @@
 //! What is known of a board: the schema of a catalogue file, strict, and its checks.
 //!
-//! Every fact in `catalogue/*.toml` has its source in a comment beside it; what could not be sourced is
+//! Every fact in `boards/*.toml` has its source in a comment beside it; what could not be sourced is
 //! left out, so most fields are optional. A field that nobody reads does not belong here.
 
 use std::path::PathBuf;

@@ -3,9 +3,15 @@
 //! The user's folder (`$XDG_CONFIG_HOME/foldnet/boards` or `~/.config/foldnet/boards`) comes first, so a
 //! file there replaces the board of the same name.
 
-use std::path::{Path, PathBuf};
+mod board;
+mod fit;
 
-use crate::board::{Board, BoardError};
+pub use board::{
+    Board, BoardError, CORES, Camera, Cores, Firmware, Linux, Mcu, Npu, Qemu, Storage, kernels, microcontrollers,
+};
+pub use fit::{Needs, Part, PlanProblem, Used, misfits};
+
+use std::path::{Path, PathBuf};
 
 const BUILT_IN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/catalogue.rs"));
 
@@ -53,7 +59,7 @@ pub fn all() -> Result<Vec<Board>, CatalogueError> {
 /// The boards that come with the program.
 pub fn built_in() -> Vec<Board> {
     let parse = |(id, text): &(&str, &str)| {
-        let path = PathBuf::from(format!("catalogue/{id}.toml"));
+        let path = PathBuf::from(format!("boards/{id}.toml"));
         Board::parse(id, text, &path).unwrap_or_else(|e| panic!("{e}"))
     };
     BUILT_IN.iter().map(parse).collect()
@@ -110,7 +116,7 @@ mod tests {
 
     #[test]
     fn boards_of_firmware_are_there() {
-        let main = Path::new(env!("CARGO_MANIFEST_DIR")).join("../firmware/src/bin");
+        let main = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../firmware/src/bin");
         for board in built_in() {
             if let Some(firmware) = board.mcu.and_then(|m| m.firmware) {
                 assert!(main.join(format!("{}.rs", firmware.bin)).is_file(), "{}", firmware.bin);
