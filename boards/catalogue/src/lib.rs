@@ -7,7 +7,8 @@ mod board;
 mod fit;
 
 pub use board::{
-    Board, BoardError, CORES, Camera, Cores, Firmware, Linux, Mcu, Npu, Qemu, Storage, kernels, microcontrollers,
+    Board, BoardError, CORES, Camera, Cores, Firmware, Linux, Mcu, Npu, Qemu, Storage, kernels,
+    microcontrollers,
 };
 pub use fit::{Needs, Part, PlanProblem, Used, misfits};
 

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::{Failure, Talk, board};
-use foldnet_catalogue::{self as catalogue, Board, Needs, Part, Used, misfits};
 use crate::fit::{FitError, needs};
+use foldnet_catalogue::{self as catalogue, Board, Needs, Part, Used, misfits};
 
 /// Check whether an archive or a plan fits a board
 ///

@@ -9,8 +9,8 @@ use std::process::Command;
 use serde::Serialize;
 
 use super::{Failure, Talk};
-use foldnet_catalogue::Board;
 use crate::{fit, source, uf2};
+use foldnet_catalogue::Board;
 
 #[derive(Serialize)]
 struct Outcome {

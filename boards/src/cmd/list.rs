@@ -5,8 +5,8 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::{Failure, Talk};
-use foldnet_catalogue::Board;
 use foldnet_catalogue as catalogue;
+use foldnet_catalogue::Board;
 
 /// List all boards
 ///

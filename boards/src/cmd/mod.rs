@@ -33,8 +33,8 @@ use foldnet_image::{Image, fit as fit_picture};
 
 pub use talk::Talk;
 
-use foldnet_catalogue::Board;
 use foldnet_catalogue as catalogue;
+use foldnet_catalogue::Board;
 
 /// Bring quantized networks to boards: build, flash, check, roll out
 #[derive(Parser)]

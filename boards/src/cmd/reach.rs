@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Failure, Talk};
-use foldnet_catalogue::Board;
 use crate::protocol::{Event, Request, Service, Slot, Status};
 use crate::remote::flash::{agent, ask};
 use crate::remote::ssh::{ErrorLine, Host, RemoteError};
 use crate::virtual_board::VirtualBoard;
+use foldnet_catalogue::Board;
 
 /// Where a board is.
 #[derive(clap::Args, Clone)]

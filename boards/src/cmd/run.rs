@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use super::flash_mcu::program;
 use super::{Failure, Talk, board};
-use foldnet_catalogue::Board;
 use crate::source;
 use crate::virtual_board::{Ports, VirtualBoard, end_with_us};
+use foldnet_catalogue::Board;
 
 /// Boot an emulated board on this machine
 ///

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::ssh::{Agent, Host, RemoteError, Session};
-use foldnet_catalogue::Board;
 use crate::protocol::{
     ARCHIVE, Event, File as Entry, Kind, RUNTIME, Release, Request, SIGNATURE, Status, machine,
 };
 use crate::{source, sum};
+use foldnet_catalogue::Board;
 
 /// Why there is nothing to bring.
 #[derive(Debug, thiserror::Error)]
