@@ -1,0 +1,20 @@
+//! What the programs `converter`, `runtime` and `boards` share.
+//!
+//! - [`Flags`] are the options that every subcommand has: `--json`, `--quiet`, `--verbose`.
+//! - [`Output`] writes results to standard output, and everything else to standard error.
+//! - [`Failure`] is why a command failed, with its [`Exit`] code.
+//! - [`run`] is the programs' `main`: it parses, starts logging, catches panics and reports.
+//! - [`printable`] makes text from files and other machines safe to print; [`count`] is "1 image", "2 images".
+//! - [`complete`] writes shell completions and manual pages.
+
+pub mod complete;
+mod failure;
+mod journal;
+mod output;
+mod program;
+mod text;
+
+pub use failure::{Exit, Failure};
+pub use output::{Flags, GLOBAL, Output};
+pub use program::{Program, run};
+pub use text::{count, printable};

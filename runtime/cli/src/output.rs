@@ -1,0 +1,203 @@
+//! Results to standard output, everything else to standard error.
+
+use std::fmt::Display;
+use std::io::{BufWriter, ErrorKind, IsTerminal, Stdout, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+use crate::text::printable_lines;
+use crate::{Exit, Failure, printable};
+
+/// Heading of the options that every subcommand has.
+pub const GLOBAL: &str = "Global options";
+
+/// The options that every subcommand has.
+#[derive(clap::Args, Clone, Copy, Debug, Default)]
+pub struct Flags {
+    /// Print results as JSON, one object per line
+    #[arg(long, global = true, help_heading = GLOBAL)]
+    pub json: bool,
+    /// Print only results and errors
+    #[arg(long, short, global = true, conflicts_with = "verbose", help_heading = GLOBAL)]
+    pub quiet: bool,
+    /// Increase verbosity (repeat for debug output)
+    #[arg(long, short, global = true, action = clap::ArgAction::Count, help_heading = GLOBAL)]
+    pub verbose: u8,
+}
+
+/// Where a program prints. Clones print to the same place.
+///
+/// Results go to standard output and are flushed by [`Output::flush`] or at the program's end. A result that cannot be
+/// written is a failure, except when the reader has closed the pipe: then the program ends without an error.
+///
+/// Control characters are escaped, except line breaks and tabs. Pass labels and file names through
+/// [`printable`](crate::printable), so that they stay on their line.
+#[derive(Clone)]
+pub struct Output {
+    program: &'static str,
+    flags: Flags,
+    stdout: Arc<Mutex<BufWriter<Stdout>>>,
+    /// Called before a line is printed on standard error, for instance to remove a progress bar.
+    clear: Arc<Mutex<Option<Box<dyn FnMut() + Send>>>>,
+}
+
+impl Output {
+    /// For the program of this name.
+    pub fn new(program: &'static str, flags: Flags) -> Self {
+        let stdout = Arc::new(Mutex::new(BufWriter::new(std::io::stdout())));
+        Self { program, flags, stdout, clear: Arc::default() }
+    }
+
+    /// Whether results are JSON.
+    pub fn json(&self) -> bool {
+        self.flags.json
+    }
+
+    /// Whether only results and errors are printed.
+    pub fn quiet(&self) -> bool {
+        self.flags.quiet
+    }
+
+    /// How many times `-v` was given.
+    pub fn verbose(&self) -> u8 {
+        self.flags.verbose
+    }
+
+    /// One line of results.
+    pub fn line(&self, text: impl Display) -> Result<(), Failure> {
+        let text = text.to_string();
+        writeln!(self.stdout(), "{}", printable_lines(&text)).map_err(failure)
+    }
+
+    /// A line of results for people: on standard output, or with `--json` on standard error.
+    pub fn human(&self, text: impl Display) -> Result<(), Failure> {
+        if self.flags.json {
+            self.say(text);
+            return Ok(());
+        }
+        self.line(text)
+    }
+
+    /// A result as a line of JSON, if results are JSON.
+    pub fn data(&self, value: &impl Serialize) -> Result<(), Failure> {
+        if self.flags.json { self.json_line(value) } else { Ok(()) }
+    }
+
+    /// A result: as a line of JSON, or as text. Empty text is not printed.
+    pub fn result(&self, value: &impl Serialize, text: impl Display) -> Result<(), Failure> {
+        if self.flags.json {
+            return self.json_line(value);
+        }
+        let text = text.to_string();
+        if text.is_empty() { Ok(()) } else { self.line(text.trim_end()) }
+    }
+
+    fn json_line(&self, value: &impl Serialize) -> Result<(), Failure> {
+        // serde_json escapes what JSON wants escaped; the other control characters may not reach a terminal either.
+        let json = serde_json::to_string(value).map_err(Failure::internal)?;
+        writeln!(self.stdout(), "{}", json_safe(&json)).map_err(failure)
+    }
+
+    /// Text without a line break, as it is, for instance a generated file.
+    pub fn raw(&self, text: impl Display) -> Result<(), Failure> {
+        write!(self.stdout(), "{text}").map_err(failure)
+    }
+
+    /// Replaces the terminal's current line. `text` is kept on one line.
+    pub fn status(&self, text: impl Display) -> Result<(), Failure> {
+        // Back to the line's start, and clear what was longer.
+        write!(self.stdout(), "\r{}\x1b[K", printable(&text.to_string())).map_err(failure)
+    }
+
+    /// Makes the results written so far visible.
+    pub fn flush(&self) -> Result<(), Failure> {
+        self.stdout().flush().map_err(failure)
+    }
+
+    /// Whether standard output is a terminal that [`Output::status`] may be used on.
+    pub fn is_terminal(&self) -> bool {
+        std::io::stdout().is_terminal() && !self.flags.json
+    }
+
+    /// A line for people on standard error, unless quiet.
+    pub fn say(&self, text: impl Display) {
+        if !self.flags.quiet {
+            self.to_stderr(format_args!("{text}"));
+        }
+    }
+
+    /// A detail for people on standard error, with `-v`.
+    pub fn detail(&self, text: impl Display) {
+        if self.flags.verbose > 0 {
+            self.to_stderr(format_args!("{text}"));
+        }
+    }
+
+    /// A warning or an error on standard error, also when quiet.
+    pub fn warn(&self, text: impl Display) {
+        self.to_stderr(format_args!("{}: {text}", self.program));
+    }
+
+    /// Registers what is called before each line on standard error.
+    pub fn clear_with(&self, clear: impl FnMut() + Send + 'static) {
+        *self.clear.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(clear));
+    }
+
+    fn to_stderr(&self, text: std::fmt::Arguments<'_>) {
+        // So that both streams appear on a terminal in the order they were written. A failure shows at the next
+        // result, or at the end.
+        let _ = self.stdout().flush();
+        if let Some(clear) = self.clear.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            clear();
+        }
+        let _ = writeln!(std::io::stderr(), "{}", printable_lines(&text.to_string()));
+    }
+
+    fn stdout(&self) -> MutexGuard<'_, BufWriter<Stdout>> {
+        self.stdout.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn failure(error: std::io::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::BrokenPipe => Failure::silent(Exit::Done),
+        _ => Failure::input(format_args!("standard output: {error}")),
+    }
+}
+
+/// JSON whose remaining control characters are written as JSON's own escapes.
+fn json_safe(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    let mut units = [0; 2];
+    for c in json.chars() {
+        if printable(c.encode_utf8(&mut [0; 4])).len() == c.len_utf8() {
+            safe.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut units) {
+                safe += &format!("\\u{unit:04x}");
+            }
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_stays_json() {
+        let text = "a\u{9b}b\u{202e}c\n\"ü";
+        let json = json_safe(&serde_json::to_string(text).unwrap());
+        assert_eq!(json, r#""a\u009bb\u202ec\n\"ü""#);
+        assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
+    }
+
+    #[test]
+    fn a_reader_that_has_left_is_no_failure() {
+        let exit = |kind: ErrorKind| failure(kind.into()).exit(|_| Exit::Internal);
+        assert_eq!(exit(ErrorKind::BrokenPipe), Exit::Done);
+        assert_eq!(exit(ErrorKind::StorageFull), Exit::BadInput);
+    }
+}
