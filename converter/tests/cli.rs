@@ -119,7 +119,7 @@ fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
         ("quantize net.onnx --images cifar.bin --labels three.txt", &["label 9", "3 outputs"]),
         ("quantize net.onnx --images mixed --strict", &["broken.png", "--strict"]),
         ("quantize net.onnx --images photos --labels two.txt", &["two.txt", "2 labels", "3 outputs"]),
-        ("quantize net.onnx --images photos --labels binary.txt", &["binary.txt", "not a text file"]),
+        ("quantize net.onnx --images photos --labels binary.txt", &["binary.txt", "UTF-16"]),
         ("quantize net.onnx --images photos --labels absent.txt", &["absent.txt", "No such file"]),
         ("quantize net.onnx --images photos --preprocess keras", &["keras", "caffe"]),
         ("quantize odd.onnx --images photos", &["odd.onnx", "metadata", "keras", "caffe"]),

@@ -10,7 +10,7 @@ use super::pictures::{Reader, check_labels, wilson};
 use super::talk::percent;
 use super::{Failure, Talk};
 use crate::quantize::score::top;
-use foldnet_dataset::Dataset;
+use foldnet_dataset::{Dataset, Matching};
 
 /// Measure top-1 and top-5 accuracy: f32 for a model, int8 for an archive
 #[derive(Args)]
@@ -49,7 +49,7 @@ impl Cmd {
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let model = Model::load(&self.file, &self.input)?;
         let mut dataset = Dataset::open(&self.images)?;
-        dataset.match_labels(model.labels(), model.classes())?;
+        dataset.match_labels(model.labels(), model.classes(), Matching::ByName)?;
         let mut runner = Runner::new(&model)?;
         let mut reader = Reader::new(&dataset, model.input(), talk);
         let (mut images, mut labelled, mut right, mut among) = (0, 0, 0, 0);

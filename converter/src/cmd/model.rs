@@ -1,9 +1,9 @@
 //! A model or an archive, told apart by its first bytes.
 
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, anyhow};
 use clap::Args;
 use foldnet::Session;
 use foldnet_archive::{Input, Manifest, Network, Resize, SourceModel, Step};
@@ -84,8 +84,6 @@ pub enum Model {
 /// The ResNet-20 built in.
 const BUILT_IN: &[u8] = include_bytes!("../../assets/resnet20-v1-cifar10.onnx");
 const BUILT_IN_NAME: &str = "resnet20-v1-cifar10.onnx";
-const CIFAR_LABELS: [&str; 10] =
-    ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
 impl FloatModel {
     /// Reads, imports and folds an ONNX file.
@@ -99,7 +97,7 @@ impl FloatModel {
     /// The one built in.
     pub fn built_in(flags: &InputFlags) -> anyhow::Result<Self> {
         let mut model = Self::new(BUILT_IN, Path::new(""), BUILT_IN_NAME.into(), flags)?;
-        model.labels = CIFAR_LABELS.map(String::from).to_vec();
+        model.labels = foldnet_dataset::known::CIFAR_10.map(String::from).to_vec();
         Ok(model)
     }
 
@@ -135,8 +133,8 @@ impl FloatModel {
         let labels: Vec<String> = imported
             .metadata
             .get("labels")
-            .map(|text| text.lines().map(String::from).collect::<Vec<_>>())
-            .filter(|labels| labels.len() == classes)
+            .and_then(|text| foldnet_dataset::parse_labels(text.as_bytes(), classes).ok())
+            .map(|labels| labels.names)
             .unwrap_or_default();
         Ok(Self {
             input: Input {
@@ -332,13 +330,7 @@ impl<'a> Runner<'a> {
     }
 }
 
-/// One name per line, as many as there are outputs.
-pub fn read_labels(path: &PathBuf, classes: usize) -> anyhow::Result<Vec<String>> {
-    let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
-    let text = String::from_utf8(bytes).map_err(|_| anyhow!("{}: not a text file", path.display()))?;
-    let labels: Vec<String> = text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect();
-    if labels.len() != classes {
-        bail!("{}: {} labels, but the network has {classes} outputs", path.display(), labels.len());
-    }
-    Ok(labels)
+/// The names of a network's classes, in any of the forms of [`foldnet_dataset::read_labels`].
+pub fn read_labels(path: &Path, classes: usize) -> anyhow::Result<Vec<String>> {
+    Ok(foldnet_dataset::read_labels(path, classes)?.names)
 }

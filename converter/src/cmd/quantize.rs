@@ -7,7 +7,7 @@ use anyhow::{Context, anyhow};
 use clap::Args;
 use foldnet::Session;
 use foldnet_archive::{Calibration, Input, Manifest, Network, Tensor};
-use foldnet_dataset::Dataset;
+use foldnet_dataset::{Dataset, Matching};
 use serde::Serialize;
 
 use super::budget::{self, Check};
@@ -172,7 +172,7 @@ impl Cmd {
         } else if let Some(path) = &self.images {
             let mut dataset = Dataset::open(path)?;
             // Without names for the classes, folders only group the pictures.
-            let matched = dataset.match_labels(&model.labels, classes);
+            let matched = dataset.match_labels(&model.labels, classes, Matching::ByName);
             if self.labels.is_some() {
                 matched?;
             } else if let Err(error) = matched {

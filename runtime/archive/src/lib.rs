@@ -10,6 +10,7 @@ mod dat;
 mod error;
 mod manifest;
 mod network;
+mod open;
 mod read_graph;
 mod statements;
 #[cfg(any(test, feature = "testing"))]
@@ -28,3 +29,4 @@ pub use network::{
     Activation, Add, Affine, AvgPool, Conv, Dequantize, MaxPool, Network, NetworkError, Out, PIXELS, Scale,
     SecondOutput, Step, Sum, Table, Tensor, TensorId, Term,
 };
+pub use open::open_file;

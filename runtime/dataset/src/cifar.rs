@@ -25,7 +25,7 @@ pub(super) struct Cifar {
 impl Cifar {
     pub(super) fn open(path: &Path) -> Result<Self, DatasetError> {
         let io = |source| DatasetError::Io { path: path.into(), source };
-        let file = File::open(path).map_err(io)?;
+        let file = foldnet_archive::open_file(path).map_err(io)?;
         let bytes = file.metadata().map_err(io)?.len();
         let (records, labels) = layout(bytes).ok_or_else(|| DatasetError::Format {
             path: path.into(),
@@ -40,6 +40,10 @@ impl Cifar {
 impl Source for Cifar {
     fn len(&self) -> usize {
         self.records
+    }
+
+    fn is_labelled(&self) -> bool {
+        true
     }
 
     fn name(&self, i: usize) -> String {

@@ -1,51 +1,127 @@
 //! Image files in a folder, by class subfolder if there are any.
 //!
-//! Hidden entries and files of other kinds (by extension) are left out. An empty subfolder is a class
-//! all the same, so that a subset keeps its numbering. Pictures beside class folders have no label and
-//! come last.
+//! Hidden entries, folders that operating systems leave behind (`__MACOSX`) and files of other kinds (by
+//! extension) are left out; images of kinds that are not read are counted. An empty subfolder is a class
+//! all the same, so that a subset keeps its numbering. Images beside class folders have no label and
+//! come last. Where the class folders lie in a `train`, `val` or `test` folder, that one is taken.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{DatasetError, Source};
 use foldnet_image::{Image, ImageError};
 
-const EXTENSIONS: [&str; 5] = ["bmp", "jpeg", "jpg", "png", "webp"];
+/// Endings of the files that are read; the last two are JPEG's, too.
+const EXTENSIONS: [&str; 7] = ["bmp", "jpeg", "jpg", "png", "webp", "jfif", "jpe"];
+/// Endings of images that are not read.
+const OTHER_IMAGES: [&str; 28] = [
+    "apng", "arw", "avif", "cr2", "cr3", "dcm", "dng", "exr", "gif", "heic", "heif", "hif", "ico", "jp2",
+    "jxl", "nef", "orf", "pbm", "pcx", "pgm", "pnm", "ppm", "psd", "raw", "svg", "tga", "tif", "tiff",
+];
+/// Folders that are no classes, whatever lies in them.
+const NO_CLASSES: [&str; 4] = ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"];
+/// Names of folders that divide a dataset.
+const SPLITS: [&str; 11] = [
+    "train",
+    "training",
+    "val",
+    "valid",
+    "validation",
+    "test",
+    "testing",
+    "eval",
+    "evaluation",
+    "dev",
+    "holdout",
+];
 /// Folders below folders; a link in a circle ends here.
 const MAX_DEPTH: usize = 16;
 
-/// The picture files below a folder, sorted by path.
-pub fn images_below(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
-    let mut found = Vec::new();
+/// Images below a folder.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Those that are read, sorted by path.
+    pub files: Vec<PathBuf>,
+    /// Those of other kinds.
+    pub left_out: LeftOut,
+}
+
+/// Images that were left out, counted by their files' endings.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LeftOut(BTreeMap<String, usize>);
+
+impl LeftOut {
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.0.values().sum()
+    }
+
+    /// Endings and numbers.
+    pub fn kinds(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.0.iter().map(|(ending, count)| (ending.as_str(), *count))
+    }
+
+    fn add(&mut self, more: &Self) {
+        for (ending, count) in &more.0 {
+            *self.0.entry(ending.clone()).or_default() += count;
+        }
+    }
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let kinds: Vec<String> = self.kinds().map(|(ending, count)| format!("{count} .{ending}")).collect();
+        let images = if self.count() == 1 { "image" } else { "images" };
+        write!(
+            f,
+            "{} {images} left out ({}): JPEG, PNG, WebP and BMP are read, so convert them first",
+            self.count(),
+            kinds.join(", ")
+        )
+    }
+}
+
+/// The image files below a folder.
+pub fn find_images(folder: &Path) -> Result<Found, DatasetError> {
+    let mut found = Found::default();
     collect(folder, 0, &mut found)?;
-    found.sort();
+    found.files.sort();
     Ok(found)
+}
+
+/// The image files below a folder, sorted by path.
+pub fn images_below(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    Ok(find_images(folder)?.files)
 }
 
 pub(super) struct Folder {
     root: PathBuf,
     files: Vec<(PathBuf, Option<usize>)>,
     pub(super) classes: Vec<String>,
+    pub(super) left_out: LeftOut,
+    /// A folder within the one that was named, whose folders are the classes.
+    pub(super) within: Option<PathBuf>,
 }
 
 impl Folder {
     pub(super) fn open(root: &Path) -> Result<Self, DatasetError> {
-        let (mut folders, mut loose) = (Vec::new(), Vec::new());
-        for (path, is_folder) in entries(root)? {
-            if is_folder {
-                folders.push(path);
-            } else {
-                loose.push(path);
-            }
-        }
+        let top = Entries::of(root)?;
+        let within = class_level(root, &top)?;
+        let Entries { mut folders, mut files, mut left_out } = match &within {
+            Some(folder) => Entries::of(folder)?,
+            None => top,
+        };
         folders.sort();
-        loose.sort();
-        let mut files = Vec::new();
+        files.sort();
+        let mut labelled = Vec::new();
         for (label, folder) in folders.iter().enumerate() {
-            files.extend(images_below(folder)?.into_iter().map(|path| (path, Some(label))));
+            let found = find_images(folder)?;
+            left_out.add(&found.left_out);
+            labelled.extend(found.files.into_iter().map(|path| (path, Some(label))));
         }
-        files.extend(loose.into_iter().map(|path| (path, None)));
+        labelled.extend(files.into_iter().map(|path| (path, None)));
         let classes = folders.iter().map(|folder| super::file_name(folder)).collect();
-        Ok(Self { root: root.into(), files, classes })
+        Ok(Self { root: root.into(), files: labelled, classes, left_out, within })
     }
 }
 
@@ -65,37 +141,76 @@ impl Source for Folder {
     }
 }
 
-fn collect(folder: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<(), DatasetError> {
-    for (path, is_folder) in entries(folder)? {
-        if !is_folder {
-            found.push(path);
-        } else if depth < MAX_DEPTH {
-            collect(&path, depth + 1, found)?;
+/// The folder whose subfolders are the classes, where it is not `root` itself: the only subfolder, if it
+/// divides the dataset (`val`) or wraps it, or whichever of them is named where there are several.
+fn class_level(root: &Path, entries: &Entries) -> Result<Option<PathBuf>, DatasetError> {
+    if entries.folders.is_empty() || !entries.files.is_empty() {
+        return Ok(None);
+    }
+    let name = |folder: &PathBuf| super::file_name(folder);
+    let is_split = |folder: &PathBuf| SPLITS.contains(&name(folder).to_lowercase().as_str());
+    let inner: Vec<Entries> = entries.folders.iter().map(|f| Entries::of(f)).collect::<Result<_, _>>()?;
+    let holds_classes = |entries: &Entries| !entries.folders.is_empty() && entries.files.is_empty();
+    match entries.folders.as_slice() {
+        [only] if holds_classes(&inner[0]) && (is_split(only) || inner[0].folders.len() > 1) => {
+            Ok(Some(class_level(only, &inner[0])?.unwrap_or_else(|| only.clone())))
+        }
+        several if several.len() > 1 && several.iter().all(is_split) && inner.iter().any(holds_classes) => {
+            let mut choices: Vec<String> = several.iter().map(|f| f.display().to_string()).collect();
+            choices.sort();
+            Err(DatasetError::Labels {
+                path: root.into(),
+                message: format!("it is divided; name one of its parts: {}", choices.join(", ")),
+            })
+        }
+        _ => Ok(None),
+    }
+}
+
+fn collect(folder: &Path, depth: usize, found: &mut Found) -> Result<(), DatasetError> {
+    let entries = Entries::of(folder)?;
+    found.files.extend(entries.files);
+    found.left_out.add(&entries.left_out);
+    if depth < MAX_DEPTH {
+        for folder in entries.folders {
+            collect(&folder, depth + 1, found)?;
         }
     }
     Ok(())
 }
 
-/// Subfolders (true) and picture files (false).
-fn entries(folder: &Path) -> Result<Vec<(PathBuf, bool)>, DatasetError> {
-    let io = |source| DatasetError::Io { path: folder.into(), source };
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(io)? {
-        let entry = entry.map_err(io)?;
-        if entry.file_name().as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let path = entry.path();
-        // Links are followed; one that leads nowhere counts as the file that it is named after.
-        let is_folder = std::fs::metadata(&path).is_ok_and(|m| m.is_dir());
-        if is_folder || is_picture(&path) {
-            found.push((path, is_folder));
-        }
-    }
-    Ok(found)
+/// What lies in a folder.
+struct Entries {
+    folders: Vec<PathBuf>,
+    files: Vec<PathBuf>,
+    left_out: LeftOut,
 }
 
-fn is_picture(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-    EXTENSIONS.iter().any(|&e| extension == e)
+impl Entries {
+    fn of(folder: &Path) -> Result<Self, DatasetError> {
+        let io = |source| DatasetError::Io { path: folder.into(), source };
+        let mut found = Self { folders: Vec::new(), files: Vec::new(), left_out: LeftOut::default() };
+        for entry in std::fs::read_dir(folder).map_err(io)? {
+            let entry = entry.map_err(io)?;
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
+            }
+            let path = entry.path();
+            // Links are followed; one that leads nowhere counts as the file that it is named after.
+            if std::fs::metadata(&path).is_ok_and(|m| m.is_dir()) {
+                if !NO_CLASSES.iter().any(|&no| name == no) {
+                    found.folders.push(path);
+                }
+                continue;
+            }
+            let ending = path.extension().unwrap_or_default().to_ascii_lowercase();
+            if EXTENSIONS.iter().any(|&e| ending == e) {
+                found.files.push(path);
+            } else if let Some(&kind) = OTHER_IMAGES.iter().find(|&&e| ending == e) {
+                *found.left_out.0.entry(kind.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(found)
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! | path | pictures | labels |
 //! |---|---|---|
-//! | folder with subfolders | all below each subfolder | the subfolders' names, sorted; see [`Dataset::match_labels`] |
+//! | folder with subfolders | all below each subfolder | the subfolders' names; see [`Dataset::match_labels`] |
 //! | folder without | all in it | none |
 //! | `.bin` | CIFAR-10's or CIFAR-100's records, see `cifar.rs` | the label byte |
 //! | `.npy` | u8 or f32, `[n, h, w, 3 or 1]`, see `npy.rs` | none |
@@ -17,14 +17,13 @@ mod folder;
 mod labels;
 mod npy;
 
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use foldnet_image::{Image, ImageError};
 
-pub use folder::images_below;
-pub use labels::LabelsBy;
+pub use folder::{Found, LeftOut, find_images, images_below};
+pub use labels::{LabelFile, LabelsBy, Matching, check_count, known, parse_labels, read_labels};
 
 /// Why a path is not a dataset.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +39,14 @@ pub enum DatasetError {
     /// A folder without pictures, or a file without records.
     #[error("{path}: no pictures in it (JPEG, PNG, WebP and BMP files, or a .bin or .npy file, are understood)", path = .0.display())]
     Empty(PathBuf),
+    /// A folder with nothing but images that we do not read.
+    #[error("{path}: {left_out}", path = path.display())]
+    OtherKinds {
+        /// The folder.
+        path: PathBuf,
+        /// What is in it.
+        left_out: LeftOut,
+    },
     /// Not what the file's name promises.
     #[error("{path}: {message}", path = path.display())]
     Format {
@@ -87,6 +94,10 @@ trait Source: Send + Sync {
     fn name(&self, i: usize) -> String;
     /// Number `i`, and the label it brings.
     fn read(&self, i: usize) -> Result<(Image, Option<usize>), ImageError>;
+    /// Whether labels come with the images, rather than from class folders.
+    fn is_labelled(&self) -> bool {
+        false
+    }
 }
 
 /// Pictures in a fixed order, some or all with labels.
@@ -94,6 +105,8 @@ pub struct Dataset {
     path: PathBuf,
     source: Box<dyn Source>,
     classes: Vec<String>,
+    left_out: LeftOut,
+    within: Option<PathBuf>,
     /// From the source's label to the network's, once matched.
     mapping: Option<Vec<usize>>,
 }
@@ -103,10 +116,12 @@ impl Dataset {
     pub fn open(path: &Path) -> Result<Self, DatasetError> {
         let io = |source| DatasetError::Io { path: path.into(), source };
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
-        let mut classes = Vec::new();
+        let (mut classes, mut left_out, mut within) = (Vec::new(), LeftOut::default(), None);
         let source: Box<dyn Source> = if std::fs::metadata(path).map_err(io)?.is_dir() {
-            let folder = folder::Folder::open(path)?;
-            classes.clone_from(&folder.classes);
+            let mut folder = folder::Folder::open(path)?;
+            classes = std::mem::take(&mut folder.classes);
+            left_out = std::mem::take(&mut folder.left_out);
+            within = folder.within.take();
             Box::new(folder)
         } else if extension == "bin" {
             Box::new(cifar::Cifar::open(path)?)
@@ -116,9 +131,12 @@ impl Dataset {
             Box::new(OneImage(path.into()))
         };
         if source.len() == 0 {
-            return Err(DatasetError::Empty(path.into()));
+            return Err(match left_out.count() {
+                0 => DatasetError::Empty(path.into()),
+                _ => DatasetError::OtherKinds { path: path.into(), left_out },
+            });
         }
-        Ok(Self { path: path.into(), source, classes, mapping: None })
+        Ok(Self { path: path.into(), source, classes, left_out, within, mapping: None })
     }
 
     /// The path it was opened by.
@@ -137,11 +155,39 @@ impl Dataset {
         &self.classes
     }
 
+    /// What a person should know about the images that were found, one sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let within = self.within.as_ref().map(|folder| {
+            format!("{}: the classes are the folders in {}", self.path.display(), folder.display())
+        });
+        let left_out =
+            (self.left_out.count() > 0).then(|| format!("{}: {}", self.path.display(), self.left_out));
+        within.into_iter().chain(left_out).collect()
+    }
+
+    /// The images that were left out because of their kind.
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
+    /// Whether any image brings a label.
+    pub fn is_labelled(&self) -> bool {
+        !self.classes.is_empty() || self.source.is_labelled()
+    }
+
     /// Makes the labels those of a network that has `outputs` classes with these names (none, if it has
-    /// no names). Labels that come as numbers stay as they are; class folders are matched by name,
-    /// see [`LabelsBy`].
-    pub fn match_labels(&mut self, names: &[String], outputs: usize) -> Result<LabelsBy, DatasetError> {
-        let (by, mapping) = labels::match_labels(&self.classes, names, outputs)
+    /// no names). Labels that come as numbers stay as they are; class folders are matched by name
+    /// unless the caller asks for their order.
+    ///
+    /// An error names the folders that match no class, so that no accuracy is measured against the
+    /// wrong classes.
+    pub fn match_labels(
+        &mut self,
+        names: &[String],
+        outputs: usize,
+        matching: Matching,
+    ) -> Result<LabelsBy, DatasetError> {
+        let (by, mapping) = labels::match_labels(&self.classes, names, outputs, matching)
             .map_err(|message| DatasetError::Labels { path: self.path.clone(), message })?;
         self.mapping = mapping;
         Ok(by)
@@ -198,7 +244,7 @@ fn file_name(path: &Path) -> String {
 
 fn starts_with(path: &Path, magic: &[u8]) -> std::io::Result<bool> {
     let mut start = Vec::new();
-    File::open(path)?.take(magic.len() as u64).read_to_end(&mut start)?;
+    foldnet_archive::open_file(path)?.take(magic.len() as u64).read_to_end(&mut start)?;
     Ok(start == magic)
 }
 
@@ -265,8 +311,64 @@ mod tests {
         let labels = |d: &Dataset| d.iter().map(|i| i.unwrap().label).collect::<Vec<_>>();
         assert_eq!(labels(&dataset), [Some(1), Some(1), Some(2), None]);
         let names = ["dog", "Cat", "bird", "ant"].map(String::from);
-        assert_eq!(dataset.match_labels(&names, 4).unwrap(), LabelsBy::Name);
+        assert_eq!(dataset.match_labels(&names, 4, Matching::ByName).unwrap(), LabelsBy::Name);
         assert_eq!(labels(&dataset), [Some(1), Some(1), Some(0), None]);
+    }
+
+    #[test]
+    fn what_systems_leave_behind_is_no_class_and_other_kinds_are_counted() {
+        let root = folder(&[
+            ("cat/1.jfif", &picture(1)),
+            ("cat/2.HEIC", b"x"),
+            ("dog/1.jpe", &picture(2)),
+            ("dog/2.gif", b"x"),
+            ("dog/3.gif", b"x"),
+            ("dog/.DS_Store", b"x"),
+            ("__MACOSX/cat/1.png", &picture(3)),
+            (".git/1.png", &picture(3)),
+        ]);
+        let dataset = Dataset::open(root.path()).unwrap();
+        assert_eq!(dataset.classes(), ["cat", "dog"]);
+        assert_eq!(
+            summary(&dataset),
+            [("cat/1.jfif".into(), Some(Some(0))), ("dog/1.jpe".into(), Some(Some(1)))]
+        );
+        assert_eq!(dataset.left_out().kinds().collect::<Vec<_>>(), [("gif", 2), ("heic", 1)]);
+        let notes = dataset.notes();
+        assert!(notes.len() == 1 && notes[0].contains("3 images left out (2 .gif, 1 .heic)"), "{notes:?}");
+        let only = folder(&[("a.heic", b"x")]);
+        assert!(matches!(Dataset::open(only.path()), Err(DatasetError::OtherKinds { .. })));
+    }
+
+    #[test]
+    fn classes_within_a_part_of_the_dataset_are_found() {
+        let open = |files: &[(&str, &[u8])]| {
+            let root = folder(files);
+            Dataset::open(root.path()).map(|d| (d.classes().to_vec(), d.notes()))
+        };
+        let one = picture(1);
+        for names in [["val/cat/1.png", "val/dog/1.png"], ["photos/cat/1.png", "photos/dog/1.png"]] {
+            let (classes, notes) = open(&names.map(|name| (name, &one[..]))).unwrap();
+            assert_eq!(classes, ["cat", "dog"]);
+            assert!(notes.len() == 1 && notes[0].contains("the classes are the folders in"), "{notes:?}");
+        }
+        let error = open(&[("train/cat/1.png", &one), ("val/cat/1.png", &one)]).unwrap_err().to_string();
+        assert!(error.contains("train") && error.contains("val") && error.contains("divided"), "{error}");
+        // A class may be called like a part, and one class is a class.
+        assert_eq!(open(&[("test/1.png", &one), ("dev/1.png", &one)]).unwrap().0, ["dev", "test"]);
+        assert_eq!(open(&[("cat/kitten/1.png", &one)]).unwrap().0, ["cat"]);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_fifo_is_an_unreadable_image_and_no_wait() {
+        let root = folder(&[("a.png", &picture(1))]);
+        let made = std::process::Command::new("mkfifo").arg(root.path().join("b.png")).status();
+        assert!(made.unwrap().success());
+        let dataset = Dataset::open(root.path()).unwrap();
+        assert_eq!(summary(&dataset), [("a.png".into(), Some(None)), ("b.png".into(), None)]);
+        assert!(dataset.get(1).unwrap_err().to_string().contains("FIFO"));
+        assert!(Dataset::open(&root.path().join("b.png")).is_err());
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl Npy {
     pub(super) fn open(path: &Path) -> Result<Self, DatasetError> {
         let io = |source| DatasetError::Io { path: path.into(), source };
         let bad = |message| DatasetError::Format { path: path.into(), message };
-        let mut file = File::open(path).map_err(io)?;
+        let mut file = foldnet_archive::open_file(path).map_err(io)?;
         let (header, start) = read_header(&mut file).map_err(bad)?;
         let array = parse(&header).map_err(bad)?;
         let length = file.metadata().map_err(io)?.len();

@@ -8,7 +8,6 @@
 //! Files are hostile: their size and the picture's are bounded before memory is asked for, and a
 //! picture that ends early is refused rather than filled up with grey.
 
-use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
@@ -21,6 +20,8 @@ use super::jpeg_end::is_cut;
 pub const MAX_SIDE: usize = 1 << 15;
 /// The most bytes of a picture file.
 pub const MAX_FILE: u64 = 1 << 28;
+/// The most pixels of an image: 134 million, or 403 MB of RGB.
+pub const MAX_PIXELS: u64 = 1 << 27;
 /// The most bytes that decoding may ask for.
 const MAX_ALLOC: u64 = 1 << 29;
 
@@ -40,7 +41,11 @@ pub enum ImageError {
     #[error("the picture is cut short")]
     Cut,
     /// A file or picture beyond our bounds.
-    #[error("too large (at most {} MB, and {MAX_SIDE} pixels a side)", MAX_FILE >> 20)]
+    #[error(
+        "too large: at most {} MB, {MAX_SIDE} pixels a side and {} million pixels are read",
+        MAX_FILE >> 20,
+        MAX_PIXELS / 1_000_000
+    )]
     TooLarge,
     /// The decoder said no.
     #[error("damaged: {0}")]
@@ -63,7 +68,7 @@ impl From<image::ImageError> for ImageError {
 impl Image {
     /// Reads and decodes a file.
     pub fn open(path: &Path) -> Result<Self, ImageError> {
-        Self::read(File::open(path)?)
+        Self::read(foldnet_archive::open_file(path)?)
     }
 
     /// Reads to the end, and decodes.
@@ -92,7 +97,7 @@ impl Image {
         let mut decoder = reader.into_decoder()?;
         let (width, height) = decoder.dimensions();
         limits().check_dimensions(width, height)?;
-        if decoder.total_bytes() > MAX_ALLOC {
+        if u64::from(width) * u64::from(height) > MAX_PIXELS || decoder.total_bytes() > MAX_ALLOC {
             return Err(ImageError::TooLarge);
         }
         let orientation = decoder.orientation()?;
@@ -220,6 +225,18 @@ mod tests {
         bmp[18..22].copy_from_slice(&40_000_u32.to_le_bytes());
         assert!(matches!(error(&bmp), ImageError::TooLarge));
         assert!(matches!(Image::open(Path::new("/nonexistent")), Err(ImageError::Io(_))));
+    }
+
+    #[test]
+    fn an_image_of_too_many_pixels_is_refused_by_its_header() {
+        // The size in the JPEG's frame header: 20,000 × 20,000, grey.
+        let grey = image::GrayImage::new(16, 16);
+        let mut jpeg = Cursor::new(Vec::new());
+        grey.write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();
+        let mut jpeg = jpeg.into_inner();
+        let frame = jpeg.windows(4).position(|w| w == [0xff, 0xc0, 0, 11]).unwrap();
+        jpeg[frame + 5..frame + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
+        assert!(matches!(Image::decode(&jpeg), Err(ImageError::TooLarge)));
     }
 
     proptest! {

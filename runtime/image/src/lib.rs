@@ -14,7 +14,7 @@ mod jpeg_end;
 mod planes;
 pub(crate) mod resize;
 
-pub use decode::{ImageError, MAX_FILE, MAX_SIDE};
+pub use decode::{ImageError, MAX_FILE, MAX_PIXELS, MAX_SIDE};
 pub use fit::fit;
 pub(crate) use fit::{channels, cropped_size, filter, window};
 pub(crate) use planes::Planes;

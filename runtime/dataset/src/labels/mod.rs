@@ -1,0 +1,24 @@
+//! Class names: from a file, built in, and matched with class folders.
+
+pub mod known;
+mod matching;
+mod read;
+
+pub(crate) use matching::match_labels;
+pub use matching::{LabelsBy, Matching};
+pub use read::{LabelFile, check_count, parse_labels, read_labels};
+
+use unicode_normalization::UnicodeNormalization;
+
+/// A name without what people write in different ways: case, spaces, `-` and `_`, composed characters.
+fn plain(name: &str) -> String {
+    name.nfc()
+        .filter(|c| !c.is_whitespace() && !matches!(c, '-' | '_'))
+        .flat_map(char::to_lowercase)
+        .collect()
+}
+
+/// The names that a label lists, as ImageNet's do: `tench, Tinca tinca`.
+fn synonyms(name: &str) -> impl Iterator<Item = &str> {
+    name.split(',').map(str::trim).filter(|synonym| !synonym.is_empty())
+}
