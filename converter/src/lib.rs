@@ -4,6 +4,7 @@
 //! import   ONNX → Graph          as the exporter wrote it
 //! pass     Graph → Graph         folded: pixels in, convolutions with everything in their weights
 //! calibrate, quantize            Graph + pictures → Network
+//! convert  all of that as one call, with a report and a verdict
 //! emit     Network → files       the archive, QDQ ONNX
 //! report   what was done and what it cost
 //! cmd      the program
@@ -11,10 +12,14 @@
 
 pub mod calibrate;
 pub mod cmd;
+pub mod convert;
 pub mod emit;
 pub mod float;
 pub mod graph;
 pub mod import;
+pub mod interval;
+pub mod model;
 pub mod pass;
 pub mod quantize;
 pub mod report;
+pub mod run;

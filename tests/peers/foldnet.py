@@ -52,7 +52,7 @@ def run(command: list) -> dict:
 def export(converter: Path, option: list, archive: Path, output: Path, arguments: argparse.Namespace) -> dict:
     """Exports for an NPU, whatever the agreement is; what the comparison found."""
     words = [converter, "export", *option, archive, "--images", arguments.test, "--json"]
-    words += ["--calibrate", arguments.calibrate, "--output", output]
+    words += ["--calibrate", arguments.calibrate, "-o", output]
     words += ["--check-images", arguments.images, "--min-agreement", 0]
     if arguments.toolkit:
         words += ["--toolkit", arguments.toolkit]

@@ -23,7 +23,7 @@ use foldnet_converter::graph::{Graph, Node, Op};
 use foldnet_converter::import;
 use foldnet_converter::pass::{Preprocess, fold, prepend};
 use foldnet_converter::quantize::recipe::Silent;
-use foldnet_converter::quantize::score::Distance;
+use foldnet_converter::quantize::score::{Distance, Measure};
 use foldnet_converter::quantize::{Effort, Options, quantize};
 use foldnet_kernels::dispatch;
 use foldnet_tests::networks::{Fixture, fixtures};
@@ -136,7 +136,7 @@ impl Table {
             format!(
                 "{:5} {:7.1} % {:4.1} dB {speed:8.1}×",
                 outcome.network.steps.len(),
-                100.0 * distance.agreement,
+                100.0 * distance.agreement.unwrap_or(f64::NAN),
                 distance.sqnr
             )
         };
@@ -162,7 +162,7 @@ fn int8(fixture: &Fixture, graph: &Graph, network: &Network, count: u64) -> Resu
         ours.push(session.run(&pixels).to_vec());
         time = time.min(start.elapsed());
     }
-    let distance = Distance::between(&truth, &ours, graph.activation);
+    let distance = Distance::between(&truth, &ours, Measure::of_graph(graph));
     Ok((distance, float_time.as_secs_f64() / time.as_secs_f64()))
 }
 
@@ -175,14 +175,14 @@ fn already_quantized(fixture: &Fixture, network: &Network) -> Result<String, Str
     // Integer logits end where their calibrated range ends; ours are floats and do not.
     let bounds = golden.iter().fold((f32::MAX, f32::MIN), |(lo, hi), &v| (lo.min(v), hi.max(v)));
     let ours = session.run(&fixture.pixels(1)).iter().map(|v| v.clamp(bounds.0, bounds.1)).collect();
-    let distance = Distance::between(&[golden], &[ours], network.activation);
+    let distance = Distance::between(&[golden], &[ours], Measure::of(network.activation, network.classes()));
     if distance.sqnr < LEAST {
         return Err(format!("{:.1} dB from ONNX Runtime's integers, less than {LEAST}", distance.sqnr));
     }
     Ok(format!(
         "{:5} {:7.1} % {:4.1} dB  to ONNX Runtime's integers",
         network.steps.len(),
-        100.0 * distance.agreement,
+        100.0 * distance.agreement.unwrap_or(f64::NAN),
         distance.sqnr
     ))
 }

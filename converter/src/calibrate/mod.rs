@@ -49,7 +49,7 @@ impl Range {
 }
 
 /// How ranges are chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
     /// Per tensor the one with the smallest error of the network's output.
     Auto,

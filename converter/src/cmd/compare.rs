@@ -7,13 +7,14 @@ use clap::Args;
 use serde::Serialize;
 
 use super::model::{InputFlags, Model, Runner};
+use super::output::OutputFlags;
 use super::pictures::{Reader, spread};
 use super::talk::percent;
 use super::{Failure, Talk};
+use crate::interval::wilson;
 use crate::quantize::recipe::Progress;
 use crate::quantize::score::Distance;
 use crate::report::layers::{Noise, NoiseMap};
-use foldnet_archive::Activation;
 use foldnet_dataset::Dataset;
 
 /// Compare two models or archives on pictures: agreement, divergence, error per layer
@@ -28,6 +29,8 @@ pub struct Cmd {
     images: PathBuf,
     #[command(flatten)]
     input: InputFlags,
+    #[command(flatten)]
+    meaning: OutputFlags,
     /// Compare layers on this many of the pictures
     #[arg(long, default_value_t = 32)]
     layer_images: usize,
@@ -42,9 +45,18 @@ pub struct Cmd {
 #[derive(Serialize)]
 struct Outcome {
     images: usize,
-    agreement: f64,
-    kl: f64,
+    /// What the output means.
+    output: &'static str,
+    /// Share of images with the same answer; none where the output names no class.
+    agreement: Option<f64>,
+    /// 95 % Wilson interval of `agreement`.
+    interval: Option<(f64, f64)>,
+    kl: Option<f64>,
     sqnr: f64,
+    r2: Option<f64>,
+    cosine: Option<f64>,
+    /// Images whose answer is another one.
+    changed: Vec<String>,
     largest_difference: f64,
     skipped: usize,
     first_diverging: Option<String>,
@@ -58,6 +70,8 @@ struct Layer {
 }
 
 const CHUNK: usize = 64;
+/// At most this many changed images are named.
+const NAMED: usize = 20;
 
 impl Cmd {
     /// See the module.
@@ -81,12 +95,18 @@ impl Cmd {
             )));
         }
         let dataset = Dataset::open(&self.images)?;
+        let reading = self.meaning.reading(&a, dataset.classes())?;
+        let measure = self.meaning.measure(&reading);
+        if reading.must_be_told {
+            talk.say(format!("output: {} ({})", reading.kind, reading.reason));
+        }
         let (mut run_a, mut run_b) = (Runner::new(&a)?, Runner::new(&b)?);
         let mut reader = Reader::new(&dataset, b.input(), talk);
-        let (mut logits_a, mut logits_b) = (Vec::new(), Vec::new());
+        let (mut logits_a, mut logits_b, mut names) = (Vec::new(), Vec::new(), Vec::new());
         talk.stage("comparing", dataset.len());
         for start in (0..dataset.len()).step_by(CHUNK) {
             let samples = reader.read(start..dataset.len().min(start + CHUNK));
+            names.extend(samples.iter().map(|s| s.name.clone()));
             let pixels: Vec<Vec<u8>> = samples.into_iter().map(|s| s.pixels).collect();
             logits_a.extend(run_a.logits(&pixels)?);
             logits_b.extend(run_b.logits(&pixels)?);
@@ -94,7 +114,13 @@ impl Cmd {
         }
         reader.check(logits_a.len(), self.strict)?;
         let skipped = reader.skipped;
-        let distance = Distance::between(&logits_a, &logits_b, Activation::Softmax);
+        let distance = Distance::between(&logits_a, &logits_b, measure);
+        let answers = logits_a.iter().zip(&logits_b).zip(&names);
+        let changed: Vec<String> = answers
+            .filter(|((a, b), _)| measure.same(a, b) == Some(false))
+            .map(|(_, name)| name.clone())
+            .collect();
+        let interval = distance.same.map(|same| wilson(same, distance.images));
         let largest = logits_a
             .iter()
             .flatten()
@@ -131,12 +157,18 @@ impl Cmd {
         for layer in &layers {
             talk.say(format!("{:>7.2} dB  {}", layer.sqnr, layer.name));
         }
+        for name in changed.iter().take(NAMED) {
+            talk.say(format!("another answer: {name}"));
+        }
+        if changed.len() > NAMED {
+            talk.say(format!("… and {} more (--json lists all)", changed.len() - NAMED));
+        }
+        let within =
+            interval.map_or(String::new(), |(lo, hi)| format!(" (95 %: {} … {})", percent(lo), percent(hi)));
         talk.say(format!(
-            "{} pictures: same top-1 on {}; KL divergence {:.6}; logits {:.2} dB, largest difference {largest:.4}",
+            "{} images: {}, largest difference {largest:.4}{within}",
             distance.images,
-            percent(distance.agreement),
-            distance.kl,
-            distance.sqnr
+            distance.words()
         ));
         talk.say(match &first {
             Some(name) => format!("first layer below {} dB: {name}", self.threshold),
@@ -144,6 +176,11 @@ impl Cmd {
         });
         talk.result(&Outcome {
             images: distance.images,
+            output: reading.kind.name(),
+            interval,
+            r2: distance.r2,
+            cosine: distance.cosine,
+            changed,
             agreement: distance.agreement,
             kl: distance.kl,
             sqnr: distance.sqnr,

@@ -3,16 +3,20 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use foldnet_dataset::{Dataset, Matching};
 use serde::Serialize;
 
+use super::files;
 use super::model::{InputFlags, Model, Runner};
-use super::pictures::{Reader, check_labels, wilson};
+use super::output::OutputFlags;
+use super::pictures::{Reader, check_labels};
 use super::talk::percent;
 use super::{Failure, Talk};
-use crate::quantize::score::top;
-use foldnet_dataset::{Dataset, Matching};
+use crate::interval::wilson;
+use crate::quantize::recipe::Progress;
+use crate::quantize::score::Measure;
 
-/// Measure top-1 and top-5 accuracy: f32 for a model, int8 for an archive
+/// Measure accuracy: f32 for a model, int8 for an archive
 #[derive(Args)]
 pub struct Cmd {
     /// An ONNX model or an archive
@@ -22,16 +26,20 @@ pub struct Cmd {
     images: PathBuf,
     #[command(flatten)]
     input: InputFlags,
-    /// Write the logits of every picture here, [n, classes] f32, in the dataset's order
+    #[command(flatten)]
+    meaning: OutputFlags,
+    /// Write the logits of every image here, [n, classes] f32, in the dataset's order
     #[arg(long, value_name = "OUT.npy")]
     logits: Option<PathBuf>,
-    /// Exit with code 2 if a picture cannot be read
+    /// Exit with code 2 if an image cannot be read
     #[arg(long)]
     strict: bool,
 }
 
 #[derive(Serialize)]
 struct Outcome {
+    /// What the output means.
+    output: &'static str,
     images: usize,
     correct: Option<usize>,
     top1: Option<f64>,
@@ -39,38 +47,101 @@ struct Outcome {
     skipped: usize,
     /// 95 % Wilson interval of `top1`.
     interval: Option<(f64, f64)>,
+    /// Smallest, mean and largest answer, where the output is plain numbers.
+    range: Option<[f64; 3]>,
 }
 
-/// Pictures held in memory at once.
+/// Images held in memory at once.
 const CHUNK: usize = 64;
+
+/// Answers that have labels, and how many of them are right.
+#[derive(Default)]
+struct Count {
+    labelled: usize,
+    right: usize,
+    among: usize,
+}
+
+impl Count {
+    /// Adds an answer; the class that it names, if it names any.
+    fn add(&mut self, measure: Measure, logits: &[f32], label: usize) {
+        let Some(class) = measure.class(logits) else { return };
+        self.labelled += 1;
+        self.right += usize::from(class == label);
+        // A single output decides between two classes: both are among the first five.
+        let larger = logits.get(label).map_or(0, |own| logits.iter().filter(|v| *v > own).count());
+        self.among += usize::from(larger < 5);
+    }
+
+    fn share(&self, n: usize) -> Option<f64> {
+        (self.labelled > 0).then(|| n as f64 / self.labelled as f64)
+    }
+}
+
+/// Smallest, mean and largest number.
+#[derive(Default)]
+struct Spread {
+    ends: Option<(f64, f64)>,
+    sum: f64,
+    count: usize,
+}
+
+impl Spread {
+    fn add(&mut self, values: &[f32]) {
+        for &v in values {
+            let v = f64::from(v);
+            let (lo, hi) = self.ends.unwrap_or((v, v));
+            self.ends = Some((lo.min(v), hi.max(v)));
+            self.sum += v;
+            self.count += 1;
+        }
+    }
+
+    fn range(&self) -> Option<[f64; 3]> {
+        self.ends.map(|(lo, hi)| [lo, self.sum / self.count as f64, hi])
+    }
+}
 
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
+        if let Some(path) = &self.logits {
+            files::check(&[&self.file, &self.images], &[("--logits", path)])?;
+        }
         let model = Model::load(&self.file, &self.input)?;
         let mut dataset = Dataset::open(&self.images)?;
-        dataset.match_labels(model.labels(), model.classes(), Matching::ByName)?;
+        let reading = self.meaning.reading(&model, dataset.classes())?;
+        let measure = self.meaning.measure(&reading);
+        let classes = reading.kind.classes(model.classes());
+        if reading.must_be_told {
+            talk.say(format!("output: {} ({})", reading.kind, reading.reason));
+        }
+        if classes > 0 {
+            dataset.match_labels(model.labels(), classes, Matching::ByName)?;
+        }
         let mut runner = Runner::new(&model)?;
         let mut reader = Reader::new(&dataset, model.input(), talk);
-        let (mut images, mut labelled, mut right, mut among) = (0, 0, 0, 0);
+        let (mut images, mut count, mut spread) = (0, Count::default(), Spread::default());
         let mut all_logits: Vec<f32> = Vec::new();
-        crate::quantize::recipe::Progress::stage(talk, "evaluating", dataset.len());
+        talk.stage("evaluating", dataset.len());
         for start in (0..dataset.len()).step_by(CHUNK) {
             let samples = reader.read(start..dataset.len().min(start + CHUNK));
-            check_labels(&samples, model.classes())?;
+            if classes > 0 {
+                check_labels(&samples, classes)?;
+            }
             let pixels: Vec<Vec<u8>> = samples.iter().map(|s| s.pixels.clone()).collect();
             for (sample, logits) in samples.iter().zip(runner.logits(&pixels)?) {
                 images += 1;
-                if let Some(label) = sample.label {
-                    labelled += 1;
-                    right += usize::from(top(&logits) == label);
-                    let larger = logits.iter().filter(|&&v| v > logits[label]).count();
-                    among += usize::from(larger < 5);
+                if let Some(label) = sample.label.filter(|_| classes > 0) {
+                    count.add(measure, &logits, label);
+                }
+                if classes == 0 {
+                    spread.add(&logits);
                 }
                 if self.logits.is_some() {
                     all_logits.extend(logits);
                 }
-                crate::quantize::recipe::Progress::tick(talk);
+                talk.tick();
             }
         }
         reader.check(images, self.strict)?;
@@ -79,29 +150,40 @@ impl Cmd {
             foldnet_archive::write_file(path, &bytes)
                 .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
         }
-        let share = |n: usize| (labelled > 0).then(|| n as f64 / labelled as f64);
+        let labelled = count.labelled > 0;
         let outcome = Outcome {
+            output: reading.kind.name(),
             images,
-            correct: (labelled > 0).then_some(right),
-            top1: share(right),
-            top5: share(among),
+            correct: labelled.then_some(count.right),
+            top1: count.share(count.right),
+            top5: count.share(count.among),
             skipped: reader.skipped,
-            interval: (labelled > 0).then(|| wilson(right, labelled)),
+            interval: labelled.then(|| wilson(count.right, count.labelled)),
+            range: spread.range(),
         };
-        match (outcome.top1, outcome.top5, outcome.interval) {
-            (Some(top1), Some(top5), Some((lo, hi))) => talk.say(format!(
-                "{}: {right} of {labelled} right: top-1 {} (95 %: {} … {}), top-5 {}",
-                model.kind(),
-                percent(top1),
-                percent(lo),
-                percent(hi),
-                percent(top5)
-            )),
-            _ => talk.say(format!("{}: {images} pictures, none with a label", model.kind())),
-        }
+        talk.say(words(model.kind(), &outcome, &count, model.classes()));
         talk.result(&outcome);
         Ok(())
     }
+}
+
+/// The result for people.
+fn words(kind: &str, o: &Outcome, count: &Count, outputs: usize) -> String {
+    if let Some([lo, mean, hi]) = o.range {
+        return format!("{kind}: {} images, answers from {lo:.4} to {hi:.4}, mean {mean:.4}", o.images);
+    }
+    let (Some(top1), Some(top5), Some((lo, hi))) = (o.top1, o.top5, o.interval) else {
+        return format!("{kind}: {} images, none with a label", o.images);
+    };
+    let top5 = if outputs > 5 { format!(", top-5 {}", percent(top5)) } else { String::new() };
+    format!(
+        "{kind}: {} of {} right: top-1 {} (95 %: {} … {}){top5}",
+        count.right,
+        count.labelled,
+        percent(top1),
+        percent(lo),
+        percent(hi)
+    )
 }
 
 /// A NumPy file of f32 with two dimensions.

@@ -102,7 +102,7 @@ pub fn run(
     same_shape(&ours, &outputs)?;
     let layers = layers(&parts, &compared, &compiled, &pictures[..probed])?;
     tell(&layers, talk);
-    let distance = flags.judge("LiteRT", "LiteRT", &ours, &outputs, talk)?;
+    let distance = flags.judge("LiteRT", "LiteRT", model, &ours, &outputs, talk)?;
     for line in words(accelerator, &compiled.estimate) {
         talk.say(line);
     }
@@ -123,7 +123,7 @@ pub fn run(
         vela: VERSION,
         on_npu: compiled.estimate.on_npu(),
         images: distance.images,
-        agreement: distance.agreement,
+        agreement: distance.likeness(),
         lost_lead: distance.lost_lead,
         sqnr: distance.sqnr,
         correct: check.correct(&outputs),

@@ -96,7 +96,8 @@ pub fn run(
     if let Some(share) = weights_kept {
         talk.say(format!("{} of the weights stand in the model for {chip} unchanged", percent(share)));
     }
-    let distance = flags.judge(&format!("{chip}, simulator"), "the simulator", &ours, &theirs, talk)?;
+    let distance =
+        flags.judge(&format!("{chip}, simulator"), "the simulator", model, &ours, &theirs, talk)?;
     let mut manifest = model.manifest.clone();
     manifest.npu.retain(|n| n.target != chip);
     let batched = built.batched.map(|(model, _)| (flags.batch, model));
@@ -106,7 +107,7 @@ pub fn run(
             batch,
             toolkit: VERSION.into(),
             sha256: NpuModel::digest(&model),
-            agreement: distance.agreement,
+            agreement: distance.likeness(),
             images: distance.images,
             model,
         });
@@ -121,7 +122,7 @@ pub fn run(
         batch: flags.batch,
         toolkit: VERSION,
         images: distance.images,
-        agreement: distance.agreement,
+        agreement: distance.likeness(),
         lost_lead: distance.lost_lead,
         sqnr: distance.sqnr,
         correct: check.correct(&theirs),

@@ -3,19 +3,22 @@
 //! Human words go to standard error, JSON to standard output. Exit codes: 0 done, 1 a fault of ours,
 //! 2 bad input or usage, 3 a stated limit missed.
 
-mod budget;
 mod compare;
+mod date;
 mod eval;
 mod export;
 mod export_ethos_u;
 mod export_rknn;
+mod files;
 mod inspect;
 mod model;
 mod npu;
+mod output;
 mod pictures;
 mod quantize;
 mod sign;
 mod talk;
+mod values;
 
 use std::process::ExitCode;
 
@@ -67,11 +70,22 @@ pub enum Failure {
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
+        use crate::convert::ConvertError;
         use crate::quantize::QuantizeError as Q;
-        match error.downcast_ref::<Q>() {
-            Some(Q::Order { .. } | Q::Network(_) | Q::Session(_)) => Self::Fault(error),
-            _ => Self::Input(error),
-        }
+        use crate::run::RunError;
+        let run = match error.downcast_ref::<ConvertError>() {
+            Some(ConvertError::Run(run)) => Some(run),
+            _ => error.downcast_ref::<RunError>(),
+        };
+        let quantize = match (error.downcast_ref::<ConvertError>(), run) {
+            (Some(ConvertError::Quantize(quantize)), _) | (_, Some(RunError::Layout(quantize))) => {
+                Some(quantize)
+            }
+            _ => error.downcast_ref::<Q>(),
+        };
+        let ours = matches!(run, Some(RunError::Session(_)))
+            || matches!(quantize, Some(Q::Order { .. } | Q::Network(_) | Q::Session(_)));
+        if ours { Self::Fault(error) } else { Self::Input(error) }
     }
 }
 
@@ -97,7 +111,7 @@ pub fn main() -> ExitCode {
         }
         eprintln!("converter: this is a fault of ours, not of your input: {info}");
     }));
-    let talk = Talk::new(program.json, program.quiet);
+    let talk = Talk::new(program.json, program.quiet, program.verbose);
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match program.command {
         Command::Quantize(cmd) => cmd.run(&talk),
         Command::Inspect(cmd) => cmd.run(&talk),

@@ -1,22 +1,19 @@
-//! A model or an archive, told apart by its first bytes.
+//! Reads a model or an archive, told apart by its first bytes.
 
 use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use foldnet::Session;
-use foldnet_archive::{Input, Manifest, Network, Resize, SourceModel, Step};
+use foldnet_archive::{Input, Resize, SourceModel};
 use sha2::{Digest, Sha256};
 
-use super::Failure;
-use crate::float::{FloatNet, Grids};
-use crate::graph::{Graph, NodeId};
+use crate::convert::held_out::HeldOut;
 use crate::import;
 use crate::import::family::recognize;
+pub use crate::model::{FloatModel, Int8Model, Model};
 use crate::pass::{Preprocess, fold, prepend};
-use crate::quantize::build::tensor_names;
-use crate::quantize::fuse::{fuse, with_dense_end};
+pub use crate::run::{Runner, Values};
 
 /// What the graph does not say about its input.
 #[derive(Args, Clone, Debug, Default)]
@@ -45,42 +42,6 @@ fn parse_resize(text: &str) -> Result<Resize, String> {
     }
 }
 
-/// A float model, folded.
-pub struct FloatModel {
-    /// Pixels in, logits out.
-    pub graph: Graph,
-    /// From picture to pixels.
-    pub input: Input,
-    /// Where it comes from.
-    pub source: SourceModel,
-    /// One per class, or none.
-    pub labels: Vec<String>,
-    /// Bytes of the file.
-    pub bytes: u64,
-    /// Nodes that folding removed.
-    pub folded: usize,
-    /// Why this preprocessing.
-    pub reason: String,
-}
-
-/// An archive.
-pub struct Int8Model {
-    /// What it computes.
-    pub network: Network,
-    /// What goes with it.
-    pub manifest: Manifest,
-    /// Bytes of the file.
-    pub bytes: u64,
-}
-
-/// Either.
-pub enum Model {
-    /// An ONNX model.
-    Float(Box<FloatModel>),
-    /// An archive.
-    Int8(Box<Int8Model>),
-}
-
 /// The ResNet-20 built in.
 const BUILT_IN: &[u8] = include_bytes!("../../assets/resnet20-v1-cifar10.onnx");
 const BUILT_IN_NAME: &str = "resnet20-v1-cifar10.onnx";
@@ -103,6 +64,8 @@ impl FloatModel {
 
     fn new(bytes: &[u8], folder: &Path, file: String, flags: &InputFlags) -> anyhow::Result<Self> {
         let imported = import::read(bytes, folder)?;
+        let external_bytes: u64 =
+            imported.external.iter().filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum();
         let mut graph = imported.graph;
         let shape = graph.input();
         let family = recognize(&graph, &imported.producer);
@@ -153,7 +116,12 @@ impl FloatModel {
                 converter: env!("CARGO_PKG_VERSION").into(),
             },
             labels,
-            bytes: bytes.len() as u64,
+            held_out: stated("held_out")
+                .map(HeldOut::parse)
+                .transpose()
+                .map_err(|e| anyhow!("the model's metadata, held_out: {e}"))?,
+            bytes: bytes.len() as u64 + external_bytes,
+            external: imported.external,
             folded,
             reason: reason.into(),
             graph,
@@ -176,157 +144,6 @@ impl Model {
             return Ok(Self::Int8(Box::new(Int8Model { network, manifest, bytes })));
         }
         Ok(Self::Float(Box::new(FloatModel::load(path, flags)?)))
-    }
-
-    /// From picture to pixels.
-    pub fn input(&self) -> &Input {
-        match self {
-            Self::Float(m) => &m.input,
-            Self::Int8(m) => &m.manifest.input,
-        }
-    }
-
-    /// Names of classes, or none.
-    pub fn labels(&self) -> &[String] {
-        match self {
-            Self::Float(m) => &m.labels,
-            Self::Int8(m) => &m.manifest.labels,
-        }
-    }
-
-    /// Number of outputs.
-    pub fn classes(&self) -> usize {
-        match self {
-            Self::Float(m) => m.graph.nodes[m.graph.output].shape.len(),
-            Self::Int8(m) => m.network.classes(),
-        }
-    }
-
-    /// Bytes of the file.
-    pub fn bytes(&self) -> u64 {
-        match self {
-            Self::Float(m) => m.bytes,
-            Self::Int8(m) => m.bytes,
-        }
-    }
-
-    /// In words.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Float(_) => "f32",
-            Self::Int8(_) => "int8",
-        }
-    }
-}
-
-/// A named tensor's values, NHWC.
-pub struct Values {
-    /// As in the archive.
-    pub name: String,
-    /// Channels.
-    pub channels: usize,
-    /// Real values.
-    pub values: Vec<f32>,
-}
-
-/// Runs either on all cores.
-pub enum Runner<'a> {
-    /// A float graph, the network for its logits, and once they are asked for its tensors.
-    Float(&'a Graph, Box<FloatNet>, Option<Box<Tensors>>),
-    /// One session per core.
-    Int8(Vec<Session>, Network),
-}
-
-/// A float network that tells what an archive's tensors stand for.
-pub struct Tensors {
-    /// With every node's value.
-    net: FloatNet,
-    /// Which of its nodes go by which name with how many channels.
-    named: Vec<(NodeId, String, usize)>,
-}
-
-impl Tensors {
-    fn new(graph: &Graph) -> Result<Self, Failure> {
-        let net = FloatNet::new(graph)?;
-        // The names that the archive made from this graph has.
-        let graph = with_dense_end(graph);
-        let layout = fuse(&graph)?;
-        let names = tensor_names(&graph, &layout);
-        let named = (1..layout.slots.len())
-            .filter(|&id| id != layout.logits)
-            .map(|id| (layout.slots[id].node, names[id].clone(), layout.slots[id].shape.c))
-            .collect();
-        Ok(Self { net, named })
-    }
-}
-
-impl<'a> Runner<'a> {
-    /// For a model.
-    pub fn new(model: &'a Model) -> Result<Self, Failure> {
-        match model {
-            Model::Float(m) => {
-                Ok(Self::Float(&m.graph, Box::new(FloatNet::rounded(&m.graph, &Grids::default())?), None))
-            }
-            Model::Int8(m) => {
-                let cores = std::thread::available_parallelism().map_or(1, usize::from);
-                let session = || Session::new(&m.network, foldnet_kernels::dispatch::best(), 1);
-                let sessions = (0..cores).map(|_| session()).collect::<Result<_, _>>();
-                Ok(Self::Int8(sessions.map_err(|e| Failure::Fault(e.into()))?, m.network.clone()))
-            }
-        }
-    }
-
-    /// The logits of each picture.
-    pub fn logits(&mut self, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, Failure> {
-        match self {
-            Self::Float(_, net, _) => Ok(net.logits(pictures)?),
-            Self::Int8(sessions, _) => {
-                let lanes = sessions.len();
-                let mut results: Vec<Vec<Vec<f32>>> = vec![Vec::new(); lanes];
-                std::thread::scope(|scope| {
-                    for (lane, (session, result)) in sessions.iter_mut().zip(&mut results).enumerate() {
-                        let mine = pictures.iter().skip(lane).step_by(lanes);
-                        scope.spawn(move || result.extend(mine.map(|p| session.run(p).to_vec())));
-                    }
-                });
-                Ok((0..pictures.len()).map(|i| results[i % lanes][i / lanes].clone()).collect())
-            }
-        }
-    }
-
-    /// Every int8 tensor (or what it stands for in float) on one picture.
-    pub fn tensors(&mut self, pixels: &[u8]) -> Result<Vec<Values>, Failure> {
-        match self {
-            Self::Float(graph, _, tensors) => {
-                let tensors = match tensors {
-                    Some(tensors) => tensors,
-                    None => tensors.insert(Box::new(Tensors::new(graph)?)),
-                };
-                let values = tensors.net.run(pixels)?;
-                let value = |(node, name, channels): &(NodeId, String, usize)| Values {
-                    name: name.clone(),
-                    channels: *channels,
-                    values: values[*node].to_vec(),
-                };
-                Ok(tensors.named.iter().map(value).collect())
-            }
-            Self::Int8(sessions, network) => {
-                let mut all = Vec::new();
-                let steps: &[Step] = &network.steps;
-                sessions[0].run_traced(pixels, |step, outputs| {
-                    for (id, values) in steps[step].outputs().into_iter().zip(outputs) {
-                        let tensor = &network.tensors[id];
-                        let real = |&q: &i8| (f32::from(q) - f32::from(tensor.zero)) * tensor.scale;
-                        all.push(Values {
-                            name: tensor.name.clone(),
-                            channels: tensor.shape.c,
-                            values: values.iter().map(real).collect(),
-                        });
-                    }
-                });
-                Ok(all)
-            }
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
-use foldnet_archive::{Activation, MAX_BATCH};
+use foldnet_archive::MAX_BATCH;
 use foldnet_backends::auto::cache;
 use foldnet_dataset::Dataset;
 use serde::Serialize;
@@ -115,24 +115,24 @@ impl Flags {
         &self,
         title: &str,
         who: &str,
+        model: &Int8Model,
         ours: &[Vec<f32>],
         theirs: &[Vec<f32>],
         talk: &Talk,
     ) -> Result<Distance, Failure> {
-        let distance = Distance::between(ours, theirs, Activation::Softmax);
+        let distance = Distance::between(ours, theirs, model.measure());
         let lead = distance.lost_lead.map_or(String::new(), |lead| {
             format!(" (elsewhere the archive's led by at most {})", percent(lead))
         });
         talk.say(format!(
-            "{title} against archive on {} pictures: same top-1 on {}{lead}; logits {:.2} dB",
+            "{title} against archive on {} images: {}{lead}",
             distance.images,
-            percent(distance.agreement),
-            distance.sqnr
+            distance.words()
         ));
-        if distance.agreement < self.min_agreement {
+        if distance.likeness() < self.min_agreement {
             return Err(Failure::Limit(format!(
                 "{who} agrees on {}, less than {}; nothing was written",
-                percent(distance.agreement),
+                percent(distance.likeness()),
                 percent(self.min_agreement)
             )));
         }

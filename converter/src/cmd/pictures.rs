@@ -6,17 +6,7 @@ use foldnet_dataset::Dataset;
 use foldnet_image::fit;
 
 use super::{Failure, Talk};
-
-/// A picture as the network's pixels.
-#[derive(Clone)]
-pub struct Sample {
-    /// Path or number.
-    pub name: String,
-    /// Its class, if known.
-    pub label: Option<usize>,
-    /// HWC.
-    pub pixels: Vec<u8>,
-}
+pub use crate::convert::images::Sample;
 
 /// Reads pictures from a dataset one by one; names and counts those that cannot be read.
 pub struct Reader<'a> {
@@ -73,8 +63,8 @@ impl<'a> Reader<'a> {
 }
 
 /// Labels that are beyond the network's classes are an error of the data.
-pub fn check_labels(samples: &[Sample], classes: usize) -> anyhow::Result<()> {
-    if let Some(bad) = samples.iter().find(|s| s.label.is_some_and(|l| l >= classes)) {
+pub fn check_labels<'a>(samples: impl IntoIterator<Item = &'a Sample>, classes: usize) -> anyhow::Result<()> {
+    if let Some(bad) = samples.into_iter().find(|s| s.label.is_some_and(|l| l >= classes)) {
         bail!(
             "{} has label {}, but the network has {classes} outputs (0…{})",
             bad.name,
@@ -91,30 +81,9 @@ pub fn spread(total: usize, most: usize) -> impl Iterator<Item = usize> {
     (0..n).map(move |i| i * total / n)
 }
 
-/// 95 % Wilson score interval of a share: E. B. Wilson, *Probable inference*, 1927.
-pub fn wilson(right: usize, total: usize) -> (f64, f64) {
-    if total == 0 {
-        return (0.0, 1.0);
-    }
-    let (n, z) = (total as f64, 1.959_964);
-    let p = right as f64 / n;
-    let middle = p + z * z / (2.0 * n);
-    let half = z * (p * (1.0 - p) / n + z * z / (4.0 * n * n)).sqrt();
-    let scale = 1.0 + z * z / n;
-    (((middle - half) / scale).max(0.0), ((middle + half) / scale).min(1.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn wilson_as_published() {
-        // 81 of 263: 0.2553 to 0.3662 (Newcombe, 1998, table I, method 3).
-        let (lo, hi) = wilson(81, 263);
-        assert!((lo - 0.2553).abs() < 1e-4 && (hi - 0.3662).abs() < 1e-4, "{lo} {hi}");
-        assert_eq!(wilson(0, 0), (0.0, 1.0));
-    }
 
     #[test]
     fn spread_is_even() {

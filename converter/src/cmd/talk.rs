@@ -12,13 +12,14 @@ use crate::quantize::recipe::Progress;
 pub struct Talk {
     json: bool,
     quiet: bool,
+    verbose: bool,
     bar: Mutex<Option<ProgressBar>>,
 }
 
 impl Talk {
     /// As the flags say.
-    pub fn new(json: bool, quiet: bool) -> Self {
-        Self { json, quiet, bar: Mutex::new(None) }
+    pub fn new(json: bool, quiet: bool, verbose: bool) -> Self {
+        Self { json, quiet, verbose, bar: Mutex::new(None) }
     }
 
     /// A line for people.
@@ -26,6 +27,13 @@ impl Talk {
         if !self.quiet {
             self.clear();
             let _ = writeln!(std::io::stderr(), "{}", words.as_ref());
+        }
+    }
+
+    /// A line for people who asked for details.
+    pub fn detail(&self, words: impl AsRef<str>) {
+        if self.verbose {
+            self.say(words);
         }
     }
 
@@ -52,6 +60,10 @@ impl Talk {
 }
 
 impl Progress for Talk {
+    fn note(&self, words: &str) {
+        self.say(words);
+    }
+
     fn stage(&self, name: &str, ticks: usize) {
         self.clear();
         if self.quiet {

@@ -13,9 +13,9 @@ mod node;
 mod operators;
 mod value;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use foldnet_archive::Activation;
 use foldnet_kernels::{MAX_SIDE, Shape};
@@ -43,6 +43,8 @@ pub struct Imported {
     pub nodes: usize,
     /// What wrote the file, as it says itself.
     pub producer: String,
+    /// Files beside the model that hold the values of its tensors.
+    pub external: Vec<PathBuf>,
     /// Key and value, as the exporter left them.
     pub metadata: HashMap<String, String>,
 }
@@ -102,9 +104,17 @@ pub fn read(bytes: &[u8], folder: &Path) -> Result<Imported, ImportError> {
             given: importer.given,
         },
         nodes: importer.computing,
+        external: external_files(graph, folder),
         producer,
         metadata: model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
     })
+}
+
+/// The files that the tensors' values lie in, each once.
+fn external_files(graph: &GraphProto, folder: &Path) -> Vec<PathBuf> {
+    let locations = graph.initializer.iter().flat_map(|tensor| &tensor.external_data);
+    let names: BTreeSet<&str> = locations.filter(|e| e.key == "location").map(|e| e.value.as_str()).collect();
+    names.into_iter().map(|name| folder.join(name)).collect()
 }
 
 /// The graph while it is built.

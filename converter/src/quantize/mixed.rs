@@ -180,13 +180,14 @@ mod tests {
         };
         let outcome = quantize(graph, &pictures(24), options, &Silent).unwrap();
         let exact = equalize::apply(&outcome.graph, &outcome.factors);
-        let shares = sensitivity::shares(&exact, &outcome.draft, &pictures(8), &|| ()).unwrap();
+        let shares =
+            sensitivity::shares(&exact, &outcome.draft, &pictures(8), outcome.measure, &|| ()).unwrap();
         let others = &pictures(60)[24..];
         let float = FloatNet::new(&exact).unwrap();
         let truth: Vec<_> = others.iter().map(|p| float.run(p).unwrap()[exact.output].clone()).collect();
         // A drop of dB below 40: small networks on noise agree by chance.
         let measure = |network: &Network| -> Result<f64, QuantizeError> {
-            Ok(40.0 - Distance::between(&truth, &logits(network, others)?, exact.activation).sqnr)
+            Ok(40.0 - Distance::between(&truth, &logits(network, others)?, outcome.measure).sqnr)
         };
         let before = measure(&outcome.network).unwrap();
         let found = keep(&outcome.draft, &exact, &shares, &pictures(24), limit, measure).unwrap();

@@ -7,7 +7,7 @@
 use super::QuantizeError;
 use super::build::Draft;
 use super::fuse::Layer;
-use super::score::Distance;
+use super::score::{Distance, Measure};
 use crate::calibrate::in_lanes;
 use crate::float::{FloatError, FloatNet, Grid, Grids};
 use crate::graph::{Graph, NodeId, Op};
@@ -73,6 +73,7 @@ pub fn shares(
     exact: &Graph,
     draft: &Draft,
     pictures: &[Vec<u8>],
+    measure: Measure,
     tick: &(dyn Fn() + Sync),
 ) -> Result<Vec<Share>, QuantizeError> {
     let all = grids(draft);
@@ -90,7 +91,7 @@ pub fn shares(
             logits(exact, &Grids { rounded: one, unrounded: all.unrounded.clone() }, pictures)?
         };
         tick();
-        Ok(Share { node, weights, sqnr: Distance::between(&truth, &answers, exact.activation).sqnr })
+        Ok(Share { node, weights, sqnr: Distance::between(&truth, &answers, measure).sqnr })
     });
     shares.into_iter().collect()
 }

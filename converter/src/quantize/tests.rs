@@ -69,7 +69,7 @@ pub(super) fn conv(graph: &mut Graph, node: NodeId) -> &mut Conv {
 fn distance(graph: &Graph, outcome: &super::Outcome, pictures: &[Vec<u8>]) -> Distance {
     let net = FloatNet::new(graph).unwrap();
     let truth: Vec<_> = pictures.iter().map(|p| net.run(p).unwrap()[graph.output].clone()).collect();
-    Distance::between(&truth, &logits(&outcome.network, pictures).unwrap(), graph.activation)
+    Distance::between(&truth, &logits(&outcome.network, pictures).unwrap(), outcome.measure)
 }
 
 #[test]
@@ -127,8 +127,9 @@ fn passes_that_are_kept_lower_the_noise_and_hold_on_other_pictures() {
     let normal = quantize(&graph, &pictures(60), Options::default(), &Silent).unwrap();
     assert!(normal.distance.sqnr >= low.distance.sqnr);
     // The last changes no decision: it measures again on what decided.
-    for d in normal.decisions.iter().filter(|d| d.pass != "measuring again") {
-        assert!(d.after >= d.before && d.kept == (d.after > d.before), "{d:?}");
+    for d in normal.decisions.iter().filter(|d| d.pass != "final fit") {
+        let before = d.before.unwrap();
+        assert!(d.after >= before && d.kept == (d.after > before), "{d:?}");
     }
     let others = &pictures(120)[60..];
     let (low, normal) = (distance(&graph, &low, others), distance(&graph, &normal, others));
@@ -146,7 +147,7 @@ fn shares_of_the_noise_are_small_and_most_are_some() {
     let graph = residual();
     let outcome = quantize(&graph, &pictures(24), Options::default(), &Silent).unwrap();
     let exact = equalize::apply(&outcome.graph, &outcome.factors);
-    let shares = sensitivity::shares(&exact, &outcome.draft, &pictures(8), &|| ()).unwrap();
+    let shares = sensitivity::shares(&exact, &outcome.draft, &pictures(8), outcome.measure, &|| ()).unwrap();
     assert_eq!(shares.len(), sensitivity::parts(&outcome.draft));
     assert!(shares.iter().all(|s| s.sqnr > 20.0), "{shares:?}");
     assert!(shares.iter().filter(|s| s.sqnr < 120.0).count() > shares.len() / 2, "{shares:?}");

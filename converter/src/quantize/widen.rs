@@ -726,7 +726,7 @@ mod tests {
                 pictures(16).iter().map(|p| float.run(p).unwrap()[exact.output].clone()).collect();
             let sqnr = |network: &Network| {
                 let answers = crate::quantize::score::logits(network, &pictures(16)).unwrap();
-                crate::quantize::score::Distance::between(&truth, &answers, exact.activation).sqnr
+                crate::quantize::score::Distance::between(&truth, &answers, outcome.measure).sqnr
             };
             let all = eligible(&outcome.draft.layout);
             let single = |weights: Option<NodeId>, values: Option<SlotId>| Kept {

@@ -6,12 +6,20 @@ pub mod png;
 
 use serde::Serialize;
 
+use crate::convert::reading::Reading;
+use crate::convert::verdict::Verdict;
 use crate::quantize::recipe::Decision;
 use crate::quantize::score::Distance;
 
 /// Written by `converter quantize --report`, as JSON or, by [`html::page`], as a page.
 #[derive(Debug, Serialize)]
 pub struct Report {
+    /// How it went.
+    pub verdict: Verdict,
+    /// What made it, and when.
+    pub origin: Origin,
+    /// What the network's output means.
+    pub output: Reading,
     /// File name of the source model.
     pub source: String,
     /// Its SHA-256.
@@ -22,11 +30,11 @@ pub struct Report {
     pub preprocess_reason: String,
     /// Nodes of the source graph that folding removed.
     pub layers_folded: usize,
-    /// Steps of the int8 network.
+    /// Steps that compute in int8.
     pub layers_quantized: usize,
-    /// Layers left in float.
+    /// Steps that compute in f32.
     pub layers_float: usize,
-    /// Bytes of the source model.
+    /// Bytes of the source model, its external data included.
     pub bytes_before: u64,
     /// Bytes of the archive.
     pub bytes: u64,
@@ -44,9 +52,12 @@ pub struct Report {
     pub centred: usize,
     /// Passes over the numbers, and what came of them.
     pub passes: Vec<Decision>,
-    /// On held-out pictures.
+    /// Whether the checked images are known to be unseen in training. If not, they were kept out of
+    /// calibration, which is all that is known of them.
+    pub unseen: bool,
+    /// int8 against f32 on the checked images.
     pub held_out: Option<Distance>,
-    /// Accuracy on held-out pictures with labels.
+    /// Accuracy on checked images with labels.
     pub accuracy: Option<Accuracy>,
     /// Held-out pictures whose answer changed, the first few.
     pub changed: Vec<Changed>,
@@ -58,6 +69,21 @@ pub struct Report {
     pub kept: Option<KeptReport>,
     /// Tensor by tensor.
     pub tensors: Vec<TensorReport>,
+    /// What else should be known.
+    pub notes: Vec<String>,
+}
+
+/// What made a report, and when.
+#[derive(Clone, Debug, Serialize)]
+pub struct Origin {
+    /// Version of the converter.
+    pub converter: &'static str,
+    /// Version of the archive's format.
+    pub archive_format: u32,
+    /// The day, such as `2026-11-30`, if the caller tells it.
+    pub date: Option<String>,
+    /// The command line, if there was one.
+    pub command: Option<String>,
 }
 
 /// What is held in 16 bits so that a budget holds, and what that costs.
@@ -111,6 +137,10 @@ pub struct Accuracy {
     pub float: f64,
     /// int8's.
     pub int8: f64,
+    /// f32's number of right answers.
+    pub float_right: usize,
+    /// int8's.
+    pub int8_right: usize,
 }
 
 /// A picture whose answer changed. Classes are named where names are known, else numbered.

@@ -136,6 +136,10 @@ pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Mani
         let message = format!("the graph's input is {shape}, foldnet.toml says otherwise");
         return Err(problem(GraphError::Text { line: 0, message }));
     }
+    if let Some(Err(reason)) = manifest.output.map(|kind| kind.check(network.classes())) {
+        let message = format!("output: {reason}; the network has {}", network.classes());
+        return Err(ArchiveError::Manifest { path: path.into(), message });
+    }
     Ok((network, manifest))
 }
 

@@ -11,6 +11,7 @@ mod error;
 mod manifest;
 mod network;
 mod open;
+mod output;
 mod read_graph;
 mod statements;
 #[cfg(any(test, feature = "testing"))]
@@ -30,3 +31,4 @@ pub use network::{
     SecondOutput, Step, Sum, Table, Tensor, TensorId, Term,
 };
 pub use open::open_file;
+pub use output::{OutputKind, Scores};

@@ -6,6 +6,9 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::network::Activation;
+use crate::output::OutputKind;
+
 /// The newest version of the archive format that this build writes and reads: with sums of more than two
 /// tensors.
 pub const FORMAT: u32 = 3;
@@ -27,9 +30,19 @@ pub struct Manifest {
     /// One name per class; empty when the converter was given none.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// What the output means, where that does not follow from the network; see [`Manifest::output_kind`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<OutputKind>,
     /// The same network built for NPUs, at most one for each chip and batch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub npu: Vec<NpuModel>,
+}
+
+impl Manifest {
+    /// What the output of a network with this final function and number of outputs means.
+    pub fn output_kind(&self, activation: Activation, outputs: usize) -> OutputKind {
+        self.output.unwrap_or_else(|| OutputKind::of(activation, outputs))
+    }
 }
 
 /// The network as the compiler of an NPU's vendor has it, and how well it does there.

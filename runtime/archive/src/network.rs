@@ -55,6 +55,22 @@ pub enum Activation {
     Sigmoid,
 }
 
+impl Activation {
+    /// Applies it in place.
+    pub fn apply(self, values: &mut [f32]) {
+        match self {
+            Self::None => {}
+            Self::Softmax => {
+                let max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                values.iter_mut().for_each(|v| *v = (*v - max).exp());
+                let sum: f32 = values.iter().sum();
+                values.iter_mut().for_each(|v| *v /= sum);
+            }
+            Self::Sigmoid => values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp())),
+        }
+    }
+}
+
 /// One fused step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step {

@@ -210,14 +210,5 @@ fn info(network: &Network, step: &foldnet_archive::Step) -> StepInfo {
 
 /// Applies the network's last function in place, in f32.
 pub fn activate(activation: Activation, values: &mut [f32]) {
-    match activation {
-        Activation::None => {}
-        Activation::Softmax => {
-            let max = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            values.iter_mut().for_each(|v| *v = (*v - max).exp());
-            let sum: f32 = values.iter().sum();
-            values.iter_mut().for_each(|v| *v /= sum);
-        }
-        Activation::Sigmoid => values.iter_mut().for_each(|v| *v = 1.0 / (1.0 + (-*v).exp())),
-    }
+    activation.apply(values);
 }

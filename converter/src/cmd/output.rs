@@ -1,0 +1,65 @@
+//! What the output of a network means, as flags.
+
+use clap::Args;
+use foldnet_archive::OutputKind;
+
+use super::model::Model;
+use super::values::OutputValue;
+use crate::convert::reading::{Evidence, Reading, decide};
+use crate::quantize::score::Measure;
+
+/// How answers are read.
+#[derive(Args, Clone, Debug)]
+pub struct OutputFlags {
+    /// What the network's output means; decided from the model and its labels if not given
+    #[arg(long, value_enum, value_name = "KIND")]
+    output: Option<OutputValue>,
+    /// Probability from which a label applies, for outputs that end in a sigmoid or are one logit
+    #[arg(long, default_value_t = 0.5, value_name = "P", value_parser = probability)]
+    threshold: f64,
+}
+
+fn probability(text: &str) -> Result<f64, String> {
+    let inside = |p: &f64| *p > 0.0 && *p < 1.0;
+    text.parse().ok().filter(inside).ok_or_else(|| "expected a number between 0 and 1".into())
+}
+
+impl OutputFlags {
+    /// What was asked for.
+    pub fn kind(&self) -> Option<OutputKind> {
+        self.output.map(|value| value.0)
+    }
+
+    /// The probability from which a label applies.
+    pub fn threshold(&self) -> f64 {
+        self.threshold
+    }
+
+    /// Decides for a model and the class folders of its images. An archive tells its own.
+    pub fn reading(&self, model: &Model, folders: &[String]) -> anyhow::Result<Reading> {
+        let evidence = match model {
+            Model::Float(m) => Evidence::of(m, folders),
+            Model::Int8(m) => Evidence {
+                activation: m.network.activation,
+                outputs: model.classes(),
+                labels: m.manifest.labels.len(),
+                folders: folders.len(),
+                normalized: false,
+            },
+        };
+        let told = match model {
+            Model::Int8(m) => m.manifest.output,
+            Model::Float(_) => None,
+        };
+        let mut reading = decide(&evidence, self.kind().or(told))?;
+        if self.kind().is_none() && told.is_some() {
+            reading.reason = "as the archive says".into();
+        }
+        Ok(reading)
+    }
+
+    /// How answers are compared.
+    pub fn measure(&self, reading: &Reading) -> Measure {
+        Measure::new(reading.kind).with_threshold(self.threshold)
+    }
+}

@@ -1,0 +1,126 @@
+//! The images of a conversion: those that are measured on, and those that check the result.
+
+use foldnet_archive::Input;
+
+/// An image as the network's pixels.
+#[derive(Clone)]
+pub struct Sample {
+    /// Path or number.
+    pub name: String,
+    /// Its class, if known.
+    pub label: Option<usize>,
+    /// HWC.
+    pub pixels: Vec<u8>,
+}
+
+/// Calibration and check images.
+#[derive(Clone, Default)]
+pub struct Images {
+    /// Ranges and rounding are measured on these.
+    pub calibrate: Vec<Vec<u8>>,
+    /// The result is checked on these; nothing was decided on them.
+    pub check: Vec<Sample>,
+    /// Whether the check images are known to be unseen in training, too.
+    pub unseen: bool,
+    /// Whether it is all noise, whose answers are worth nothing.
+    pub noise: bool,
+    /// The class folders that the images lie in.
+    pub folders: Vec<String>,
+    /// Images that could not be read.
+    pub skipped: usize,
+}
+
+/// Where training does not tell which images it held out, every fifth is kept out of calibration.
+pub const HELD_OUT: usize = 5;
+
+impl Images {
+    /// Keeps every fifth image out of calibration. Fewer than five all calibrate.
+    pub fn every_fifth(samples: Vec<Sample>) -> Self {
+        let few = samples.len() < HELD_OUT;
+        let mut images = Self::default();
+        for (i, sample) in samples.into_iter().enumerate() {
+            if !few && i % HELD_OUT == HELD_OUT - 1 {
+                images.check.push(sample);
+            } else {
+                images.calibrate.push(sample.pixels);
+            }
+        }
+        images
+    }
+
+    /// Checks on what training held out, and calibrates on the rest. Where either would be empty, as
+    /// [`Images::every_fifth`].
+    pub fn by_training(samples: Vec<(Sample, bool)>) -> Self {
+        let held_out = samples.iter().filter(|(_, held_out)| *held_out).count();
+        if held_out == 0 || held_out == samples.len() {
+            let all = samples.into_iter().map(|(sample, _)| sample).collect();
+            // All of them held out: unseen whichever of them calibrate.
+            return Self { unseen: held_out > 0, ..Self::every_fifth(all) };
+        }
+        let mut images = Self { unseen: true, ..Self::default() };
+        for (sample, held_out) in samples {
+            if held_out {
+                images.check.push(sample);
+            } else {
+                images.calibrate.push(sample.pixels);
+            }
+        }
+        images
+    }
+
+    /// 64 images of noise over noise of lower frequency, from a fixed seed (xorshift64*, Vigna, 2016).
+    /// Nothing can be checked on them.
+    pub fn noise(input: &Input) -> Self {
+        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+        let mut next = move || {
+            state ^= state >> 12;
+            state ^= state << 25;
+            state ^= state >> 27;
+            (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 56) as u32
+        };
+        let images = (0..64).map(|i| {
+            let coarse: Vec<u32> = (0..64 * input.channels).map(|_| next()).collect();
+            let pixels = (0..input.height * input.width * input.channels)
+                .map(|k| {
+                    let (pixel, c) = (k / input.channels, k % input.channels);
+                    let (y, x) =
+                        (pixel / input.width * 8 / input.height, pixel % input.width * 8 / input.width);
+                    ((coarse[(y * 8 + x) * input.channels + c] * 3 + next()) / 4) as u8
+                })
+                .collect();
+            Sample { name: format!("noise[{i}]"), label: None, pixels }
+        });
+        let images = Self::every_fifth(images.collect());
+        Self { noise: true, check: Vec::new(), ..images }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(n: usize) -> Vec<Sample> {
+        (0..n).map(|i| Sample { name: i.to_string(), label: None, pixels: vec![i as u8] }).collect()
+    }
+
+    #[test]
+    fn every_fifth_is_kept_out_and_few_all_calibrate() {
+        let images = Images::every_fifth(samples(11));
+        let names: Vec<&str> = images.check.iter().map(|s| s.name.as_str()).collect();
+        assert_eq!((names, images.calibrate.len(), images.unseen), (vec!["4", "9"], 9, false));
+        let few = Images::every_fifth(samples(4));
+        assert_eq!((few.check.len(), few.calibrate.len()), (0, 4));
+    }
+
+    #[test]
+    fn what_training_held_out_checks() {
+        let split = |held_out: fn(usize) -> bool| {
+            let marked = samples(12).into_iter().enumerate().map(|(i, s)| (s, held_out(i))).collect();
+            let images = Images::by_training(marked);
+            (images.calibrate.len(), images.check.len(), images.unseen)
+        };
+        assert_eq!(split(|i| i < 3), (9, 3, true));
+        assert_eq!(split(|_| false), (10, 2, false), "none of them is known to be unseen");
+        assert_eq!(split(|_| true), (10, 2, true));
+    }
+}

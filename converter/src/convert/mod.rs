@@ -1,0 +1,211 @@
+//! A whole conversion as one call: a float model, images and options in; the archive and a report out.
+//!
+//! ```text
+//! reading    what the output means, and so how answers are compared
+//! quantize   the int8 network, every decision made on calibration images
+//! check      its answers against f32's on images that calibration did not see
+//! budget     what stays in 16 bits, where more was lost than `max_drop` allows
+//! describe   the report's tables
+//! verdict    one sentence on all of it
+//! ```
+//! Nothing is read from or written to files here, and nothing is printed; [`Progress`] is told what is
+//! going on.
+
+pub mod budget;
+pub mod check;
+mod describe;
+pub mod held_out;
+pub mod images;
+pub mod reading;
+pub mod verdict;
+
+use foldnet::{Session, SessionError};
+use foldnet_archive::{Calibration, Manifest, Network, OutputKind};
+
+use crate::model::FloatModel;
+use crate::quantize::recipe::{Options, Progress, quantize};
+use crate::quantize::{QuantizeError, score::Measure};
+use crate::report::{Origin, Report};
+use crate::run::RunError;
+use check::{Check, Drop};
+use images::Images;
+use reading::Evidence;
+
+/// What the caller decides.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Of the quantization itself; its measure follows from the output's meaning.
+    pub quantize: Options,
+    /// What the output means; decided from the model and its labels if not given.
+    pub output: Option<OutputKind>,
+    /// The probability from which a label of its own applies.
+    pub threshold: f64,
+    /// Points that may be lost before tensors are kept in 16 bits.
+    pub max_drop: Option<f64>,
+    /// Whether the report has its tables of layers and tensors, which take time.
+    pub details: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { quantize: Options::default(), output: None, threshold: 0.5, max_drop: None, details: false }
+    }
+}
+
+/// The result.
+pub struct Converted {
+    /// The int8 network.
+    pub network: Network,
+    /// What goes with it.
+    pub manifest: Manifest,
+    /// The bytes of the archive of both.
+    pub archive: Vec<u8>,
+    /// What was done and what it cost.
+    pub report: Report,
+    /// What was lost on the checked images; none where nothing was measured.
+    pub drop: Option<Drop>,
+}
+
+/// Why a conversion fails.
+#[derive(Debug, thiserror::Error)]
+pub enum ConvertError {
+    /// The output cannot be read as asked for.
+    #[error("--output {kind}: {reason}")]
+    Output {
+        /// What was asked for.
+        kind: OutputKind,
+        /// Why it does not fit.
+        reason: String,
+    },
+    /// The graph cannot be quantized.
+    #[error(transparent)]
+    Quantize(#[from] QuantizeError),
+    /// A model does not run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+impl From<SessionError> for ConvertError {
+    fn from(error: SessionError) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+/// Converts.
+pub fn convert(
+    model: &FloatModel,
+    images: &Images,
+    settings: &Settings,
+    progress: &dyn Progress,
+) -> Result<Converted, ConvertError> {
+    let evidence = Evidence::of(model, &images.folders);
+    let reading = reading::decide(&evidence, settings.output)?;
+    let measure = Measure::new(reading.kind).with_threshold(settings.threshold);
+    if reading.must_be_told {
+        progress.note(&format!("output: {} ({})", reading.kind, reading.reason));
+    }
+    let options = Options { measure: Some(measure), ..settings.quantize };
+    let outcome = quantize(&model.graph, &images.calibrate, options, progress)?;
+
+    let mut manifest = Manifest {
+        format: outcome.network.format(),
+        source: model.source.clone(),
+        input: model.input.clone(),
+        calibration: Calibration {
+            images: if images.noise { 0 } else { images.calibrate.len() },
+            method: settings.quantize.method.name().into(),
+            agreement: None,
+        },
+        labels: model.labels.clone(),
+        output: reading.to_store(&evidence),
+        npu: Vec::new(),
+    };
+    let check = Check::new(model, &images.check, measure, progress)?;
+    let mut network = outcome.for_npu.clone().unwrap_or_else(|| outcome.network.clone());
+    let mut answers = check.answers(&network)?;
+
+    let over = settings.max_drop.zip(answers.drop()).filter(|(limit, drop)| drop.points > *limit);
+    let mut shares = Vec::new();
+    if over.is_some() || settings.details {
+        shares = describe::sensitivity(&outcome, &images.calibrate, progress)?;
+    }
+    let mut kept = None;
+    let mut notes = Vec::new();
+    if let Some((limit, drop)) = over {
+        progress.note(&format!("int8 alone: {drop}; searching for what to keep in 16 bits"));
+        let found = budget::keep(&outcome, &shares, &images.calibrate, limit, &check, progress)?;
+        match found {
+            Ok(mixed) => {
+                manifest.format = mixed.network.format();
+                kept = Some(budget::report(&outcome, &mixed, limit, drop.points, &manifest)?);
+                network = mixed.network;
+                answers = check.answers(&network)?;
+            }
+            Err(left) => notes.push(format!(
+                "with everything in 16 bits that can be, {left:.2} points would still be lost; the archive is int8"
+            )),
+        }
+    }
+    manifest.calibration.agreement = answers.distance.and_then(|d| d.agreement);
+    let archive = foldnet_archive::pack(&network, &manifest);
+    if let Some(kept) = &mut kept {
+        kept.bytes = archive.len() as u64;
+    }
+
+    let saturation = (
+        describe::saturation(&network, images.check.iter().map(|s| &s.pixels))?,
+        describe::saturation(&network, images.calibrate.iter())?,
+    );
+    let verdict = verdict::judge(&verdict::Facts {
+        measure,
+        outputs: evidence.outputs,
+        images,
+        truth: check.truth(),
+        distance: answers.distance,
+        accuracy: answers.accuracy,
+        saturation,
+        drop: settings.max_drop.zip(answers.drop()),
+    });
+    let layers = describe::Layers::of(&network);
+    let report = Report {
+        verdict,
+        origin: Origin {
+            converter: env!("CARGO_PKG_VERSION"),
+            archive_format: manifest.format,
+            date: None,
+            command: None,
+        },
+        output: reading,
+        source: model.source.file.clone(),
+        sha256: model.source.sha256.clone(),
+        preprocess: model.input.preprocess.clone(),
+        preprocess_reason: model.reason.clone(),
+        layers_folded: model.folded,
+        layers_quantized: layers.int8,
+        layers_float: layers.float,
+        bytes_before: model.bytes,
+        bytes: archive.len() as u64,
+        macs: network.macs(),
+        parameters: network.parameters(),
+        arena_bytes: Session::new(&network, foldnet_kernels::dispatch::best(), 1)?.arena_bytes(),
+        calibration_images: manifest.calibration.images,
+        skipped: images.skipped,
+        centred: outcome.centred,
+        passes: outcome.decisions.clone(),
+        unseen: images.unseen,
+        held_out: answers.distance,
+        accuracy: answers.accuracy,
+        changed: describe::changed(model, &check, &answers.logits),
+        sensitivity: shares.iter().map(|s| describe::share(&outcome, s)).collect(),
+        not_folded: describe::not_folded(&outcome),
+        kept,
+        tensors: if settings.details {
+            describe::tensors(&outcome, model, &network, &check, progress)?
+        } else {
+            Vec::new()
+        },
+        notes,
+    };
+    let drop = answers.drop();
+    Ok(Converted { network, manifest, archive, report, drop })
+}

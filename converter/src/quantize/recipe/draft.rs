@@ -1,0 +1,192 @@
+//! From decisions to integers: equalized weights, ranges, rounded weights.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use crate::calibrate::{Method, Observation, Range, in_lanes};
+use crate::graph::{Graph, NodeId, Op};
+use crate::quantize::build::{Draft, Packed, effective_bias, pixel_zero};
+use crate::quantize::equalize::{self, Class, RULES};
+use crate::quantize::fuse::{Layer, Layout, SlotId};
+use crate::quantize::rounding::{Rounded, Rounder};
+use crate::quantize::weights;
+
+/// What every draft is made from.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The float graph.
+    pub graph: &'a Graph,
+    /// Its int8 tensors and steps.
+    pub layout: &'a Layout,
+    /// The classes of tensors that are equalized together.
+    pub classes: &'a [Class],
+    /// What was seen of the tensors on calibration images.
+    pub observation: &'a Observation,
+}
+
+/// The decisions that define a draft before rounding and bias correction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Per class.
+    pub rules: Vec<usize>,
+    /// Per slot.
+    pub methods: Vec<Method>,
+    /// Per slot, a factor on the range.
+    pub stretch: Vec<f32>,
+}
+
+impl Plan {
+    /// Nothing equalized, every range by one method.
+    pub fn first(classes: usize, layout: &Layout, method: Method) -> Self {
+        let method = if method == Method::Auto { Method::Mse } else { method };
+        let slots = layout.slots.len();
+        Self { rules: vec![0; classes], methods: vec![method; slots], stretch: vec![1.0; slots] }
+    }
+
+    /// The factors that its rules give every node.
+    pub fn factors(&self, source: Source<'_>) -> equalize::Factors {
+        factors(source.graph, source.classes, &self.rules, source.observation)
+    }
+}
+
+/// The factors per node when each class follows the rule of that number.
+pub fn factors(
+    graph: &Graph,
+    classes: &[Class],
+    rules: &[usize],
+    observation: &Observation,
+) -> equalize::Factors {
+    let mut all: equalize::Factors = vec![None; graph.nodes.len()];
+    for (class, &rule) in classes.iter().zip(rules).filter(|(_, rule)| **rule > 0) {
+        let factors = equalize::factors(graph, class, RULES[rule], observation);
+        for &node in &class.nodes {
+            all[node] = Some(factors.clone());
+        }
+    }
+    all
+}
+
+/// The draft that follows from a plan. `factors` are the plan's; weights are rounded by `rounder` where
+/// there is one, else to their nearest levels, which `nearest` remembers.
+pub fn draft(
+    source: Source<'_>,
+    plan: &Plan,
+    factors: &equalize::Factors,
+    rounder: Option<&Rounder>,
+    nearest: &Nearest,
+) -> Draft {
+    let Source { graph: source, layout, classes, observation } = source;
+    let mut graph = equalize::apply(source, factors);
+    let rule_of = |node: NodeId| {
+        classes.iter().position(|c| c.nodes.binary_search(&node).is_ok()).map_or(0, |c| plan.rules[c])
+    };
+    let ranges = layout
+        .slots
+        .iter()
+        .enumerate()
+        .map(|(id, slot)| {
+            let range = plan.methods[id].range(observation.histogram(slot.node, rule_of(slot.node)));
+            Range { lo: range.lo * plan.stretch[id], hi: range.hi * plan.stretch[id] }
+        })
+        .collect();
+    let mut packed: Vec<Option<Packed>> = vec![None; graph.nodes.len()];
+    let rounded = in_lanes(layout.layers.len(), |i| {
+        let Layer::Conv { conv, x, .. } = layout.layers[i] else { return None };
+        let Op::Conv(c) = &source.nodes[conv].op else { return None };
+        let (node, rule) = (layout.slots[x].node, rule_of(layout.slots[x].node));
+        let by_inputs = rounder.and_then(|r| r.rounded(c, conv, rule, factors[node].as_deref()));
+        Some(by_inputs.unwrap_or_else(|| Rounded {
+            packed: nearest.packed(conv, rule, || {
+                pack(&graph, conv, &input_squares(&graph, layout, observation, factors, x), factors)
+            }),
+            shift: vec![0.0; c.bias.len()],
+        }))
+    });
+    for (layer, rounded) in layout.layers.iter().zip(rounded) {
+        let (Layer::Conv { conv, .. }, Some(Rounded { packed: mut whole, shift })) = (*layer, rounded) else {
+            continue;
+        };
+        let Op::Conv(c) = &mut graph.nodes[conv].op else { continue };
+        for o in 0..c.bias.len() {
+            let factor = factors[conv].as_ref().map_or(1.0, |f| f[o]);
+            whole.scale[o] *= factor;
+            c.bias[o] += (shift[o] * f64::from(factor)) as f32;
+        }
+        let Op::Conv(c) = &graph.nodes[conv].op else { continue };
+        let filter = c.weights.len() / c.bias.len().max(1);
+        for (o, b) in effective_bias(&graph, conv, c).into_iter().enumerate() {
+            // A channel without weights: any scale that holds the bias.
+            if b != 0.0 && whole.weights[o * filter..(o + 1) * filter].iter().all(|&w| w == 0) {
+                whole.scale[o] = (b.abs() / f64::from(1 << 20)) as f32;
+            }
+        }
+        packed[conv] = Some(whole);
+    }
+    Draft { graph, layout: layout.clone(), ranges, packed }
+}
+
+/// A convolution's weights rounded to their nearest levels, with scales as they are before the layer's own
+/// output is equalized: those factors scale a whole channel, which changes no integer.
+fn pack(graph: &Graph, conv: NodeId, importance: &[f32], factors: &equalize::Factors) -> Packed {
+    let Op::Conv(c) = &graph.nodes[conv].op else { unreachable!("called for convolutions") };
+    let filter = c.weights.len() / c.bias.len().max(1);
+    let per_group = importance.len() / c.groups;
+    let group_out = c.bias.len() / c.groups;
+    let (mut q, mut scales) = (Vec::with_capacity(c.weights.len()), Vec::with_capacity(c.bias.len()));
+    for (o, weights) in c.weights.chunks_exact(filter).enumerate() {
+        let first = o / group_out * per_group;
+        let per_weight: Vec<f32> = (0..filter).map(|k| importance[first + k % per_group]).collect();
+        // Weights of a model that was quantized before have a scale each already.
+        let grid = if graph.given.is_empty() { None } else { weights::grid(weights) };
+        let (ints, scale) = match grid {
+            Some(scale) => (weights::with_scale(weights, scale), scale),
+            None => weights::channel(weights, &per_weight),
+        };
+        q.extend(ints);
+        scales.push(scale / factors[conv].as_ref().map_or(1.0, |f| f[o]));
+    }
+    Packed { weights: q, scale: scales }
+}
+
+/// What [`pack`] made, by convolution and its input's rule: most trials change neither.
+#[derive(Default)]
+pub struct Nearest(Mutex<HashMap<(NodeId, usize), Packed>>);
+
+impl Nearest {
+    fn packed(&self, conv: NodeId, rule: usize, pack: impl FnOnce() -> Packed) -> Packed {
+        let known = |m: &Self| m.0.lock().ok().and_then(|m| m.get(&(conv, rule)).cloned());
+        known(self).unwrap_or_else(|| {
+            let packed = pack();
+            if let Ok(mut map) = self.0.lock() {
+                map.insert((conv, rule), packed.clone());
+            }
+            packed
+        })
+    }
+}
+
+/// The mean square of each channel of a layer's input, as int8 sees it.
+fn input_squares(
+    graph: &Graph,
+    layout: &Layout,
+    observation: &Observation,
+    factors: &equalize::Factors,
+    slot: SlotId,
+) -> Vec<f32> {
+    let node = layout.slots[slot].node;
+    let channels = layout.slots[slot].shape.c;
+    let Some(seen) = observation.channels(node) else { return vec![1.0; channels] };
+    let mut squares = seen.mean_squares();
+    if slot == 0 {
+        let means = seen.means();
+        for (c, zero) in pixel_zero(graph).into_iter().enumerate() {
+            let zero = f32::from(zero) + 128.0;
+            squares[c] += zero * zero - 2.0 * zero * means[c] as f32;
+        }
+    }
+    if let Some(factors) = &factors[node] {
+        squares.iter_mut().zip(factors).for_each(|(s, f)| *s *= f * f);
+    }
+    let floor = squares.iter().copied().fold(0.0, f32::max).max(1e-12) * 1e-6;
+    squares.iter().map(|s| s.max(floor)).collect()
+}

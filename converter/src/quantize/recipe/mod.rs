@@ -1,0 +1,236 @@
+//! The whole way from a float graph to a network, every decision made by the output's error.
+//!
+//! Error is the noise that quantization adds to the answers, [`Distance::sqnr`], over calibration pictures
+//! that nothing was measured on (see `split`): ranges that fit what was seen too tightly cut off what was
+//! not, which shows on other pictures only.
+//! (Not the divergence of the answers: a trained network is sure of most pictures it was trained on, so
+//! that a handful of doubtful ones would decide everything, and decisions made on them do not hold on
+//! others.)
+//! The quantized network is run by the real kernels, so what is measured is what will run. How much is
+//! tried is bounded by a number of multiply-accumulates, not by time: the result is the same on every
+//! machine.
+//!
+//! [`draft`] makes integers from decisions, [`search`] decides.
+
+mod draft;
+mod progress;
+mod search;
+
+use foldnet_archive::Network;
+
+use super::QuantizeError;
+use super::apart::one_zero;
+use super::build::Draft;
+use super::center::center;
+use super::equalize::{self, Class, RULES};
+use super::fuse::{fuse, with_dense_end};
+use super::rounding::Care;
+use super::score::{Distance, Measure};
+use crate::calibrate::{Method, Observation, observe};
+use crate::float::{FloatNet, Grids};
+use crate::graph::{Graph, NodeId, Op};
+use draft::{Source, factors};
+pub use progress::{Decision, Progress, Silent};
+use search::{Candidate, Search, Trial};
+
+/// How much is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effort {
+    /// One try: no search.
+    Low,
+    /// Seconds for a small network, a minute for a large one.
+    Normal,
+    /// As much, and weights rounded by a search for the least error, over more of the pictures' patches.
+    High,
+}
+
+impl Effort {
+    fn care(self) -> Care {
+        if self == Self::High { Care::Settle } else { Care::Once }
+    }
+
+    /// Multiply-accumulates that may be spent on trying.
+    fn budget(self) -> u64 {
+        match self {
+            Self::Low => 0,
+            // More of it finds what suits the pictures that it tries, not others.
+            Self::Normal | Self::High => 1_500_000_000_000,
+        }
+    }
+}
+
+/// What the caller decides.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How ranges are chosen.
+    pub method: Method,
+    /// How much is tried.
+    pub effort: Effort,
+    /// Cross-layer equalization, where it helps.
+    pub equalize: bool,
+    /// Rounding that looks at inputs, where it helps.
+    pub rounding: bool,
+    /// Bias correction, where it helps.
+    pub bias: bool,
+    /// Whether to give the network an NPU's roundings, see [`super::apart`].
+    pub for_npu: bool,
+    /// How answers are compared; what follows from the graph alone if not given.
+    pub measure: Option<Measure>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            method: Method::Auto,
+            effort: Effort::Normal,
+            equalize: true,
+            rounding: true,
+            bias: true,
+            for_npu: false,
+            measure: None,
+        }
+    }
+}
+
+/// The result.
+pub struct Outcome {
+    /// The quantized network.
+    pub network: Network,
+    /// The same with an NPU's roundings, where that was asked for.
+    pub for_npu: Option<Network>,
+    /// The numbers it was built from; the layout's slots are the network's tensors.
+    pub draft: Draft,
+    /// The float graph with [`crate::quantize::fuse::with_dense_end`] and [`crate::quantize::center`]
+    /// applied; its nodes are what slots refer to.
+    pub graph: Graph,
+    /// What was seen on the calibration pictures, in the original graph's units.
+    pub observation: Observation,
+    /// Per node, the factors by which the network's values differ from the float graph's.
+    pub factors: equalize::Factors,
+    /// Per slot, the method its range was chosen by.
+    pub methods: Vec<Method>,
+    /// Tensors that were centred, see [`crate::quantize::center`].
+    pub centred: usize,
+    /// In order.
+    pub decisions: Vec<Decision>,
+    /// On the pictures used for trying.
+    pub distance: Distance,
+    /// How answers were compared.
+    pub measure: Measure,
+}
+
+/// Quantizes.
+pub fn quantize(
+    graph: &Graph,
+    pictures: &[Vec<u8>],
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Outcome, QuantizeError> {
+    if pictures.is_empty() {
+        return Err(QuantizeError::NoPictures);
+    }
+    let measure = options.measure.unwrap_or_else(|| Measure::of_graph(graph));
+    let mut options = Options { measure: Some(measure), ..options };
+    if !graph.given.is_empty() {
+        // Somebody has decided before; see `Graph::given`.
+        options = Options { effort: Effort::Low, equalize: false, rounding: false, bias: false, ..options };
+    }
+    let mut graph = with_dense_end(graph);
+    check_finite(&graph)?;
+    let (fit, trial) = split(pictures);
+    let truth = FloatNet::rounded(&graph, &Grids::default())?.logits(&trial)?;
+    if options.for_npu {
+        one_zero(&mut graph);
+    }
+    let layout = fuse(&graph)?;
+    let (graph, centred) = match options.effort {
+        Effort::Low => (graph, 0),
+        _ => center(&graph, &layout, &fit)?,
+    };
+    let watch = layout.nodes();
+    let classes = if options.equalize { equalize::classes(&graph) } else { Vec::new() };
+    let seen = |pictures: &[Vec<u8>]| observations(&graph, &watch, &classes, pictures, options, progress);
+    let observation = seen(&fit)?;
+    let classes = if options.effort == Effort::Low { Vec::new() } else { classes.clone() };
+    let source = Source { graph: &graph, layout: &layout, classes: &classes, observation: &observation };
+    let mut search = Search::new(source, &fit, Trial { images: trial, truth, measure }, options)?;
+    search.run(progress)?;
+    let refitted = if fit.len() < pictures.len() && search.follows_from_plan() {
+        let observation = seen(pictures)?;
+        search.refit(&observation, pictures, progress)?;
+        Some(observation)
+    } else {
+        None
+    };
+    let for_npu = if options.for_npu { Some(search.for_npu(pictures, progress)?) } else { None };
+    let (Candidate { plan, factors, draft, network, distance }, decisions) = search.finish();
+    Ok(Outcome {
+        measure,
+        for_npu,
+        distance,
+        factors,
+        methods: plan.methods,
+        centred,
+        decisions,
+        draft,
+        network,
+        graph: graph.clone(),
+        observation: refitted.unwrap_or(observation),
+    })
+}
+
+/// What is seen of the watched nodes on pictures, also with each rule's factors where those are tried.
+fn observations(
+    graph: &Graph,
+    watch: &[NodeId],
+    classes: &[Class],
+    pictures: &[Vec<u8>],
+    options: Options,
+    progress: &dyn Progress,
+) -> Result<Observation, QuantizeError> {
+    let none: equalize::Factors = vec![None; graph.nodes.len()];
+    progress.stage("observing", pictures.len());
+    let first = observe(graph, watch, pictures, std::slice::from_ref(&none), &|| progress.tick())?;
+    let sound = |node: &NodeId| first.channels(*node).is_none_or(|c| c.all_finite());
+    if let Some(&node) = watch.iter().find(|n| !sound(n)) {
+        return Err(QuantizeError::NoValue { node: graph.nodes[node].name.clone() });
+    }
+    if classes.is_empty() || options.effort == Effort::Low {
+        return Ok(first);
+    }
+    let variants: Vec<_> =
+        (0..RULES.len()).map(|rule| factors(graph, classes, &vec![rule; classes.len()], &first)).collect();
+    progress.stage("observing, equalized", pictures.len());
+    Ok(observe(graph, watch, pictures, &variants, &|| progress.tick())?)
+}
+
+/// Every weight and bias is a number.
+fn check_finite(graph: &Graph) -> Result<(), QuantizeError> {
+    for node in &graph.nodes {
+        let bad = |values: &[f32], channels: usize| {
+            let per_channel = (values.len() / channels.max(1)).max(1);
+            values.iter().position(|v| !v.is_finite()).map(|i| i / per_channel)
+        };
+        let channel = match &node.op {
+            Op::Conv(c) => bad(&c.weights, c.bias.len()).or_else(|| bad(&c.bias, c.bias.len())),
+            Op::Affine { gain, offset } => bad(gain, gain.len()).or_else(|| bad(offset, offset.len())),
+            _ => None,
+        };
+        if let Some(channel) = channel {
+            return Err(QuantizeError::NotFinite { node: node.name.clone(), channel });
+        }
+    }
+    Ok(())
+}
+
+/// Pictures to measure on, and pictures to try on: what is found on the former must hold on others.
+/// Every third goes to the latter; a dozen or fewer serve as both.
+fn split(pictures: &[Vec<u8>]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+    if pictures.len() < 12 {
+        return (pictures.to_vec(), pictures.to_vec());
+    }
+    let part = |trial: bool| {
+        pictures.iter().enumerate().filter(|(i, _)| (i % 3 == 2) == trial).map(|(_, p)| p.clone()).collect()
+    };
+    (part(false), part(true))
+}

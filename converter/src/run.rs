@@ -1,0 +1,143 @@
+//! Runs a float model or an int8 one, and shows the values of its tensors.
+
+use foldnet::{Session, SessionError};
+use foldnet_archive::{Network, Step};
+
+use crate::float::{FloatError, FloatNet, Grids};
+use crate::graph::{Graph, NodeId};
+use crate::model::{FloatModel, Model};
+use crate::quantize::QuantizeError;
+use crate::quantize::build::tensor_names;
+use crate::quantize::fuse::{fuse, with_dense_end};
+
+/// Why a model does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The float network does not run.
+    #[error(transparent)]
+    Float(#[from] FloatError),
+    /// The float network has no int8 layout whose tensors could be named.
+    #[error(transparent)]
+    Layout(#[from] QuantizeError),
+    /// The int8 network does not run: an internal error.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// A named tensor's values, NHWC.
+pub struct Values {
+    /// As in the archive.
+    pub name: String,
+    /// Channels.
+    pub channels: usize,
+    /// Real values.
+    pub values: Vec<f32>,
+}
+
+/// Runs either on all cores.
+pub enum Runner<'a> {
+    /// A float graph, the network for its logits, and once they are asked for its tensors.
+    Float(&'a Graph, Box<FloatNet>, Option<Box<Tensors>>),
+    /// One session per core.
+    Int8(Vec<Session>, Network),
+}
+
+/// A float network that tells what an archive's tensors stand for.
+pub struct Tensors {
+    /// With every node's value.
+    net: FloatNet,
+    /// Which of its nodes go by which name with how many channels.
+    named: Vec<(NodeId, String, usize)>,
+}
+
+impl Tensors {
+    fn new(graph: &Graph) -> Result<Self, RunError> {
+        let net = FloatNet::new(graph)?;
+        // The names that the archive made from this graph has.
+        let graph = with_dense_end(graph);
+        let layout = fuse(&graph)?;
+        let names = tensor_names(&graph, &layout);
+        let named = (1..layout.slots.len())
+            .filter(|&id| id != layout.logits)
+            .map(|id| (layout.slots[id].node, names[id].clone(), layout.slots[id].shape.c))
+            .collect();
+        Ok(Self { net, named })
+    }
+}
+
+impl<'a> Runner<'a> {
+    /// For a model.
+    pub fn new(model: &'a Model) -> Result<Self, RunError> {
+        match model {
+            Model::Float(m) => Self::float(m),
+            Model::Int8(m) => Self::int8(&m.network),
+        }
+    }
+
+    /// For a float model.
+    pub fn float(model: &'a FloatModel) -> Result<Self, RunError> {
+        let net = FloatNet::rounded(&model.graph, &Grids::default())?;
+        Ok(Self::Float(&model.graph, Box::new(net), None))
+    }
+
+    /// For an int8 network.
+    pub fn int8(network: &Network) -> Result<Self, RunError> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let session = || Session::new(network, foldnet_kernels::dispatch::best(), 1);
+        let sessions = (0..cores).map(|_| session()).collect::<Result<_, _>>();
+        Ok(Self::Int8(sessions?, network.clone()))
+    }
+
+    /// The logits of each picture.
+    pub fn logits(&mut self, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, RunError> {
+        match self {
+            Self::Float(_, net, _) => Ok(net.logits(pictures)?),
+            Self::Int8(sessions, _) => {
+                let lanes = sessions.len();
+                let mut results: Vec<Vec<Vec<f32>>> = vec![Vec::new(); lanes];
+                std::thread::scope(|scope| {
+                    for (lane, (session, result)) in sessions.iter_mut().zip(&mut results).enumerate() {
+                        let mine = pictures.iter().skip(lane).step_by(lanes);
+                        scope.spawn(move || result.extend(mine.map(|p| session.run(p).to_vec())));
+                    }
+                });
+                Ok((0..pictures.len()).map(|i| results[i % lanes][i / lanes].clone()).collect())
+            }
+        }
+    }
+
+    /// Every int8 tensor (or what it stands for in float) on one picture.
+    pub fn tensors(&mut self, pixels: &[u8]) -> Result<Vec<Values>, RunError> {
+        match self {
+            Self::Float(graph, _, tensors) => {
+                let tensors = match tensors {
+                    Some(tensors) => tensors,
+                    None => tensors.insert(Box::new(Tensors::new(graph)?)),
+                };
+                let values = tensors.net.run(pixels)?;
+                let value = |(node, name, channels): &(NodeId, String, usize)| Values {
+                    name: name.clone(),
+                    channels: *channels,
+                    values: values[*node].to_vec(),
+                };
+                Ok(tensors.named.iter().map(value).collect())
+            }
+            Self::Int8(sessions, network) => {
+                let mut all = Vec::new();
+                let steps: &[Step] = &network.steps;
+                sessions[0].run_traced(pixels, |step, outputs| {
+                    for (id, values) in steps[step].outputs().into_iter().zip(outputs) {
+                        let tensor = &network.tensors[id];
+                        let real = |&q: &i8| (f32::from(q) - f32::from(tensor.zero)) * tensor.scale;
+                        all.push(Values {
+                            name: tensor.name.clone(),
+                            channels: tensor.shape.c,
+                            values: values.iter().map(real).collect(),
+                        });
+                    }
+                });
+                Ok(all)
+            }
+        }
+    }
+}
