@@ -1,22 +1,23 @@
 //! The program `runtime`.
 //!
-//! Exit codes: 0 done, 1 a fault of ours, 2 bad input or usage, 3 a stated limit missed.
+//! Exit codes: 0 done, 1 internal error, 2 bad input or usage, 3 a stated limit missed.
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use foldnet_cli::complete::Complete;
+use foldnet_cli::{Flags, Program};
 
 mod cmd;
 
-use cmd::{Failure, Voice};
-
+/// Classify images and a live camera with quantized networks
 #[derive(Parser)]
-#[command(name = "runtime", version, about, max_term_width = 100)]
+#[command(name = "runtime", version, max_term_width = 100, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
     #[command(flatten)]
-    voice: Voice,
+    flags: Flags,
 }
 
 #[derive(clap::Subcommand)]
@@ -27,30 +28,34 @@ enum Command {
     Bench(cmd::bench::Cmd),
     Inspect(cmd::inspect::Cmd),
     Kernels(cmd::kernels::Cmd),
+    Complete(Complete),
 }
 
+const PROGRAM: Program =
+    Program { name: "runtime", classify: cmd::classify_error, panic_is_caught: || false };
+
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    cli.voice.start();
-    std::panic::set_hook(Box::new(|fault| {
-        eprintln!("runtime: this should not have happened, please report it: {fault}");
-    }));
-    let run = || match cli.command {
-        Command::Classify(cmd) => cmd.run(cli.voice),
-        Command::Camera(cmd) => cmd.run(cli.voice),
-        Command::Devices(cmd) => cmd.run(cli.voice),
-        Command::Bench(cmd) => cmd.run(cli.voice),
-        Command::Inspect(cmd) => cmd.run(cli.voice),
-        Command::Kernels(cmd) => cmd.run(cli.voice),
-    };
-    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(run)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(Failure { code, message })) => {
-            if !message.is_empty() {
-                eprintln!("runtime: {message}");
-            }
-            ExitCode::from(code)
-        }
-        Err(_) => ExitCode::from(cmd::OUR_FAULT),
+    foldnet_cli::run(
+        &PROGRAM,
+        |cli: &Cli| cli.flags,
+        |cli, output| match cli.command {
+            Command::Classify(cmd) => cmd.run(output),
+            Command::Camera(cmd) => cmd.run(output),
+            Command::Devices(cmd) => cmd.run(output),
+            Command::Bench(cmd) => cmd.run(output),
+            Command::Inspect(cmd) => cmd.run(output),
+            Command::Kernels(cmd) => cmd.run(output),
+            Command::Complete(cmd) => cmd.run(Cli::command()),
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
     }
 }

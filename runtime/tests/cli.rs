@@ -96,13 +96,13 @@ fn bad_input_is_named_with_exit_code_2() {
         ("classify photos/a.png photos", &["a.png", "not a Foldnet archive"]),
         ("classify cut.nnef.tgz photos", &["cut.nnef.tgz", "not a Foldnet archive"]),
         ("classify newer.nnef.tgz photos", &["newer.nnef.tgz", "format 7", "this build reads format"]),
-        ("classify net.nnef.tgz absent.png", &["absent.png", "No such file", "0 pictures"]),
+        ("classify net.nnef.tgz absent.png", &["absent.png", "No such file", "0 images"]),
         ("classify net.nnef.tgz empty", &["empty", "no pictures"]),
         ("classify net.nnef.tgz notes.txt", &["notes.txt", "not a picture"]),
         ("classify net.nnef.tgz nothing", &["nothing", "empty"]),
         ("classify net.nnef.tgz odd.bin", &["odd.bin", "3000 bytes"]),
         ("classify net.nnef.tgz -", &["-: empty"]),
-        ("classify net.nnef.tgz mixed --strict", &["mixed/broken.jpg", "1 picture classified", "1 skipped"]),
+        ("classify net.nnef.tgz mixed --strict", &["mixed/broken.jpg", "1 image classified", "1 skipped"]),
         ("bench absent.nnef.tgz", &["absent.nnef.tgz"]),
         ("bench net.nnef.tgz --iterations 0", &["--iterations"]),
         ("inspect cut.nnef.tgz", &["cut.nnef.tgz"]),
@@ -309,4 +309,68 @@ fn a_full_disk_is_an_error_and_a_closed_pipe_is_none() {
     let mut child = place.command("classify net.nnef.tgz photos").stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let place = Place::new();
+    let commands = [
+        "--help",
+        "--version",
+        "classify net.nnef.tgz photos",
+        "classify net.nnef.tgz photos --json --quiet",
+        "camera net.nnef.tgz --input photos --once",
+        "camera net.nnef.tgz --input photos --once --json",
+        "inspect net.nnef.tgz",
+        "inspect net.nnef.tgz --json",
+        "bench net.nnef.tgz --iterations 1",
+        "bench net.nnef.tgz --iterations 1 --json",
+        "kernels",
+        "kernels --json",
+    ];
+    for words in commands {
+        let full = File::options().write(true).open("/dev/full").unwrap();
+        let output = place.command(words).stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", stderr(&output));
+        if !words.starts_with("--") {
+            let said = stderr(&output);
+            assert!(said.contains("standard output: ") && !said.contains("skipped"), "{words}: {said}");
+        }
+    }
+}
+
+#[test]
+fn labels_and_file_names_cannot_control_the_terminal() {
+    let place = Place::new();
+    let evil = "cat\u{1b}[2J\nruntime: all is well\u{202e}";
+    let labels = (0..4).map(|i| format!("{i} {evil}")).collect();
+    place.archive("evil.nnef.tgz", &every_step(), &Manifest { labels, ..manifest() });
+    fs::create_dir(place.path("evil")).unwrap();
+    fs::copy(place.path("photos/a.png"), place.path(&format!("evil/{evil}.png"))).unwrap();
+    fs::write(place.path(&format!("evil/{evil}.jpg")), "no image").unwrap();
+    for words in [
+        "classify evil.nnef.tgz evil --top 4",
+        "camera evil.nnef.tgz --input evil --once",
+        "inspect evil.nnef.tgz",
+    ] {
+        let output = place.run(words);
+        assert!(output.status.success(), "{words}: {}", stderr(&output));
+        for text in [String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap()] {
+            assert!(!text.contains(['\u{1b}', '\u{202e}']), "{words}: {text:?}");
+            assert!(!text.lines().any(|line| line.starts_with("runtime: all")), "{words}: {text}");
+        }
+    }
+    let output = place.stdout("classify evil.nnef.tgz evil --top 1 --json");
+    let line: Value = serde_json::from_str(&output).unwrap();
+    assert!(line["labels"][0]["label"].as_str().unwrap().ends_with(evil), "JSON keeps the label as it is");
+    assert!(!output.contains('\u{202e}'));
+}
+
+#[test]
+fn completions_and_manuals_are_written() {
+    let place = Place::new();
+    place.stdout("complete shell");
+    for file in ["runtime.bash", "_runtime", "runtime.fish", "runtime.1", "runtime-classify.1"] {
+        assert!(place.path("shell").join(file).is_file(), "{file}");
+    }
 }

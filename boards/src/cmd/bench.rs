@@ -49,7 +49,7 @@ impl Cmd {
             "{} runs: least {ticks_min}, median {ticks_median}, greatest {ticks_max} ticks; {lost} images lost",
             self.runs
         );
-        talk.result(&Outcome { runs: self.runs, ticks_min, ticks_median, ticks_max, lost }, text);
+        talk.result(&Outcome { runs: self.runs, ticks_min, ticks_median, ticks_max, lost }, text)?;
         Ok(())
     }
 }

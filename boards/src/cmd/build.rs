@@ -39,7 +39,7 @@ impl Cmd {
             self.for_board(talk)?
         };
         let text = output.display().to_string();
-        talk.result(&Outcome { output }, text);
+        talk.result(&Outcome { output }, text)?;
         Ok(())
     }
 
@@ -54,10 +54,10 @@ impl Cmd {
                      with `boards flash {} ARCHIVE --host HOST`",
                     board.name, board.id
                 );
-                return Err(Failure::Input(words));
+                return Err(Failure::input(words));
             }
             (None, None) => {
-                return Err(Failure::Input(format!(
+                return Err(Failure::input(format!(
                     "{} is a microcontroller, so its firmware contains the network. Name the archive: `boards build {} \
                      ARCHIVE`",
                     board.name, board.id

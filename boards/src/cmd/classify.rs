@@ -85,7 +85,7 @@ impl Cmd {
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let labels = match &self.labels {
             Some(path) => std::fs::read_to_string(path)
-                .map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?,
+                .map_err(|e| Failure::input(format!("{}: {e}", path.display())))?,
             None => String::new(),
         };
         let mut link = self.line.open()?;
@@ -94,7 +94,7 @@ impl Cmd {
             let pixels = super::pixels(image, width, height)?;
             let answer = self.line.classify(&mut link, &pixels)?;
             let odd = || {
-                Failure::Input(format!(
+                Failure::input(format!(
                     "{}: the board's answer contains no valid logits: {}. Flash the firmware of this version again",
                     image.display(),
                     answer.logits
@@ -106,7 +106,7 @@ impl Cmd {
             let label = labels.lines().nth(class as usize).unwrap_or(&name);
             let image = image.display().to_string();
             let text = format!("{image}  {label}  ({ticks} ticks)");
-            talk.result(&Said { image, label, index: class, ticks, lost, logits }, text);
+            talk.result(&Said { image, label, index: class, ticks, lost, logits }, text)?;
         }
         Ok(())
     }

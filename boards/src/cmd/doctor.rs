@@ -23,18 +23,20 @@ impl Cmd {
         let board = board(Some(&self.name), talk)?;
         let findings = match self.reach.ask(&board, &Request::Doctor, talk)? {
             Event::Findings(findings) => findings,
-            other => return Err(Failure::Fault(format!("the agent sent an unexpected answer: {other:?}"))),
+            other => {
+                return Err(Failure::internal(format!("the agent sent an unexpected answer: {other:?}")));
+            }
         };
         for finding in &findings {
             let mut text = format!("{:<12} {}", finding.what, finding.found);
             if let Some(fix) = &finding.fix {
                 text += &format!("\n{:12} → {fix}", "");
             }
-            talk.result(finding, text);
+            talk.result(finding, text)?;
         }
         match findings.iter().filter(|f| f.fix.is_some()).count() {
             0 => Ok(()),
-            n => Err(Failure::Limit(format!(
+            n => Err(Failure::limit(format!(
                 "{n} of {} checks found something to fix; see the arrows above",
                 findings.len()
             ))),

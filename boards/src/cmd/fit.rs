@@ -76,8 +76,8 @@ impl Cmd {
         let words = words(&board, &needs);
         let outcome = Outcome::new(&board, needs);
         let text = if outcome.fits { format!("fits {}: {words}", board.name) } else { String::new() };
-        talk.result(&outcome, text);
-        if outcome.fits { Ok(()) } else { Err(Failure::Limit(outcome.why.join("; "))) }
+        talk.result(&outcome, text)?;
+        if outcome.fits { Ok(()) } else { Err(Failure::limit(outcome.why.join("; "))) }
     }
 }
 
@@ -108,7 +108,7 @@ fn all(file: &Path, talk: &Talk) -> Result<(), Failure> {
         };
         let words = if outcome.fits { words } else { outcome.why.join("; ") };
         let fits = if outcome.fits { "fits" } else { "does not fit" };
-        talk.result(&outcome, format!("{:<22} {fits:<12}  {words}", board.id));
+        talk.result(&outcome, format!("{:<22} {fits:<12}  {words}", board.id))?;
     }
     Ok(())
 }

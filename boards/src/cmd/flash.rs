@@ -75,7 +75,7 @@ impl Load {
         if !self.unchecked {
             let why = foldnet_catalogue::misfits(&fit::needs(archive, board)?, board);
             if !why.is_empty() {
-                return Err(Failure::Limit(why.join("; ")));
+                return Err(Failure::limit(why.join("; ")));
             }
         }
         // With --wait, a camera that is not plugged in yet does not make the release fail.
@@ -115,7 +115,7 @@ impl Cmd {
         let mut say = |what: &str| talk.say(what);
         let status = flash(&host, &package, &self.load.manner(), &mut say)
             .map_err(|e| failure(&e, &host.name, talk))?;
-        tell(&host.name, &status, talk);
+        tell(&host.name, &status, talk)?;
         Ok(())
     }
 }

@@ -24,7 +24,7 @@ pub fn program(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
     let plan = fit::plan_for(board, file)?;
     let why = foldnet_catalogue::misfits(&fit::plan_needs(&plan, file)?, board);
     if !why.is_empty() {
-        return Err(Failure::Limit(why.join("; ")));
+        return Err(Failure::limit(why.join("; ")));
     }
     Ok(source::firmware(board, &plan)?)
 }
@@ -33,7 +33,7 @@ pub fn program(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
 fn built(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
     let mut magic = Vec::new();
     let read = File::open(file).and_then(|f| f.take(4).read_to_end(&mut magic));
-    read.map_err(|e| Failure::Input(format!("{}: {e}", file.display())))?;
+    read.map_err(|e| Failure::input(format!("{}: {e}", file.display())))?;
     if magic == *b"\x7fELF" { Ok(file.to_path_buf()) } else { program(board, file) }
 }
 
@@ -42,7 +42,7 @@ fn built(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
 pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> Result<(), Failure> {
     let program = built(board, file)?;
     let mcu = board.mcu.as_ref().expect("it is one");
-    let io = |path: &Path, e: std::io::Error| Failure::Input(format!("{}: {e}", path.display()));
+    let io = |path: &Path, e: std::io::Error| Failure::input(format!("{}: {e}", path.display()));
     let by = match (drive, mcu.uf2_family, &mcu.probe_rs) {
         (Some(drive), Some(family), _) => {
             // Every UF2 boot loader says what it is in this file.
@@ -53,7 +53,7 @@ pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> R
                      folder that contains INFO_UF2.TXT",
                     drive.display()
                 );
-                return Err(Failure::Input(words));
+                return Err(Failure::input(words));
             }
             let elf = std::fs::read(&program).map_err(|e| io(&program, e))?;
             let path = drive.join("foldnet.uf2");
@@ -65,7 +65,7 @@ pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> R
             "uf2"
         }
         (Some(_), None, _) => {
-            return Err(Failure::Input(format!(
+            return Err(Failure::input(format!(
                 "{} has no UF2 boot loader; leave out --drive to flash it with probe-rs",
                 board.name
             )));
@@ -82,12 +82,12 @@ pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> R
                 match probe.status() {
                     Ok(status) if status.success() => {}
                     Ok(status) => {
-                        return Err(Failure::Board(format!(
+                        return Err(Failure::board(format!(
                             "probe-rs {action} failed ({status}); its message is above"
                         )));
                     }
                     Err(e) => {
-                        return Err(Failure::Input(format!(
+                        return Err(Failure::input(format!(
                             "cannot start probe-rs: {e}. Install it with `cargo install probe-rs-tools`, or use --drive for a \
                              board with a UF2 boot loader"
                         )));
@@ -97,10 +97,10 @@ pub fn flash(board: &Board, file: &Path, drive: Option<&Path>, talk: &Talk) -> R
             "probe-rs"
         }
         (None, _, None) => {
-            return Err(Failure::Input(format!("the catalogue knows no way to flash {}", board.name)));
+            return Err(Failure::input(format!("the catalogue knows no way to flash {}", board.name)));
         }
     };
     let text = format!("flashed {} to {} ({by})", program.display(), board.name);
-    talk.result(&Outcome { board: board.id.clone(), program, by }, text);
+    talk.result(&Outcome { board: board.id.clone(), program, by }, text)?;
     Ok(())
 }

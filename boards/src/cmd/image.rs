@@ -53,11 +53,11 @@ impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         foldnet_archive::read(&self.archive)?;
-        let input = |path: &PathBuf, e: std::io::Error| Failure::Input(format!("{}: {e}", path.display()));
+        let input = |path: &PathBuf, e: std::io::Error| Failure::input(format!("{}: {e}", path.display()));
         let archive = std::fs::read(&self.archive).map_err(|e| input(&self.archive, e))?;
         let program = |target: &String| {
             let unknown = || {
-                Failure::Input(format!(
+                Failure::input(format!(
                     "--targets {target}: only x86_64 and aarch64 Linux targets are supported"
                 ))
             };
@@ -75,7 +75,7 @@ impl Cmd {
         let architectures: Vec<_> = programs.iter().map(|p| p.architecture).collect();
         let kb = bytes.len() / 1024;
         let text = format!("{}: {kb} kB, for {}", self.output.display(), architectures.join(" and "));
-        talk.result(&Outcome { output: &self.output, architectures, bytes: bytes.len() }, text);
+        talk.result(&Outcome { output: &self.output, architectures, bytes: bytes.len() }, text)?;
         Ok(())
     }
 }

@@ -32,7 +32,7 @@ impl Cmd {
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let [secret, public] = sign::keygen(&self.name, !self.no_password)?;
         let text = format!("{} (keep it secret)\n{}", secret.display(), public.display());
-        talk.result(&Outcome { secret, public }, text);
+        talk.result(&Outcome { secret, public }, text)?;
         Ok(())
     }
 }

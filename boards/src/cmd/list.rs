@@ -42,7 +42,7 @@ impl Cmd {
             let line = Line { board: &board.id, name: &board.name, soc: &board.soc, kind, kernels };
             let mut text = String::new();
             let _ = write!(text, "{:<22} {:<40} {:<14} {kernels:<8} {kind}", board.id, board.name, board.soc);
-            talk.result(&line, text);
+            talk.result(&line, text)?;
         }
         Ok(())
     }

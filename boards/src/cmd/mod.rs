@@ -6,7 +6,6 @@
 mod bench;
 mod build;
 mod classify;
-mod complete;
 mod doctor;
 mod fit;
 mod flash;
@@ -27,10 +26,13 @@ mod trust;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use foldnet_archive::{Input, Resize};
+use foldnet_cli::complete::Complete;
+use foldnet_cli::{Exit, Flags, GLOBAL};
 use foldnet_image::{Image, fit as fit_picture};
 
+pub use foldnet_cli::Failure;
 pub use talk::Talk;
 
 use foldnet_catalogue as catalogue;
@@ -42,19 +44,12 @@ use foldnet_catalogue::Board;
 pub struct Program {
     #[command(subcommand)]
     command: Command,
-    /// Print results as JSON, one object per line
-    #[arg(long, global = true, help_heading = GLOBAL)]
-    json: bool,
-    /// Print only results and errors
-    #[arg(long, short, global = true, help_heading = GLOBAL)]
-    quiet: bool,
+    #[command(flatten)]
+    flags: Flags,
     /// Add a board to the catalogue: a TOML file, named after the board
     #[arg(long, global = true, value_name = "FILE", help_heading = GLOBAL)]
     board: Option<PathBuf>,
 }
-
-/// Heading of the options that every subcommand has.
-const GLOBAL: &str = "Global options";
 
 #[derive(Subcommand)]
 enum Command {
@@ -65,7 +60,7 @@ enum Command {
     Run(run::Cmd),
     Classify(classify::Cmd),
     Bench(bench::Cmd),
-    Complete(complete::Cmd),
+    Complete(Complete),
     Picture(picture::Cmd),
     Flash(flash::Cmd),
     Image(image::Cmd),
@@ -77,25 +72,6 @@ enum Command {
     Trust(trust::Cmd),
 }
 
-/// Why a command did not succeed.
-#[derive(Debug)]
-pub enum Failure {
-    /// Bad input or usage: exit code 2.
-    Input(String),
-    /// A stated limit missed: exit code 3.
-    Limit(String),
-    /// A board did not take what it was given: exit code 4.
-    Board(String),
-    /// A fault of ours: exit code 1.
-    Fault(String),
-}
-
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        Self::Input(error.to_string())
-    }
-}
-
 /// The board of this name, or the one that `--board` brings.
 fn board(name: Option<&str>, talk: &Talk) -> Result<Board, Failure> {
     if let Some(file) = &talk.board {
@@ -104,15 +80,14 @@ fn board(name: Option<&str>, talk: &Talk) -> Result<Board, Failure> {
             return Ok(board);
         }
     }
-    let name = name.ok_or_else(|| {
-        Failure::Input("no board given. Name one of `boards list`, or a file with --board".into())
-    })?;
+    let name = name
+        .ok_or_else(|| Failure::input("no board given. Name one of `boards list`, or a file with --board"))?;
     Ok(catalogue::find(name)?)
 }
 
 /// The RGB pixels of an image stretched to this size, as the runtime stretches images.
 fn pixels(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Failure> {
-    let picture = Image::open(path).map_err(|e| Failure::Input(format!("{}: {e}", path.display())))?;
+    let picture = Image::open(path).map_err(|e| Failure::input(format!("{}: {e}", path.display())))?;
     let input = Input {
         height,
         width,
@@ -127,42 +102,32 @@ fn pixels(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Failure> 
 
 /// Parses the arguments, runs, reports.
 pub fn main() -> ExitCode {
-    let program = match Program::try_parse() {
-        Ok(program) => program,
-        Err(error) => {
-            // Help and version are no errors.
-            let code = if error.use_stderr() { 2 } else { 0 };
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
-    };
-    let talk = Talk { json: program.json, quiet: program.quiet, board: program.board };
-    let result = match program.command {
-        Command::List(cmd) => cmd.run(&talk),
-        Command::Show(cmd) => cmd.run(&talk),
-        Command::Fit(cmd) => cmd.run(&talk),
-        Command::Build(cmd) => cmd.run(&talk),
-        Command::Run(cmd) => cmd.run(&talk),
-        Command::Classify(cmd) => cmd.run(&talk),
-        Command::Bench(cmd) => cmd.run(&talk),
-        Command::Complete(cmd) => cmd.run(),
-        Command::Picture(cmd) => cmd.run(&talk),
-        Command::Flash(cmd) => cmd.run(&talk),
-        Command::Image(cmd) => cmd.run(&talk),
-        Command::Rollout(cmd) => cmd.run(&talk),
-        Command::Status(cmd) => cmd.run(&talk),
-        Command::Rollback(cmd) => cmd.run(&talk),
-        Command::Doctor(cmd) => cmd.run(&talk),
-        Command::Keygen(cmd) => cmd.run(&talk),
-        Command::Trust(cmd) => cmd.run(&talk),
-    };
-    let (code, words) = match result {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Fault(words)) => (1, format!("this is a fault of ours, not of your input: {words}")),
-        Err(Failure::Input(words)) => (2, words),
-        Err(Failure::Limit(words)) => (3, words),
-        Err(Failure::Board(words)) => (4, words),
-    };
-    eprintln!("boards: {words}");
-    ExitCode::from(code)
+    const PROGRAM: foldnet_cli::Program =
+        foldnet_cli::Program { name: "boards", classify: |_| Exit::BadInput, panic_is_caught: || false };
+    foldnet_cli::run(
+        &PROGRAM,
+        |program: &Program| program.flags,
+        |program, output| {
+            let talk = Talk { output: output.clone(), board: program.board };
+            match program.command {
+                Command::List(cmd) => cmd.run(&talk),
+                Command::Show(cmd) => cmd.run(&talk),
+                Command::Fit(cmd) => cmd.run(&talk),
+                Command::Build(cmd) => cmd.run(&talk),
+                Command::Run(cmd) => cmd.run(&talk),
+                Command::Classify(cmd) => cmd.run(&talk),
+                Command::Bench(cmd) => cmd.run(&talk),
+                Command::Complete(cmd) => cmd.run(Program::command()),
+                Command::Picture(cmd) => cmd.run(&talk),
+                Command::Flash(cmd) => cmd.run(&talk),
+                Command::Image(cmd) => cmd.run(&talk),
+                Command::Rollout(cmd) => cmd.run(&talk),
+                Command::Status(cmd) => cmd.run(&talk),
+                Command::Rollback(cmd) => cmd.run(&talk),
+                Command::Doctor(cmd) => cmd.run(&talk),
+                Command::Keygen(cmd) => cmd.run(&talk),
+                Command::Trust(cmd) => cmd.run(&talk),
+            }
+        },
+    )
 }

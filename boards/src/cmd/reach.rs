@@ -63,13 +63,13 @@ impl Reach {
                         "{} has not been started yet. Start it with `boards run {}`",
                         board.name, board.id
                     );
-                    return Err(Failure::Input(words));
+                    return Err(Failure::input(words));
                 }
                 host.config.get_or_insert(own);
                 Ok(host)
             }
             (None, None) => {
-                Err(Failure::Input(format!("no address given for {}. Add --host [user@]host", board.name)))
+                Err(Failure::input(format!("no address given for {}. Add --host [user@]host", board.name)))
             }
         }
     }
@@ -100,14 +100,16 @@ impl Ssh {
 /// An error as the program ends with it.
 pub fn failure(error: &RemoteError, host: &str, talk: &Talk) -> Failure {
     let line = ErrorLine { host, error: error.kind(), message: error.to_string() };
-    talk.result(&line, "");
+    if let Err(unwritten) = talk.result(&line, "") {
+        return unwritten;
+    }
     match error {
         RemoteError::Refused { status, .. } => {
             let runs = status.current.as_ref().map_or("nothing".into(), name);
-            Failure::Board(format!("{host} refused the change: {error}. It still runs {runs}"))
+            Failure::board(format!("{host} refused the change: {error}. It still runs {runs}"))
         }
-        RemoteError::Protocol { .. } => Failure::Fault(error.to_string()),
-        _ => Failure::Input(error.to_string()),
+        RemoteError::Protocol { .. } => Failure::internal(error.to_string()),
+        _ => Failure::input(error.to_string()),
     }
 }
 
@@ -123,7 +125,7 @@ struct StatusLine<'a> {
 }
 
 /// Tells what runs on a board.
-pub fn tell(host: &str, status: &Status, talk: &Talk) {
+pub fn tell(host: &str, status: &Status, talk: &Talk) -> Result<(), Failure> {
     let service = match status.service {
         Service::None => "no service",
         Service::Running => "camera service running",
@@ -141,5 +143,5 @@ pub fn tell(host: &str, status: &Status, talk: &Talk) {
     if status.signed_only {
         text += "\naccepts only signed archives";
     }
-    talk.result(&StatusLine { host, status }, text);
+    talk.result(&StatusLine { host, status }, text)
 }

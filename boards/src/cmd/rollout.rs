@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Mutex;
 
+use foldnet_cli::printable;
+
 use super::flash::Load;
 use super::reach::Ssh;
 use super::{Failure, Talk, board};
@@ -70,7 +72,7 @@ impl Cmd {
         let (log, before) = Log::open(&log, releases)?;
         let left: Vec<Device> = devices.iter().filter(|d| !before.contains(&d.name)).cloned().collect();
         let canaries = share(&self.canary, devices.len()).ok_or_else(|| {
-            Failure::Input(format!("--canary {}: expected a share (5%) or a number (2)", self.canary))
+            Failure::input(format!("--canary {}: expected a share (5%) or a number (2)", self.canary))
         })?;
         let limits = Limits {
             parallel: self.parallel.into(),
@@ -79,28 +81,39 @@ impl Cmd {
             max_failures: self.max_failures,
         };
         let log = Mutex::new(log);
-        let mut tally = run(&left, limits, |device| self.one(device, &packages, &log, talk))?;
+        let unwritten = Mutex::new(None);
+        let mut tally = run(&left, limits, |device| {
+            let (done, told) = self.one(device, &packages, &log, talk)?;
+            // A roll-out goes on when nobody reads its results any more.
+            if let Err(failure) = told {
+                unwritten.lock().expect("no thread panics with it").get_or_insert(failure);
+            }
+            Ok::<_, LogError>(done)
+        })?;
         (tally.devices, tally.before) = (devices.len(), devices.len() - left.len());
         let text = format!(
             "{} boards: {} already done, {} done, {} failed, {} untouched",
             tally.devices, tally.before, tally.done, tally.failed, tally.untouched
         );
-        talk.result(&tally, &text);
+        talk.result(&tally, &text)?;
+        if let Some(failure) = unwritten.into_inner().expect("no thread panics with it") {
+            return Err(failure);
+        }
         match (tally.stopped, tally.failed) {
-            (true, _) => Err(Failure::Limit(format!("stopped: {text}"))),
+            (true, _) => Err(Failure::limit(format!("stopped: {text}"))),
             (false, 0) => Ok(()),
-            (false, _) => Err(Failure::Board(text)),
+            (false, _) => Err(Failure::board(text)),
         }
     }
 
-    /// Flashes one board and writes down how it went.
+    /// Flashes one board and writes down how it went; whether it is done, and whether that could be printed.
     fn one(
         &self,
         device: &Device,
         packages: &HashMap<&str, Package>,
         log: &Mutex<Log>,
         talk: &Talk,
-    ) -> Result<bool, LogError> {
+    ) -> Result<(bool, Result<(), Failure>), LogError> {
         let package = &packages[device.board.as_str()];
         let host = self.ssh.host(device.host.clone(), device.port, device.root.clone());
         let done = flash(&host, package, &self.load.manner(), &mut |_| {});
@@ -113,7 +126,7 @@ impl Cmd {
         };
         log.lock().expect("no thread panics with it").add(&line)?;
         let words = line.message.as_deref().unwrap_or_default();
-        talk.result(&line, format!("{:<24} {} {words}", line.device, line.outcome));
-        Ok(done.is_ok())
+        let text = format!("{:<24} {} {}", printable(&line.device), line.outcome, printable(words));
+        Ok((done.is_ok(), talk.result(&line, text).and_then(|()| talk.flush())))
     }
 }

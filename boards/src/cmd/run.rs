@@ -73,7 +73,7 @@ impl Cmd {
     /// A microcontroller's machine, with its serial line on a port of the host's.
     fn mcu(&self, board: &Board, machine: &str, talk: &Talk) -> Result<(), Failure> {
         let Some(archive) = &self.archive else {
-            return Err(Failure::Input(format!(
+            return Err(Failure::input(format!(
                 "{} is a microcontroller, so its firmware contains the network. Name the archive: `boards run {} ARCHIVE`",
                 board.name, board.id
             )));
@@ -85,12 +85,12 @@ impl Cmd {
         qemu.arg("-kernel").arg(program);
         end_with_us(&mut qemu);
         let mut child = qemu.spawn().map_err(|e| {
-            Failure::Input(format!("qemu-system-arm: {e}. Debian: apt-get install qemu-system-arm"))
+            Failure::input(format!("qemu-system-arm: {e}. Debian: apt-get install qemu-system-arm"))
         })?;
         // Its line is open once someone gets through.
         while TcpStream::connect(("127.0.0.1", self.serial_port)).is_err() {
-            if let Some(status) = child.try_wait().map_err(|e| Failure::Fault(e.to_string()))? {
-                return Err(Failure::Input(format!(
+            if let Some(status) = child.try_wait().map_err(|e| Failure::internal(e.to_string()))? {
+                return Err(Failure::input(format!(
                     "qemu-system-arm ended at once ({status}); its message is above"
                 )));
             }
@@ -98,8 +98,8 @@ impl Cmd {
         }
         let port = format!("tcp:127.0.0.1:{}", self.serial_port);
         let text = format!("started. boards classify --port {port} IMAGE");
-        talk.result(&McuReady { board: board.id.clone(), port }, text);
-        child.wait().map_err(|e| Failure::Fault(e.to_string()))?;
+        talk.result(&McuReady { board: board.id.clone(), port }, text)?;
+        child.wait().map_err(|e| Failure::internal(e.to_string()))?;
         Ok(())
     }
 
@@ -107,7 +107,7 @@ impl Cmd {
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let board = board(Some(&self.name), talk)?;
         let Some(qemu) = &board.qemu else {
-            return Err(Failure::Input(format!(
+            return Err(Failure::input(format!(
                 "{} cannot be emulated. `boards list` marks the boards that can",
                 board.name
             )));
@@ -135,8 +135,8 @@ impl Cmd {
             board.id,
             ready.page
         );
-        talk.result(&ready, text);
-        let status = running.child.wait().map_err(|e| Failure::Fault(e.to_string()))?;
+        talk.result(&ready, text)?;
+        let status = running.child.wait().map_err(|e| Failure::internal(e.to_string()))?;
         talk.say(format!("the board has stopped: {status}"));
         Ok(())
     }

@@ -15,8 +15,8 @@ impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let board = board(self.name.as_deref(), talk)?;
-        let text = toml::to_string(&board).map_err(|e| Failure::Fault(e.to_string()))?;
-        talk.result(&board, format!("{text}# kernels: {}", board.kernels()));
+        let text = toml::to_string(&board).map_err(|e| Failure::internal(e.to_string()))?;
+        talk.result(&board, format!("{text}# kernels: {}", board.kernels()))?;
         Ok(())
     }
 }

@@ -27,7 +27,6 @@ pub fn answered(name: &str, reach: &Reach, request: &Request, talk: &Talk) -> Re
     let board = board(Some(name), talk)?;
     match reach.ask(&board, request, talk)? {
         Event::Done(status) => tell(&reach.host(&board)?.name, &status, talk),
-        other => return Err(Failure::Fault(format!("the agent sent an unexpected answer: {other:?}"))),
+        other => Err(Failure::internal(format!("the agent sent an unexpected answer: {other:?}"))),
     }
-    Ok(())
 }

@@ -27,7 +27,7 @@ impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let key = std::fs::read_to_string(&self.key)
-            .map_err(|e| Failure::Input(format!("{}: {e}", self.key.display())))?;
+            .map_err(|e| Failure::input(format!("{}: {e}", self.key.display())))?;
         answered(&self.name, &self.reach, &Request::Trust { key }, talk)
     }
 }

@@ -1,6 +1,6 @@
 //! The program: one file per subcommand, each with `Cmd` and `run`.
 //!
-//! Human words go to standard error, JSON to standard output. Exit codes: 0 done, 1 a fault of ours,
+//! Results go to standard output, messages to standard error. Exit codes: 0 done, 1 internal error,
 //! 2 bad input or usage, 3 a stated limit missed.
 
 mod compare;
@@ -22,10 +22,9 @@ mod values;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use tracing::Level;
-use tracing_subscriber::filter::Targets;
-use tracing_subscriber::prelude::*;
+use clap::{CommandFactory, Parser, Subcommand};
+use foldnet_cli::complete::Complete;
+use foldnet_cli::{Exit, Flags};
 
 pub use talk::Talk;
 
@@ -35,15 +34,8 @@ pub use talk::Talk;
 struct Program {
     #[command(subcommand)]
     command: Command,
-    /// Print one JSON object on standard output
-    #[arg(long, global = true)]
-    json: bool,
-    /// Print no words, only errors
-    #[arg(long, short, global = true)]
-    quiet: bool,
-    /// Print more
-    #[arg(long, short, global = true)]
-    verbose: bool,
+    #[command(flatten)]
+    flags: Flags,
 }
 
 #[derive(Subcommand)]
@@ -54,6 +46,7 @@ enum Command {
     Compare(compare::Cmd),
     Export(export::Cmd),
     Sign(sign::Cmd),
+    Complete(Complete),
 }
 
 /// Why a command did not succeed.
@@ -89,52 +82,50 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     }
 }
 
+impl From<Failure> for foldnet_cli::Failure {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Input(error) => Self::input(error),
+            Failure::Limit(words) => Self::limit(words),
+            Failure::Fault(error) => Self::internal(error),
+        }
+    }
+}
+
 /// Parses the arguments, runs, reports.
 pub fn main() -> ExitCode {
-    let program = match Program::try_parse() {
-        Ok(program) => program,
-        Err(error) => {
-            // Help and version are no errors.
-            let code = if error.use_stderr() { 2 } else { 0 };
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+    const PROGRAM: foldnet_cli::Program = foldnet_cli::Program {
+        name: "converter",
+        classify: |_| Exit::BadInput,
+        panic_is_caught: crate::import::panics_are_caught,
     };
-    let level = if program.verbose { Level::DEBUG } else { Level::ERROR };
-    let asked = std::env::var("RUST_LOG").ok().and_then(|words| words.parse().ok());
-    let filter = asked.unwrap_or_else(|| Targets::new().with_target("foldnet_converter", level));
-    let logs = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    tracing_subscriber::registry().with(logs).with(filter).init();
-    std::panic::set_hook(Box::new(|info| {
-        if crate::import::panics_are_caught() {
-            return;
-        }
-        eprintln!("converter: this is a fault of ours, not of your input: {info}");
-    }));
-    let talk = Talk::new(program.json, program.quiet, program.verbose);
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match program.command {
-        Command::Quantize(cmd) => cmd.run(&talk),
-        Command::Inspect(cmd) => cmd.run(&talk),
-        Command::Eval(cmd) => cmd.run(&talk),
-        Command::Compare(cmd) => cmd.run(&talk),
-        Command::Export(cmd) => cmd.run(&talk),
-        Command::Sign(cmd) => cmd.run(&talk),
-    }));
-    talk.clear();
-    match result {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(Failure::Input(error))) => {
-            eprintln!("converter: {error:#}");
-            ExitCode::from(2)
-        }
-        Ok(Err(Failure::Limit(words))) => {
-            eprintln!("converter: {words}");
-            ExitCode::from(3)
-        }
-        Ok(Err(Failure::Fault(error))) => {
-            eprintln!("converter: this is a fault of ours, not of your input: {error:#}");
-            ExitCode::from(1)
-        }
-        Err(_) => ExitCode::from(1),
+    foldnet_cli::run(
+        &PROGRAM,
+        |program: &Program| program.flags,
+        |program, output| {
+            let talk = Talk::new(output);
+            let result = match program.command {
+                Command::Quantize(cmd) => cmd.run(&talk),
+                Command::Inspect(cmd) => cmd.run(&talk),
+                Command::Eval(cmd) => cmd.run(&talk),
+                Command::Compare(cmd) => cmd.run(&talk),
+                Command::Export(cmd) => cmd.run(&talk),
+                Command::Sign(cmd) => cmd.run(&talk),
+                Command::Complete(cmd) => return cmd.run(Program::command()),
+            };
+            talk.clear();
+            result?;
+            talk.written()
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Program::command().debug_assert();
     }
 }

@@ -1,61 +1,69 @@
-//! What the program says, and where.
+//! What the program prints, and where.
 
-use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
+use foldnet_cli::{Failure, Output};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::quantize::recipe::Progress;
 
-/// Words to standard error unless quiet, JSON to standard output if asked for, a progress bar where
-/// standard error is a terminal.
+/// The program's output, with a progress bar where standard error is a terminal.
 pub struct Talk {
-    json: bool,
-    quiet: bool,
-    verbose: bool,
-    bar: Mutex<Option<ProgressBar>>,
+    output: Output,
+    bar: Arc<Mutex<Option<ProgressBar>>>,
+    /// Why a result could not be written.
+    unwritten: Mutex<Option<Failure>>,
 }
 
 impl Talk {
-    /// As the flags say.
-    pub fn new(json: bool, quiet: bool, verbose: bool) -> Self {
-        Self { json, quiet, verbose, bar: Mutex::new(None) }
+    /// On this output.
+    pub fn new(output: &Output) -> Self {
+        let bar = Arc::default();
+        let shared = Arc::clone(&bar);
+        output.clear_with(move || remove(&shared));
+        Self { output: output.clone(), bar, unwritten: Mutex::default() }
     }
 
     /// A line for people.
     pub fn say(&self, words: impl AsRef<str>) {
-        if !self.quiet {
-            self.clear();
-            let _ = writeln!(std::io::stderr(), "{}", words.as_ref());
-        }
+        self.output.say(words.as_ref());
     }
 
     /// A line for people who asked for details.
     pub fn detail(&self, words: impl AsRef<str>) {
-        if self.verbose {
-            self.say(words);
-        }
+        self.output.detail(words.as_ref());
     }
 
     /// A line that is printed even when quiet.
     pub fn warn(&self, words: impl AsRef<str>) {
-        self.clear();
-        let _ = writeln!(std::io::stderr(), "converter: {}", words.as_ref());
+        self.output.warn(words.as_ref());
     }
 
-    /// The result for scripts; a reader that has gone away is no error.
+    /// The result for scripts. [`Talk::written`] tells whether it could be written.
     pub fn result(&self, value: &impl serde::Serialize) {
-        if self.json {
-            let text = serde_json::to_string(value).expect("plain data");
-            let _ = writeln!(std::io::stdout(), "{text}");
+        self.wrote(self.output.data(value));
+    }
+
+    fn wrote(&self, result: Result<(), Failure>) {
+        if let (Err(failure), Ok(mut first)) = (result, self.unwritten.lock()) {
+            first.get_or_insert(failure);
         }
+    }
+
+    /// An error if a result could not be written.
+    pub fn written(self) -> Result<(), Failure> {
+        self.unwritten.into_inner().unwrap_or_default().map_or(Ok(()), Err)
     }
 
     /// Takes the progress bar away.
     pub fn clear(&self) {
-        if let Some(bar) = self.bar.lock().ok().and_then(|mut b| b.take()) {
-            bar.finish_and_clear();
-        }
+        remove(&self.bar);
+    }
+}
+
+fn remove(bar: &Mutex<Option<ProgressBar>>) {
+    if let Some(bar) = bar.lock().ok().and_then(|mut b| b.take()) {
+        bar.finish_and_clear();
     }
 }
 
@@ -66,7 +74,7 @@ impl Progress for Talk {
 
     fn stage(&self, name: &str, ticks: usize) {
         self.clear();
-        if self.quiet {
+        if self.output.quiet() {
             return;
         }
         let style = ProgressStyle::with_template("{msg:24} {wide_bar} {pos}/{len} {eta:>4}")

@@ -28,7 +28,8 @@ pub struct Flags {
 
 /// Where a program prints. Clones print to the same place.
 ///
-/// Results go to standard output and are flushed by [`Output::flush`] or at the program's end. A result that cannot be
+/// Results go to standard output. Lines become visible with [`Output::flush`] or at the program's end, objects of JSON
+/// and whole results at once. A result that cannot be
 /// written is a failure, except when the reader has closed the pipe: then the program ends without an error.
 ///
 /// Control characters are escaped, except line breaks and tabs. Pass labels and file names through
@@ -90,13 +91,18 @@ impl Output {
             return self.json_line(value);
         }
         let text = text.to_string();
-        if text.is_empty() { Ok(()) } else { self.line(text.trim_end()) }
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.line(text.trim_end())?;
+        self.flush()
     }
 
     fn json_line(&self, value: &impl Serialize) -> Result<(), Failure> {
         // serde_json escapes what JSON wants escaped; the other control characters may not reach a terminal either.
         let json = serde_json::to_string(value).map_err(Failure::internal)?;
-        writeln!(self.stdout(), "{}", json_safe(&json)).map_err(failure)
+        writeln!(self.stdout(), "{}", json_safe(&json)).map_err(failure)?;
+        self.flush()
     }
 
     /// Text without a line break, as it is, for instance a generated file.

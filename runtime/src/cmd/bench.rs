@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 #[cfg(any(feature = "rknn", feature = "tract"))]
 use super::read;
-use super::{Engine, Failure, Out, Voice, bytes, fitted};
+use super::{Engine, Failure, Output, bytes, fitted};
 
 /// Measure how fast an archive runs here
 ///
@@ -111,7 +111,7 @@ struct Figures {
 
 impl Cmd {
     /// Runs the command.
-    pub fn run(self, voice: Voice) -> Result<(), Failure> {
+    pub fn run(self, output: &Output) -> Result<(), Failure> {
         let start = Instant::now();
         let (manifest, mut session) = self.engine.load(&self.archive, self.threads)?;
         let pixels = noise(session.input().len());
@@ -121,18 +121,12 @@ impl Cmd {
             session.run(&pixels);
         }
         if self.serve_stdin {
-            return serve(&mut session, &pixels);
+            return serve(&mut session, &pixels, output);
         }
         let mut figures = self.measure(&mut session, &pixels, first_result_ms)?;
-        figures.fit_ms = fit_ms(manifest.input).map_err(Failure::ours)?;
+        figures.fit_ms = fit_ms(manifest.input).map_err(Failure::internal)?;
         figures.npu = self.npu(&pixels)?;
-        let mut out = Out::new();
-        if voice.json {
-            out.line(figures.json(&session))?;
-        } else {
-            figures.print(&mut out, &session)?;
-        }
-        out.flush()
+        if output.json() { output.data(&figures.json(&session)) } else { figures.print(output, &session) }
     }
 
     fn measure(
@@ -239,8 +233,7 @@ fn fit_ms(input: Input) -> Result<f64, FrameError> {
 }
 
 /// Answers `run K` with K inferences, until the input ends.
-fn serve(session: &mut Session, pixels: &[u8]) -> Result<(), Failure> {
-    let mut out = Out::new();
+fn serve(session: &mut Session, pixels: &[u8], output: &Output) -> Result<(), Failure> {
     for line in std::io::stdin().lock().lines() {
         let line = line.map_err(|e| Failure::input(format!("standard input: {e}")))?;
         let count = match line.split_whitespace().collect::<Vec<_>>()[..] {
@@ -255,8 +248,8 @@ fn serve(session: &mut Session, pixels: &[u8]) -> Result<(), Failure> {
             Ok::<(), Failure>(())
         })?;
         let ms: Vec<f64> = durations.iter().map(|d| d.as_secs_f64() * 1e3).collect();
-        out.line(json!({ "ms": ms }))?;
-        out.flush()?;
+        output.line(json!({ "ms": ms }))?;
+        output.flush()?;
     }
     Ok(())
 }
@@ -352,12 +345,12 @@ impl Figures {
         })
     }
 
-    fn print(&self, out: &mut Out, session: &Session) -> Result<(), Failure> {
-        self.print_layers(out)?;
+    fn print(&self, output: &Output, session: &Session) -> Result<(), Failure> {
+        self.print_layers(output)?;
         let t = &self.times;
         let threads = session.threads();
-        out.line("")?;
-        out.line(format!(
+        output.line("")?;
+        output.line(format!(
             "median {:.3} ms, p90 {:.3}, p99 {:.3}, min {:.3}; {:.1} pictures/s  ({} inferences, {threads} thread{}, {})",
             t.median_ms,
             t.p90_ms,
@@ -377,41 +370,41 @@ impl Figures {
             ),
             _ => String::new(),
         };
-        out.line(format!("{gmac_s:.1} GMAC/s of {:.1} MMAC{limit}", session.macs() as f64 / 1e6))?;
-        out.line(format!(
+        output.line(format!("{gmac_s:.1} GMAC/s of {:.1} MMAC{limit}", session.macs() as f64 / 1e6))?;
+        output.line(format!(
             "memory: arena {}, scratch {}, plan with weights {}; {:.1} ms from archive to first result",
             bytes(session.arena_bytes()),
             bytes(session.scratch_bytes()),
             bytes(session.weight_bytes()),
             self.first_result_ms
         ))?;
-        out.line(format!(
+        output.line(format!(
             "a camera's 640×480 frame to the network's pixels: {:.3} ms, {:.1} % of an inference",
             self.fit_ms,
             100.0 * self.fit_ms / t.median_ms
         ))?;
         if let Some(float) = self.float_median_ms {
-            out.line(format!(
+            output.line(format!(
                 "f32 (tract, 1 thread): median {float:.3} ms; int8 is {:.2} times as fast",
                 float / t.median_ms
             ))?;
         }
         if let Some(npu) = &self.npu {
-            out.line(npu.words(t.median_ms))?;
+            output.line(npu.words(t.median_ms))?;
         }
         Ok(())
     }
 
-    fn print_layers(&self, out: &mut Out) -> Result<(), Failure> {
+    fn print_layers(&self, output: &Output) -> Result<(), Failure> {
         let width = self.layers.iter().map(|l| l.name.chars().count()).max().unwrap_or(0).clamp(5, 36);
-        out.line(format!(
+        output.line(format!(
             "{:>4} {:width$} {:9} {:>10} {:>7} {:>9} {:>9}",
             "step", "layer", "operator", "ms", "share", "GMAC/s", "of limit"
         ))?;
         for (i, l) in self.layers.iter().enumerate() {
             let rate = if l.macs > 0 { format!("{:.2}", l.gmac_s) } else { String::new() };
             let limit = l.of_limit.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share));
-            out.line(format!(
+            output.line(format!(
                 "{i:>4} {} {:9} {:>10.4} {:>5.1} % {rate:>9} {limit:>9}",
                 fitted(&l.name, width),
                 l.kind,

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use foldnet::activate;
 use foldnet_archive::Activation;
-use foldnet_dataset::{Dataset, ItemError, images_below};
+use foldnet_dataset::{Dataset, DatasetError, ItemError, images_below};
 use foldnet_image::{Image, fit};
 use serde::Serialize;
 
 use super::backend::{Choice, Loaded};
-use super::{BAD_INPUT, Failure, Out, Voice, fitted, label};
+use super::{Exit, Failure, Output, count, fitted, label, printable};
 
 /// Say what is on pictures
 ///
@@ -51,15 +51,16 @@ struct Label {
 
 impl Cmd {
     /// Runs the command.
-    pub fn run(self, voice: Voice) -> Result<(), Failure> {
+    pub fn run(self, output: &Output) -> Result<(), Failure> {
         let mut classifier = self.choice.load(&self.archive)?;
-        let mut report = Report::new(&self, voice, &classifier);
+        let mut report = Report::new(&self, output, &classifier);
         for argument in &self.images {
             if let Err(problem) = report.argument(argument, &mut classifier) {
-                if problem.code != BAD_INPUT {
+                // An argument that cannot be read is skipped, anything else ends the program.
+                if problem.downcast_ref::<DatasetError>().is_none() {
                     return Err(problem);
                 }
-                report.skip(&problem.message);
+                report.skip(&problem.message());
             }
         }
         report.end(self.strict)
@@ -86,9 +87,8 @@ impl Loaded {
 }
 
 /// What is printed, and what has been.
-struct Report {
-    out: Out,
-    voice: Voice,
+struct Report<'a> {
+    output: &'a Output,
     top: usize,
     name_width: usize,
     label_width: usize,
@@ -100,11 +100,10 @@ struct Report {
 /// More labels than this stand one below the other.
 const IN_A_ROW: usize = 3;
 
-impl Report {
-    fn new(cmd: &Cmd, voice: Voice, classifier: &Loaded) -> Self {
+impl<'a> Report<'a> {
+    fn new(cmd: &Cmd, output: &'a Output, classifier: &Loaded) -> Self {
         Self {
-            out: Out::new(),
-            voice,
+            output,
             top: usize::from(cmd.top).min(classifier.classes),
             name_width: 0,
             label_width: 0,
@@ -122,7 +121,7 @@ impl Report {
         if argument.is_dir() {
             let files = images_below(argument)?;
             if files.is_empty() {
-                return Err(foldnet_dataset::DatasetError::Empty(argument.into()).into());
+                return Err(DatasetError::Empty(argument.into()).into());
             }
             self.widths(
                 files.iter().map(|f| f.to_string_lossy().chars().count()).max().unwrap_or(0),
@@ -169,45 +168,41 @@ impl Report {
         let (labels, ms) = classifier.classify(&picture, self.top)?;
         self.classified += 1;
         self.ms += ms;
-        if self.voice.json {
+        if self.output.json() {
             let line = Line { image: &name, labels: &labels, ms };
-            self.out.line(serde_json::to_string(&line).map_err(Failure::ours)?)?;
+            self.output.data(&line)?;
         } else {
             self.human(&name, &labels)?;
         }
         // Each answer is visible when it is there: a reader may wait for it.
-        self.out.flush()
+        self.output.flush()
     }
 
     fn human(&mut self, name: &str, labels: &[Label]) -> Result<(), Failure> {
         let entry = |l: &Label| format!("{} {:5.1} %", fitted(&l.label, self.label_width), 100.0 * l.score);
         if labels.len() <= IN_A_ROW {
             let row: Vec<String> = labels.iter().map(entry).collect();
-            return self.out.line(format!("{}  {}", fitted(name, self.name_width), row.join("   ")));
+            return self.output.line(format!("{}  {}", fitted(name, self.name_width), row.join("   ")));
         }
-        self.out.line(name)?;
+        self.output.line(printable(name))?;
         for label in labels {
-            self.out.line(format!("    {}", entry(label)))?;
+            self.output.line(format!("    {}", entry(label)))?;
         }
         Ok(())
     }
 
     fn skip(&mut self, what: &str) {
         self.skipped += 1;
-        eprintln!("runtime: skipped: {what}");
+        self.output.warn(format_args!("skipped: {}", printable(what)));
     }
 
-    fn end(mut self, strict: bool) -> Result<(), Failure> {
-        self.out.flush()?;
-        if !self.voice.quiet {
-            let n = self.classified;
-            let each = if n > 0 { format!(", {:.2} ms each", self.ms / n as f64) } else { String::new() };
-            let skipped =
-                if self.skipped > 0 { format!(", {} skipped", self.skipped) } else { String::new() };
-            eprintln!("{n} picture{} classified{each}{skipped}", if n == 1 { "" } else { "s" });
-        }
+    fn end(self, strict: bool) -> Result<(), Failure> {
+        let n = self.classified;
+        let each = if n > 0 { format!(", {:.2} ms each", self.ms / n as f64) } else { String::new() };
+        let skipped = if self.skipped > 0 { format!(", {} skipped", self.skipped) } else { String::new() };
+        self.output.say(format_args!("{} classified{each}{skipped}", count(n, "image")));
         // Each picture has been named.
         let failed = self.classified == 0 || (strict && self.skipped > 0);
-        if failed { Err(Failure { code: BAD_INPUT, message: String::new() }) } else { Ok(()) }
+        if failed { Err(Failure::silent(Exit::BadInput)) } else { Ok(()) }
     }
 }

@@ -3,7 +3,7 @@
 #[cfg(target_os = "linux")]
 use foldnet_camera::source::v4l::devices;
 
-use super::{Failure, Out, Voice};
+use super::{Failure, Output, printable};
 
 /// List the cameras of this machine
 ///
@@ -14,35 +14,32 @@ pub struct Cmd {}
 impl Cmd {
     /// Runs the command.
     #[cfg(target_os = "linux")]
-    pub fn run(self, voice: Voice) -> Result<(), Failure> {
+    pub fn run(self, output: &Output) -> Result<(), Failure> {
         let (cameras, problems) = devices();
-        let mut out = Out::new();
         for camera in &cameras {
-            if voice.json {
-                out.line(serde_json::to_string(camera).map_err(Failure::ours)?)?;
+            if output.json() {
+                output.data(camera)?;
                 continue;
             }
-            out.line(format!("{}  {}", camera.device.display(), camera.name))?;
-            for f in camera.formats.iter().filter(|f| voice.verbose > 0 || f.format.is_some()) {
+            output.line(format!("{}  {}", camera.device.display(), printable(&camera.name)))?;
+            for f in camera.formats.iter().filter(|f| output.verbose() > 0 || f.format.is_some()) {
                 let fps = f.fps.map_or(String::new(), |fps| format!(", {fps:.0} fps"));
                 let name = f.format.unwrap_or("not read");
-                out.line(format!("    {} {name:8}  {}{fps}", f.code, f.sizes.join(" ")))?;
+                output.line(format!("    {} {name:8}  {}{fps}", f.code, f.sizes.join(" ")))?;
             }
         }
-        out.flush()?;
         for problem in &problems {
-            eprintln!("runtime: {problem}");
+            output.warn(problem);
         }
-        if cameras.is_empty() && !voice.quiet {
-            eprintln!("no camera found");
+        if cameras.is_empty() {
+            output.say("no camera found");
         }
         Ok(())
     }
 
     /// Runs the command.
     #[cfg(not(target_os = "linux"))]
-    pub fn run(self, _: Voice) -> Result<(), Failure> {
-        let _: Option<Out> = None;
+    pub fn run(self, _: &Output) -> Result<(), Failure> {
         Err(Failure::input("cameras need Linux"))
     }
 }

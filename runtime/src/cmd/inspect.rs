@@ -10,7 +10,7 @@ use foldnet_plan::Plan;
 use foldnet_plan::format::Record;
 use serde_json::json;
 
-use super::{Engine, Failure, Out, Voice, bytes, fitted, read};
+use super::{Engine, Failure, Output, bytes, fitted, printable, read};
 
 /// Show the plan that an archive becomes on this CPU
 ///
@@ -37,25 +37,22 @@ struct Row {
 
 impl Cmd {
     /// Runs the command.
-    pub fn run(self, voice: Voice) -> Result<(), Failure> {
+    pub fn run(self, output: &Output) -> Result<(), Failure> {
         let (network, manifest) = read(&self.archive)?;
         let session = self.engine.session(&network, 1)?;
         let set = session.set();
-        let plan = Plan::load(session.plan_bytes(), set).map_err(Failure::ours)?;
+        let plan = Plan::load(session.plan_bytes(), set).map_err(Failure::internal)?;
         let rows: Vec<Row> = (0..session.steps().len()).map(|i| row(&plan.record(i), set)).collect();
-        let mut out = Out::new();
-        if voice.json {
-            out.line(self.json(&network, &manifest, &session, &rows))?;
-        } else {
-            self.head(&mut out, &network, &manifest, &session)?;
-            table(&mut out, &session, &rows)?;
+        if output.json() {
+            return output.data(&self.json(&network, &manifest, &session, &rows));
         }
-        out.flush()
+        self.head(output, &network, &manifest, &session)?;
+        table(output, &session, &rows)
     }
 
     fn head(
         &self,
-        out: &mut Out,
+        output: &Output,
         network: &Network,
         manifest: &Manifest,
         session: &Session,
@@ -70,14 +67,15 @@ impl Cmd {
         let agreement = calibration
             .agreement
             .map_or(String::new(), |a| format!(", top-1 as in f32 on {:.1} %", 100.0 * a));
-        out.line(format!("archive    {}", self.archive.display()))?;
-        out.line(format!("source     {} ({})", manifest.source.file, manifest.source.producer))?;
-        out.line(format!(
+        output.line(format!("archive    {}", printable(&self.archive.to_string_lossy())))?;
+        let (file, producer) = (printable(&manifest.source.file), printable(&manifest.source.producer));
+        output.line(format!("source     {file} ({producer})"))?;
+        output.line(format!(
             "input      {}, pictures are {resize}; preprocessing {} is folded in",
             network.input(),
-            input.preprocess
+            printable(&input.preprocess)
         ))?;
-        out.line(format!(
+        output.line(format!(
             "network    {} steps, {} parameters, {:.1} MMAC, {} classes, {} with labels",
             network.steps.len(),
             network.parameters(),
@@ -85,12 +83,12 @@ impl Cmd {
             network.classes(),
             manifest.labels.len()
         ))?;
-        out.line(format!(
+        output.line(format!(
             "quantized  on {} pictures, ranges by {}{agreement}",
             calibration.images, calibration.method
         ))?;
-        out.line(format!("kernels    {}: {}", session.set().name(), self.why(session.set())))?;
-        out.line(format!(
+        output.line(format!("kernels    {}: {}", session.set().name(), self.why(session.set())))?;
+        output.line(format!(
             "memory     arena {}, scratch {} per thread, plan with constants {}",
             bytes(session.arena_bytes()),
             bytes(session.scratch_bytes()),
@@ -139,9 +137,9 @@ impl Cmd {
     }
 }
 
-fn table(out: &mut Out, session: &Session, rows: &[Row]) -> Result<(), Failure> {
-    out.line("")?;
-    out.line(format!(
+fn table(output: &Output, session: &Session, rows: &[Row]) -> Result<(), Failure> {
+    output.line("")?;
+    output.line(format!(
         "{:>4} {:30} {:24} {:26} {:>18} {:>18} {:>10} {:>6}",
         "step", "name", "operator", "shapes", "reads at", "writes at", "constants", "tasks"
     ))?;
@@ -150,7 +148,7 @@ fn table(out: &mut Out, session: &Session, rows: &[Row]) -> Result<(), Failure> 
         if words.is_empty() { "pixels".into() } else { words.join(", ") }
     };
     for (i, (step, row)) in session.steps().iter().zip(rows).enumerate() {
-        out.line(format!(
+        output.line(format!(
             "{i:>4} {} {:24} {:26} {:>18} {:>18} {:>10} {:>6}",
             fitted(&step.name, 30),
             row.kind,

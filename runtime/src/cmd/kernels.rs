@@ -3,7 +3,7 @@
 use foldnet_kernels::dispatch::{self, REGISTRY};
 use serde_json::json;
 
-use super::{Failure, Out, Voice};
+use super::{Failure, Output};
 
 /// List the kernel sets of this build, and which one this CPU gets
 #[derive(clap::Args)]
@@ -11,15 +11,14 @@ pub struct Cmd {}
 
 impl Cmd {
     /// Runs the command.
-    pub fn run(self, voice: Voice) -> Result<(), Failure> {
-        let mut out = Out::new();
+    pub fn run(self, output: &Output) -> Result<(), Failure> {
         let picked = dispatch::best().name();
         let mut sets = Vec::new();
         for entry in REGISTRY {
             let set = (entry.get)();
             let (runs, picked) = (set.is_some(), entry.name == picked);
             let macs = set.and_then(|set| set.macs_per_instruction());
-            if voice.json {
+            if output.json() {
                 sets.push(json!({
                     "name": entry.name, "needs": entry.needs, "runs": runs, "picked": picked,
                     "macs_per_instruction": macs,
@@ -31,11 +30,8 @@ impl Cmd {
                 (true, _) => "runs here",
                 (false, _) => "this CPU lacks what it needs",
             };
-            out.line(format!("{:12} needs {:28} {verdict}", entry.name, entry.needs))?;
+            output.line(format!("{:12} needs {:28} {verdict}", entry.name, entry.needs))?;
         }
-        if voice.json {
-            out.line(json!({ "sets": sets, "cpu": std::env::consts::ARCH }))?;
-        }
-        out.flush()
+        output.data(&json!({ "sets": sets, "cpu": std::env::consts::ARCH }))
     }
 }

@@ -1,4 +1,4 @@
-//! The subcommands, one file each, and what they share: output, failures, and the choice of engine.
+//! The subcommands, one file each, and what they share: the choice of engine, and names for exit codes.
 
 mod backend;
 pub mod bench;
@@ -10,197 +10,40 @@ pub mod kernels;
 #[cfg(feature = "rknn")]
 pub mod npu;
 
-use std::io::{BufWriter, ErrorKind, StdoutLock, Write};
 use std::path::Path;
+
+pub use foldnet_cli::{Exit, Failure, Output, count, printable};
 
 use foldnet::backend::BackendError;
 use foldnet::cache::{Cache, LoadError};
 use foldnet::pool::PoolError;
 use foldnet::{Session, SessionError};
-use foldnet_archive::{ArchiveError, Manifest, Network};
-use foldnet_dataset::DatasetError;
-use foldnet_kernels::dispatch::{self, Unavailable};
+use foldnet_archive::{Manifest, Network};
+use foldnet_kernels::dispatch;
 use foldnet_kernels::{KernelSet, Shape};
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
-use tracing_subscriber::registry::LookupSpan;
 
-/// Exit code: a fault of ours.
-pub const OUR_FAULT: u8 = 1;
-/// Exit code: bad input or usage.
-pub const BAD_INPUT: u8 = 2;
-
-/// How a command ends when it does not succeed.
-#[derive(Debug)]
-pub struct Failure {
-    /// The exit code.
-    pub code: u8,
-    /// What to tell; nothing when all has been told.
-    pub message: String,
-}
-
-impl Failure {
-    /// What was given to us cannot be used.
-    pub fn input(message: impl ToString) -> Self {
-        Self { code: BAD_INPUT, message: message.to_string() }
+/// The exit code of an error that a command returned without choosing one: what the user gave, or the machine, is
+/// usually to blame.
+pub fn classify_error(error: &anyhow::Error) -> Exit {
+    #[cfg(feature = "rknn")]
+    if let Some(error) = error.downcast_ref::<foldnet_backends::rknn::RknnError>() {
+        return npu::exit(error);
     }
-
-    /// We are wrong.
-    pub fn ours(message: impl ToString) -> Self {
-        Self { code: OUR_FAULT, message: message.to_string() }
-    }
-}
-
-impl From<ArchiveError> for Failure {
-    fn from(error: ArchiveError) -> Self {
-        Self::input(error)
-    }
-}
-
-impl From<DatasetError> for Failure {
-    fn from(error: DatasetError) -> Self {
-        Self::input(error)
-    }
-}
-
-impl From<Unavailable> for Failure {
-    fn from(error: Unavailable) -> Self {
-        Self::input(format!("--kernels: {error}. `runtime kernels` lists what there is"))
-    }
-}
-
-impl From<BackendError> for Failure {
-    fn from(error: BackendError) -> Self {
+    if let Some(error) = error.downcast_ref::<BackendError>() {
         #[cfg(feature = "rknn")]
         if let Some(npu) = error.downcast_ref::<foldnet_backends::rknn::RknnError>() {
-            return npu::failure(npu, &error);
+            return npu::exit(npu);
         }
-        Self::ours(error)
+        let _ = error;
+        return Exit::Internal;
     }
-}
-
-impl From<SessionError> for Failure {
-    fn from(error: SessionError) -> Self {
-        match error {
-            SessionError::Pool(PoolError::TooMany(_)) => Self::input(format!("--threads: {error}")),
-            SessionError::Compile(_) => Self::input(error),
-            other => Self::ours(other),
-        }
-    }
-}
-
-impl From<LoadError> for Failure {
-    fn from(error: LoadError) -> Self {
-        match error {
-            LoadError::Archive(error) => error.into(),
-            LoadError::Session(error) => error.into(),
-        }
-    }
-}
-
-/// How much is said, and to whom.
-#[derive(clap::Args, Clone, Copy, Debug)]
-pub struct Voice {
-    /// Machine words on standard output: JSON, one object (or one per line); human words go to
-    /// standard error
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Only errors and results
-    #[arg(long, short, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// Say more; twice: much more
-    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
-    pub verbose: u8,
-}
-
-impl Voice {
-    /// Sends what is traced to standard error.
-    pub fn start(&self) {
-        let level = match (self.quiet, self.verbose) {
-            (true, _) => tracing::Level::ERROR,
-            (_, 0) => tracing::Level::WARN,
-            (_, 1) => tracing::Level::INFO,
-            _ => tracing::Level::DEBUG,
-        };
-        let logs = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
-        if to_journal() {
-            logs.event_format(Journal).init();
-        } else {
-            logs.with_target(false).without_time().init();
-        }
-    }
-}
-
-/// Whether standard error is the journal's, which says so by the file's numbers.
-fn to_journal() -> bool {
-    #[cfg(unix)]
-    {
-        use std::os::fd::AsFd;
-        use std::os::unix::fs::MetadataExt;
-        let file = std::io::stderr().as_fd().try_clone_to_owned().map(std::fs::File::from);
-        let about = file.and_then(|file| file.metadata());
-        let said = std::env::var("JOURNAL_STREAM");
-        matches!((about, said), (Ok(a), Ok(said)) if said == format!("{}:{}", a.dev(), a.ino()))
-    }
-    #[cfg(not(unix))]
-    false
-}
-
-/// Lines as the journal reads them: `<priority>` first, no time, no colour.
-struct Journal;
-
-impl<S, N> FormatEvent<S, N> for Journal
-where
-    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
-    N: for<'a> FormatFields<'a> + 'static,
-{
-    fn format_event(
-        &self,
-        context: &FmtContext<'_, S, N>,
-        mut to: Writer<'_>,
-        event: &tracing::Event<'_>,
-    ) -> std::fmt::Result {
-        let priority = match *event.metadata().level() {
-            tracing::Level::ERROR => 3,
-            tracing::Level::WARN => 4,
-            tracing::Level::INFO => 6,
-            _ => 7,
-        };
-        write!(to, "<{priority}>")?;
-        context.field_format().format_fields(to.by_ref(), event)?;
-        writeln!(to)
-    }
-}
-
-/// Standard output. A reader that has seen enough is no failure.
-pub struct Out(BufWriter<StdoutLock<'static>>);
-
-impl Out {
-    /// Buffered until [`Out::flush`] or the end.
-    pub fn new() -> Self {
-        Self(BufWriter::new(std::io::stdout().lock()))
-    }
-
-    /// One line.
-    pub fn line(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
-        writeln!(self.0, "{text}").map_err(Self::failure)
-    }
-
-    /// Words without a line's end.
-    pub fn text(&mut self, text: impl std::fmt::Display) -> Result<(), Failure> {
-        write!(self.0, "{text}").map_err(Self::failure)
-    }
-
-    /// Everything written so far becomes visible.
-    pub fn flush(&mut self) -> Result<(), Failure> {
-        self.0.flush().map_err(Self::failure)
-    }
-
-    fn failure(error: std::io::Error) -> Failure {
-        match error.kind() {
-            ErrorKind::BrokenPipe => Failure { code: 0, message: String::new() },
-            _ => Failure::input(format!("standard output: {error}")),
-        }
+    let session = error.downcast_ref::<SessionError>().or_else(|| match error.downcast_ref::<LoadError>() {
+        Some(LoadError::Session(error)) => Some(error),
+        _ => None,
+    });
+    match session {
+        Some(SessionError::Pool(PoolError::TooMany(_)) | SessionError::Compile(_)) | None => Exit::BadInput,
+        Some(_) => Exit::Internal,
     }
 }
 
@@ -220,7 +63,9 @@ impl Engine {
     /// The kernel set named, or the best.
     pub fn set(&self) -> Result<&'static dyn KernelSet, Failure> {
         Ok(match &self.kernels {
-            Some(name) => dispatch::by_name(name)?,
+            Some(name) => dispatch::by_name(name).map_err(|error| {
+                Failure::input(format_args!("--kernels: {error}. `runtime kernels` lists what there is"))
+            })?,
             None => dispatch::best(),
         })
     }
@@ -228,14 +73,18 @@ impl Engine {
     /// A session on this many threads (0: one per core).
     pub fn session(&self, network: &Network, threads: usize) -> Result<Session, Failure> {
         let set = self.set_for(threads)?;
-        Ok(said(Session::new(network, set, threads)?))
+        Ok(said(Session::new(network, set, threads).map_err(at_threads)?))
     }
 
     /// A session for an archive, through the cache.
     pub fn load(&self, archive: &Path, threads: usize) -> Result<(Manifest, Session), Failure> {
         match Cache::of_user().filter(|_| !self.no_cache) {
             Some(cache) => {
-                let (manifest, session) = cache.session(archive, self.set_for(threads)?, threads)?;
+                let session = cache.session(archive, self.set_for(threads)?, threads);
+                let (manifest, session) = session.map_err(|error| match error {
+                    LoadError::Session(error) => at_threads(error),
+                    LoadError::Archive(error) => error.into(),
+                })?;
                 Ok((manifest, said(session)))
             }
             None => {
@@ -251,6 +100,14 @@ impl Engine {
             tracing::warn!("{threads} threads on {cores} cores will wait for each other");
         }
         self.set()
+    }
+}
+
+/// Names the flag that is to blame, where one is.
+fn at_threads(error: SessionError) -> Failure {
+    match error {
+        SessionError::Pool(PoolError::TooMany(_)) => Failure::input(format_args!("--threads: {error}")),
+        error => error.into(),
     }
 }
 
@@ -288,8 +145,9 @@ pub fn bytes(n: usize) -> String {
     }
 }
 
-/// A text padded, or cut at its front, to `width` characters.
+/// A text padded, or cut at its front, to `width` characters; control characters are escaped.
 pub fn fitted(text: &str, width: usize) -> String {
+    let text = &*printable(text);
     let length = text.chars().count();
     if length <= width {
         return format!("{text:width$}");

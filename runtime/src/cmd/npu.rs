@@ -2,13 +2,12 @@
 
 use std::path::PathBuf;
 
-use foldnet::backend::BackendError;
 use foldnet::{Session, backend::Backend};
 use foldnet_archive::{Manifest, Network};
 use foldnet_backends::auto::{Auto, cache};
 use foldnet_backends::rknn::{Options, Rknn, RknnError};
 
-use super::Failure;
+use super::{Exit, Failure};
 
 /// Where the NPU's library is, and how much of the NPU to use.
 #[derive(clap::Args, Clone, Debug)]
@@ -59,17 +58,10 @@ impl Flags {
     }
 }
 
-/// How a command ends that the NPU gives no answer to; `error` has the words.
-pub fn failure(npu: &RknnError, error: &BackendError) -> Failure {
-    match npu {
-        // The rest is the machine's or the archive's, which the user can change.
-        RknnError::Other(_) => Failure::ours(error),
-        _ => Failure::input(error),
-    }
-}
-
-impl From<RknnError> for Failure {
-    fn from(error: RknnError) -> Self {
-        BackendError::from(error).into()
+/// The exit code: most of these are the machine's or the archive's, which the user can change.
+pub fn exit(error: &RknnError) -> Exit {
+    match error {
+        RknnError::Other(_) => Exit::Internal,
+        _ => Exit::BadInput,
     }
 }

@@ -28,7 +28,7 @@ use foldnet_camera::{Control, Listener, Model, Pace, Report, run, signals};
 use foldnet_image::frame::{Format, Frame, Matrix, Range, Turn, View};
 
 use super::backend::{Choice, Loaded};
-use super::{Failure, Voice, label};
+use super::{Failure, Output, label, printable};
 use tell::Teller;
 
 /// Say what a camera sees
@@ -191,7 +191,7 @@ fn address(text: &str) -> Result<std::net::SocketAddr, String> {
 
 impl Cmd {
     /// Runs the command.
-    pub fn run(self, voice: Voice) -> Result<(), Failure> {
+    pub fn run(self, output: &Output) -> Result<(), Failure> {
         signals::listen();
         let model = load(&self.archive, &self.choice)?;
         let place = match &self.input {
@@ -208,16 +208,14 @@ impl Cmd {
             Err(e) => return Err(Failure::input(e)),
         };
         let what = source.as_ref().map_or_else(|| format!("waiting for {place}"), |s| s.describe());
-        if !voice.quiet {
-            eprintln!("{what}");
-        }
+        output.say(printable(&what));
         let shared = Arc::new(Shared::default());
         shared.describe(what);
-        let mut others = self.others(&model, &shared, &place, voice)?;
+        let mut others = self.others(&model, &shared, &place, output)?;
         let capture = Capture { place, wishes, all: self.all };
-        capture.start(source, shared.clone()).map_err(Failure::ours)?;
-        let mut teller = Teller::new(self.frames, usize::from(self.top), voice);
-        let mut control = Signals { reload: None, cmd: &self, service: Service::of_environment() };
+        capture.start(source, shared.clone()).map_err(Failure::internal)?;
+        let mut teller = Teller::new(self.frames, usize::from(self.top), output);
+        let mut control = Signals { reload: None, cmd: &self, output, service: Service::of_environment() };
         control.service.tell("READY=1");
         let mut everyone = Everyone { teller: &mut teller, others: &mut others };
         let top = usize::from(self.top).max(MIN_TOP);
@@ -236,7 +234,7 @@ impl Cmd {
         model: &Model,
         shared: &Arc<Shared>,
         place: &Place,
-        voice: Voice,
+        output: &Output,
     ) -> Result<Vec<Box<dyn Listener>>, Failure> {
         let mut all: Vec<Box<dyn Listener>> = Vec::new();
         let mut facts = Facts::default();
@@ -252,11 +250,11 @@ impl Cmd {
         #[cfg(not(feature = "publish"))]
         let _ = model;
         #[cfg(feature = "serve")]
-        if let Some(page) = self.page(shared, place, voice, facts)? {
+        if let Some(page) = self.page(shared, place, output, facts)? {
             all.push(Box::new(page));
         }
         #[cfg(not(feature = "serve"))]
-        let _ = (shared, place, voice, facts);
+        let _ = (shared, place, output, facts);
         Ok(all)
     }
 
@@ -294,20 +292,18 @@ impl Cmd {
         &self,
         shared: &Arc<Shared>,
         place: &Place,
-        voice: Voice,
+        output: &Output,
         facts: Facts,
     ) -> Result<Option<Publisher>, Failure> {
         let Some(listen) = self.listen else { return Ok(None) };
         let token = self.token.clone().or_else(|| std::env::var("FOLDNET_TOKEN").ok());
         let with_token = token.is_some();
         let access = Access::new(listen, token).map_err(Failure::input)?;
-        let hub = Hub::start(shared.clone(), place.clone(), self.view()).map_err(Failure::ours)?;
+        let hub = Hub::start(shared.clone(), place.clone(), self.view()).map_err(Failure::internal)?;
         let address = serve::start(listen, access, hub.clone())
             .map_err(|e| Failure::input(format!("--listen {listen}: {e}")))?;
-        if !voice.quiet {
-            let token = if with_token { "/?token=…" } else { "/" };
-            eprintln!("page: http://{address}{token}");
-        }
+        let token = if with_token { "/?token=…" } else { "/" };
+        output.say(format_args!("page: http://{address}{token}"));
         Ok(Some(Publisher::new(hub, self.view(), move || facts.read())))
     }
 
@@ -423,6 +419,7 @@ fn load(archive: &Path, choice: &Choice) -> Result<Model, Failure> {
 struct Signals<'a> {
     reload: Option<Receiver<Result<Model, Failure>>>,
     cmd: &'a Cmd,
+    output: &'a Output,
     service: Service,
 }
 
@@ -444,18 +441,19 @@ impl Control for Signals<'_> {
         }
         let loaded = match self.reload.as_ref()?.try_recv() {
             Err(TryRecvError::Empty) => return None,
-            Err(TryRecvError::Disconnected) => Err(Failure::ours("reading it failed")),
+            Err(TryRecvError::Disconnected) => Err(Failure::internal("reading it failed")),
             Ok(loaded) => loaded,
         };
         self.reload = None;
         let archive = self.cmd.archive.display();
         match loaded {
             Ok(model) => {
-                eprintln!("{archive} was read again");
+                self.output.say(format_args!("{archive} was read again"));
                 Some(model)
             }
             Err(e) => {
-                eprintln!("runtime: {archive} is refused, the old network goes on: {}", e.message);
+                let why = e.message();
+                self.output.warn(format_args!("{archive} is refused, the old network goes on: {why}"));
                 None
             }
         }

@@ -1,13 +1,12 @@
 //! What `runtime camera` says on standard output.
 
-use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use foldnet_camera::{Listener, Model, Report};
 use foldnet_image::frame::Frame;
 use serde::Serialize;
 
-use crate::cmd::{Failure, Out, Voice};
+use crate::cmd::{Failure, Output, printable};
 
 /// A line of `--json`.
 #[derive(Serialize)]
@@ -36,8 +35,7 @@ struct Label<'a> {
 /// Tells what is seen: on a terminal one line that stays, otherwise a line for each new label; with
 /// `--json` a line for each frame.
 pub struct Teller {
-    out: Out,
-    voice: Voice,
+    output: Output,
     terminal: bool,
     labels: Vec<String>,
     limit: Option<u64>,
@@ -53,11 +51,10 @@ const REFRESH: Duration = Duration::from_millis(100);
 
 impl Teller {
     /// For a camera that ends after so many frames, and tells the `top` best labels.
-    pub fn new(limit: Option<u64>, top: usize, voice: Voice) -> Self {
+    pub fn new(limit: Option<u64>, top: usize, output: &Output) -> Self {
         Self {
-            out: Out::new(),
-            voice,
-            terminal: std::io::stdout().is_terminal() && !voice.json,
+            output: output.clone(),
+            terminal: output.is_terminal(),
             labels: Vec::new(),
             limit,
             top,
@@ -68,7 +65,7 @@ impl Teller {
     }
 
     fn tell(&mut self, report: &Report) -> Result<(), Failure> {
-        if self.voice.json {
+        if self.output.json() {
             let name = |i: usize| self.labels[i].as_str();
             let labels =
                 report.top.iter().take(self.top).map(|&(i, score)| Label { label: name(i), index: i, score });
@@ -85,8 +82,8 @@ impl Teller {
                 resting: report.resting,
                 temperature: report.temperature,
             };
-            self.out.line(serde_json::to_string(&line).map_err(Failure::ours)?)?;
-            return self.out.flush();
+            self.output.data(&line)?;
+            return self.output.flush();
         }
         let due =
             self.told.is_none_or(
@@ -102,7 +99,7 @@ impl Teller {
             .top
             .iter()
             .take(self.top)
-            .map(|&(i, score)| format!("{} {:.1} %", self.labels[i], 100.0 * score))
+            .map(|&(i, score)| format!("{} {:.1} %", printable(&self.labels[i]), 100.0 * score))
             .collect();
         let warm = report.temperature.map_or(String::new(), |celsius| format!("  {celsius:.0} °C"));
         let resting = if report.resting { "  at rest" } else { "" };
@@ -113,12 +110,11 @@ impl Teller {
             report.latency_ms
         );
         if self.terminal {
-            // Back to the line's start, and clear what was longer.
-            self.out.text(format!("\r{line}\x1b[K"))?;
+            self.output.status(line)?;
         } else {
-            self.out.line(line)?;
+            self.output.line(line)?;
         }
-        self.out.flush()
+        self.output.flush()
     }
 
     /// The last words.
@@ -136,17 +132,15 @@ impl Teller {
                 self.tell(&last)?;
                 self.last = last;
             }
-            self.out.line("")?;
+            self.output.line("")?;
         }
-        self.out.flush()?;
-        if !self.voice.quiet {
-            let r = &self.last;
-            eprintln!(
-                "{} frames classified of {} captured, {} dropped, {} damaged; source lost {} times; \
-                 age at the label p50 {:.1} ms, p99 {:.1} ms",
-                r.classified, r.captured, r.dropped, r.damaged, r.lost, r.latency_p50_ms, r.latency_p99_ms
-            );
-        }
+        self.output.flush()?;
+        let r = &self.last;
+        self.output.say(format_args!(
+            "{} frames classified of {} captured, {} dropped, {} damaged; source lost {} times; \
+             age at the label p50 {:.1} ms, p99 {:.1} ms",
+            r.classified, r.captured, r.dropped, r.damaged, r.lost, r.latency_p50_ms, r.latency_p99_ms
+        ));
         Ok(())
     }
 }
