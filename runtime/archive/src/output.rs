@@ -126,6 +126,24 @@ impl Scores {
         !matches!(self.kind, OutputKind::Numbers | OutputKind::Embedding)
     }
 
+    /// What a score stands for: the label or, without one, a plain name with its number.
+    pub fn name(&self, manifest: &Manifest, index: usize) -> String {
+        let own = manifest.labels.get(index).filter(|_| manifest.labels.len() == self.len());
+        match (own, self.are_shares(), self.len()) {
+            (Some(label), ..) => label.clone(),
+            // The second of two classes; the first has what is left.
+            (None, true, 1) => "class 1".into(),
+            (None, true, _) => format!("class {index}"),
+            (None, false, 1) => "output".into(),
+            (None, false, _) => format!("output {index}"),
+        }
+    }
+
+    /// A score for people: a share in percent, a plain number as it is.
+    pub fn show(&self, score: f32) -> String {
+        if self.are_shares() { format!("{:5.1} %", 100.0 * score) } else { format!("{score:8.4}") }
+    }
+
     /// Fills `scores` from what the network returned, its final function already applied. A function
     /// that the output's meaning needs and the network lacks is added. One output with two labels
     /// becomes two scores, the first class's and the second's.
@@ -170,9 +188,11 @@ mod tests {
         scores.fill(&[3f32.ln()], &mut shown);
         assert!((shown[0] - 0.25).abs() < 1e-6 && (shown[1] - 0.75).abs() < 1e-6, "{shown:?}");
         assert_eq!((scores.len(), scores.are_shares()), (2, true));
+        assert_eq!((scores.name(&told, 0), scores.show(0.25)), ("cat".into(), " 25.0 %".into()));
         let unnamed = Manifest { labels: Vec::new(), ..told };
-        Scores::new(&unnamed, Activation::None, 1).fill(&[0.0], &mut shown);
-        assert_eq!(shown, [0.5]);
+        let scores = Scores::new(&unnamed, Activation::None, 1);
+        scores.fill(&[0.0], &mut shown);
+        assert_eq!((&shown[..], scores.name(&unnamed, 0)), (&[0.5][..], "class 1".into()));
     }
 
     #[test]
@@ -182,6 +202,7 @@ mod tests {
         let numbers = Scores::new(&plain, Activation::None, 1);
         numbers.fill(&[-41.5], &mut shown);
         assert!(shown == [-41.5] && !numbers.are_shares());
+        assert_eq!((numbers.name(&plain, 0), numbers.show(-41.5)), ("output".into(), "-41.5000".into()));
         Scores::new(&plain, Activation::None, 2).fill(&[1.0, 1.0], &mut shown);
         assert_eq!(shown, [0.5, 0.5]);
         Scores::new(&plain, Activation::Softmax, 2).fill(&[0.25, 0.75], &mut shown);

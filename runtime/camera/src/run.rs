@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use foldnet_archive::{Activation, Manifest};
+use foldnet_archive::{Manifest, Scores};
 
 use crate::capture::Shared;
 use crate::rest::Rest;
@@ -12,7 +12,6 @@ use crate::slot::Taken;
 use crate::smooth::{Smoother, most_likely};
 use crate::stats::Window;
 use crate::temperature::Thermometer;
-use foldnet::activate;
 use foldnet::backend::Backend;
 use foldnet_image::frame::{Fitter, Frame, View};
 
@@ -22,9 +21,9 @@ pub struct Model {
     pub manifest: Manifest,
     /// Ready to run.
     pub backend: Box<dyn Backend>,
-    /// The network's last function.
-    pub activation: Activation,
-    /// What each class is called.
+    /// From its answers to scores.
+    pub scores: Scores,
+    /// What each score stands for.
     pub labels: Vec<String>,
 }
 
@@ -225,15 +224,11 @@ pub fn run(
                 continue;
             }
         }
-        scores.clear();
         let answer = match model.backend.memory() {
             Some(memory) => memory.classify(),
             None => model.backend.classify(&pixels),
         };
-        scores.extend_from_slice(answer.map_err(|e| e.to_string())?);
-        if model.activation == Activation::None {
-            activate(Activation::Softmax, &mut scores);
-        }
+        model.scores.fill(answer.map_err(|e| e.to_string())?, &mut scores);
         let done = Instant::now();
         let latency = done.saturating_duration_since(frame.captured);
         latencies.push(done, latency);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use foldnet::backend::Backend;
-use foldnet_archive::{Activation, Manifest};
+use foldnet_archive::{Manifest, Scores};
 
 #[cfg(any(feature = "rknn", feature = "tract"))]
 use super::read;
@@ -47,10 +47,8 @@ enum By {
 pub struct Loaded {
     /// Runs it.
     pub backend: Box<dyn Backend>,
-    /// The network's last function.
-    pub activation: Activation,
-    /// How many scores there are.
-    pub classes: usize,
+    /// From its answers to scores.
+    pub scores: Scores,
     /// What the archive says of itself.
     pub manifest: Manifest,
 }
@@ -62,17 +60,17 @@ impl Choice {
         use foldnet_backends::tract::{Float, Stock};
 
         #[cfg(any(feature = "rknn", feature = "tract"))]
-        let with_network = |backend: Box<dyn Backend>, network: foldnet_archive::Network, manifest| Loaded {
-            backend,
-            activation: network.activation,
-            classes: network.classes(),
-            manifest,
-        };
+        let with_network =
+            |backend: Box<dyn Backend>, network: foldnet_archive::Network, manifest: Manifest| Loaded {
+                backend,
+                scores: Scores::new(&manifest, network.activation, network.classes()),
+                manifest,
+            };
         Ok(match self.backend {
             By::Cpu => {
                 let (manifest, session) = self.engine.load(archive, self.threads)?;
-                let (activation, classes) = (session.activation(), session.classes());
-                Loaded { backend: Box::new(session), activation, classes, manifest }
+                let scores = Scores::new(&manifest, session.activation(), session.classes());
+                Loaded { backend: Box::new(session), scores, manifest }
             }
             #[cfg(feature = "rknn")]
             By::Auto => {

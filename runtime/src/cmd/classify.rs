@@ -3,14 +3,13 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use foldnet::activate;
-use foldnet_archive::Activation;
+use foldnet_archive::Scores;
 use foldnet_dataset::{Dataset, DatasetError, ItemError, images_below};
 use foldnet_image::{Image, fit};
 use serde::Serialize;
 
 use super::backend::{Choice, Loaded};
-use super::{Exit, Failure, Output, count, fitted, label, printable};
+use super::{Exit, Failure, Output, count, fitted, printable};
 
 /// Say what is on pictures
 ///
@@ -69,19 +68,23 @@ impl Cmd {
 
 impl Loaded {
     /// The `top` most likely labels, and the milliseconds from decoded picture to scores. Scores are
-    /// shares of 1: a network that ends in logits gets the softmax that it lacks.
+    /// shares of 1 (a network that ends in logits gets the function that it lacks), or plain numbers where
+    /// the output means numbers.
     fn classify(&mut self, picture: &Image, top: usize) -> Result<(Vec<Label>, f64), Failure> {
         let start = Instant::now();
         let pixels = fit(picture, &self.manifest.input);
-        let mut scores = self.backend.classify(&pixels)?.to_vec();
-        if self.activation == Activation::None {
-            activate(Activation::Softmax, &mut scores);
-        }
+        let mut scores = Vec::new();
+        self.scores.fill(self.backend.classify(&pixels)?, &mut scores);
         let ms = start.elapsed().as_secs_f64() * 1e3;
         let mut order: Vec<usize> = (0..scores.len()).collect();
-        order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-        let name =
-            |&index: &usize| Label { label: label(&self.manifest, index), index, score: scores[index] };
+        if self.scores.are_shares() {
+            order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
+        }
+        let name = |&index: &usize| Label {
+            label: self.scores.name(&self.manifest, index),
+            index,
+            score: scores[index],
+        };
         Ok((order.iter().take(top).map(name).collect(), ms))
     }
 }
@@ -89,6 +92,7 @@ impl Loaded {
 /// What is printed, and what has been.
 struct Report<'a> {
     output: &'a Output,
+    scores: Scores,
     top: usize,
     name_width: usize,
     label_width: usize,
@@ -104,7 +108,8 @@ impl<'a> Report<'a> {
     fn new(cmd: &Cmd, output: &'a Output, classifier: &Loaded) -> Self {
         Self {
             output,
-            top: usize::from(cmd.top).min(classifier.classes),
+            scores: classifier.scores,
+            top: usize::from(cmd.top).min(classifier.scores.len()),
             name_width: 0,
             label_width: 0,
             classified: 0,
@@ -179,7 +184,8 @@ impl<'a> Report<'a> {
     }
 
     fn human(&mut self, name: &str, labels: &[Label]) -> Result<(), Failure> {
-        let entry = |l: &Label| format!("{} {:5.1} %", fitted(&l.label, self.label_width), 100.0 * l.score);
+        let entry =
+            |l: &Label| format!("{} {}", fitted(&l.label, self.label_width), self.scores.show(l.score));
         if labels.len() <= IN_A_ROW {
             let row: Vec<String> = labels.iter().map(entry).collect();
             return self.output.line(format!("{}  {}", fitted(name, self.name_width), row.join("   ")));

@@ -131,11 +131,6 @@ pub fn read(archive: &Path) -> Result<(Network, Manifest), Failure> {
     Ok((network, manifest))
 }
 
-/// What to call a class.
-pub fn label(manifest: &Manifest, class: usize) -> String {
-    manifest.labels.get(class).cloned().unwrap_or_else(|| format!("class {class}"))
-}
-
 /// Bytes for humans.
 pub fn bytes(n: usize) -> String {
     match n {

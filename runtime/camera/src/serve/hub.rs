@@ -35,6 +35,8 @@ pub struct ModelFacts {
     pub input: [usize; 3],
     /// How many classes.
     pub classes: usize,
+    /// Whether scores are shares of 1 rather than plain numbers.
+    pub shares: bool,
     /// What computes.
     pub backend: String,
 }
@@ -368,6 +370,7 @@ impl Listener for Publisher {
             source: model.manifest.source.file.clone(),
             input: self.input,
             classes: model.labels.len(),
+            shares: model.scores.are_shares(),
             backend: model.backend.about(),
         };
     }

@@ -28,7 +28,7 @@ use foldnet_camera::{Control, Listener, Model, Pace, Report, run, signals};
 use foldnet_image::frame::{Format, Frame, Matrix, Range, Turn, View};
 
 use super::backend::{Choice, Loaded};
-use super::{Failure, Output, label, printable};
+use super::{Failure, Output, printable};
 use tell::Teller;
 
 /// Say what a camera sees
@@ -409,9 +409,9 @@ impl Listener for Everyone<'_> {
 }
 
 fn load(archive: &Path, choice: &Choice) -> Result<Model, Failure> {
-    let Loaded { backend, activation, classes, manifest } = choice.load(archive)?;
-    let labels = (0..classes).map(|class| label(&manifest, class)).collect();
-    Ok(Model { manifest, backend, activation, labels })
+    let Loaded { backend, scores, manifest } = choice.load(archive)?;
+    let labels = (0..scores.len()).map(|class| scores.name(&manifest, class)).collect();
+    Ok(Model { manifest, backend, scores, labels })
 }
 
 /// Signals, the service manager, and the archive read again in a thread of its own, so that frames go

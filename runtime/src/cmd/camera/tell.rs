@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use foldnet_archive::Scores;
 use foldnet_camera::{Listener, Model, Report};
 use foldnet_image::frame::Frame;
 use serde::Serialize;
@@ -38,6 +39,7 @@ pub struct Teller {
     output: Output,
     terminal: bool,
     labels: Vec<String>,
+    scores: Option<Scores>,
     limit: Option<u64>,
     top: usize,
     /// The label and the number of the frame that were told, and when.
@@ -56,6 +58,7 @@ impl Teller {
             output: output.clone(),
             terminal: output.is_terminal(),
             labels: Vec::new(),
+            scores: None,
             limit,
             top,
             told: None,
@@ -99,7 +102,10 @@ impl Teller {
             .top
             .iter()
             .take(self.top)
-            .map(|&(i, score)| format!("{} {:.1} %", printable(&self.labels[i]), 100.0 * score))
+            .map(|&(i, score)| {
+                let shown = self.scores.map_or_else(|| score.to_string(), |scores| scores.show(score));
+                format!("{} {}", printable(&self.labels[i]), shown.trim_start())
+            })
             .collect();
         let warm = report.temperature.map_or(String::new(), |celsius| format!("  {celsius:.0} °C"));
         let resting = if report.resting { "  at rest" } else { "" };
@@ -157,6 +163,7 @@ impl Listener for Teller {
 
     fn model(&mut self, model: &Model) {
         self.labels.clone_from(&model.labels);
+        self.scores = Some(model.scores);
         self.told = None;
     }
 
