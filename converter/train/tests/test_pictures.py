@@ -10,7 +10,7 @@ from PIL import Image
 
 from foldnet_train.data.augment import CHANGES, augment
 from foldnet_train.data.batches import epoch_batches
-from foldnet_train.data.pictures import load, split
+from foldnet_train.data.pictures import digest, held_out_rule, key, load, split
 from foldnet_train.errors import BadInput
 from foldnet_train.settings import Settings
 
@@ -86,6 +86,35 @@ def test_the_split_is_the_same_each_time_and_has_every_class_in_both_parts(photo
     assert set(held_out.labels) == set(train.labels) == {0, 1, 2}
     again = split(pictures, 0.2, 5)
     assert train.fingerprint() == again[0].fingerprint() != split(pictures, 0.2, 6)[0].fingerprint()
+
+
+def test_the_rule_is_that_of_the_converter(photos: Path) -> None:
+    # The same values stand in the converter's convert/held_out.rs.
+    assert f"{key(7, digest(b'a picture')):016x}" == "3f736fc363d62dda"
+    pictures = load(photos, 16)
+    _, held_out = split(pictures, 0.2, 5)
+    words = dict(word.split("=") for word in held_out_rule(pictures, 0.2, 5).split())
+    assert (words["share"], words["seed"]) == ("0.2", "5")
+    but = {int(k, 16) for k in words.get("but", "").split(",") if k}
+    files = sorted(photos.rglob("*.png"))
+    keys = [key(5, digest(file.read_bytes())) for file in files]
+    assert sum((k >> 11 < 0.2 * 2**53) != (k in but) for k in keys) == len(held_out)
+
+
+def test_a_small_class_is_in_both_parts_whatever_the_rule_says(tmp_path: Path) -> None:
+    pictures = load(write_pictures(tmp_path / "photos", n=2), 16)
+    for seed in range(8):
+        train, held_out = split(pictures, 0.2, seed)
+        assert set(held_out.labels) == set(train.labels) == {0, 1, 2}
+        assert "but=" in held_out_rule(pictures, 0.2, seed) or len(held_out) == 3
+
+
+def test_pictures_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
+    photos = write_pictures(tmp_path / "photos", ("ant", "bee"))
+    for file in (photos / "bee").iterdir():
+        file.write_bytes((photos / "ant/0.png").read_bytes())
+    with pytest.raises(BadInput, match="class bee: its 12 pictures are all the same"):
+        split(load(photos, 16), 0.2, 1)
 
 
 def test_cifar_files_are_read_plane_by_plane(tmp_path: Path) -> None:

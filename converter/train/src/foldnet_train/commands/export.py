@@ -63,11 +63,19 @@ def check_labels(labels: list[str], classes: int) -> None:
         raise BadInput(f"{len(labels)} labels for {classes} outputs")
 
 
-def export_checked(model: Any, output: Path, labels: list[str], pixels: Pixels, preprocess: str, resize: str) -> float:
+def export_checked(
+    model: Any,
+    output: Path,
+    labels: list[str],
+    pixels: Pixels,
+    preprocess: str,
+    resize: str,
+    held_out: str = "",
+) -> float:
     """Writes the ONNX file unless it says something else than Keras; returns the largest difference."""
     from foldnet_train.export import check, onnx_model
 
-    exported = onnx_model.from_keras(model, labels, preprocess=preprocess, resize=resize)
+    exported = onnx_model.from_keras(model, labels, preprocess=preprocess, resize=resize, held_out=held_out)
     answers = model(pixels.astype(np.float32), training=False)
     difference = check.difference(answers, exported, pixels)
     if not difference <= check.TOLERANCE:

@@ -14,7 +14,7 @@ import yaml
 
 from foldnet_train.commands import Say
 from foldnet_train.commands.flags import add_settings, given_settings
-from foldnet_train.data.pictures import Pictures, load, split
+from foldnet_train.data.pictures import Pictures, held_out_rule, load, split
 from foldnet_train.errors import BadInput
 from foldnet_train.settings import Settings, from_file
 
@@ -56,7 +56,10 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     (output / "labels.txt").write_text("".join(f"{label}\n" for label in train.classes))
     notes = fit(settings, train, held_out, output, say, start=start, resume=arguments.resume)
     model, best = load_model(output)
-    difference = export_checked(model, output / "model.onnx", best.labels, held_out.pixels[:64], "none", "stretch")
+    rule = held_out_rule(pictures, settings.validation, settings.seed)
+    difference = export_checked(
+        model, output / "model.onnx", best.labels, held_out.pixels[:64], "none", "stretch", rule
+    )
     say(
         f"{output / 'model.onnx'}: {model.count_params()} weights, {notes.best:.2%} of {len(held_out)} held-out "
         f"pictures right (epoch {best.epoch} of {notes.epoch}); differs from Keras by at most {difference:.1e}"

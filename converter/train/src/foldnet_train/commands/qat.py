@@ -14,7 +14,7 @@ import numpy as np
 from foldnet_train.commands import Say
 from foldnet_train.commands.fit import convert_back, read_pictures
 from foldnet_train.commands.flags import add_settings, given_settings
-from foldnet_train.data.pictures import split
+from foldnet_train.data.pictures import held_out_rule, split
 from foldnet_train.errors import BadInput, LimitMissed
 from foldnet_train.settings import Settings
 
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     float_share = teacher.predict(held_out.pixels.astype(np.float32), verbose=0).argmax(axis=1) == held_out.labels
     say(f"float: {float_share.mean():.4f} of {len(held_out)} held-out pictures right")
     model, shares = fine_tune(teacher, settings, train, held_out, say)
-    exported = qdq.export(model, notes.labels)
+    exported = qdq.export(model, notes.labels, held_out_rule(pictures, settings.validation, settings.seed))
     pixels = held_out.pixels[:64]
     agree = float(
         np.mean(

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from foldnet_train.data.pictures import Pictures
+from foldnet_train.data.pictures import Pictures, digest
 from foldnet_train.errors import BadInput
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
@@ -35,8 +35,9 @@ def load(path: Path, side: int) -> Pictures:
     if labels.max() >= len(CLASSES):
         raise BadInput(f"{path}: label {labels.max()}; CIFAR-10 has {len(CLASSES)}")
     pixels = np.ascontiguousarray(records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
+    digests = [digest(p) for p in pixels]
     if side != 32:
         resized = [Image.fromarray(p).resize((side, side), Image.Resampling.BILINEAR) for p in pixels]
         pixels = np.stack([np.asarray(p) for p in resized])
     there = np.unique(labels)
-    return Pictures(pixels, np.searchsorted(there, labels).astype(np.int64), [CLASSES[i] for i in there])
+    return Pictures(pixels, np.searchsorted(there, labels).astype(np.int64), [CLASSES[i] for i in there], digests=digests)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from foldnet_train.data.pictures import LARGEST, Pictures, Pixels
+from foldnet_train.data.pictures import LARGEST, Pictures, Pixels, digest
 from foldnet_train.errors import BadInput
 
 ENDINGS = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
@@ -26,6 +26,7 @@ def load(root: Path, side: int) -> Pictures:
         raise BadInput(f"{root}: {len(files)} pictures of {side}×{side} are more than memory should hold; lower side")
     with ThreadPoolExecutor(2) as readers:
         read = list(readers.map(lambda entry: read_or_reason(entry[1], side), files))
+        digests = list(readers.map(lambda entry: file_digest(entry[1]), files))
     skipped = [f"{file}: {what}" for (_, file), what in zip(files, read, strict=True) if isinstance(what, str)]
     pixels = [what for what in read if not isinstance(what, str)]
     if not pixels:
@@ -34,13 +35,22 @@ def load(root: Path, side: int) -> Pictures:
     # A subfolder without pictures is no class.
     there = sorted(set(labels))
     numbers = np.searchsorted(there, labels).astype(np.int64)
-    return Pictures(np.stack(pixels), numbers, [folders[number].name for number in there], skipped)
+    kept = [d for d, what in zip(digests, read, strict=True) if not isinstance(what, str)]
+    return Pictures(np.stack(pixels), numbers, [folders[number].name for number in there], skipped, kept)
 
 
 def picture_files(folder: Path) -> list[Path]:
     """Below a folder, hidden ones excepted, in the order of their paths."""
     found = (p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
+def file_digest(file: Path) -> bytes:
+    """SHA-256 of its bytes; of nothing where it cannot be read, which `read_or_reason` tells."""
+    try:
+        return digest(file.read_bytes())
+    except OSError:
+        return digest(b"")
 
 
 def read_or_reason(file: Path, side: int) -> Pixels | str:

@@ -27,13 +27,18 @@ class Pictures:
     classes: list[str]
     skipped: list[str] = field(default_factory=list)
     """Files that could not be read, and why."""
+    digests: list[bytes] = field(default_factory=list)
+    """SHA-256 of each picture's content: of its file, or of its RGB bytes where one file holds many. Empty where nobody
+    asks which pictures training holds out."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def some(self, chosen: Any) -> Pictures:
         """Those of these indices."""
-        return Pictures(self.pixels[chosen], self.labels[chosen], self.classes)
+        indices = np.arange(len(self))[chosen]
+        digests = [self.digests[i] for i in indices] if self.digests else []
+        return Pictures(self.pixels[chosen], self.labels[chosen], self.classes, digests=digests)
 
     def fingerprint(self) -> str:
         """The same for the same pictures in the same order."""
@@ -56,14 +61,44 @@ def load(path: Path, side: int) -> Pictures:
 
 
 def split(pictures: Pictures, share: float, seed: int) -> tuple[Pictures, Pictures]:
-    """Training and held-out pictures; every class is in both."""
-    rng = np.random.default_rng(seed)
-    held: list[int] = []
+    """Training and held-out pictures; every class is in both. What decides is each picture's content, so that the
+    converter can tell the two apart wherever the files lie, see `held_out_rule`."""
+    out, _ = decide(pictures, share, seed)
+    return pictures.some(~out), pictures.some(out)
+
+
+def held_out_rule(pictures: Pictures, share: float, seed: int) -> str:
+    """Which pictures `split` holds out, as the converter reads it in a model's metadata."""
+    _, exceptions = decide(pictures, share, seed)
+    but = f" but={','.join(f'{key:016x}' for key in sorted(exceptions))}" if exceptions else ""
+    return f"share={share!r} seed={seed}{but}"
+
+
+def decide(pictures: Pictures, share: float, seed: int) -> tuple[npt.NDArray[np.bool_], set[int]]:
+    """Which are held out, and the keys for which that is not what the rule says: a class that would be all in one part
+    gives one picture to the other."""
+    keys = [key(seed, digest) for digest in pictures.digests or [digest(p) for p in pictures.pixels]]
+    limit = share * 2**53
+    out = np.array([k >> 11 < limit for k in keys], bool)
+    exceptions: set[int] = set()
     for number, name in enumerate(pictures.classes):
-        members = rng.permutation(np.flatnonzero(pictures.labels == number))
+        members = sorted(np.flatnonzero(pictures.labels == number), key=lambda i: keys[i])
         if len(members) < 2:
             raise BadInput(f"class {name}: {len(members)} readable picture; two are the least, a hundred are better")
-        held.extend(members[: min(len(members) - 1, max(1, round(share * len(members))))].tolist())
-    out = np.zeros(len(pictures), bool)
-    out[held] = True
-    return pictures.some(~out), pictures.some(out)
+        if keys[members[0]] == keys[members[-1]]:
+            raise BadInput(f"class {name}: its {len(members)} pictures are all the same; two different ones are the least")
+        held = out[members]
+        if held.all() or not held.any():
+            exceptions.add(keys[members[-1] if held.all() else members[0]])
+    return np.array([flag != (k in exceptions) for flag, k in zip(out, keys, strict=True)], bool), exceptions
+
+
+def digest(content: Any) -> bytes:
+    """SHA-256 of a picture's content."""
+    return hashlib.sha256(np.ascontiguousarray(content).tobytes() if hasattr(content, "dtype") else content).digest()
+
+
+def key(seed: int, content_digest: bytes) -> int:
+    """Uniform in 0 … 2⁶⁴ − 1 and another one for each seed."""
+    mixed = hashlib.sha256(seed.to_bytes(8, "little") + content_digest).digest()
+    return int.from_bytes(mixed[:8], "little")

@@ -13,14 +13,17 @@ from foldnet_train.quiet import load_tensorflow
 OPSET = 17
 
 
-def from_keras(model: Any, labels: list[str], *, preprocess: str = "none", resize: str = "stretch") -> Any:
-    """An `onnx.ModelProto` with input `image` `[n, h, w, 3]`. `labels`, `preprocess` and `resize` become metadata under
-    these names; the latter two say what the converter's flags of the same names would."""
+def from_keras(
+    model: Any, labels: list[str], *, preprocess: str = "none", resize: str = "stretch", held_out: str = ""
+) -> Any:
+    """An `onnx.ModelProto` with input `image` `[n, h, w, 3]`. `labels`, `preprocess`, `resize` and `held_out` become
+    metadata under these names; `preprocess` and `resize` say what the converter's flags of the same names would,
+    `held_out` which pictures training did not see (`held_out_rule`)."""
     import tensorflow as tf
 
     signature = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")]
     predict = tf.function(lambda image: model(image, training=False), input_signature=signature)
-    return converted(predict, signature, labels, preprocess, resize)
+    return converted(predict, signature, labels, preprocess, resize, held_out)
 
 
 def from_saved_model(folder: Path, labels: list[str], *, preprocess: str = "none", resize: str = "stretch") -> Any:
@@ -47,23 +50,26 @@ def from_saved_model(folder: Path, labels: list[str], *, preprocess: str = "none
     return converted(predict, signature, labels, preprocess, resize)
 
 
-def converted(predict: Any, signature: list[Any], labels: list[str], preprocess: str, resize: str) -> Any:
+def converted(
+    predict: Any, signature: list[Any], labels: list[str], preprocess: str, resize: str, held_out: str = ""
+) -> Any:
     """Through tf2onnx."""
     import onnx
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     exported, _ = tf2onnx.convert.from_function(predict, input_signature=signature, opset=OPSET)
-    onnx.helper.set_model_props(exported, metadata(labels, preprocess, resize))
+    onnx.helper.set_model_props(exported, metadata(labels, preprocess, resize, held_out))
     onnx.checker.check_model(exported)
     return exported
 
 
-def metadata(labels: list[str], preprocess: str, resize: str) -> dict[str, str]:
+def metadata(labels: list[str], preprocess: str, resize: str, held_out: str = "") -> dict[str, str]:
     """As the converter reads it."""
     if any("\n" in label for label in labels):
         raise BadInput("a label with a line break in it cannot be stored")
-    return {**({"labels": "\n".join(labels)} if labels else {}), "preprocess": preprocess, "resize": resize}
+    known = {"labels": "\n".join(labels), "held_out": held_out}
+    return {**{name: text for name, text in known.items() if text}, "preprocess": preprocess, "resize": resize}
 
 
 def write(model: Any, path: Path) -> None:

@@ -15,13 +15,13 @@ OUTPUTS = {"Conv": 0, "MatMul": 1, "Gemm": 1}
 """The dimension of the outputs in an operator's weights."""
 
 
-def export(model: Any, labels: list[str]) -> Any:
+def export(model: Any, labels: list[str], held_out: str = "") -> Any:
     """An `onnx.ModelProto`."""
     import onnx
 
     set_mode(model, "export")
     try:
-        exported = onnx_model.from_keras(model, labels)
+        exported = onnx_model.from_keras(model, labels, held_out=held_out)
     finally:
         set_mode(model, "learn")
     integer_weights(exported.graph)
