@@ -15,6 +15,7 @@ pub mod cmd;
 pub mod convert;
 pub mod emit;
 pub mod float;
+pub mod foreign;
 pub mod graph;
 pub mod import;
 pub mod interval;

@@ -9,6 +9,7 @@ use foldnet_archive::{Input, Resize, SourceModel};
 use sha2::{Digest, Sha256};
 
 use crate::convert::held_out::HeldOut;
+use crate::foreign;
 use crate::import;
 use crate::import::family::recognize;
 pub use crate::model::{FloatModel, Int8Model, Model};
@@ -49,7 +50,13 @@ const BUILT_IN_NAME: &str = "resnet20-v1-cifar10.onnx";
 impl FloatModel {
     /// Reads, imports and folds an ONNX file.
     pub fn load(path: &Path, flags: &InputFlags) -> anyhow::Result<Self> {
+        if let Some(foreign) = foreign::recognize_folder(path) {
+            return Err(foreign).with_context(|| path.display().to_string());
+        }
         let bytes = import::read_file(path)?;
+        if let Some(foreign) = foreign::recognize(&bytes, path) {
+            return Err(foreign).with_context(|| path.display().to_string());
+        }
         let folder = path.parent().unwrap_or(Path::new(""));
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self::new(&bytes, folder, file, flags).with_context(|| path.display().to_string())
