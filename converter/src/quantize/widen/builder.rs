@@ -1,179 +1,17 @@
-//! Values and weights of 16 bits, made of int8 steps.
-//!
-//! A value is held in two tensors, quotient and remainder by 256, and weights are two sets of int8:
-//!
-//! ```text
-//! x = s·(hi − z) + s/256·(lo + 128)      hi = ⌊x/s⌋ + z     lo = rne(256·(x/s − ⌊x/s⌋)) − 128
-//! w = s_w·q + s_w/254·r                  q = rne(w/s_w)     r = rne(254·(w/s_w − q))
-//! ```
-//! (rounding down, so that a ReLU leaves no remainder below zero). What reads them is linear, so a
-//! convolution becomes convolutions of the parts:
-//!
-//! ```text
-//! f  = lo∗q + hi∗r                       small, so that eight bits are enough
-//! y  = hi∗q + f                          the residual of an ordinary convolution, where it has no other
-//! ```
-//! and where it has one, or its result is of 16 bits itself, `hi∗q` is held in two tensors, too, the second by
-//! convolving once more with 256 times the multiplier and −256 times the first as residual; a
-//! [`foldnet_archive::Sum`] adds everything up and rounds it. An affine map behind such a sum is a depthwise
-//! convolution of its parts. So what is kept runs in the kernels that everything else runs in, on every kernel
-//! set, and costs two to four times the layer's products.
-//!
-//! Scales of the parts are found by running: a first guess, then by the largest value on pictures.
+//! Builds a network some of whose values and weights are pairs of int8, see the parent.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use foldnet::Session;
 use foldnet_archive as archive;
 use foldnet_archive::{Network, Out, PIXELS, Step, Tensor, TensorId, Term};
 use foldnet_kernels::Shape;
 
-use super::QuantizeError;
-use super::build::{Draft, effective_bias};
-use super::fuse::{Layer, Layout, SlotId};
-use super::weights;
+use super::{Kept, Measured, makes_logits, reads, takes_wide};
 use crate::graph::{Graph, NodeId, Op};
-
-/// What is kept in 16 bits.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Kept {
-    /// Convolutions whose weights are.
-    pub weights: BTreeSet<NodeId>,
-    /// Tensors that are.
-    pub values: BTreeSet<SlotId>,
-}
-
-/// Everything that can be kept: weights of all convolutions but the one that makes the logits, and tensors
-/// that a convolution or addition writes and another reads.
-pub fn eligible(layout: &Layout) -> Kept {
-    let mut all = Kept::default();
-    for layer in &layout.layers {
-        if let Layer::Conv { conv, .. } = *layer
-            && !makes_logits(layout, layer)
-        {
-            all.weights.insert(conv);
-        }
-        let written = match *layer {
-            Layer::Conv { y, second, .. } => y.into_iter().chain(second.map(|s| s.slot)).collect(),
-            Layer::Add { y, .. } => vec![y],
-            _ => Vec::new(),
-        };
-        let read = |slot: &SlotId| layout.layers.iter().any(|l| takes_wide(layout, l, *slot));
-        all.values.extend(written.into_iter().filter(|slot| *slot != layout.logits).filter(read));
-    }
-    all
-}
-
-fn makes_logits(layout: &Layout, layer: &Layer) -> bool {
-    matches!(*layer, Layer::Conv { y, .. } if y == Some(layout.logits))
-}
-
-/// The slots that a layer reads.
-fn reads(layer: &Layer) -> Vec<SlotId> {
-    match *layer {
-        Layer::Conv { x, skip, .. } => std::iter::once(x).chain(skip).collect(),
-        Layer::Add { a, b, .. } => vec![a, b],
-        Layer::Scale { x, gate, .. } => vec![x, gate],
-        Layer::MaxPool { x, .. }
-        | Layer::AvgPool { x, .. }
-        | Layer::Affine { x, .. }
-        | Layer::Curve { x, .. }
-        | Layer::Dequantize { x, .. } => vec![x],
-    }
-}
-
-/// Whether the layer reads the slot and can do so in two parts.
-fn takes_wide(layout: &Layout, layer: &Layer, slot: SlotId) -> bool {
-    let able = match layer {
-        Layer::Conv { .. } => !makes_logits(layout, layer),
-        Layer::Add { .. } => true,
-        _ => false,
-    };
-    able && reads(layer).contains(&slot)
-}
-
-/// The draft's network with some of it in 16 bits. `exact` is the float graph in the draft's units, without
-/// what rounding and bias correction moved; `pictures` are what scales are found on.
-pub fn network(
-    draft: &Draft,
-    exact: &Graph,
-    kept: &Kept,
-    pictures: &[Vec<u8>],
-) -> Result<Network, QuantizeError> {
-    const ROUNDS: usize = 8;
-    let mut scales = BTreeMap::new();
-    for _ in 0..ROUNDS {
-        let (network, measured) = Widener::new(draft, exact, kept, &scales)?.build()?;
-        if pictures.is_empty() || !adjust(&network, &measured, pictures, &mut scales)? {
-            return Ok(without_unwritten(network));
-        }
-    }
-    Ok(without_unwritten(Widener::new(draft, exact, kept, &scales)?.build()?.0))
-}
-
-/// Leaves out tensors that no step writes any more.
-fn without_unwritten(mut network: Network) -> Network {
-    let mut written = vec![false; network.tensors.len()];
-    written[PIXELS] = true;
-    network.steps.iter().flat_map(Step::outputs).for_each(|t| written[t] = true);
-    let mut next = 0;
-    let number: Vec<TensorId> = written
-        .iter()
-        .map(|&w| {
-            next += usize::from(w);
-            next.saturating_sub(1)
-        })
-        .collect();
-    let mut keep = written.iter();
-    network.tensors.retain(|_| *keep.next().unwrap_or(&true));
-    network.logits = number[network.logits];
-    network.steps.iter_mut().for_each(|step| step.renumber(&|t| number[t]));
-    network
-}
-
-/// A part whose scale is found by running.
-#[derive(Clone, Copy, Debug)]
-struct Measured {
-    tensor: TensorId,
-    /// Where its largest distance from the zero point should come to lie, and how far it can go.
-    goal: f32,
-    most: f32,
-}
-
-/// Moves scales to where the largest values want them; false when all are near enough.
-fn adjust(
-    network: &Network,
-    measured: &[Measured],
-    pictures: &[Vec<u8>],
-    scales: &mut BTreeMap<String, f32>,
-) -> Result<bool, QuantizeError> {
-    let mut largest = vec![0i32; network.tensors.len()];
-    let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 0)?;
-    for pixels in pictures {
-        session.run_traced(pixels, |step, outputs| {
-            for (id, values) in network.steps[step].outputs().into_iter().zip(outputs) {
-                let zero = i32::from(network.tensors[id].zero);
-                let far = values.iter().map(|&v| (i32::from(v) - zero).abs()).max().unwrap_or(0);
-                largest[id] = largest[id].max(far);
-            }
-        });
-    }
-    let mut moved = false;
-    for m in measured {
-        let tensor = &network.tensors[m.tensor];
-        let far = largest[m.tensor] as f32;
-        let factor = match far {
-            f if f >= m.most => 4.0,
-            0.0 => 1.0 / 16.0,
-            f if (0.75..=1.1).contains(&(f / m.goal)) => 1.0,
-            f => f / m.goal,
-        };
-        moved |= factor != 1.0;
-        // A part that is always zero must not shrink away.
-        scales.insert(tensor.name.clone(), (tensor.scale * factor).max(1e-25));
-    }
-    Ok(moved)
-}
+use crate::quantize::QuantizeError;
+use crate::quantize::build::{Draft, effective_bias};
+use crate::quantize::fuse::{Layer, SlotId};
+use crate::quantize::weights;
 
 /// An input: one tensor, or quotient and remainder.
 #[derive(Clone, Copy, Debug)]
@@ -203,7 +41,8 @@ struct Spec<'a> {
 /// The tensors that together hold a sum.
 type Parts = Vec<TensorId>;
 
-struct Widener<'a> {
+/// The network while it is built.
+pub struct Widener<'a> {
     draft: &'a Draft,
     exact: &'a Graph,
     kept: &'a Kept,
@@ -214,7 +53,7 @@ struct Widener<'a> {
 }
 
 impl<'a> Widener<'a> {
-    fn new(
+    pub fn new(
         draft: &'a Draft,
         exact: &'a Graph,
         kept: &'a Kept,
@@ -224,7 +63,7 @@ impl<'a> Widener<'a> {
         Ok(Self { draft, exact, kept, scales, network, wide: BTreeMap::new(), measured: Vec::new() })
     }
 
-    fn build(mut self) -> Result<(Network, Vec<Measured>), QuantizeError> {
+    pub fn build(mut self) -> Result<(Network, Vec<Measured>), QuantizeError> {
         for layer in &self.draft.layout.layers {
             self.layer(layer)?;
         }
@@ -591,156 +430,4 @@ fn full(tensor: TensorId) -> Out {
 
 fn integer(v: f64) -> i32 {
     v.round_ties_even() as i32
-}
-
-#[cfg(test)]
-mod tests {
-    use foldnet_backends::tract::Stock;
-
-    use super::*;
-    use crate::float::FloatNet;
-    use crate::graph::Node;
-    use crate::quantize::recipe::{Effort, Options, Silent, quantize};
-    use crate::quantize::tests::{pictures, residual};
-    use crate::quantize::{Outcome, equalize};
-
-    /// The preactivated kind: a sum that is read as it is and behind an affine map with its ReLU.
-    fn preactivated() -> Graph {
-        let mut graph = residual();
-        // stem ─┬─ affine ─ relu ─ a ─ relu ─ b ─┬─ sum ─ affine ─ relu ─ pool ─ dense
-        let c = graph.nodes[1].shape.c;
-        graph.nodes[2].op = Op::Affine {
-            gain: (0..c).map(|i| 0.6 - 0.25 * i as f32).collect(),
-            offset: (0..c).map(|i| 0.1 * i as f32 - 0.3).collect(),
-        };
-        let affine = graph.nodes[2].op.clone();
-        let shape = graph.nodes[2].shape;
-        let node = |name: &str, op, input| Node { name: name.into(), op, inputs: vec![input], shape };
-        graph.nodes[2].inputs = vec![1];
-        graph.nodes.insert(3, node("pre", Op::Relu, 2));
-        for n in &mut graph.nodes[4..] {
-            n.inputs.iter_mut().filter(|i| **i >= 3).for_each(|i| *i += 1);
-        }
-        graph.nodes[4].inputs = vec![3];
-        graph.nodes[7].inputs = vec![6, 1];
-        graph.nodes.insert(8, node("affine", affine, 7));
-        for n in &mut graph.nodes[9..] {
-            n.inputs.iter_mut().filter(|i| **i >= 8).for_each(|i| *i += 1);
-        }
-        graph.nodes[9].inputs = vec![8];
-        graph.output += 2;
-        graph
-    }
-
-    fn quantized(graph: &Graph) -> (Outcome, Graph) {
-        let options = Options { effort: Effort::Low, bias: false, ..Options::default() };
-        let outcome = quantize(graph, &pictures(24), options, &Silent).unwrap();
-        let exact = equalize::apply(&outcome.graph, &outcome.factors);
-        (outcome, exact)
-    }
-
-    /// The real values of a tensor that is held in two, on a picture.
-    fn held(network: &Network, hi: &str, pixels: &[u8]) -> Vec<f32> {
-        let mut sum: Vec<f32> = Vec::new();
-        Session::new(network, foldnet_kernels::dispatch::best(), 1).unwrap().run_traced(pixels, |i, out| {
-            for (id, values) in network.steps[i].outputs().into_iter().zip(out) {
-                let t = &network.tensors[id];
-                if t.name == hi || t.name == format!("{hi}_rest") {
-                    let real = |&q: &i8| (f32::from(q) - f32::from(t.zero)) * t.scale;
-                    sum = if t.name == hi {
-                        values.iter().map(real).collect()
-                    } else {
-                        sum.iter().zip(values.iter().map(real)).map(|(a, b)| a + b).collect()
-                    };
-                }
-            }
-        });
-        sum
-    }
-
-    #[test]
-    fn with_everything_kept_the_trunk_is_as_in_float() {
-        for graph in [residual(), preactivated()] {
-            let (outcome, exact) = quantized(&graph);
-            let kept = eligible(&outcome.draft.layout);
-            assert!(kept.weights.len() == 3 && kept.values.len() >= 2, "{kept:?}");
-            let network = network(&outcome.draft, &exact, &kept, &pictures(24)).unwrap();
-            let narrow = &outcome.network;
-            assert_eq!(network.tensors.iter().filter(|t| t.scale <= 0.0).count(), 0);
-            assert!(network.macs() > 2 * narrow.macs());
-            let float = FloatNet::new(&exact).unwrap();
-            for picture in &pictures(40)[30..] {
-                let truth = float.run(picture).unwrap();
-                for &slot in &kept.values {
-                    let name = format!("{}_hi", narrow.tensors[slot].name);
-                    let ours = held(&network, &name, picture);
-                    let node = outcome.draft.layout.slots[slot].node;
-                    let most = truth[node].iter().fold(0.0f32, |m, v| m.max(v.abs()));
-                    for (a, b) in truth[node].iter().zip(&ours) {
-                        assert!((a - b).abs() < most / 1500.0, "{name}: {a} became {b} of {most}");
-                    }
-                    assert_eq!(truth[node].len(), ours.len());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn every_kernel_set_and_stock_tract_have_the_same_bits() {
-        for graph in [residual(), preactivated()] {
-            let (outcome, exact) = quantized(&graph);
-            let kept = eligible(&outcome.draft.layout);
-            let network = network(&outcome.draft, &exact, &kept, &pictures(12)).unwrap();
-            let folder = tempfile::tempdir().unwrap();
-            let path = folder.path().join("kept.nnef.tgz");
-            let mut manifest = archive::testing::manifest();
-            let shape = network.input();
-            manifest.input = archive::Input { height: shape.h, width: shape.w, ..manifest.input };
-            foldnet_archive::write(&path, &network, &manifest).unwrap();
-            let (read, _) = foldnet_archive::read(&path).unwrap();
-            let mut tract = Stock::load(&path, network.input()).unwrap();
-            for picture in &pictures(3) {
-                let expected = tract.logits(picture).unwrap().to_vec();
-                for entry in foldnet_kernels::dispatch::REGISTRY {
-                    let Some(set) = (entry.get)() else { continue };
-                    let mut session = Session::new(&read, set, 1).unwrap();
-                    assert_eq!(session.run(picture), expected, "{}", set.name());
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn nothing_kept_is_the_draft_itself() {
-        let (outcome, exact) = quantized(&residual());
-        let network = network(&outcome.draft, &exact, &Kept::default(), &pictures(3)).unwrap();
-        assert_eq!(network, outcome.network);
-    }
-
-    #[test]
-    fn every_part_alone_makes_a_sound_network_that_is_nearer_to_float() {
-        for graph in [residual(), preactivated()] {
-            let (outcome, exact) = quantized(&graph);
-            let float = FloatNet::new(&exact).unwrap();
-            let truth: Vec<_> =
-                pictures(16).iter().map(|p| float.run(p).unwrap()[exact.output].clone()).collect();
-            let sqnr = |network: &Network| {
-                let answers = crate::quantize::score::logits(network, &pictures(16)).unwrap();
-                crate::quantize::score::Distance::between(&truth, &answers, outcome.measure).sqnr
-            };
-            let all = eligible(&outcome.draft.layout);
-            let single = |weights: Option<NodeId>, values: Option<SlotId>| Kept {
-                weights: weights.into_iter().collect(),
-                values: values.into_iter().collect(),
-            };
-            let parts = all.weights.iter().map(|&w| single(Some(w), None));
-            let before = sqnr(&outcome.network);
-            for kept in parts.chain(all.values.iter().map(|&v| single(None, Some(v)))) {
-                let network = network(&outcome.draft, &exact, &kept, &pictures(16)).unwrap();
-                assert!(sqnr(&network) > before - 1.0, "{kept:?}: {before} became {}", sqnr(&network));
-            }
-            let everything = sqnr(&network(&outcome.draft, &exact, &all, &pictures(16)).unwrap());
-            assert!(everything > before, "{before} became {everything}");
-        }
-    }
 }

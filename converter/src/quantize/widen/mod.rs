@@ -1,0 +1,178 @@
+//! Values and weights of 16 bits, made of int8 steps.
+//!
+//! A value is held in two tensors, quotient and remainder by 256, and weights are two sets of int8:
+//!
+//! ```text
+//! x = s·(hi − z) + s/256·(lo + 128)      hi = ⌊x/s⌋ + z     lo = rne(256·(x/s − ⌊x/s⌋)) − 128
+//! w = s_w·q + s_w/254·r                  q = rne(w/s_w)     r = rne(254·(w/s_w − q))
+//! ```
+//! (rounding down, so that a ReLU leaves no remainder below zero). What reads them is linear, so a
+//! convolution becomes convolutions of the parts:
+//!
+//! ```text
+//! f  = lo∗q + hi∗r                       small, so that eight bits are enough
+//! y  = hi∗q + f                          the residual of an ordinary convolution, where it has no other
+//! ```
+//! and where it has one, or its result is of 16 bits itself, `hi∗q` is held in two tensors, too, the second by
+//! convolving once more with 256 times the multiplier and −256 times the first as residual; a
+//! [`foldnet_archive::Sum`] adds everything up and rounds it. An affine map behind such a sum is a depthwise
+//! convolution of its parts. So what is kept runs in the kernels that everything else runs in, on every kernel
+//! set, and costs two to four times the layer's products.
+//!
+//! Scales of the parts are found by running: a first guess, then by the largest value on pictures.
+
+mod builder;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use foldnet::Session;
+use foldnet_archive::{Network, PIXELS, Step, TensorId};
+
+use super::QuantizeError;
+use super::build::Draft;
+use super::fuse::{Layer, Layout, SlotId};
+use crate::graph::{Graph, NodeId};
+use builder::Widener;
+
+/// What is kept in 16 bits.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Kept {
+    /// Convolutions whose weights are.
+    pub weights: BTreeSet<NodeId>,
+    /// Tensors that are.
+    pub values: BTreeSet<SlotId>,
+}
+
+/// Everything that can be kept: weights of all convolutions but the one that makes the logits, and tensors
+/// that a convolution or addition writes and another reads.
+pub fn eligible(layout: &Layout) -> Kept {
+    let mut all = Kept::default();
+    for layer in &layout.layers {
+        if let Layer::Conv { conv, .. } = *layer
+            && !makes_logits(layout, layer)
+        {
+            all.weights.insert(conv);
+        }
+        let written = match *layer {
+            Layer::Conv { y, second, .. } => y.into_iter().chain(second.map(|s| s.slot)).collect(),
+            Layer::Add { y, .. } => vec![y],
+            _ => Vec::new(),
+        };
+        let read = |slot: &SlotId| layout.layers.iter().any(|l| takes_wide(layout, l, *slot));
+        all.values.extend(written.into_iter().filter(|slot| *slot != layout.logits).filter(read));
+    }
+    all
+}
+
+fn makes_logits(layout: &Layout, layer: &Layer) -> bool {
+    matches!(*layer, Layer::Conv { y, .. } if y == Some(layout.logits))
+}
+
+/// The slots that a layer reads.
+fn reads(layer: &Layer) -> Vec<SlotId> {
+    match *layer {
+        Layer::Conv { x, skip, .. } => std::iter::once(x).chain(skip).collect(),
+        Layer::Add { a, b, .. } => vec![a, b],
+        Layer::Scale { x, gate, .. } => vec![x, gate],
+        Layer::MaxPool { x, .. }
+        | Layer::AvgPool { x, .. }
+        | Layer::Affine { x, .. }
+        | Layer::Curve { x, .. }
+        | Layer::Dequantize { x, .. } => vec![x],
+    }
+}
+
+/// Whether the layer reads the slot and can do so in two parts.
+fn takes_wide(layout: &Layout, layer: &Layer, slot: SlotId) -> bool {
+    let able = match layer {
+        Layer::Conv { .. } => !makes_logits(layout, layer),
+        Layer::Add { .. } => true,
+        _ => false,
+    };
+    able && reads(layer).contains(&slot)
+}
+
+/// The draft's network with some of it in 16 bits. `exact` is the float graph in the draft's units, without
+/// what rounding and bias correction moved; `pictures` are what scales are found on.
+pub fn network(
+    draft: &Draft,
+    exact: &Graph,
+    kept: &Kept,
+    pictures: &[Vec<u8>],
+) -> Result<Network, QuantizeError> {
+    const ROUNDS: usize = 8;
+    let mut scales = BTreeMap::new();
+    for _ in 0..ROUNDS {
+        let (network, measured) = Widener::new(draft, exact, kept, &scales)?.build()?;
+        if pictures.is_empty() || !adjust(&network, &measured, pictures, &mut scales)? {
+            return Ok(without_unwritten(network));
+        }
+    }
+    Ok(without_unwritten(Widener::new(draft, exact, kept, &scales)?.build()?.0))
+}
+
+/// Leaves out tensors that no step writes any more.
+fn without_unwritten(mut network: Network) -> Network {
+    let mut written = vec![false; network.tensors.len()];
+    written[PIXELS] = true;
+    network.steps.iter().flat_map(Step::outputs).for_each(|t| written[t] = true);
+    let mut next = 0;
+    let number: Vec<TensorId> = written
+        .iter()
+        .map(|&w| {
+            next += usize::from(w);
+            next.saturating_sub(1)
+        })
+        .collect();
+    let mut keep = written.iter();
+    network.tensors.retain(|_| *keep.next().unwrap_or(&true));
+    network.logits = number[network.logits];
+    network.steps.iter_mut().for_each(|step| step.renumber(&|t| number[t]));
+    network
+}
+
+/// A part whose scale is found by running.
+#[derive(Clone, Copy, Debug)]
+struct Measured {
+    tensor: TensorId,
+    /// Where its largest distance from the zero point should come to lie, and how far it can go.
+    goal: f32,
+    most: f32,
+}
+
+/// Moves scales to where the largest values want them; false when all are near enough.
+fn adjust(
+    network: &Network,
+    measured: &[Measured],
+    pictures: &[Vec<u8>],
+    scales: &mut BTreeMap<String, f32>,
+) -> Result<bool, QuantizeError> {
+    let mut largest = vec![0i32; network.tensors.len()];
+    let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 0)?;
+    for pixels in pictures {
+        session.run_traced(pixels, |step, outputs| {
+            for (id, values) in network.steps[step].outputs().into_iter().zip(outputs) {
+                let zero = i32::from(network.tensors[id].zero);
+                let far = values.iter().map(|&v| (i32::from(v) - zero).abs()).max().unwrap_or(0);
+                largest[id] = largest[id].max(far);
+            }
+        });
+    }
+    let mut moved = false;
+    for m in measured {
+        let tensor = &network.tensors[m.tensor];
+        let far = largest[m.tensor] as f32;
+        let factor = match far {
+            f if f >= m.most => 4.0,
+            0.0 => 1.0 / 16.0,
+            f if (0.75..=1.1).contains(&(f / m.goal)) => 1.0,
+            f => f / m.goal,
+        };
+        moved |= factor != 1.0;
+        // A part that is always zero must not shrink away.
+        scales.insert(tensor.name.clone(), (tensor.scale * factor).max(1e-25));
+    }
+    Ok(moved)
+}
