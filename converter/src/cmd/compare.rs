@@ -155,22 +155,22 @@ impl Cmd {
         let first = layers.iter().find(|l| l.sqnr < self.threshold).map(|l| l.name.clone());
         talk.clear();
         for layer in &layers {
-            talk.say(format!("{:>7.2} dB  {}", layer.sqnr, layer.name));
+            talk.human(format!("{:>7.2} dB  {}", layer.sqnr, layer.name));
         }
         for name in changed.iter().take(NAMED) {
-            talk.say(format!("another answer: {name}"));
+            talk.human(format!("another answer: {name}"));
         }
         if changed.len() > NAMED {
-            talk.say(format!("… and {} more (--json lists all)", changed.len() - NAMED));
+            talk.human(format!("… and {} more (--json lists all)", changed.len() - NAMED));
         }
         let within =
             interval.map_or(String::new(), |(lo, hi)| format!(" (95 %: {} … {})", percent(lo), percent(hi)));
-        talk.say(format!(
+        talk.human(format!(
             "{} images: {}, largest difference {largest:.4}{within}",
             distance.images,
             distance.words()
         ));
-        talk.say(match &first {
+        talk.human(match &first {
             Some(name) => format!("first layer below {} dB: {name}", self.threshold),
             None => format!("no layer below {} dB", self.threshold),
         });

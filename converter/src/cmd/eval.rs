@@ -161,7 +161,7 @@ impl Cmd {
             interval: labelled.then(|| wilson(count.right, count.labelled)),
             range: spread.range(),
         };
-        talk.say(words(model.kind(), &outcome, &count, model.classes()));
+        talk.human(words(model.kind(), &outcome, &count, model.classes()));
         talk.result(&outcome);
         Ok(())
     }

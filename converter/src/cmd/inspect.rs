@@ -73,7 +73,7 @@ impl Cmd {
 
     fn print(&self, model: &Model, o: &Outcome, talk: &Talk) {
         let [h, w, c] = o.input;
-        talk.say(format!(
+        talk.human(format!(
             "{}: {}, {}; input {h}×{w}×{c} ({}), {} classes; {} parameters, {:.1} million MACs",
             self.file.display(),
             o.kind,
@@ -86,7 +86,7 @@ impl Cmd {
         if let Model::Int8(m) = model {
             let cal = &m.manifest.calibration;
             let agreement = cal.agreement.map_or(String::new(), |a| format!(", agreement {a:.4}"));
-            talk.say(format!(
+            talk.human(format!(
                 "made from {} (sha256 {}…), {} calibration pictures, {}{agreement}",
                 m.manifest.source.file,
                 m.manifest.source.sha256.get(..12).unwrap_or_default(),
@@ -95,7 +95,7 @@ impl Cmd {
             ));
         }
         let width = o.layers.iter().map(|l| l.name.chars().count()).max().unwrap_or(0).min(60);
-        talk.say(format!(
+        talk.human(format!(
             "{:width$}  {:<22} {:>14} {:>10} {:>12}  scale (zero)",
             "layer", "kind", "output", "params", "MACs"
         ));
@@ -105,7 +105,7 @@ impl Cmd {
                 (Some(s), Some(z)) => format!("{s:.6} ({z})"),
                 _ => String::new(),
             };
-            talk.say(format!(
+            talk.human(format!(
                 "{:width$}  {:<22} {:>14} {:>10} {:>12}  {scale}",
                 l.name,
                 l.kind,

@@ -242,6 +242,10 @@ impl Cmd {
     }
 
     fn print(&self, output: &Path, r: &Report, talk: &Talk) {
+        talk.say(format!("{}: {}", r.verdict.grade.name(), r.verdict.sentence));
+        for reason in r.verdict.reasons.iter().skip(1) {
+            talk.say(format!("also: {reason}"));
+        }
         if r.centred > 0 {
             talk.detail(format!("{} tensors of the trunk centred per channel", r.centred));
         }
@@ -296,10 +300,6 @@ impl Cmd {
                 percent(a.int8)
             ));
         }
-        for reason in r.verdict.reasons.iter().skip(1) {
-            talk.detail(format!("also: {reason}"));
-        }
-        talk.say(format!("{}: {}", r.verdict.grade.name(), r.verdict.sentence));
         talk.result(&Outcome {
             output,
             verdict: &r.verdict,

@@ -29,6 +29,12 @@ impl Talk {
         self.output.say(words.as_ref());
     }
 
+    /// A line of results for people.
+    pub fn human(&self, words: impl AsRef<str>) {
+        self.clear();
+        self.wrote(self.output.human(words.as_ref()));
+    }
+
     /// A line for people who asked for details.
     pub fn detail(&self, words: impl AsRef<str>) {
         self.output.detail(words.as_ref());
