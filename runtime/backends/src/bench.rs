@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use foldnet_kernels::KernelSet;
+
 /// How long the inferences of a run took, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Statistics {
@@ -74,6 +76,22 @@ pub fn core_frequency() -> Option<f64> {
     };
     let fastest = (0..8).map(|_| run()).collect::<Option<Vec<f64>>>()?.into_iter().fold(f64::MAX, f64::min);
     (fastest > 0.0).then(|| ADDITIONS as f64 / fastest)
+}
+
+/// The most multiply-accumulates per second that one core could do with a kernel set at this moment.
+///
+/// Where the set has a loop of its instructions on registers, that is timed; else one of its instructions per
+/// cycle is assumed, and the frequency is measured. Both change from one moment to the next (a core slows
+/// down when it is hot, and a virtual one when others are busy), so this belongs right beside what is
+/// compared with it.
+pub fn limit_now(set: &dyn KernelSet) -> Option<f64> {
+    set.peak_macs_per_second().or_else(|| Some(set.macs_per_instruction()? * core_frequency()?))
+}
+
+/// The middle one of some numbers; of an even count the lower of the two. `None` of none.
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len().checked_sub(1)? / 2).copied()
 }
 
 /// `16 · rounds` additions of 3, each to the sum of the one before; the sum, from 0, or `None` where this is
@@ -157,6 +175,23 @@ mod tests {
         assert_eq!(count(Iterations::Exactly(3)), 3);
         assert_eq!(count(Iterations::For(Duration::ZERO)), 5);
         assert_eq!(count(Iterations::For(Duration::from_secs(60))), 1_000);
+    }
+
+    #[test]
+    fn one_odd_value_does_not_move_the_median() {
+        assert_eq!(median(vec![3.0, 1e9, 1.0]), Some(3.0));
+        assert_eq!(median(vec![4.0, 2.0]), Some(2.0));
+        assert_eq!(median(Vec::new()), None);
+    }
+
+    #[test]
+    fn every_set_with_a_figure_has_a_limit() {
+        for set in foldnet_kernels::dispatch::REGISTRY.iter().filter_map(|entry| (entry.get)()) {
+            let known = set.macs_per_instruction().is_some() && core_frequency().is_some();
+            let limit = limit_now(set);
+            assert_eq!(limit.is_some(), known || set.peak_macs_per_second().is_some(), "{}", set.name());
+            assert!(limit.is_none_or(|limit| limit > 1e6), "{}: {limit:?}", set.name());
+        }
     }
 
     #[test]
