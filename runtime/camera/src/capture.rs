@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use super::slot::Slot;
 use crate::source::{self, Place, Source, SourceError, Wishes};
-use foldnet_image::frame::Frame;
+use foldnet_image::frame::{Frame, FrameError};
 
-/// A source that has given nothing for so long is opened anew.
+/// A source that has given nothing for so long is opened anew, or longer where few frames are asked for.
 pub const FROZEN: Duration = Duration::from_secs(2);
 /// The first and the longest wait before opening again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
@@ -22,7 +22,7 @@ pub struct Shared {
     pub stop: AtomicBool,
     /// Frames captured.
     pub captured: AtomicU64,
-    /// Frames that were damaged, as far as the source can tell.
+    /// Frames that could not be used.
     pub damaged: AtomicU64,
     /// Times that the source was lost.
     pub lost: AtomicU64,
@@ -56,6 +56,14 @@ impl Shared {
 
     fn chosen(&self) -> bool {
         lock(&self.choice).is_some()
+    }
+
+    /// Counts a frame that cannot be used, and warns of it, though not of each of many.
+    pub fn is_damaged(&self, why: &FrameError) {
+        let so_far = self.damaged.fetch_add(1, Ordering::Relaxed) + 1;
+        if so_far.is_power_of_two() {
+            tracing::warn!("{why} ({so_far} so far)");
+        }
     }
 
     fn stopped(&self) -> bool {
@@ -99,9 +107,12 @@ impl Capture {
         let mut frame = Frame::default();
         let mut wait = RETRY.0;
         let mut last_words = String::new();
+        // Whether this place is somebody's choice on the page, and whether it has given a frame.
+        let (mut is_choice, mut worked) = (false, false);
         loop {
             if let Some(place) = lock(&shared.choice).take() {
                 (source, wait) = (None, RETRY.0);
+                (is_choice, worked) = (true, false);
                 shared.describe(format!("opening {place}"));
                 self.place = place;
                 last_words.clear();
@@ -114,7 +125,7 @@ impl Capture {
                         source = Some(opened);
                     }
                     Err(SourceError::End) => return Ok(()),
-                    Err(SourceError::Unusable(why)) if self.final_words() => return Err(why),
+                    Err(SourceError::Unusable(why)) if self.is_final(is_choice, worked) => return Err(why),
                     Err(e) => {
                         let words = e.to_string();
                         if words != last_words {
@@ -131,13 +142,16 @@ impl Capture {
                 }
                 continue;
             };
-            match self.frames(open.as_mut(), &mut frame, shared) {
+            let before = shared.captured.load(Ordering::Relaxed);
+            let end = self.frames(open.as_mut(), &mut frame, shared);
+            worked |= shared.captured.load(Ordering::Relaxed) > before;
+            match end {
                 SourceError::Nothing if shared.chosen() => {
                     shared.alive.store(false, Ordering::Relaxed);
                 }
                 SourceError::Nothing => return Ok(()),
                 SourceError::End => return Ok(()),
-                SourceError::Unusable(why) if self.final_words() => return Err(why),
+                SourceError::Unusable(why) if self.is_final(is_choice, worked) => return Err(why),
                 e => {
                     tracing::warn!("{e}; opening again");
                     if shared.alive.swap(false, Ordering::Relaxed) {
@@ -154,22 +168,29 @@ impl Capture {
         }
     }
 
-    /// Whether a source that is unusable now stays so: a stream does, a device may be another one when
-    /// it is plugged in again.
-    fn final_words(&self) -> bool {
-        matches!(self.place, Place::Stdin)
+    /// Whether a source that is unusable now stays so. Files and a stream do. A device or a server may be
+    /// another one in a minute, but one that has never given a frame was not the right one, unless it
+    /// is somebody's choice on the page: that must not end the program.
+    fn is_final(&self, is_choice: bool, worked: bool) -> bool {
+        !is_choice && (!self.place.is_live() || !worked)
+    }
+
+    /// A live source that has given nothing for so long is opened anew.
+    fn frozen(&self) -> Duration {
+        let interval = self.wishes.fps.map_or(Duration::ZERO, |fps| Duration::from_secs_f64(2.0 / fps));
+        FROZEN.max(interval)
     }
 
     /// Takes frames until the source says something final; [`SourceError::Nothing`] when stopped, or
     /// when another place is chosen.
     fn frames(&self, source: &mut dyn Source, frame: &mut Frame, shared: &Shared) -> SourceError {
-        let mut last = Instant::now();
+        let (mut last, frozen) = (Instant::now(), self.frozen());
         loop {
             if shared.stopped() || shared.chosen() {
                 return SourceError::Nothing;
             }
             // Asked once more when it is late: on a busy machine it may be us who were.
-            let late = last.elapsed() > FROZEN;
+            let late = last.elapsed() > frozen;
             match source.next(frame) {
                 Ok(()) => {
                     shared.alive.store(true, Ordering::Relaxed);
@@ -181,15 +202,11 @@ impl Capture {
                 Err(SourceError::Frame(e)) => {
                     // Something comes at least, so the source is not frozen.
                     last = Instant::now();
-                    let n = shared.damaged.fetch_add(1, Ordering::Relaxed);
-                    if n.is_power_of_two() || n == 0 {
-                        tracing::warn!("{e} ({} so far)", n + 1);
-                    }
+                    shared.is_damaged(&e);
                 }
                 Err(SourceError::Nothing) => {
-                    let live = matches!(self.place, Place::Device(_) | Place::Http(_));
-                    if live && late {
-                        return SourceError::Lost(format!("no frame for {} s", FROZEN.as_secs()));
+                    if self.place.is_live() && late {
+                        return SourceError::Lost(format!("no frame for {} s", frozen.as_secs()));
                     }
                 }
                 Err(other) => return other,

@@ -10,8 +10,11 @@
 //!
 //! The age of a frame is counted from the source's timestamp to the label.
 
+pub mod address;
 pub mod capture;
 pub mod keep;
+#[cfg(any(feature = "publish", feature = "serve"))]
+mod preview;
 #[cfg(feature = "publish")]
 pub mod publish;
 pub mod rest;
@@ -26,6 +29,6 @@ pub mod smooth;
 pub mod source;
 pub mod stats;
 pub mod temperature;
-pub mod url;
+pub mod tls;
 
 pub use run::{Control, Listener, Model, Pace, Report, run};

@@ -1,12 +1,21 @@
-//! Rules on labels: `cat > 0.8 for 5 frames`.
+//! Rules on labels: `cat > 0.8 for 5 frames`, `cat > 0.8 for 5 seconds`.
 //!
 //! ```text
-//! rule = LABEL ('>' | '<') SHARE ['for' N 'frames']
+//! rule = LABEL ('>' | '<') SHARE ['for' (N 'frames' | T 'seconds')]
 //! ```
-//! It speaks of smoothed scores. A rule fires once, at the Nth frame in a row that it holds for, and not
-//! again before a frame that it does not hold for.
+//! It speaks of smoothed scores. A rule is fulfilled when its condition has held for N frames in a row, or from
+//! one frame to another T seconds later, until the first frame for which the condition does not hold. It
+//! fires when it becomes fulfilled. A source that gives nothing breaks it.
 
 use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// How long a condition must hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Span {
+    Frames(u32),
+    Time(Duration),
+}
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,32 +25,43 @@ pub struct Rule {
     label: String,
     above: bool,
     share: f32,
-    frames: u32,
+    span: Span,
 }
 
 impl FromStr for Rule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || "a rule reads as 'cat > 0.8 for 5 frames'".to_string();
-        let (condition, frames) = match text.rsplit_once(" for ") {
-            Some((condition, count)) => {
-                let count = count.trim().trim_end_matches('s').strip_suffix("frame").ok_or_else(bad)?;
-                (condition, count.trim().parse().map_err(|_| bad())?)
-            }
-            None => (text, 1),
+        let bad = || "a rule reads as 'cat > 0.8 for 5 frames' or 'cat > 0.8 for 5 seconds'".to_string();
+        let (condition, span) = match text.rsplit_once(" for ") {
+            Some((condition, span)) => (condition, span_of(span.trim()).ok_or_else(bad)?),
+            None => (text, Span::Frames(1)),
         };
         let at = condition.rfind(['>', '<']).ok_or_else(bad)?;
         let (label, share) = (condition[..at].trim(), condition[at + 1..].trim());
         let share: f32 = share.parse().map_err(|_| bad())?;
-        if label.is_empty() || frames == 0 {
+        if label.is_empty() {
             return Err(bad());
         }
         if !(0.0..=1.0).contains(&share) {
             return Err(format!("{share} is no share: 0 to 1"));
         }
         let above = condition.as_bytes()[at] == b'>';
-        Ok(Self { text: text.trim().into(), label: label.into(), above, share, frames })
+        Ok(Self { text: text.trim().into(), label: label.into(), above, share, span })
+    }
+}
+
+/// `5 frames`, `1 frame`, `0.5 seconds`, `1 second`, `5 s`, `5s`.
+fn span_of(text: &str) -> Option<Span> {
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = (&text[..at], text[at..].trim());
+    match unit {
+        "frame" | "frames" => number.parse().ok().filter(|&n| n > 0).map(Span::Frames),
+        "s" | "second" | "seconds" => {
+            let seconds = number.parse().ok().filter(|s| (0.001..=86_400.0).contains(s))?;
+            Some(Span::Time(Duration::from_secs_f64(seconds)))
+        }
+        _ => None,
     }
 }
 
@@ -57,29 +77,59 @@ impl Rule {
     }
 }
 
+/// What a frame did to a rule.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Change {
+    /// Nothing.
+    None,
+    /// It is fulfilled now: the class and its score.
+    Fires(usize, f32),
+    /// It was fulfilled, and is not any more.
+    Ends,
+}
+
 /// A rule, and how long it has held.
 #[derive(Clone, Debug)]
 pub struct Watch {
     /// The rule.
     pub rule: Rule,
     class: Option<usize>,
+    /// Frames in a row, and when the first of them was.
     held: u32,
+    since: Option<Instant>,
+    fulfilled: bool,
 }
 
 impl Watch {
     /// For a network with these labels; sleeps when none is meant.
     pub fn new(rule: Rule, labels: &[String]) -> Self {
         let class = rule.class(labels);
-        Self { rule, class, held: 0 }
+        Self { rule, class, held: 0, since: None, fulfilled: false }
     }
 
-    /// Takes a frame's scores. The class and its score when the rule fires.
-    pub fn push(&mut self, scores: &[f32]) -> Option<(usize, f32)> {
-        let class = self.class?;
-        let score = *scores.get(class)?;
-        let holds = if self.rule.above { score > self.rule.share } else { score < self.rule.share };
-        self.held = if holds { self.held.saturating_add(1) } else { 0 };
-        (self.held == self.rule.frames).then_some((class, score))
+    /// Takes the scores of a frame that was classified at this moment.
+    pub fn push(&mut self, scores: &[f32], at: Instant) -> Change {
+        let Some((class, score)) = self.class.and_then(|class| Some((class, *scores.get(class)?))) else {
+            return Change::None;
+        };
+        if !(if self.rule.above { score > self.rule.share } else { score < self.rule.share }) {
+            return self.reset();
+        }
+        self.held = self.held.saturating_add(1);
+        let since = *self.since.get_or_insert(at);
+        let long_enough = match self.rule.span {
+            Span::Frames(frames) => self.held >= frames,
+            Span::Time(time) => at.saturating_duration_since(since) >= time,
+        };
+        let fires = long_enough && !self.fulfilled;
+        self.fulfilled |= long_enough;
+        if fires { Change::Fires(class, score) } else { Change::None }
+    }
+
+    /// Begins again: the condition does not hold, or it is not known whether it does.
+    pub fn reset(&mut self) -> Change {
+        (self.held, self.since) = (0, None);
+        if std::mem::take(&mut self.fulfilled) { Change::Ends } else { Change::None }
     }
 }
 
@@ -91,14 +141,23 @@ mod tests {
         ["dog", "tabby, tabby cat", "a < b"].map(String::from).into()
     }
 
+    fn watch(rule: &str) -> Watch {
+        Watch::new(rule.parse().unwrap(), &labels())
+    }
+
     #[test]
     fn rules_are_read() {
         let rule = |text: &str| text.parse::<Rule>();
         let cat = rule("Tabby Cat > 0.8 for 5 frames").unwrap();
-        assert_eq!((cat.above, cat.share, cat.frames, cat.class(&labels())), (true, 0.8, 5, Some(1)));
+        assert_eq!((cat.above, cat.share, cat.span), (true, 0.8, Span::Frames(5)));
+        assert_eq!(cat.class(&labels()), Some(1));
         assert_eq!(rule("dog<.5").unwrap().class(&labels()), Some(0));
         assert_eq!(rule("a < b > 0 for 1 frame").unwrap().class(&labels()), Some(2));
         assert_eq!(rule("tab > 0.5").unwrap().class(&labels()), None);
+        for (text, seconds) in [("5 seconds", 5.0), ("1 second", 1.0), ("0.25 s", 0.25), ("90s", 90.0)] {
+            let span = Span::Time(Duration::from_secs_f64(seconds));
+            assert_eq!(rule(&format!("dog > 0.5 for {text}")).unwrap().span, span, "{text}");
+        }
         for bad in [
             "",
             "cat",
@@ -110,9 +169,14 @@ mod tests {
             "cat > nan",
             "cat > 0.5 for",
             "cat > 0.5 for 0 frames",
+            "cat > 0.5 for 1.5 frames",
             "cat > 0.5 for five frames",
             "cat > 0.5 for -1 frames",
-            "cat > 0.5 for 5 seconds",
+            "cat > 0.5 for 5",
+            "cat > 0.5 for 0 seconds",
+            "cat > 0.5 for 5 minutes",
+            "cat > 0.5 for 1e9 seconds",
+            "cat > 0.5 for 1.2.3 seconds",
         ] {
             assert!(rule(bad).is_err(), "{bad}");
         }
@@ -120,19 +184,38 @@ mod tests {
 
     #[test]
     fn a_rule_fires_once_until_it_is_broken() {
-        let mut watch = Watch::new("dog > 0.8 for 3 frames".parse().unwrap(), &labels());
+        let mut dog = watch("dog > 0.8 for 3 frames");
         let scores = [0.9, 0.9, 0.8, 0.9, 0.9, 0.95, 0.9, 0.9, 0.1, 0.9, 0.9, 0.85];
-        let fired: Vec<usize> = scores
-            .iter()
-            .enumerate()
-            .filter(|&(_, &s)| watch.push(&[s, 0.0, 0.0]).is_some())
-            .map(|(i, _)| i)
-            .collect();
-        assert_eq!(fired, [5, 11]);
-        let mut gone = Watch::new("dog < 0.2".parse().unwrap(), &labels());
-        assert_eq!(gone.push(&[0.1, 0.0, 0.0]), Some((0, 0.1)));
-        assert_eq!(gone.push(&[0.1, 0.0, 0.0]), None);
-        assert_eq!(Watch::new("bird > 0".parse().unwrap(), &labels()).push(&[1.0; 3]), None);
-        assert_eq!(gone.push(&[]), None);
+        let changes: Vec<Change> =
+            scores.iter().map(|&score| dog.push(&[score, 0.0, 0.0], Instant::now())).collect();
+        let at = |change: &dyn Fn(&Change) -> bool| {
+            (0..changes.len()).filter(|&i| change(&changes[i])).collect::<Vec<_>>()
+        };
+        assert_eq!(at(&|c| matches!(c, Change::Fires(0, _))), [5, 11]);
+        assert_eq!(at(&|c| matches!(c, Change::Ends)), [8]);
+        let mut gone = watch("dog < 0.2");
+        assert_eq!(gone.push(&[0.1, 0.0, 0.0], Instant::now()), Change::Fires(0, 0.1));
+        assert_eq!(gone.push(&[0.1, 0.0, 0.0], Instant::now()), Change::None);
+        assert_eq!(watch("bird > 0").push(&[1.0; 3], Instant::now()), Change::None);
+        assert_eq!(gone.push(&[], Instant::now()), Change::None);
+    }
+
+    #[test]
+    fn seconds_are_counted_from_frame_to_frame() {
+        let start = Instant::now();
+        let mut dog = watch("dog > 0.8 for 2 seconds");
+        let mut push = |ms: u64, score: f32| dog.push(&[score], start + Duration::from_millis(ms));
+        assert_eq!(push(0, 0.9), Change::None);
+        assert_eq!(push(1_999, 0.9), Change::None);
+        assert_eq!(push(2_000, 0.9), Change::Fires(0, 0.9));
+        assert_eq!(push(9_000, 0.9), Change::None);
+        assert_eq!(push(9_100, 0.1), Change::Ends);
+        // However many frames there are, and however few.
+        assert!((0..100).all(|n| push(9_200 + n, 0.9) == Change::None));
+        assert_eq!(push(11_200, 0.95), Change::Fires(0, 0.95));
+        // What was not seen did not hold.
+        assert_eq!(dog.reset(), Change::Ends);
+        assert_eq!(dog.push(&[0.9], start + Duration::from_secs(60)), Change::None);
+        assert_eq!(dog.reset(), Change::None);
     }
 }

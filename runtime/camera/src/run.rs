@@ -100,6 +100,9 @@ pub trait Listener {
     /// frame may not have told of the last one, which `last` is of.
     fn idle(&mut self, _alive: bool, _last: &Report) {}
 
+    /// There will be no more frames, and this is what became of them.
+    fn end(&mut self, _last: &Report) {}
+
     /// Another view, if someone wants it.
     fn view(&mut self) -> Option<View> {
         None
@@ -124,6 +127,10 @@ impl Listener for Vec<Box<dyn Listener>> {
         self.iter_mut().for_each(|one| one.idle(alive, last));
     }
 
+    fn end(&mut self, last: &Report) {
+        self.iter_mut().for_each(|one| one.end(last));
+    }
+
     fn view(&mut self) -> Option<View> {
         self.iter_mut().filter_map(|one| one.view()).last()
     }
@@ -144,20 +151,38 @@ const QUIET: Duration = Duration::from_millis(250);
 /// that is not as it should be, or why the backend has no answer any more.
 pub fn run(
     shared: &Arc<Shared>,
-    mut model: Model,
+    model: Model,
     view: View,
     pace: Pace,
     top: usize,
     control: &mut dyn Control,
     listener: &mut dyn Listener,
 ) -> Result<(), String> {
+    let mut report = Report::default();
+    let how = classify_all(shared, model, view, pace, top, control, listener, &mut report);
+    count(&mut report, shared);
+    listener.end(&report);
+    how
+}
+
+/// The loop of [`run`]; `report` is what is known at the end of it.
+#[expect(clippy::too_many_arguments, reason = "those of `run`, and what it tells in the end")]
+fn classify_all(
+    shared: &Arc<Shared>,
+    mut model: Model,
+    view: View,
+    pace: Pace,
+    top: usize,
+    control: &mut dyn Control,
+    listener: &mut dyn Listener,
+    report: &mut Report,
+) -> Result<(), String> {
     let mut fitter = Fitter::new(model.manifest.input.clone(), view);
     let mut smoother = Smoother::new(pace.smooth, pace.hysteresis);
     let (mut frame, mut pixels, mut scores) = (Frame::default(), Vec::new(), Vec::new());
-    let (mut latencies, mut report) = (Window::default(), Report::default());
+    let mut latencies = Window::default();
     let mut rest = pace.idle.map(Rest::new);
     let mut thermometer = Thermometer::default();
-    let mut damaged = 0;
     let mut skipped = 0;
     let mut due = Instant::now();
     let mut told = due;
@@ -183,8 +208,8 @@ pub fn run(
         // Also while frames come and none is classified: damaged ones, those of a picture that is still,
         // those that are left out.
         if told.elapsed() >= QUIET {
-            count(&mut report, shared, damaged);
-            listener.idle(shared.alive.load(Ordering::Relaxed), &report);
+            count(report, shared);
+            listener.idle(shared.alive.load(Ordering::Relaxed), report);
             told = Instant::now();
         }
         let early = due.saturating_duration_since(Instant::now());
@@ -209,10 +234,7 @@ pub fn run(
         let size = [model.manifest.input.width, model.manifest.input.height];
         let room = pixels_of(&mut model, &mut pixels, fitter.bytes());
         if let Err(e) = fitter.fit_into(&mut frame, room) {
-            if damaged == 0 {
-                tracing::warn!("{e}");
-            }
-            damaged += 1;
+            shared.is_damaged(&e);
             continue;
         }
         let fitted = Instant::now();
@@ -246,21 +268,21 @@ pub fn run(
         report.latency_p50_ms = latencies.quantile_ms(0.5);
         report.latency_p99_ms = latencies.quantile_ms(0.99);
         report.fps = latencies.fps(done);
-        count(&mut report, shared, damaged);
+        count(report, shared);
         report.temperature = thermometer.read(done);
         let seen = pixels_of(&mut model, &mut pixels, fitter.bytes());
-        if !listener.frame(&frame, seen, &report) {
+        if !listener.frame(&frame, seen, report) {
             return Ok(());
         }
         told = Instant::now();
     }
 }
 
-/// What became of the frames; `damaged`: so many were found to be when they were looked at.
-fn count(report: &mut Report, shared: &Shared, damaged: u64) {
+/// What became of the frames.
+fn count(report: &mut Report, shared: &Shared) {
     report.captured = shared.captured.load(Ordering::Relaxed);
     report.dropped = shared.slot.dropped();
-    report.damaged = damaged + shared.damaged.load(Ordering::Relaxed);
+    report.damaged = shared.damaged.load(Ordering::Relaxed);
     report.lost = shared.lost.load(Ordering::Relaxed);
 }
 

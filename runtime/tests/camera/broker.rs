@@ -14,6 +14,8 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned};
 pub struct Message {
     pub topic: String,
     pub text: String,
+    /// What `text` is made of; not all is text.
+    pub bytes: Vec<u8>,
     pub retained: bool,
 }
 
@@ -95,7 +97,8 @@ impl Broker {
         let _id = text(&mut rest);
         let will = (flags & 4 != 0).then(|| {
             let topic = text(&mut rest);
-            Message { topic, text: text(&mut rest), retained: flags & 0x20 != 0 }
+            let text = text(&mut rest);
+            Message { topic, bytes: text.clone().into(), text, retained: flags & 0x20 != 0 }
         });
         let login = (flags & 0x80 != 0).then(|| {
             let user = text(&mut rest);
@@ -122,8 +125,8 @@ impl Client {
                         rest = &rest[2..];
                         self.stream.write_all(&answer).and_then(|()| self.stream.flush()).map_err(|_| ())?;
                     }
-                    let text = String::from_utf8(rest.into()).unwrap();
-                    return Ok(Some(Message { topic, text, retained: kind & 1 != 0 }));
+                    let text = String::from_utf8_lossy(rest).into_owned();
+                    return Ok(Some(Message { topic, text, bytes: rest.into(), retained: kind & 1 != 0 }));
                 }
                 12 => self.stream.write_all(&[0xd0, 0]).and_then(|()| self.stream.flush()).map_err(|_| ())?,
                 14 => return Ok(None),
@@ -133,14 +136,20 @@ impl Client {
     }
 
     /// The next message of a topic.
-    pub fn hears(&mut self, topic: &str) -> String {
+    pub fn next_of(&mut self, topic: &str) -> Message {
         loop {
             let message = self.next().unwrap().expect("a message");
             if message.topic == topic {
-                assert!(message.retained);
-                return message.text;
+                return message;
             }
         }
+    }
+
+    /// The text of the next message of a topic, which is retained.
+    pub fn hears(&mut self, topic: &str) -> String {
+        let message = self.next_of(topic);
+        assert!(message.retained);
+        message.text
     }
 }
 

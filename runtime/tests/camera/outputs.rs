@@ -34,19 +34,31 @@ fn a_broker_hears_labels_and_may_go_and_come_back() {
             break message.text;
         }
         let config: Value = serde_json::from_str(&message.text).unwrap();
+        let id = config["unique_id"].as_str().unwrap().strip_prefix("foldnet_garden_").unwrap();
+        let kind = message.topic.strip_prefix("homeassistant/").unwrap().split_once('/').unwrap();
+        assert_eq!(kind.1, format!("foldnet_garden/{id}/config"));
+        let from = config["state_topic"].as_str().or(config["image_topic"].as_str()).unwrap();
+        assert!(from.starts_with("home/garden/"), "{config}");
+        assert_eq!(&config["availability_topic"], STATUS);
         assert_eq!(
-            message.topic,
-            format!("homeassistant/sensor/foldnet_garden/{}/config", {
-                let id = config["unique_id"].as_str().unwrap();
-                id.strip_prefix("foldnet_garden_").unwrap()
-            })
+            (&config["device"]["model"], &config["device"]["name"]),
+            (&"x.onnx".into(), &"garden".into())
         );
-        assert_eq!((&config["state_topic"], &config["availability_topic"]), (&STATE.into(), &STATUS.into()));
-        assert_eq!(config["device"]["model"], "x.onnx");
-        found.push(config["name"].as_str().unwrap().to_string());
+        found.push(format!("{} {}", kind.0, config["name"].as_str().unwrap()));
     };
     assert_eq!(online, "online");
-    assert_eq!(found, ["Label", "Score", "Frames a second", "Age at the label", "Temperature"]);
+    assert_eq!(
+        found,
+        [
+            "sensor Label",
+            "sensor Score",
+            "image Image",
+            "sensor Frames a second",
+            "sensor Age at the label",
+            "sensor Temperature",
+            "binary_sensor Frames coming"
+        ]
+    );
     let state: Value = serde_json::from_str(&client.hears(STATE)).unwrap();
     assert!(state["label"].is_string() && state["alive"] == true, "{state}");
     assert_eq!(state["labels"].as_array().unwrap().len(), 4);
@@ -107,6 +119,9 @@ fn what_cannot_be_published_to_is_named() {
         ("--webhook http://x --when nobody>0.5", "no such label"),
         ("--webhook http://x --when a", "a rule reads as"),
         ("--webhook http://x", "--when"),
+        ("--when a>0", "--webhook or --mqtt"),
+        ("--webhook http://me:secret/@x --when a>0", "%2F"),
+        ("--mqtt mqtt://broker/a/#", "+ # ?"),
         ("--keep-uncertain net.nnef.tgz", "net.nnef.tgz"),
     ] {
         let output = place.run(&format!("--input photos {words}"));
@@ -123,7 +138,8 @@ fn answer(mut stream: impl Read + Write, code: &str) -> (String, Value) {
     while !head.ends_with("\r\n\r\n") {
         assert!(reader.read_line(&mut head).unwrap() > 0);
     }
-    let length = head.lines().find_map(|l| l.strip_prefix("Content-Length: ")).unwrap();
+    let head = head.to_lowercase();
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap();
     let mut body = vec![0; length.parse().unwrap()];
     reader.read_exact(&mut body).unwrap();
     stream.write_all(format!("HTTP/1.1 {code}\r\nContent-Length: 0\r\n\r\n").as_bytes()).unwrap();
@@ -142,10 +158,10 @@ fn a_rule_calls_and_calls_again_when_refused() {
     let at = running.page();
     let call = |code| answer(listener.accept().unwrap().0, code);
     let (head, first) = call("503 Later");
-    assert!(head.starts_with("POST /hook?a=b HTTP/1.1\r\n"), "{head}");
+    assert!(head.starts_with("post /hook?a=b http/1.1\r\n"), "{head}");
     assert!(
-        head.contains("Authorization: Basic bWU6c2VjcmV0\r\n")
-            && head.contains("Content-Type: application/json"),
+        head.contains("authorization: basic bwu6c2vjcmv0\r\n")
+            && head.contains("content-type: application/json"),
         "{head}"
     );
     assert_eq!((&first["rule"], &first["label"]), (&"a > 0 for 3 frames".into(), &"a".into()));
@@ -156,6 +172,60 @@ fn a_rule_calls_and_calls_again_when_refused() {
     assert_eq!(state["calls_failed"], 0);
     assert!(body(&get(&at, "/metrics", "")).contains("\nfoldnet_webhook_calls_total 1\n"));
     running.ends_well();
+}
+
+#[test]
+fn a_rule_in_seconds_reaches_broker_and_webhook_with_the_image() {
+    let place = Place::new();
+    let broker = Broker::new(None);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let words = format!(
+        "--input photos/1.png --fps 50 --mqtt mqtt://{}/home --webhook http://{}/ --webhook-image",
+        broker.address,
+        listener.local_addr().unwrap()
+    );
+    let mut command = place.command(&words);
+    command.args(["--mqtt-name", "Küche Süd", "--when", "a > 0 for 0.2 seconds"]);
+    let running = Running::of(command);
+    let mut client = broker.welcome();
+    let rule =
+        client.next_of("homeassistant/binary_sensor/foldnet_K_che_S_d/rule_a_above_0_for_0_2_seconds/config");
+    let rule: Value = serde_json::from_str(&rule.text).unwrap();
+    assert_eq!(
+        (&rule["name"], &rule["device"]["name"]),
+        (&"a > 0 for 0.2 seconds".into(), &"Küche Süd".into())
+    );
+    let image = client.next_of("home/K_che_S_d/image");
+    assert_eq!(image::load_from_memory(&image.bytes).unwrap().width(), 40);
+    let event = client.next_of("home/K_che_S_d/events");
+    assert!(image.retained && !event.retained);
+    let event: Value = serde_json::from_str(&event.text).unwrap();
+    assert_eq!((&event["rule"], &event["label"]), (&"a > 0 for 0.2 seconds".into(), &"a".into()));
+    assert_eq!(client.hears(rule["state_topic"].as_str().unwrap()), "ON");
+    let (_, call) = answer(listener.accept().unwrap().0, "200 OK");
+    assert_eq!(call["rule"], event["rule"]);
+    // What base64 makes of the first bytes of a JPEG.
+    assert!(call["image"].as_str().unwrap().starts_with("/9j/"), "{call}");
+    let listening = std::thread::spawn(move || while client.next().unwrap().is_some() {});
+    running.ends_well();
+    listening.join().unwrap();
+}
+
+#[test]
+fn logins_for_a_broker_are_percent_decoded() {
+    let place = Place::new();
+    for (login, user, password) in
+        [("me%40home:p%40ss%2Fw", "me@home", "p@ss/w"), ("me@home:p@ss", "me@home", "p@ss"), ("me", "me", "")]
+    {
+        let broker = Broker::new(None);
+        let running =
+            Running::start(&place, &format!("--input photos --mqtt mqtt://{login}@{}", broker.address));
+        let mut client = broker.welcome();
+        assert_eq!(client.hello.login, Some((user.into(), password.into())), "{login}");
+        let listening = std::thread::spawn(move || while client.next().unwrap().is_some() {});
+        running.ends_well();
+        listening.join().unwrap();
+    }
 }
 
 #[test]

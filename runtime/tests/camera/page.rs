@@ -101,12 +101,12 @@ fn fifty_look_and_one_stops_reading() {
         })
         .collect();
     // All of them at once, however long it takes until the last has come.
-    let before = until(&at, |s| s["viewers"].as_u64() >= Some(50))["classified"].as_u64();
+    let before = until(&at, |s| s["streams"].as_u64() >= Some(50))["classified"].as_u64();
     leave.store(true, Ordering::Relaxed);
     viewers.into_iter().for_each(|viewer| viewer.join().unwrap());
     until(&at, |s| s["classified"].as_u64() > before);
     // Those who left are forgotten, and who does not read is cut off.
-    until(&at, |s| s["viewers"].as_u64() == Some(0));
+    until(&at, |s| s["streams"].as_u64() == Some(0));
     drop(deaf);
     running.ends_well();
 }
@@ -123,7 +123,7 @@ fn viewers_who_do_not_read_take_no_memory() {
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap().to_string();
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
     };
-    let start = until(&at, |s| s["viewers"].as_u64() == Some(50))["classified"].as_u64().unwrap();
+    let start = until(&at, |s| s["streams"].as_u64() == Some(50))["classified"].as_u64().unwrap();
     let first = memory();
     until(&at, |s| s["classified"].as_u64() > Some(start + 1000));
     let then = memory();

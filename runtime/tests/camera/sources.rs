@@ -67,14 +67,32 @@ fn what_is_no_source_is_named_with_exit_code_2() {
     let place = Place::new();
     std::fs::create_dir(place.path("empty")).unwrap();
     std::fs::write(place.path("broken.jpg"), b"no picture").unwrap();
+    for folder in ["garbled", "clips"] {
+        std::fs::create_dir(place.path(folder)).unwrap();
+    }
+    for name in ["garbled/a.jpg", "garbled/b.png", "clips/clip.mp4", "clip.mp4"] {
+        std::fs::write(place.path(name), b"AAAAftypmp42").unwrap();
+    }
+    assert!(Command::new("mkfifo").arg(place.path("fifo")).status().unwrap().success());
     let mut cut = y4m(3);
     cut.truncate(cut.len() - 5);
-    let cases: [(&str, Vec<u8>, &str); 12] = [
+    let cases: [(&str, Vec<u8>, &str); 19] = [
         ("--device /dev/video250", vec![], "runtime devices"),
         ("--device /dev/null", vec![], "not a video device"),
         ("--input empty", vec![], "no pictures"),
         ("--input nowhere", vec![], "nowhere"),
-        ("--input https://camera/", vec![], "only http://"),
+        (
+            "--input rtsp://me:secret@camera/live",
+            vec![],
+            "ffmpeg -loglevel error -rtsp_transport tcp -i rtsp://camera/live -f",
+        ),
+        ("--input clip.mp4", vec![], "ffmpeg -loglevel error -i clip.mp4 -f yuv4mpegpipe"),
+        ("--input clips", vec![], "no images"),
+        ("--input garbled --once", vec![], "none of 2 images"),
+        ("--input broken.jpg --once", vec![], "broken.jpg"),
+        ("--input fifo", vec![], "not a file"),
+        ("--input http://127.0.0.1:1/", vec![], "127.0.0.1:1"),
+        ("--input -", b"\0\0\0\x01\x27\x64\0\x28".to_vec(), "H.264"),
         ("--input -", b"hello, world".to_vec(), "neither Y4M nor JPEGs"),
         ("--input -", b"YUV4MPEG2 W99999 H9 \n".to_vec(), "99999×9"),
         ("--input - --all", cut, "ends within a frame, 5 bytes"),
@@ -87,7 +105,90 @@ fn what_is_no_source_is_named_with_exit_code_2() {
         let output = place.fed(words, bytes);
         assert_eq!(output.status.code(), Some(2), "{words}: {}", stderr(&output));
         assert!(stderr(&output).contains(expected), "{words}: {}", stderr(&output));
+        assert!(!stderr(&output).contains("secret"), "{words}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn what_became_of_frames_is_counted_when_none_was_classified() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("garbled")).unwrap();
+    for name in ["garbled/a.jpg", "garbled/b.jpg", "garbled/c.jpg"] {
+        std::fs::write(place.path(name), b"no picture").unwrap();
+    }
+    let output = place.run("--input garbled --fps 1000");
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("0 frames classified of 0 captured, 0 dropped, 2 damaged"),
+        "{}",
+        stderr(&output)
+    );
+    // One good file makes the others damaged frames.
+    std::fs::copy(place.path("photos/1.png"), place.path("garbled/d.png")).unwrap();
+    let output = place.run("--input garbled --fps 1000 --once --all");
+    assert!(
+        output.status.success() && stderr(&output).contains("1 captured, 0 dropped, 3 damaged"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn still_images_are_not_smoothed_over_one_another() {
+    let place = Place::new();
+    let labels = |words: &str| -> Vec<Value> {
+        let all = lines(&place.run(&format!("--input photos --all --once --json --fps 1000 {words}")));
+        all.iter().map(|line| line["labels"].clone()).collect()
+    };
+    assert_eq!(labels(""), labels("--smooth 1 --hysteresis 0"));
+    assert_ne!(labels(""), labels("--smooth 5"));
+}
+
+#[test]
+fn quiet_is_quiet() {
+    let place = Place::new();
+    let output = place.run("--input photos --all --once -q --fps 1000");
+    assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty(), "{output:?}");
+    assert_eq!(lines(&place.run("--input photos --all --once -q --json --fps 1000")).len(), 3);
+}
+
+/// Red frames in I420, whose rows are padded as `rpicam-vid` pads them.
+fn padded_red(width: usize, height: usize, frames: usize) -> Vec<u8> {
+    let stride = width.next_multiple_of(64);
+    let mut frame = Vec::new();
+    for (shown, stride, rows, value, margin) in [
+        (width, stride, height, 81, 16),
+        (width / 2, stride / 2, height / 2, 90, 128),
+        (width / 2, stride / 2, height / 2, 240, 128),
+    ] {
+        for _ in 0..rows {
+            frame.extend(vec![value; shown]);
+            frame.extend(vec![margin; stride - shown]);
+        }
+    }
+    frame.repeat(frames)
+}
+
+#[test]
+fn padded_rows_change_no_label() {
+    let place = Place::new();
+    let words = "--input - --all --json --format i420 --size";
+    let tight: Vec<u8> = {
+        let planes = [(224 * 224, 81), (112 * 112, 90), (112 * 112, 240)];
+        planes.iter().flat_map(|&(bytes, value)| vec![value; bytes]).collect()
+    };
+    let right = lines(&place.fed(&format!("{words} 224x224"), tight))[0]["labels"].clone();
+    for more in ["", "--stride 256"] {
+        let output = place.fed(&format!("{words} 224x224 {more}"), padded_red(224, 224, 6));
+        let told = lines(&output);
+        assert_eq!(told.len(), 6, "{}", stderr(&output));
+        assert!(told.iter().all(|line| line["labels"] == right), "{more}");
+        assert_eq!(stderr(&output).contains("--stride 256"), more.is_empty(), "{}", stderr(&output));
+    }
+    // Whoever insists gets what was asked for, and is told at the end what it may have been.
+    let output = place.fed(&format!("{words} 224x224 --stride 224"), padded_red(224, 224, 6));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("try --stride 256"), "{}", stderr(&output));
 }
 
 #[test]

@@ -1,17 +1,22 @@
-//! Labels over MQTT, and the messages by which Home Assistant finds the camera by itself.
+//! Labels, rules and images over MQTT.
 //!
 //! ```text
-//! PREFIX/NAME/state     {"label", "score", "labels", "fps", "latency_ms", "temperature", "alive"}, retained
-//! PREFIX/NAME/status    online | offline, retained; offline is also the last will
-//! homeassistant/sensor/foldnet_NAME/…/config        one for each value, retained
+//! PREFIX/NAME/state        {"label", "score", "labels", "fps", "latency_ms", "temperature", "alive"}, retained
+//! PREFIX/NAME/status       online | offline, retained; offline is also the last will
+//! PREFIX/NAME/image        a JPEG of the frame at which a rule fired or, without rules, the label changed, retained
+//! PREFIX/NAME/rules/RULE   ON | OFF, retained
+//! PREFIX/NAME/events       {"rule", "label", "score", "frame", "time"} whenever a rule fires
+//! homeassistant/…/foldnet_NAME/…/config   one for each value, rule and image, retained, see [`super::discovery`]
 //! ```
-//! The state is told when the label changes, and once a second otherwise; only the newest is ever kept
-//! for a broker that is away, and told when it is back.
+//! The state is told when the label changes, and once a second otherwise. For a broker that is away the newest
+//! state, image and rules are kept, and the newest events; they are told when it is back.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use percent_encoding::percent_decode_str;
 use rumqttc::{
     AsyncClient, Event, EventLoop, LastWill, MqttOptions, Outgoing, Packet, QoS, TlsConfiguration, Transport,
 };
@@ -19,10 +24,13 @@ use rustls::ClientConfig;
 use serde::Serialize;
 use tokio::sync::watch;
 
-use super::{FAREWELL, ended};
-use crate::url::Url;
+use super::discovery::{discovery, rule_slugs, slug};
+use super::{FAREWELL, Rules, ended};
+use crate::address::{Address, Login};
+use crate::preview::Preview;
+use crate::rule::Rule;
 use crate::{Listener, Model, Report};
-use foldnet_image::frame::Frame;
+use foldnet_image::frame::{Frame, View};
 
 /// The least time between two states with the same label, and with another one.
 const SAME: Duration = Duration::from_secs(1);
@@ -30,8 +38,14 @@ const OTHER: Duration = Duration::from_millis(100);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// The first and the longest wait before connecting again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// Messages that may wait in the client.
+/// Messages that may wait in the client, besides those of rules.
 const WAITING: usize = 32;
+/// Events that are kept for a broker that is away.
+const EVENTS: usize = 32;
+/// The least time between two images.
+const IMAGE: Duration = Duration::from_secs(1);
+/// The most bytes of a message to the broker, and from it.
+const MAX_PACKET: (usize, usize) = (2 << 20, 16 << 10);
 
 /// Where labels go.
 pub struct Destination {
@@ -41,6 +55,10 @@ pub struct Destination {
     pub password: Option<String>,
     /// What the camera is called there.
     pub name: String,
+    /// What is watched.
+    pub rules: Vec<Rule>,
+    /// How the camera is mounted.
+    pub view: View,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -60,18 +78,40 @@ struct State {
     alive: bool,
 }
 
-/// What is to be told: the newest state, and what the network was made from.
+/// What is to be told.
 #[derive(Clone, Default)]
 struct Told {
     state: Option<Arc<State>>,
+    /// What the network was made from.
     source: Option<String>,
+    /// The newest image, and its number.
+    image: Option<(u64, Arc<[u8]>)>,
+    /// Which rules are fulfilled.
+    rules: Vec<bool>,
+    /// The newest events, numbered from one.
+    events: VecDeque<(u64, Arc<str>)>,
     end: bool,
+}
+
+impl Told {
+    fn event(&mut self, text: String) {
+        let number = self.events.back().map_or(0, |(number, _)| *number) + 1;
+        if self.events.len() == EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back((number, text.into()));
+    }
 }
 
 /// Listens to the camera and tells a broker.
 pub struct Mqtt {
     told: watch::Sender<Told>,
     labels: Vec<String>,
+    rules: Rules,
+    preview: Preview,
+    view: View,
+    /// When the last image was made, and for which label.
+    drawn: Option<(Instant, Option<usize>)>,
     /// The label and the number of the frame that were told, and when.
     last: Option<(Option<usize>, u64, Instant)>,
     /// Whether it was told that frames come.
@@ -80,17 +120,33 @@ pub struct Mqtt {
     thread: Option<std::thread::JoinHandle<()>>,
 }
 
+/// Where everything is told.
 #[derive(Clone, Debug)]
-struct Topics {
-    name: String,
-    state: String,
-    status: String,
+pub(super) struct Topics {
+    /// The camera's name as it is written, and as it stands in topics.
+    pub name: String,
+    pub slug: String,
+    pub state: String,
+    pub status: String,
+    pub image: String,
+    pub events: String,
+    pub rules: Vec<String>,
 }
 
-/// A part of a topic: nothing that has a meaning there.
-fn part(name: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    name.chars().take(64).map(plain).collect()
+impl Topics {
+    pub fn new(prefix: &str, name: &str, rules: &[Rule]) -> Self {
+        let slug = slug(name);
+        let topic = |last: &str| format!("{prefix}/{slug}/{last}");
+        Self {
+            name: name.into(),
+            state: topic("state"),
+            status: topic("status"),
+            image: topic("image"),
+            events: topic("events"),
+            rules: rule_slugs(rules).iter().map(|rule| topic(&format!("rules/{rule}"))).collect(),
+            slug,
+        }
+    }
 }
 
 impl Mqtt {
@@ -99,25 +155,26 @@ impl Mqtt {
         to: Destination,
         tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
     ) -> Result<Self, String> {
-        let url = Url::parse(&to.url, &[("mqtt", 1883), ("mqtts", 8883)])?;
-        let name = part(&to.name);
-        let prefix = url.path.trim_matches('/');
-        if prefix.contains(['+', '#', '?']) {
-            return Err(format!("{}: a prefix of topics has no + # ?", url.shown()));
+        let address = Address::parse(&to.url, &["mqtt", "mqtts"])?;
+        let encrypted = address.url.scheme() == "mqtts";
+        if to.url.contains(['?', '#']) || address.url.path().contains('+') {
+            return Err(format!("{address}: the prefix of topics must not contain + # ?"));
         }
-        let prefix = if prefix.is_empty() { "foldnet" } else { prefix };
-        let topic = |last: &str| format!("{prefix}/{name}/{last}");
-        let topics = Topics { state: topic("state"), status: topic("status"), name: name.clone() };
+        let prefix = percent_decode_str(address.url.path().trim_matches('/')).decode_utf8();
+        let prefix = prefix.map_err(|_| format!("{address}: the prefix of topics is not UTF-8"))?;
+        let prefix = if prefix.is_empty() { "foldnet" } else { &prefix };
+        let topics = Topics::new(prefix, &to.name, &to.rules);
         // Two programs of one name would throw each other out.
-        let id = format!("foldnet-{name}-{}", std::process::id());
-        let mut options = MqttOptions::new(id, url.name(), url.port);
+        let id = format!("foldnet-{}-{}", topics.slug, std::process::id());
+        let port = address.url.port().unwrap_or(if encrypted { 8883 } else { 1883 });
+        let mut options = MqttOptions::new(id, address.host(), port);
         options.set_keep_alive(KEEP_ALIVE).set_clean_session(true).set_request_channel_capacity(WAITING);
+        options.set_max_packet_size(MAX_PACKET.1, MAX_PACKET.0);
         options.set_last_will(LastWill::new(&topics.status, "offline", QoS::AtLeastOnce, true));
-        if url.scheme == "mqtts" {
+        if encrypted {
             options.set_transport(Transport::Tls(TlsConfiguration::Rustls(tls()?)));
         }
-        if let Some(login) = &url.login {
-            let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        if let Some(Login { user, password }) = &address.login {
             options.set_credentials(user, to.password.as_deref().unwrap_or(password));
         }
         let runtime =
@@ -125,11 +182,23 @@ impl Mqtt {
         let (told, changes) = watch::channel(Told::default());
         let connected = Arc::new(AtomicBool::new(false));
         let theirs = connected.clone();
-        let shown = url.shown();
-        let work = move || runtime.block_on(talk(options, &topics, changes, &theirs, shown));
+        let shown = address.to_string();
+        let rules = to.rules.clone();
+        let work = move || runtime.block_on(talk(options, &topics, &rules, changes, &theirs, shown));
         let thread =
             std::thread::Builder::new().name("mqtt".into()).spawn(work).map_err(|e| e.to_string())?;
-        Ok(Self { told, labels: Vec::new(), last: None, alive: false, connected, thread: Some(thread) })
+        Ok(Self {
+            told,
+            labels: Vec::new(),
+            rules: Rules::new(to.rules),
+            preview: Preview::default(),
+            view: to.view,
+            drawn: None,
+            last: None,
+            alive: false,
+            connected,
+            thread: Some(thread),
+        })
     }
 
     /// Whether the broker is there.
@@ -162,6 +231,33 @@ impl Mqtt {
             alive: true,
         });
     }
+
+    /// Tells which rules a frame fulfils, and shows it where one fires or, without rules, the label is new.
+    fn watch(&mut self, frame: &Frame, report: &Report) {
+        let mut fires = false;
+        for (number, event) in self.rules.push(report) {
+            fires |= event.is_some();
+            let text = event.as_ref().and_then(|event| serde_json::to_string(event).ok());
+            self.told.send_modify(|told| {
+                told.rules[number] = event.is_some();
+                if let Some(text) = text {
+                    told.event(text);
+                }
+            });
+        }
+        let is_new = self.drawn.is_none_or(|(_, label)| label != report.label) && self.rules.is_empty();
+        let due = self.drawn.is_none_or(|(at, _)| at.elapsed() >= IMAGE);
+        if (fires || is_new)
+            && due
+            && let Some(jpeg) = self.preview.jpeg(&mut frame.clone(), self.view)
+        {
+            self.drawn = Some((Instant::now(), report.label));
+            self.told.send_modify(|told| {
+                let number = told.image.as_ref().map_or(0, |(number, _)| *number) + 1;
+                told.image = Some((number, jpeg.into()));
+            });
+        }
+    }
 }
 
 impl Drop for Mqtt {
@@ -178,10 +274,16 @@ impl Listener for Mqtt {
     fn model(&mut self, model: &Model) {
         self.labels.clone_from(&model.labels);
         self.last = None;
-        self.told.send_modify(|told| told.source = Some(model.manifest.source.file.clone()));
+        self.rules.model(&model.labels);
+        self.told.send_modify(|told| {
+            told.source = Some(model.manifest.source.file.clone());
+            told.rules = vec![false; self.rules.len()];
+        });
     }
 
-    fn frame(&mut self, _frame: &Frame, _pixels: &[u8], report: &Report) -> bool {
+    fn frame(&mut self, frame: &Frame, _pixels: &[u8], report: &Report) -> bool {
+        // The image first: who acts on a rule looks at it.
+        self.watch(frame, report);
         if self.due(report) {
             self.say(report);
         }
@@ -189,6 +291,11 @@ impl Listener for Mqtt {
     }
 
     fn idle(&mut self, alive: bool, last: &Report) {
+        if !alive {
+            for number in self.rules.reset() {
+                self.told.send_modify(|told| told.rules[number] = false);
+            }
+        }
         match self.last {
             Some((_, number, _)) if alive && number != last.number && self.due(last) => self.say(last),
             _ if self.alive && !alive => {
@@ -204,14 +311,15 @@ impl Listener for Mqtt {
 async fn talk(
     options: MqttOptions,
     topics: &Topics,
+    rules: &[Rule],
     mut changes: watch::Receiver<Told>,
     connected: &Arc<AtomicBool>,
     shown: String,
 ) {
-    let (client, events) = AsyncClient::new(options, WAITING);
+    let (client, events) = AsyncClient::new(options, WAITING + 2 * rules.len());
     let (sessions, mut session) = watch::channel(0_u64);
     tokio::spawn(connect(events, sessions, connected.clone(), shown));
-    let mut greeted = None;
+    let mut said = Said::default();
     // Whether the newest found no room in the queue.
     let mut unsaid = false;
     loop {
@@ -220,39 +328,92 @@ async fn talk(
             changed = session.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(SAME), if unsaid => {}
         }
-        unsaid = false;
         let told = changes.borrow_and_update().clone();
         let now = *session.borrow_and_update();
         if !connected.load(Ordering::Relaxed) {
             if told.end {
                 return;
             }
+            unsaid = false;
             continue;
         }
+        unsaid = !said.say(&client, topics, rules, &told, now);
         if told.end {
             let _ = tokio::time::timeout(FAREWELL, farewell(&client, topics, &mut session)).await;
             return;
         }
-        let Some(source) = told.source else { continue };
-        if greeted.as_ref() != Some(&(now, source.clone())) {
-            let hello = discovery(topics, &source);
-            let mut all = hello.into_iter().chain([(topics.status.clone(), "online".into())]);
-            if !all.all(|(topic, text)| say(&client, topic, QoS::AtLeastOnce, text)) {
-                unsaid = true;
-                continue;
-            }
-            greeted = Some((now, source));
-        }
-        if let Some(text) = told.state.and_then(|state| serde_json::to_string(&*state).ok()) {
-            unsaid = !say(&client, topics.state.clone(), QoS::AtMostOnce, text);
-        }
     }
 }
 
-/// Queues a retained message; whether there was room.
-fn say(client: &AsyncClient, topic: String, qos: QoS, text: String) -> bool {
-    let said = client.try_publish(topic, qos, true, text);
-    said.inspect_err(|e| tracing::debug!("MQTT: {e}")).is_ok()
+/// What this session has been told.
+#[derive(Default)]
+struct Said {
+    /// The session, and the network that it knows of.
+    greeted: Option<(u64, String)>,
+    image: u64,
+    /// The last event, in whichever session.
+    event: u64,
+    rules: Vec<Option<bool>>,
+    state: Option<Arc<State>>,
+}
+
+impl Said {
+    /// Says what is new; whether there was room for all of it.
+    fn say(
+        &mut self,
+        client: &AsyncClient,
+        topics: &Topics,
+        rules: &[Rule],
+        told: &Told,
+        session: u64,
+    ) -> bool {
+        let say = |topic: &str, qos, retain, text: &[u8]| {
+            let said = client.try_publish(topic, qos, retain, text);
+            said.inspect_err(|e| tracing::debug!("MQTT: {e}")).is_ok()
+        };
+        let Some(source) = told.source.clone() else { return true };
+        let hello = Some((session, source));
+        if self.greeted != hello {
+            let (_, source) = hello.as_ref().expect("just made");
+            let messages = discovery(topics, rules, source);
+            let mut all = messages.into_iter().chain([(topics.status.clone(), "online".into())]);
+            if !all.all(|(topic, text)| say(&topic, QoS::AtLeastOnce, true, text.as_bytes())) {
+                return false;
+            }
+            *self = Self { greeted: hello, event: self.event, ..Self::default() };
+        }
+        if let Some((number, jpeg)) = told.image.as_ref().filter(|(number, _)| *number > self.image) {
+            if !say(&topics.image, QoS::AtMostOnce, true, jpeg) {
+                return false;
+            }
+            self.image = *number;
+        }
+        let last = self.event;
+        for (number, text) in told.events.iter().filter(|(number, _)| *number > last) {
+            if !say(&topics.events, QoS::AtLeastOnce, false, text.as_bytes()) {
+                return false;
+            }
+            self.event = *number;
+        }
+        self.rules.resize(told.rules.len(), None);
+        for (topic, (said, &now)) in topics.rules.iter().zip(self.rules.iter_mut().zip(&told.rules)) {
+            if *said != Some(now) {
+                if !say(topic, QoS::AtLeastOnce, true, if now { b"ON" } else { b"OFF" }) {
+                    return false;
+                }
+                *said = Some(now);
+            }
+        }
+        let Some(state) = &told.state else { return true };
+        if self.state.as_ref().is_none_or(|said| !Arc::ptr_eq(said, state)) {
+            let text = serde_json::to_string(&**state).unwrap_or_default();
+            if !say(&topics.state, QoS::AtMostOnce, true, text.as_bytes()) {
+                return false;
+            }
+            self.state = Some(state.clone());
+        }
+        true
+    }
 }
 
 /// The broker hears it from us, not from the last will.
@@ -305,67 +466,20 @@ async fn connect(
     }
 }
 
-/// Home Assistant's discovery messages: topics and texts.
-fn discovery(topics: &Topics, source: &str) -> Vec<(String, String)> {
-    let Topics { name, state, status } = topics;
-    let sensor = |key: &str, title: &str, template: &str, more: serde_json::Value| {
-        let mut config = serde_json::json!({
-            "name": title,
-            "unique_id": format!("foldnet_{name}_{key}"),
-            "state_topic": state,
-            "value_template": template,
-            "availability_topic": status,
-            "device": {
-                "identifiers": [format!("foldnet_{name}")],
-                "name": format!("Foldnet {name}"),
-                "manufacturer": "Foldnet",
-                "model": source,
-                "sw_version": env!("CARGO_PKG_VERSION"),
-            },
-        });
-        if let (Some(config), serde_json::Value::Object(more)) = (config.as_object_mut(), more) {
-            config.extend(more);
-        }
-        (format!("homeassistant/sensor/foldnet_{name}/{key}/config"), config.to_string())
-    };
-    let measured =
-        |unit: &str| serde_json::json!({ "unit_of_measurement": unit, "state_class": "measurement" });
-    let mut temperature = measured("°C");
-    temperature["device_class"] = "temperature".into();
-    vec![
-        sensor(
-            "label",
-            "Label",
-            "{{ value_json.label }}",
-            serde_json::json!({ "json_attributes_topic": state }),
-        ),
-        sensor("score", "Score", "{{ (100 * (value_json.score or 0)) | round(1) }}", measured("%")),
-        sensor("fps", "Frames a second", "{{ value_json.fps | round(1) }}", measured("1/s")),
-        sensor("latency", "Age at the label", "{{ value_json.latency_ms | round(1) }}", measured("ms")),
-        sensor("temperature", "Temperature", "{{ value_json.temperature }}", temperature),
-    ]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use foldnet_image::frame::{Colors, Format};
 
-    #[test]
-    fn names_cannot_leave_their_place_in_a_topic() {
-        assert_eq!(part("front door/+#é"), "front_door____");
-        let topics = Topics { name: part("a/b"), state: "s".into(), status: "t".into() };
-        for (topic, text) in discovery(&topics, "net.onnx") {
-            assert!(topic.starts_with("homeassistant/sensor/foldnet_a_b/"), "{topic}");
-            let config: serde_json::Value = serde_json::from_str(&text).unwrap();
-            assert_eq!((&config["state_topic"], &config["availability_topic"]), (&"s".into(), &"t".into()));
-        }
+    fn to(url: &str, rules: &[&str]) -> Destination {
+        let rules = rules.iter().map(|rule| rule.parse().unwrap()).collect();
+        Destination { url: url.into(), password: None, name: "x".into(), rules, view: View::default() }
     }
 
     #[test]
     fn the_last_frame_before_a_silence_is_told() {
         // Nobody is there; it is looked at what would be told.
-        let to = Destination { url: "mqtt://127.0.0.1:1".into(), password: None, name: "x".into() };
-        let mut mqtt = Mqtt::start(to, || Err("no".into())).unwrap();
+        let mut mqtt = Mqtt::start(to("mqtt://127.0.0.1:1", &[]), || Err("no".into())).unwrap();
         mqtt.labels = vec!["cat".into(), "dog".into()];
         let told = mqtt.told.subscribe();
         let state = || told.borrow().state.as_ref().map(|s| (s.label.clone(), s.alive));
@@ -388,11 +502,43 @@ mod tests {
 
     #[test]
     fn bad_addresses_are_refused() {
-        for url in ["http://broker", "mqtt://", "mqtt://broker:x", "mqtt://broker/a/#"] {
-            let to = Destination { url: url.into(), password: None, name: "x".into() };
-            assert!(Mqtt::start(to, || Err("no".into())).is_err(), "{url}");
+        for url in ["http://broker", "mqtt://", "mqtt://broker:x", "mqtt://broker/a/#", "mqtt://broker/+/a"] {
+            assert!(Mqtt::start(to(url, &[]), || Err("no".into())).is_err(), "{url}");
         }
-        let to = Destination { url: "mqtts://broker".into(), password: None, name: "x".into() };
-        assert_eq!(Mqtt::start(to, || Err("no roots".into())).err().as_deref(), Some("no roots"));
+        let mqtts = Mqtt::start(to("mqtts://broker", &[]), || Err("no roots".into()));
+        assert_eq!(mqtts.err().as_deref(), Some("no roots"));
+    }
+
+    #[test]
+    fn rules_events_and_images_are_told() {
+        let mut mqtt = Mqtt::start(to("mqtt://127.0.0.1:1", &["cat > 0.5"]), || Err("no".into())).unwrap();
+        mqtt.labels = vec!["cat".into()];
+        mqtt.rules.model(&mqtt.labels);
+        mqtt.told.send_modify(|told| told.rules = vec![false]);
+        let mut frame = Frame::default();
+        frame.shape(Format::Rgb, 8, 8, Colors::default()).unwrap().fill(90);
+        let told = mqtt.told.subscribe();
+        let seen = || {
+            let told = told.borrow();
+            (told.rules.clone(), told.events.len(), told.image.as_ref().map(|(number, _)| *number))
+        };
+        let report = |score: f32| Report { label: Some(0), scores: vec![score], ..Report::default() };
+        mqtt.frame(&frame, &[], &report(0.4));
+        assert_eq!(seen(), (vec![false], 0, None));
+        mqtt.frame(&frame, &[], &report(0.6));
+        assert_eq!(seen(), (vec![true], 1, Some(1)));
+        mqtt.frame(&frame, &[], &report(0.4));
+        assert_eq!(seen(), (vec![false], 1, Some(1)));
+        // Memory is bounded while the broker is away.
+        for _ in 0..2 * EVENTS {
+            mqtt.frame(&frame, &[], &report(0.6));
+            mqtt.frame(&frame, &[], &report(0.4));
+        }
+        assert_eq!(seen().1, EVENTS);
+        mqtt.frame(&frame, &[], &report(0.6));
+        mqtt.idle(false, &report(0.6));
+        assert_eq!(seen().0, [false]);
+        let event: serde_json::Value = serde_json::from_str(&told.borrow().events[0].1).unwrap();
+        assert_eq!((&event["rule"], &event["label"]), (&"cat > 0.5".into(), &"cat".into()));
     }
 }

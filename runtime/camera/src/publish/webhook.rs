@@ -3,25 +3,28 @@
 //! ```text
 //! {"rule": "cat > 0.8 for 5 frames", "label": "cat", "score": 0.93, "frame": 1207, "time": 1795651200.123}
 //! ```
+//! With `image` in it, a JPEG in base64, where that is wanted.
+//!
 //! In a thread of its own: three tries, then the call is given up and said. At most [`WAITING`] calls
 //! wait; more are given up at once. At the end those that wait are still made, once, within a few seconds.
 
-use std::io::{BufRead, BufReader, Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
-use serde::Serialize;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use ureq::Agent;
+use ureq::tls::TlsConfig;
 
-use super::{FAREWELL, ended};
-use crate::rule::{Rule, Watch};
-use crate::url::Url;
+use super::{FAREWELL, Rules, ended};
+use crate::address::{Address, Login};
+use crate::preview::Preview;
+use crate::rule::Rule;
 use crate::{Listener, Model, Report};
-use foldnet_image::frame::Frame;
+use foldnet_image::frame::{Frame, View};
 
 /// Calls that may wait.
 pub const WAITING: usize = 32;
@@ -29,17 +32,8 @@ pub const WAITING: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Waits before the second and the third try.
 const RETRY: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(4)];
-/// The longest first line of an answer.
-const MAX_LINE: u64 = 4096;
-
-#[derive(Serialize)]
-struct Call<'a> {
-    rule: &'a str,
-    label: &'a str,
-    score: f32,
-    frame: u64,
-    time: f64,
-}
+/// The longest head of an answer.
+const MAX_HEAD: usize = 16 << 10;
 
 /// How it went so far.
 #[derive(Debug, Default)]
@@ -52,9 +46,9 @@ pub struct Calls {
 
 /// Watches rules and calls an address when one fires.
 pub struct Webhook {
-    rules: Vec<Rule>,
-    watches: Vec<Watch>,
-    labels: Vec<String>,
+    rules: Rules,
+    /// Makes images, where they are wanted, as the camera is mounted.
+    images: Option<(Preview, View)>,
     /// Gone at the end, which ends the thread.
     waiting: Option<SyncSender<String>>,
     thread: Option<JoinHandle<()>>,
@@ -64,23 +58,25 @@ pub struct Webhook {
 }
 
 impl Webhook {
-    /// Starts the thread that calls.
+    /// Starts the thread that calls; with images of this view, if any.
     pub fn start(
         url: &str,
         rules: Vec<Rule>,
-        tls: impl FnOnce() -> Result<Arc<ClientConfig>, String>,
+        images: Option<View>,
+        tls: impl FnOnce() -> Result<TlsConfig, String>,
     ) -> Result<Self, String> {
-        let url = Url::parse(url, &[("http", 80), ("https", 443)])?;
-        let tls = if url.scheme == "https" { Some(tls()?) } else { None };
+        let to = Address::parse(url, &["http", "https"])?;
+        let agent = agent(if to.url.scheme() == "https" { Some(tls()?) } else { None });
         let (waiting, receive) = sync_channel(WAITING);
         let (calls, ending) = (Arc::new(Calls::default()), Arc::new(AtomicBool::new(false)));
         let (their_calls, their_ending) = (calls.clone(), ending.clone());
         let thread = std::thread::Builder::new()
             .name("webhook".into())
-            .spawn(move || call_all(&url, tls.as_ref(), &receive, &their_calls, &their_ending))
+            .spawn(move || call_all(&agent, &to, &receive, &their_calls, &their_ending))
             .map_err(|e| e.to_string())?;
-        let (watches, labels, waiting, thread) = (Vec::new(), Vec::new(), Some(waiting), Some(thread));
-        Ok(Self { rules, watches, labels, waiting, thread, ending, calls })
+        let images = images.map(|view| (Preview::default(), view));
+        let (rules, waiting, thread) = (Rules::new(rules), Some(waiting), Some(thread));
+        Ok(Self { rules, images, waiting, thread, ending, calls })
     }
 
     /// How it went so far.
@@ -102,46 +98,44 @@ impl Drop for Webhook {
 
 impl Listener for Webhook {
     fn model(&mut self, model: &Model) {
-        self.labels.clone_from(&model.labels);
-        self.watches = self.rules.iter().map(|rule| Watch::new(rule.clone(), &self.labels)).collect();
-        for rule in self.rules.iter().filter(|rule| rule.class(&self.labels).is_none()) {
-            tracing::warn!("the network has no label for the rule {:?}", rule.text);
+        self.rules.model(&model.labels);
+    }
+
+    fn idle(&mut self, alive: bool, _last: &Report) {
+        if !alive {
+            self.rules.reset();
         }
     }
 
-    fn frame(&mut self, _frame: &Frame, _pixels: &[u8], report: &Report) -> bool {
-        for watch in &mut self.watches {
-            let Some((class, score)) = watch.push(&report.scores) else { continue };
-            let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64());
-            let (rule, label) = (watch.rule.text.as_str(), self.labels[class].as_str());
-            let call = Call { rule, label, score, frame: report.number, time };
-            let waits = match (&self.waiting, serde_json::to_string(&call)) {
+    fn frame(&mut self, frame: &Frame, _pixels: &[u8], report: &Report) -> bool {
+        let mut image = None;
+        for mut event in self.rules.push(report).into_iter().filter_map(|(_, event)| event) {
+            if let Some((preview, view)) = &mut self.images {
+                // The same for all rules that fire at a frame.
+                let jpeg = image.get_or_insert_with(|| preview.jpeg(&mut frame.clone(), *view));
+                event.image = jpeg.as_ref().map(|jpeg| BASE64_STANDARD.encode(jpeg));
+            }
+            let waits = match (&self.waiting, serde_json::to_string(&event)) {
                 (Some(waiting), Ok(body)) => waiting.try_send(body).is_ok(),
                 _ => false,
             };
             if !waits {
                 self.calls.failed.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!("{rule:?} fired, but too many calls are waiting");
+                tracing::warn!("{:?} fired, but too many calls are waiting", event.rule);
             }
         }
         true
     }
 }
 
-fn call_all(
-    url: &Url,
-    tls: Option<&Arc<ClientConfig>>,
-    waiting: &Receiver<String>,
-    calls: &Calls,
-    ending: &AtomicBool,
-) {
+fn call_all(agent: &Agent, to: &Address, waiting: &Receiver<String>, calls: &Calls, ending: &AtomicBool) {
     while let Ok(body) = waiting.recv() {
         let mut tries = 0;
         let counter = loop {
-            match call(url, tls, &body) {
+            match call(agent, to, &body) {
                 Ok(()) => break &calls.made,
                 Err(e) => {
-                    tracing::warn!("{}: {e}", url.shown());
+                    tracing::warn!("{to}: {e}");
                     let Some(&pause) = RETRY.get(tries) else { break &calls.failed };
                     tries += 1;
                     let until = Instant::now() + pause;
@@ -158,31 +152,34 @@ fn call_all(
     }
 }
 
-fn call(url: &Url, tls: Option<&Arc<ClientConfig>>, body: &str) -> Result<(), String> {
-    let stream = url.connect(PATIENCE).map_err(|e| e.to_string())?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
-    stream.set_write_timeout(Some(PATIENCE)).map_err(|e| e.to_string())?;
-    let Some(tls) = tls else { return talk(url, stream, body) };
-    let name = ServerName::try_from(url.name().to_string()).map_err(|e| e.to_string())?;
-    let connection = ClientConnection::new(tls.clone(), name).map_err(|e| e.to_string())?;
-    talk(url, StreamOwned::new(connection, stream), body)
+fn agent(tls: Option<TlsConfig>) -> Agent {
+    let mut config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .max_response_header_size(MAX_HEAD)
+        .timeout_resolve(Some(PATIENCE))
+        .timeout_connect(Some(PATIENCE))
+        .timeout_send_request(Some(PATIENCE))
+        .timeout_send_body(Some(PATIENCE))
+        .timeout_recv_response(Some(PATIENCE))
+        .proxy(None)
+        .max_idle_connections(0)
+        .user_agent(concat!("foldnet/", env!("CARGO_PKG_VERSION")));
+    if let Some(tls) = tls {
+        config = config.tls_config(tls);
+    }
+    config.build().new_agent()
 }
 
-fn talk(url: &Url, mut stream: impl Read + Write, body: &str) -> Result<(), String> {
-    let Url { host, port, path, .. } = url;
-    let (login, length) = (url.authorization(), body.len());
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\n{login}Content-Type: application/json\r\n\
-         Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).and_then(|()| stream.flush()).map_err(|e| e.to_string())?;
-    let mut line = Vec::new();
-    BufReader::new(stream.take(MAX_LINE)).read_until(b'\n', &mut line).map_err(|e| e.to_string())?;
-    let line = String::from_utf8_lossy(&line);
-    let code = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)).unwrap_or("");
-    if code.len() == 3 && code.starts_with('2') {
-        Ok(())
-    } else {
-        Err(format!("the answer is {:?}", line.trim_end()))
+fn call(agent: &Agent, to: &Address, body: &str) -> Result<(), String> {
+    let mut request = agent.post(to.url.as_str()).content_type("application/json");
+    if let Some(Login { user, password }) = &to.login {
+        let value = http_auth::basic::encode_credentials(user, password);
+        request = request.header_raw("Authorization", value.as_bytes());
+    }
+    match request.send(body).map_err(|e| e.to_string())?.status() {
+        status if status.is_success() => Ok(()),
+        status => Err(format!("the answer is HTTP {status}")),
     }
 }

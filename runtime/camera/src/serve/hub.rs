@@ -7,24 +7,19 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use foldnet_archive::{Input, Resize};
-use image::codecs::jpeg::JpegEncoder;
-use image::{ExtendedColorType, ImageEncoder};
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::capture::Shared;
+use crate::preview::{self, Preview};
 use crate::source::Place;
 use crate::{Listener, Model, Report};
-use foldnet_image::frame::{Fitter, Frame, View};
+use foldnet_image::frame::{Frame, View};
 
 /// The least time between two pictures, and between two events.
 const PREVIEW: Duration = Duration::from_millis(100);
-/// The longest side of the live picture.
-const PREVIEW_SIDE: usize = 640;
 /// The least side of the picture of what the network sees; smaller ones are enlarged without blur.
 const SEEN_SIDE: usize = 192;
-const QUALITY: u8 = 80;
 
 /// What is known of the network.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -97,8 +92,8 @@ pub struct State {
     pub latency_p99_ms: f64,
     /// Degrees Celsius, where the board tells.
     pub temperature: Option<f64>,
-    /// People looking at pictures.
-    pub viewers: usize,
+    /// Open image streams; each page that is looked at has two.
+    pub streams: usize,
     /// What is kept and told elsewhere.
     #[serde(flatten)]
     pub others: Others,
@@ -137,7 +132,7 @@ pub struct Hub {
     pub live: watch::Sender<Bytes>,
     /// The newest JPEG of what the network sees.
     pub seen: watch::Sender<Bytes>,
-    viewers: AtomicUsize,
+    streams: AtomicUsize,
     raw: Mutex<Raw>,
     wake: Condvar,
     stop: AtomicBool,
@@ -152,12 +147,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Counts as a viewer while it lives.
-pub struct Viewer(Arc<Hub>);
+/// Counts as an image stream while it lives.
+pub struct Stream(Arc<Hub>);
 
-impl Drop for Viewer {
+impl Drop for Stream {
     fn drop(&mut self) {
-        self.0.viewers.fetch_sub(1, Ordering::Relaxed);
+        self.0.streams.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -169,7 +164,7 @@ impl Hub {
             state: watch::Sender::new(Arc::new(state)),
             live: watch::Sender::new(Bytes::new()),
             seen: watch::Sender::new(Bytes::new()),
-            viewers: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
             raw: Mutex::default(),
             wake: Condvar::new(),
             stop: AtomicBool::new(false),
@@ -192,15 +187,15 @@ impl Hub {
         self.wake.notify_all();
     }
 
-    /// Someone looks.
-    pub fn viewer(self: &Arc<Self>) -> Viewer {
-        self.viewers.fetch_add(1, Ordering::Relaxed);
-        Viewer(self.clone())
+    /// Opens an image stream.
+    pub fn stream(self: &Arc<Self>) -> Stream {
+        self.streams.fetch_add(1, Ordering::Relaxed);
+        Stream(self.clone())
     }
 
-    /// People looking at pictures.
-    pub fn viewers(&self) -> usize {
-        self.viewers.load(Ordering::Relaxed)
+    /// Open image streams.
+    pub fn streams(&self) -> usize {
+        self.streams.load(Ordering::Relaxed)
     }
 
     /// Asks for another part of the picture.
@@ -218,8 +213,7 @@ impl Hub {
     fn make_pictures(&self) {
         foldnet::cores::step_back();
         let mut mine = Raw::default();
-        let mut fitter: Option<(View, [usize; 2], Fitter)> = None;
-        let mut pixels = Vec::new();
+        let mut preview = Preview::default();
         loop {
             let raw = lock(&self.raw);
             let mut raw = self
@@ -234,52 +228,9 @@ impl Hub {
             drop(raw);
             let [width, height, channels] = mine.shape;
             self.seen.send_replace(seen(&mine.pixels, width, height, channels));
-            let upright = View { roi: None, ..mine.view };
-            if upright == View::default()
-                && !mine.frame.jpeg.is_empty()
-                && mine.frame.width.max(mine.frame.height) <= 2 * PREVIEW_SIDE
-            {
-                self.live.send_replace(Bytes::copy_from_slice(&mine.frame.jpeg));
-                continue;
+            if let Some(jpeg) = preview.jpeg(&mut mine.frame, mine.view) {
+                self.live.send_replace(jpeg.into());
             }
-            let size = preview_size(&mine.frame, upright);
-            if fitter.as_ref().is_none_or(|(view, s, _)| (*view, *s) != (upright, size)) {
-                let [width, height] = size;
-                let (mean, std) = (vec![0.0; 3], vec![1.0; 3]);
-                let preprocess = "none".into();
-                let input =
-                    Input { width, height, channels: 3, resize: Resize::Stretch, preprocess, mean, std };
-                fitter = Some((upright, size, Fitter::new(input, upright)));
-            }
-            if let Some((_, [width, height], fitter)) = &mut fitter
-                && fitter.fit(&mut mine.frame, &mut pixels).is_ok()
-            {
-                self.live.send_replace(jpeg(&pixels, *width, *height, 3));
-            }
-        }
-    }
-}
-
-/// Width and height of the live picture, upright.
-fn preview_size(frame: &Frame, view: View) -> [usize; 2] {
-    use foldnet_image::frame::Turn;
-    let (w, h) = match view.turn {
-        Turn::Right | Turn::Left => (frame.height, frame.width),
-        Turn::None | Turn::Half => (frame.width, frame.height),
-    };
-    let long = w.max(h).max(PREVIEW_SIDE);
-    [w, h].map(|side| (side * PREVIEW_SIDE / long).max(1))
-}
-
-fn jpeg(pixels: &[u8], width: usize, height: usize, channels: usize) -> Bytes {
-    let color = if channels == 1 { ExtendedColorType::L8 } else { ExtendedColorType::Rgb8 };
-    let mut bytes = Vec::new();
-    let encoder = JpegEncoder::new_with_quality(&mut bytes, QUALITY);
-    match encoder.write_image(pixels, width as u32, height as u32, color) {
-        Ok(()) => bytes.into(),
-        Err(e) => {
-            tracing::warn!("a preview cannot be encoded: {e}");
-            Bytes::new()
         }
     }
 }
@@ -299,7 +250,7 @@ fn seen(pixels: &[u8], width: usize, height: usize, channels: usize) -> Bytes {
             }
         }
     }
-    jpeg(&large, zoom * width, zoom * height, shown)
+    preview::encode(&large, zoom * width, zoom * height, shown).unwrap_or_default().into()
 }
 
 /// The camera thread's side of a hub.
@@ -355,7 +306,7 @@ impl Publisher {
             latency_p50_ms: r.latency_p50_ms,
             latency_p99_ms: r.latency_p99_ms,
             temperature: r.temperature,
-            viewers: self.hub.viewers(),
+            streams: self.hub.streams(),
             others: (self.others)(),
         }
     }
@@ -401,7 +352,7 @@ impl Listener for Publisher {
             self.published = Some(Instant::now());
             self.hub.state.send_replace(Arc::new(self.state(r)));
         }
-        if self.hub.viewers() > 0 && due(self.drawn) {
+        if self.hub.streams() > 0 && due(self.drawn) {
             // The drawing thread holds the lock for a moment only; a busy one loses this picture.
             if let Ok(mut raw) = self.hub.raw.try_lock() {
                 self.drawn = Some(Instant::now());
@@ -422,7 +373,7 @@ mod tests {
 
     #[test]
     fn the_last_frame_before_a_silence_is_told() {
-        let place = Place::new("photos");
+        let place = Place::Files("photos".into());
         let hub = Hub::start(Arc::default(), place, View::default()).unwrap();
         let mut publisher = Publisher::new(hub.clone(), View::default(), Others::default);
         publisher.labels = vec!["cat".into(), "dog".into()];

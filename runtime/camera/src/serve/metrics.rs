@@ -1,107 +1,127 @@
-//! `/metrics`: the state in Prometheus' text format.
+//! `/metrics`: the state in Prometheus' text format, which the crate `prometheus-client` writes.
 
-use std::fmt::Write;
+use std::sync::Arc;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, prometheus_text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
 
 use super::hub::State;
 
 /// Content type of the format.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
 
 /// The state as metrics.
-pub fn text(s: &State) -> String {
-    let mut out = String::new();
-    let mut metric = |name: &str, kind: &str, help: &str, values: &[(&str, f64)]| {
-        // Writing to a string cannot fail.
-        let _ = writeln!(out, "# HELP foldnet_{name} {help}\n# TYPE foldnet_{name} {kind}");
-        for (labels, value) in values {
-            let _ = writeln!(out, "foldnet_{name}{labels} {value}");
+pub fn text(state: &Arc<State>) -> Result<String, std::fmt::Error> {
+    let mut registry = Registry::with_prefix("foldnet");
+    registry.register_collector(Box::new(Snapshot(state.clone())));
+    let mut text = String::new();
+    prometheus_text::encode(&mut text, &registry)?;
+    Ok(text)
+}
+
+#[derive(Debug)]
+struct Snapshot(Arc<State>);
+
+impl Collector for Snapshot {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+        let (s, o) = (&*self.0, &self.0.others);
+        // The encoder puts "_total" behind a counter's name, and a full stop behind its help.
+        for (name, help, value) in [
+            ("frames_captured", "Frames that the source gave", Some(s.captured)),
+            ("frames_classified", "Frames that were classified", Some(s.classified)),
+            ("frames_dropped", "Frames that gave way to newer ones", Some(s.dropped)),
+            ("frames_damaged", "Frames that could not be used", Some(s.damaged)),
+            ("source_lost", "Times that the source was lost", Some(s.lost)),
+            ("frames_rested", "Frames in which nothing had changed", Some(s.rested)),
+            ("kept", "Frames written by --keep-uncertain", o.kept),
+            ("kept_failed", "Frames that --keep-uncertain could not write", o.kept_failed),
+            ("webhook_calls", "Webhook calls made", o.calls),
+            ("webhook_calls_failed", "Webhook calls given up", o.calls_failed),
+        ] {
+            let Some(value) = value else { continue };
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
         }
-    };
-    let count = |n: u64| [("", n as f64)];
-    metric("frames_captured_total", "counter", "Frames that the source gave.", &count(s.captured));
-    metric("frames_classified_total", "counter", "Frames that were classified.", &count(s.classified));
-    metric("frames_dropped_total", "counter", "Frames that gave way to newer ones.", &count(s.dropped));
-    metric("frames_damaged_total", "counter", "Frames that could not be used.", &count(s.damaged));
-    metric("source_lost_total", "counter", "Times that the source was lost.", &count(s.lost));
-    metric("frames_rested_total", "counter", "Frames in which nothing had changed.", &count(s.rested));
-    metric("resting", "gauge", "1 while the network rests.", &[("", f64::from(u8::from(s.resting)))]);
-    metric("source_alive", "gauge", "1 while frames are coming.", &[("", f64::from(u8::from(s.alive)))]);
-    metric("frames_per_second", "gauge", "Frames classified a second.", &[("", s.fps)]);
-    metric(
-        "latency_seconds",
-        "gauge",
-        "From the light to the label, over the last frames.",
-        &[("{quantile=\"0.5\"}", s.latency_p50_ms / 1e3), ("{quantile=\"0.99\"}", s.latency_p99_ms / 1e3)],
-    );
-    metric("network_seconds", "gauge", "The network alone, last frame.", &[("", s.network_ms / 1e3)]);
-    metric("viewers", "gauge", "People looking at pictures.", &[("", s.viewers as f64)]);
-    let o = &s.others;
-    let optional = [
-        ("kept_total", "Frames written by --keep-uncertain.", o.kept),
-        ("kept_failed_total", "Frames that --keep-uncertain could not write.", o.kept_failed),
-        ("webhook_calls_total", "Webhook calls made.", o.calls),
-        ("webhook_calls_failed_total", "Webhook calls given up.", o.calls_failed),
-    ];
-    for (name, help, value) in optional {
-        if let Some(value) = value {
-            metric(name, "counter", help, &count(value));
+        let flag = |is: bool| Some(f64::from(u8::from(is)));
+        for (name, help, value) in [
+            ("resting", "1 while the network rests", flag(s.resting)),
+            ("source_alive", "1 while frames are coming", flag(s.alive)),
+            ("frames_per_second", "Frames classified a second", Some(s.fps)),
+            (
+                "latency_p50_seconds",
+                "Age at the label, median of the last frames",
+                Some(s.latency_p50_ms / 1e3),
+            ),
+            (
+                "latency_p99_seconds",
+                "Age at the label, 99th percentile of the last frames",
+                Some(s.latency_p99_ms / 1e3),
+            ),
+            ("network_seconds", "The network alone, last frame", Some(s.network_ms / 1e3)),
+            ("image_streams", "Open image streams", Some(s.streams as f64)),
+            ("mqtt_connected", "1 while the broker is there", o.mqtt.and_then(flag)),
+            ("temperature_celsius", "Temperature of the board", s.temperature),
+        ] {
+            let Some(value) = value else { continue };
+            let gauge = ConstGauge::new(value);
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
         }
+        Ok(())
     }
-    if let Some(connected) = o.mqtt {
-        metric(
-            "mqtt_connected",
-            "gauge",
-            "1 while the broker is there.",
-            &[("", f64::from(u8::from(connected)))],
-        );
-    }
-    if let Some(celsius) = s.temperature {
-        metric("temperature_celsius", "gauge", "Of the board.", &[("", celsius)]);
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::hub::Others;
     use super::*;
+    use std::collections::BTreeMap;
+
+    /// What `promtool check metrics` holds against a text: names, types, help, labels and values.
+    fn parse(text: &str) -> BTreeMap<String, f64> {
+        let (mut values, mut helped, mut typed) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+        for line in text.lines() {
+            let words: Vec<&str> = line.splitn(4, ' ').collect();
+            match words[..] {
+                ["#", "HELP", name, help] => {
+                    assert!(!help.is_empty() && !helped.contains(&name), "{line}");
+                    helped.push(name);
+                }
+                ["#", "TYPE", name, kind] => {
+                    assert!(["counter", "gauge"].contains(&kind), "{line}");
+                    assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+                    assert_eq!(typed.insert(name, kind), None, "{line}");
+                }
+                [name, value] => {
+                    assert!(helped.contains(&name) && typed.contains_key(name), "{line}");
+                    // A label `quantile` is a summary's, `le` a histogram's; these are neither.
+                    assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'));
+                    let value: f64 = value.parse().unwrap();
+                    assert!(value.is_finite() && values.insert(name.into(), value).is_none(), "{line}");
+                }
+                _ => panic!("{line}"),
+            }
+        }
+        values
+    }
 
     #[test]
     fn every_line_is_of_the_format() {
         let others = Others { kept: Some(3), mqtt: Some(true), ..Others::default() };
-        let state = State {
-            classified: 7,
-            temperature: Some(41.5),
-            latency_p99_ms: 12.0,
-            others,
-            ..State::default()
-        };
-        let text = text(&state);
-        let mut declared = "";
-        for line in text.lines() {
-            if let Some(rest) = line.strip_prefix("# ") {
-                let mut words = rest.split(' ');
-                let (what, name) = (words.next().unwrap(), words.next().unwrap());
-                assert!(what == "HELP" || name == declared || what == "TYPE", "{line}");
-                assert!(what != "TYPE" || ["counter", "gauge"].contains(&words.next().unwrap()), "{line}");
-                declared = name;
-                continue;
-            }
-            let (name, value) = line.rsplit_once(' ').unwrap();
-            let bare = name.split('{').next().unwrap();
-            assert_eq!(bare, declared);
-            assert!(bare.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{line}");
-            assert!(value.parse::<f64>().unwrap().is_finite(), "{line}");
-        }
-        for line in [
-            "foldnet_frames_classified_total 7",
-            "foldnet_latency_seconds{quantile=\"0.99\"} 0.012",
-            "foldnet_kept_total 3",
-            "foldnet_mqtt_connected 1",
-            "foldnet_temperature_celsius 41.5",
+        let (classified, temperature, latency_p99_ms) = (7, Some(41.5), 12.0);
+        let state = State { classified, temperature, latency_p99_ms, others, ..State::default() };
+        let values = parse(&text(&Arc::new(state)).unwrap());
+        for (name, value) in [
+            ("foldnet_frames_classified_total", 7.0),
+            ("foldnet_latency_p99_seconds", 0.012),
+            ("foldnet_kept_total", 3.0),
+            ("foldnet_mqtt_connected", 1.0),
+            ("foldnet_temperature_celsius", 41.5),
         ] {
-            assert!(text.lines().any(|l| l == line), "{line} in {text}");
+            assert_eq!(values.get(name), Some(&value), "{values:?}");
         }
-        assert!(!text.contains("webhook"));
+        assert!(!values.keys().any(|name| name.contains("webhook")));
     }
 }

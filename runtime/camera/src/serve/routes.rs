@@ -94,7 +94,10 @@ async fn state(State(hub): State<Arc<Hub>>) -> Response {
 
 async fn scrape(State(hub): State<Arc<Hub>>) -> Response {
     let state = hub.state.borrow().clone();
-    typed(metrics::CONTENT_TYPE, metrics::text(&state))
+    match metrics::text(&state) {
+        Ok(text) => typed(metrics::CONTENT_TYPE, text),
+        Err(e) => (StatusCode::INTERNAL_SERVER_ERROR, e.to_string()).into_response(),
+    }
 }
 
 /// A small JSON body. One that is not declared as JSON is refused, so that no form of another site can
@@ -269,7 +272,7 @@ fn pictures(values: watch::Receiver<Bytes>, stalled: Stalled, hub: &Arc<Hub>) ->
         }
         Bytes::from([&jpeg[..], b"\r\n", BEFORE.as_bytes()].concat())
     };
-    let body = feed(values, stalled, hub.viewer(), BEFORE, part);
+    let body = feed(values, stalled, hub.stream(), BEFORE, part);
     typed("multipart/x-mixed-replace; boundary=frame", body)
 }
 

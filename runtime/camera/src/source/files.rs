@@ -1,12 +1,16 @@
-//! A picture, or a folder of pictures in the order of their names, over and over, at a steady pace.
+//! An image, or a folder of images in the order of their names, over and over, at a steady pace.
+//!
+//! An image that cannot be decoded is a damaged frame. When none of them ever could be, the input is
+//! unusable.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Source, SourceError, Wishes};
-use foldnet_dataset::images_below;
-use foldnet_image::Image;
+use super::{Source, SourceError, Wishes, kind};
+use foldnet_dataset::{LeftOut, find_images};
 use foldnet_image::frame::{Colors, Format, Frame};
+use foldnet_image::{Image, ImageError};
 
 /// Frames per second when nothing is wished.
 const FPS: f64 = 10.0;
@@ -19,24 +23,58 @@ pub struct Files {
     once: bool,
     interval: Duration,
     due: Option<Instant>,
-    /// Nothing but failures since this many files: there is no good one.
+    /// Files that could not be decoded so far, and files in a row that were not there.
     failed: usize,
+    absent: usize,
+    /// Whether one could be.
+    decoded: bool,
 }
 
 impl Files {
-    /// The pictures there are now.
+    /// The images there are now.
     pub fn open(path: &Path, wishes: &Wishes) -> Result<Self, SourceError> {
         let at = |e: &dyn std::fmt::Display| SourceError::Lost(format!("{}: {e}", path.display()));
-        let files = if std::fs::metadata(path).map_err(|e| at(&e))?.is_dir() {
-            images_below(path).map_err(|e| SourceError::lost(&e))?
+        let about = std::fs::metadata(path).map_err(|e| at(&e))?;
+        let (files, left_out) = if about.is_dir() {
+            let found = find_images(path).map_err(|e| SourceError::lost(&e))?;
+            (found.files, found.left_out)
         } else {
-            vec![path.into()]
+            check(path, about.is_file())?;
+            (vec![path.into()], LeftOut::default())
         };
-        if files.is_empty() {
-            return Err(at(&"no pictures"));
+        match (files.is_empty(), left_out.count()) {
+            (true, 0) => return Err(at(&"no images in this folder")),
+            (true, _) => return Err(at(&format!("no images in this folder; {left_out}"))),
+            (false, 0) => {}
+            (false, _) => tracing::warn!("{}: {left_out}", path.display()),
         }
         let interval = Duration::from_secs_f64(1.0 / wishes.fps.unwrap_or(FPS));
-        Ok(Self { what: path.into(), files, next: 0, once: wishes.once, interval, due: None, failed: 0 })
+        let (what, once) = (path.into(), wishes.once);
+        Ok(Self { what, files, next: 0, once, interval, due: None, failed: 0, absent: 0, decoded: false })
+    }
+}
+
+/// Refuses a file that is not one to decode, before it is waited for.
+fn check(path: &Path, is_file: bool) -> Result<(), SourceError> {
+    let unusable = |what: String| SourceError::Unusable(format!("{}: {what}", path.display()));
+    if !is_file {
+        return Err(unusable(
+            "not a file; a stream of frames comes on standard input, with --input -".into(),
+        ));
+    }
+    let at = |e: std::io::Error| SourceError::Lost(format!("{}: {e}", path.display()));
+    let mut start = Vec::new();
+    let file = std::fs::File::open(path).map_err(at)?;
+    file.take(kind::PREFIX as u64).read_to_end(&mut start).map_err(at)?;
+    match kind::video(&start) {
+        Some(kind) => Err(unusable(format!(
+            "{kind}, which is not decoded here; {}",
+            kind::advice(&path.to_string_lossy())
+        ))),
+        None if start.starts_with(b"YUV4MPEG2 ") => {
+            Err(unusable("Y4M video comes on standard input: runtime camera ARCHIVE --input - < FILE".into()))
+        }
+        None => Ok(()),
     }
 }
 
@@ -62,13 +100,25 @@ impl Source for Files {
         self.next += 1;
         frame.number += 1;
         let picture = Image::open(file).map_err(|e| {
+            let text = format!("{}: {e}", file.display());
+            if matches!(&e, ImageError::Io(_)) {
+                self.absent += 1;
+                let all = self.absent >= self.files.len();
+                return if all { SourceError::Lost(text) } else { SourceError::Frame(e.into()) };
+            }
             self.failed += 1;
-            if self.failed >= self.files.len() {
-                return SourceError::Lost(format!("{}: {e}", file.display()));
+            if !self.decoded && self.failed >= self.files.len() {
+                return SourceError::Unusable(match self.files.len() {
+                    1 => text,
+                    n => format!(
+                        "{}: none of {n} images can be decoded; the last: {text}",
+                        self.what.display()
+                    ),
+                });
             }
             SourceError::Frame(e.into())
         })?;
-        self.failed = 0;
+        (self.decoded, self.absent) = (true, 0);
         frame
             .shape(Format::Rgb, picture.width(), picture.height(), Colors::default())?
             .copy_from_slice(picture.rgb());
@@ -78,6 +128,6 @@ impl Source for Files {
 
     fn describe(&self) -> String {
         let n = self.files.len();
-        format!("{}: {n} picture{}", self.what.display(), if n == 1 { "" } else { "s" })
+        format!("{}: {n} image{}", self.what.display(), if n == 1 { "" } else { "s" })
     }
 }

@@ -167,7 +167,10 @@ impl Splitter {
             match event {
                 Event::More if self.gap > MAX_GAP => {
                     self.gap = 0;
-                    return Err(SourceError::lost("no JPEG in the stream"));
+                    return Err(SourceError::unusable(format!(
+                        "no JPEG in {} kB of the stream",
+                        MAX_GAP >> 10
+                    )));
                 }
                 Event::More => {}
                 Event::Broken => return Err(SourceError::Frame(ImageError::Cut.into())),

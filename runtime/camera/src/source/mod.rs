@@ -3,7 +3,9 @@
 mod files;
 mod http;
 mod jpeg_stream;
+mod kind;
 mod raw;
+mod stride;
 #[cfg(target_os = "linux")]
 pub mod v4l;
 mod y4m;
@@ -62,11 +64,11 @@ pub trait Source: Send {
 pub enum Place {
     /// A V4L2 camera.
     Device(PathBuf),
-    /// A picture file, or a folder of them, over and over.
+    /// An image file, or a folder of them, over and over.
     Files(PathBuf),
     /// Y4M, JPEGs, or raw video on standard input.
     Stdin,
-    /// `http://[user:password@]host[:port]/path`, of motion JPEG.
+    /// `http[s]://[user:password@]host[:port]/path`, of motion JPEG or of single images.
     Http(String),
 }
 
@@ -75,25 +77,44 @@ impl std::fmt::Display for Place {
         match self {
             Self::Device(path) | Self::Files(path) => write!(f, "{}", path.display()),
             Self::Stdin => write!(f, "standard input"),
-            // Its login is nobody's business.
-            Self::Http(url) => write!(
-                f,
-                "http://{}",
-                url.rsplit_once('@').map_or(url.trim_start_matches("http://"), |(_, rest)| rest)
-            ),
+            Self::Http(url) => write!(f, "{}", crate::address::without_login(url)),
         }
     }
 }
 
 impl Place {
     /// Tells by the looks of it.
-    pub fn new(what: &str) -> Self {
-        match what {
-            "-" => Self::Stdin,
-            _ if what.starts_with("http://") || what.starts_with("https://") => Self::Http(what.into()),
-            _ if what.starts_with("/dev/") => Self::Device(what.into()),
-            _ => Self::Files(what.into()),
+    ///
+    /// # Errors
+    /// [`SourceError::Unusable`] for an address of a scheme that is not read.
+    pub fn new(what: &str) -> Result<Self, SourceError> {
+        let is_scheme = |scheme: &&str| {
+            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        };
+        let scheme = what.split_once("://").map(|(scheme, _)| scheme).filter(is_scheme);
+        match (what, scheme) {
+            ("-", _) => Ok(Self::Stdin),
+            (_, Some("http" | "https")) => Ok(Self::Http(what.into())),
+            (_, Some("file")) => Err(SourceError::unusable(format!("{what}: give the path alone"))),
+            (_, Some(scheme)) => Err(SourceError::unusable(format!(
+                "{}: {scheme}:// is not read here; {}",
+                crate::address::without_login(what),
+                kind::advice(what)
+            ))),
+            (_, None) if what.starts_with("/dev/") => Ok(Self::Device(what.into())),
+            (_, None) => Ok(Self::Files(what.into())),
         }
+    }
+
+    /// Whether it is a set of images that have nothing to do with each other.
+    pub fn is_stills(&self) -> bool {
+        matches!(self, Self::Files(_))
+    }
+
+    /// Whether frames come by themselves, so that a silence means that the source is frozen.
+    pub fn is_live(&self) -> bool {
+        matches!(self, Self::Device(_) | Self::Http(_))
     }
 }
 
@@ -106,12 +127,16 @@ pub struct Wishes {
     pub fps: Option<f64>,
     /// Pixel format. Raw video must be told.
     pub format: Option<Format>,
+    /// Bytes from one row of raw video to the next (of the first plane), where rows are padded.
+    pub stride: Option<usize>,
     /// In place of what the source says.
     pub matrix: Option<Matrix>,
     /// In place of what the source says.
     pub range: Option<Range>,
     /// Whether files end after one turn.
     pub once: bool,
+    /// Certificates (PEM) to trust for `https://`, in place of the system's.
+    pub ca: Option<PathBuf>,
 }
 
 impl Wishes {
@@ -125,7 +150,7 @@ pub fn open(place: &Place, wishes: &Wishes) -> Result<Box<dyn Source>, SourceErr
     match place {
         Place::Files(path) => Ok(Box::new(files::Files::open(path, wishes)?)),
         Place::Stdin => stream(BufReader::with_capacity(1 << 16, std::io::stdin()), wishes),
-        Place::Http(url) => Ok(Box::new(http::Http::open(url)?)),
+        Place::Http(url) => Ok(Box::new(http::Http::open(url, wishes)?)),
         #[cfg(target_os = "linux")]
         Place::Device(path) => Ok(Box::new(v4l::Camera::open(path, wishes)?)),
         #[cfg(not(target_os = "linux"))]
@@ -138,36 +163,41 @@ pub fn stream(
     mut from: impl BufRead + Send + 'static,
     wishes: &Wishes,
 ) -> Result<Box<dyn Source>, SourceError> {
-    if let (Some(format), true) = (wishes.format, wishes.format != Some(Format::Jpeg)) {
-        return Ok(Box::new(raw::Raw::new(from, format, wishes)?));
+    match wishes.format {
+        Some(Format::Jpeg) => return Ok(Box::new(jpeg_stream::Jpegs::new(from))),
+        Some(format) => return Ok(Box::new(raw::Raw::new(from, format, wishes)?)),
+        None => {}
     }
     let start = from.fill_buf().map_err(SourceError::lost)?;
     match start {
         [] => Err(SourceError::End),
         [b'Y', ..] => Ok(Box::new(y4m::Y4m::new(from, wishes)?)),
+        // Some programs greet before the first image.
         [0xff, ..] => Ok(Box::new(jpeg_stream::Jpegs::new(from))),
-        _ => Err(SourceError::unusable(
-            "video on standard input is neither Y4M nor JPEGs; raw video needs --format and --size",
-        )),
+        _ if start.windows(3).any(|bytes| bytes == [0xff, 0xd8, 0xff]) && kind::video(start).is_none() => {
+            Ok(Box::new(jpeg_stream::Jpegs::new(from)))
+        }
+        _ => Err(SourceError::unusable(match kind::video(start) {
+            Some(kind) => {
+                format!("standard input is {kind}, which is not decoded here; {}", kind::advice("-"))
+            }
+            None => {
+                "video on standard input is neither Y4M nor JPEGs; raw video needs --format and --size".into()
+            }
+        })),
     }
 }
 
-/// Fills the buffer; `false` when the stream ends just before it, an error when it ends within.
-fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<bool, SourceError> {
+/// Fills the buffer as far as the stream goes; how many bytes there were.
+fn fill(from: &mut impl Read, buffer: &mut [u8]) -> Result<usize, SourceError> {
     let mut done = 0;
     while done < buffer.len() {
         match from.read(&mut buffer[done..]) {
-            Ok(0) if done == 0 => return Ok(false),
-            Ok(0) => {
-                return Err(SourceError::unusable(format!(
-                    "the input ends within a frame, {} bytes before its end",
-                    buffer.len() - done
-                )));
-            }
+            Ok(0) => break,
             Ok(n) => done += n,
             Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
             Err(e) => return Err(SourceError::lost(e)),
         }
     }
-    Ok(true)
+    Ok(done)
 }

@@ -86,8 +86,12 @@ impl<R: BufRead + Send> Source for Y4m<R> {
         }
         let (width, height) = self.size;
         let bytes = frame.shape(self.format, width, height, self.colors)?;
-        if !fill(&mut self.from, bytes)? {
-            return Err(SourceError::unusable("the input ends within a frame, behind its header"));
+        let (have, need) = (fill(&mut self.from, bytes)?, bytes.len());
+        if have < need {
+            let missing = need - have;
+            return Err(SourceError::unusable(format!(
+                "the input ends within a frame, {missing} bytes before its end"
+            )));
         }
         let alpha = std::io::copy(&mut (&mut self.from).take(self.alpha as u64), &mut std::io::sink());
         if alpha.map_err(SourceError::lost)? != self.alpha as u64 {

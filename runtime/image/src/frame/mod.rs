@@ -186,11 +186,25 @@ impl Default for Frame {
 impl Frame {
     /// Checks a size before memory is asked for; the bytes of a frame with rows as short as can be.
     pub fn bytes_for(format: Format, width: usize, height: usize) -> Result<usize, FrameError> {
-        if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE {
+        if width > MAX_SIDE {
             return Err(FrameError::Size(width, height));
         }
-        let bytes = format.frame_bytes(width, height, format.row_bytes(width));
-        if bytes > MAX_BYTES { Err(FrameError::Size(width, height)) } else { Ok(bytes) }
+        Self::padded_bytes(format, width, height, format.row_bytes(width))
+    }
+
+    /// The same for rows of `stride` bytes.
+    pub fn padded_bytes(
+        format: Format,
+        width: usize,
+        height: usize,
+        stride: usize,
+    ) -> Result<usize, FrameError> {
+        let size = || FrameError::Size(width, height);
+        if width == 0 || height == 0 || width > MAX_SIDE || height > MAX_SIDE || stride > MAX_BYTES / height {
+            return Err(size());
+        }
+        let bytes = format.frame_bytes(width, height, stride);
+        if bytes > MAX_BYTES { Err(size()) } else { Ok(bytes) }
     }
 
     /// Makes this an uncompressed frame without margins, and gives its buffer to be filled.
@@ -201,9 +215,22 @@ impl Frame {
         height: usize,
         colors: Colors,
     ) -> Result<&mut [u8], FrameError> {
-        let bytes = Self::bytes_for(format, width, height)?;
+        let stride = format.row_bytes(width);
+        self.shape_padded(format, width, height, stride, colors)
+    }
+
+    /// The same with rows of `stride` bytes, at least as many as they need.
+    pub fn shape_padded(
+        &mut self,
+        format: Format,
+        width: usize,
+        height: usize,
+        stride: usize,
+        colors: Colors,
+    ) -> Result<&mut [u8], FrameError> {
+        let bytes = Self::padded_bytes(format, width, height, stride)?;
         (self.format, self.width, self.height, self.colors) = (format, width, height, colors);
-        self.stride = format.row_bytes(width);
+        self.stride = stride;
         self.jpeg.clear();
         self.bytes.resize(bytes, 0);
         Ok(&mut self.bytes)

@@ -11,7 +11,6 @@ use foldnet_camera::keep::{Keep, Keeper, Kept};
 #[cfg(feature = "publish")]
 use foldnet_camera::publish::{
     mqtt::{Destination, Mqtt},
-    tls,
     webhook::{Calls, Webhook},
 };
 #[cfg(feature = "publish")]
@@ -24,7 +23,7 @@ use foldnet_camera::serve::{
 };
 use foldnet_camera::service::Service;
 use foldnet_camera::source::{Place, SourceError, Wishes, open};
-use foldnet_camera::{Control, Listener, Model, Pace, Report, run, signals};
+use foldnet_camera::{Control, Listener, Model, Pace, Report, run, signals, tls};
 use foldnet_image::frame::{Format, Frame, Matrix, Range, Turn, View};
 
 use super::backend::{Choice, Loaded};
@@ -42,8 +41,10 @@ pub struct Cmd {
     /// A camera
     #[arg(long, value_name = "DEVICE", default_value = "/dev/video0")]
     device: PathBuf,
-    /// In place of a camera: `-` (Y4M, motion JPEG or raw video on standard input), an http:// address
-    /// of motion JPEG, a picture, or a folder of pictures
+    /// In place of a camera: `-` (Y4M, motion JPEG or raw video on standard input), an address of motion
+    /// JPEG or of a snapshot, as http[s]://[user:password@]host[:port]/path, an image, or a folder of images.
+    /// Special characters in a user or password are percent-encoded, `/` as %2F. ffmpeg brings anything else:
+    /// ffmpeg -i INPUT -f yuv4mpegpipe -pix_fmt yuv420p - | runtime camera ARCHIVE --input -
     #[arg(long, value_name = "WHAT", conflicts_with = "device")]
     input: Option<String>,
     /// Pixel format: yuyv, nv12, i420, i422, i444, rgb, grey, mjpeg; raw video needs it
@@ -52,7 +53,11 @@ pub struct Cmd {
     /// Frame size; a camera comes as near as it can, raw video needs it
     #[arg(long, value_name = "WxH", value_parser = size)]
     size: Option<(usize, usize)>,
-    /// Frames per second to ask the camera for, or to show pictures at
+    /// Bytes from one row of raw video to the next (of the first plane), where rows are padded as
+    /// rpicam-vid pads them; by default it is told by the content
+    #[arg(long, value_name = "BYTES")]
+    stride: Option<usize>,
+    /// Frames per second to ask the camera for, or to show images at
     #[arg(long, value_name = "N", value_parser = rate)]
     fps: Option<f64>,
     /// What Y, U and V are made with, in place of what the source says
@@ -80,12 +85,13 @@ pub struct Cmd {
     /// a second only; alone it is 4
     #[arg(long, value_name = "LEVELS", num_args = 0..=1, default_missing_value = "4", value_parser = levels)]
     idle: Option<f32>,
-    /// Mean of scores over about so many frames; 1 for none
-    #[arg(long, value_name = "FRAMES", default_value_t = 5.0, value_parser = smooth)]
-    smooth: f32,
-    /// The lead in score that a new label needs
-    #[arg(long, value_name = "SHARE", default_value_t = 0.05, value_parser = share)]
-    hysteresis: f32,
+    /// Mean of scores over about so many frames; 1 for none. By default 5, and 1 for image files, which
+    /// have nothing to do with each other
+    #[arg(long, value_name = "FRAMES", value_parser = smooth)]
+    smooth: Option<f32>,
+    /// The lead in score that a new label needs. By default 0.05, and 0 for image files
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    hysteresis: Option<f32>,
     /// Part of the picture to look at: left, top, width and height as shares, as 0.25,0,0.5,1
     #[arg(long, value_name = "X,Y,W,H", value_parser = region)]
     roi: Option<[f32; 4]>,
@@ -124,20 +130,25 @@ pub struct Cmd {
     #[cfg(feature = "publish")]
     #[arg(long, value_name = "URL")]
     mqtt: Option<String>,
-    /// What this camera is called there; else what the machine is called
+    /// What this camera is called there, as "Front door"; else what the machine is called
     #[cfg(feature = "publish")]
     #[arg(long, value_name = "NAME", requires = "mqtt")]
     mqtt_name: Option<String>,
-    /// Call the webhook when this holds: 'cat > 0.8 for 5 frames'. May be given several times
+    /// Tell the webhook and the broker when this holds: 'cat > 0.8 for 5 frames', 'cat > 0.8 for 5
+    /// seconds'. May be given several times
     #[cfg(feature = "publish")]
-    #[arg(long, value_name = "RULE", requires = "webhook")]
+    #[arg(long, value_name = "RULE")]
     when: Vec<Rule>,
     /// An `http[s]://` address that gets a JSON object by POST whenever a rule begins to hold
     #[cfg(feature = "publish")]
     #[arg(long, value_name = "URL", requires = "when")]
     webhook: Option<String>,
-    /// Certificates (PEM) to trust for mqtts:// and https://, in place of the system's
+    /// Send the webhook the image as well, as a JPEG in base64 in the field `image`. (The broker gets it anyway,
+    /// under a topic of its own)
     #[cfg(feature = "publish")]
+    #[arg(long, requires = "webhook")]
+    webhook_image: bool,
+    /// Certificates (PEM) to trust for mqtts:// and https://, in place of the system's
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
     #[command(flatten)]
@@ -195,10 +206,11 @@ impl Cmd {
         signals::listen();
         let model = load(&self.archive, &self.choice)?;
         let place = match &self.input {
-            Some(what) => Place::new(what),
+            Some(what) => Place::new(what).map_err(Failure::input)?,
             None => Place::Device(self.device.clone()),
         };
         let wishes = self.wishes();
+        let pace = self.pace(place.is_stills());
         let source = match open(&place, &wishes) {
             Ok(source) => Some(source),
             Err(SourceError::Lost(why)) if self.wait => {
@@ -219,7 +231,7 @@ impl Cmd {
         control.service.tell("READY=1");
         let mut everyone = Everyone { teller: &mut teller, others: &mut others };
         let top = usize::from(self.top).max(MIN_TOP);
-        let ended = run(&shared, model, self.view(), self.pace(), top, &mut control, &mut everyone);
+        let ended = run(&shared, model, self.view(), pace, top, &mut control, &mut everyone);
         control.service.tell("STOPPING=1");
         shared.stop.store(true, std::sync::atomic::Ordering::Relaxed);
         // Who has something to finish does it now.
@@ -265,20 +277,31 @@ impl Cmd {
         all: &mut Vec<Box<dyn Listener>>,
         facts: &mut Facts,
     ) -> Result<(), Failure> {
-        let tls = || tls::config(self.ca.as_deref());
+        if let Some(rule) = self.when.iter().find(|rule| rule.class(&model.labels).is_none()) {
+            return Err(Failure::input(format!("--when {:?}: the network has no such label", rule.text)));
+        }
+        if let (Some(rule), None, None) = (self.when.first(), &self.webhook, &self.mqtt) {
+            let text = &rule.text;
+            return Err(Failure::input(format!(
+                "--when {text:?}: --webhook or --mqtt says who is to be told"
+            )));
+        }
         if let Some(url) = &self.webhook {
-            if let Some(rule) = self.when.iter().find(|rule| rule.class(&model.labels).is_none()) {
-                return Err(Failure::input(format!("--when {:?}: the network has no such label", rule.text)));
-            }
-            let webhook = Webhook::start(url, self.when.clone(), tls)
+            let images = self.webhook_image.then(|| self.view());
+            let webhook = Webhook::start(url, self.when.clone(), images, || tls::client(self.ca.as_deref()))
                 .map_err(|e| Failure::input(format!("--webhook {e}")))?;
             facts.calls = Some(webhook.calls());
             all.push(Box::new(webhook));
         }
         if let Some(url) = &self.mqtt {
-            let name = self.mqtt_name.clone().unwrap_or_else(host_name);
-            let password = std::env::var("FOLDNET_MQTT_PASSWORD").ok();
-            let mqtt = Mqtt::start(Destination { url: url.clone(), password, name }, tls)
+            let to = Destination {
+                url: url.clone(),
+                password: std::env::var("FOLDNET_MQTT_PASSWORD").ok(),
+                name: self.mqtt_name.clone().unwrap_or_else(host_name),
+                rules: self.when.clone(),
+                view: self.view(),
+            };
+            let mqtt = Mqtt::start(to, || tls::config(self.ca.as_deref()))
                 .map_err(|e| Failure::input(format!("--mqtt {e}")))?;
             facts.mqtt = Some(mqtt.connected());
             all.push(Box::new(mqtt));
@@ -314,9 +337,11 @@ impl Cmd {
             size: self.size,
             fps: self.fps,
             format: self.format,
+            stride: self.stride,
             matrix: self.matrix.as_ref().map(matrix),
             range: self.range.as_ref().map(range),
             once: self.once,
+            ca: self.ca.clone(),
         }
     }
 
@@ -330,12 +355,13 @@ impl Cmd {
         View { turn, mirror: self.flip, roi: self.roi }
     }
 
-    fn pace(&self) -> Pace {
+    /// `stills`: what comes are images that have nothing to do with each other.
+    fn pace(&self, stills: bool) -> Pace {
         Pace {
             every: self.every,
             fps_max: self.fps_max,
-            smooth: self.smooth,
-            hysteresis: self.hysteresis,
+            smooth: self.smooth.unwrap_or(if stills { 1.0 } else { 5.0 }),
+            hysteresis: self.hysteresis.unwrap_or(if stills { 0.0 } else { 0.05 }),
             idle: self.idle,
         }
     }
@@ -396,6 +422,11 @@ impl Listener for Everyone<'_> {
     fn model(&mut self, model: &Model) {
         self.teller.model(model);
         self.others.model(model);
+    }
+
+    fn end(&mut self, last: &Report) {
+        Listener::end(self.teller, last);
+        self.others.end(last);
     }
 
     fn idle(&mut self, alive: bool, last: &Report) {

@@ -68,6 +68,9 @@ impl Teller {
     }
 
     fn tell(&mut self, report: &Report) -> Result<(), Failure> {
+        if self.output.quiet() && !self.output.json() {
+            return Ok(());
+        }
         if self.output.json() {
             let name = |i: usize| self.labels[i].as_str();
             let labels =
@@ -142,10 +145,13 @@ impl Teller {
         }
         self.output.flush()?;
         let r = &self.last;
+        let age = match r.classified {
+            0 => String::new(),
+            _ => format!("; age at the label p50 {:.1} ms, p99 {:.1} ms", r.latency_p50_ms, r.latency_p99_ms),
+        };
         self.output.say(format_args!(
-            "{} frames classified of {} captured, {} dropped, {} damaged; source lost {} times; \
-             age at the label p50 {:.1} ms, p99 {:.1} ms",
-            r.classified, r.captured, r.dropped, r.damaged, r.lost, r.latency_p50_ms, r.latency_p99_ms
+            "{} frames classified of {} captured, {} dropped, {} damaged; source lost {} times{age}",
+            r.classified, r.captured, r.dropped, r.damaged, r.lost
         ));
         Ok(())
     }
@@ -165,6 +171,10 @@ impl Listener for Teller {
         self.labels.clone_from(&model.labels);
         self.scores = Some(model.scores);
         self.told = None;
+    }
+
+    fn end(&mut self, last: &Report) {
+        self.last.clone_from(last);
     }
 
     fn idle(&mut self, _alive: bool, last: &Report) {
