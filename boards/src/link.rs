@@ -60,21 +60,7 @@ pub enum LinkError {
 pub fn frame(pixels: &[u8]) -> Vec<u8> {
     let mut bytes = pixels.to_vec();
     bytes.extend(foldnet_plan::crc32(pixels).to_le_bytes());
-    let mut out = Vec::with_capacity(bytes.len() + bytes.len() / 254 + 2);
-    let mut block: Vec<u8> = Vec::with_capacity(254);
-    let mut close = |block: &mut Vec<u8>| {
-        out.push(block.len() as u8 + 1);
-        out.append(block);
-    };
-    for byte in bytes {
-        if byte != 0 {
-            block.push(byte);
-        }
-        if byte == 0 || block.len() == 254 {
-            close(&mut block);
-        }
-    }
-    close(&mut block);
+    let mut out = cobs::encode_vec(&bytes);
     out.push(0);
     out
 }
@@ -188,20 +174,6 @@ fn raw(file: &File) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    /// The other end's rule, written again.
-    fn unstuff(frame: &[u8]) -> Vec<u8> {
-        let (mut out, mut rest) = (Vec::new(), &frame[..frame.len() - 1]);
-        while let Some((&n, after)) = rest.split_first() {
-            let (block, after) = after.split_at(n as usize - 1);
-            out.extend(block);
-            if n != 255 && !after.is_empty() {
-                out.push(0);
-            }
-            rest = after;
-        }
-        out
-    }
-
     #[test]
     fn a_frame_is_the_pixels_and_their_sum() {
         for len in [1, 252, 253, 254, 255, 508, 3072] {
@@ -209,7 +181,7 @@ mod tests {
                 let pixels: Vec<u8> = (0..len).map(|i| (i * step) as u8).collect();
                 let frame = frame(&pixels);
                 assert_eq!(frame.iter().filter(|&&b| b == 0).count(), 1, "{len} {step}");
-                let bytes = unstuff(&frame);
+                let bytes = cobs::decode_vec(&frame).unwrap();
                 assert_eq!(bytes[..len], pixels);
                 assert_eq!(bytes[len..], foldnet_plan::crc32(&pixels).to_le_bytes());
             }
