@@ -83,6 +83,7 @@ fn plan(out: &Path, board: &str, set: &str) {
     let [arena, scratch] = [header.arena, header.scratch].map(|n| (n as usize).next_multiple_of(64));
     let (height, width, classes) = (header.input.h, header.input.w, header.classes as usize);
     fs::copy(&path, out.join("plan.bin")).unwrap_or_else(|e| panic!("{path}: {e}"));
+    let labels = labels(classes);
     let text = format!(
         "/// Bytes of working memory that the plan wants.\n\
          const ARENA_BYTES: usize = {};\n\
@@ -93,10 +94,10 @@ fn plan(out: &Path, board: &str, set: &str) {
          const PICTURE: (usize, usize) = ({width}, {height});\n\
          /// Its classes.\n\
          #[allow(dead_code)]\n\
-         static LABELS: [&str; {classes}] = {:?};\n",
+         static LABELS: [&str; {}] = {labels:?};\n",
         arena + scratch,
         bytes.len(),
-        labels(classes)
+        labels.len()
     );
     fs::write(out.join("plan.rs"), text).expect("OUT_DIR can be written");
 }
@@ -105,11 +106,14 @@ fn plan(out: &Path, board: &str, set: &str) {
 fn labels(classes: usize) -> Vec<String> {
     println!("cargo:rerun-if-env-changed=FOLDNET_LABELS");
     let Some(path) = env::var_os("FOLDNET_LABELS").map(PathBuf::from) else {
-        return (0..classes).map(|class| format!("class {class}")).collect();
+        // One output decides between two classes.
+        let named = if classes == 1 { 2 } else { classes };
+        return (0..named).map(|class| format!("class {class}")).collect();
     };
     println!("cargo:rerun-if-changed={}", path.display());
     let text = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let labels: Vec<String> = text.lines().map(|line| line.trim().to_owned()).collect();
-    assert!(labels.len() == classes, "{}: {} lines for {classes} classes", path.display(), labels.len());
+    let fits = labels.len() == classes || (classes, labels.len()) == (1, 2);
+    assert!(fits, "{}: {} lines for {classes} classes", path.display(), labels.len());
     labels
 }

@@ -277,7 +277,7 @@ fn external_data_counts_as_part_of_the_model() {
             entry("offset", data.len().to_string()),
             entry("length", raw.len().to_string()),
         ];
-        tensor.data_location = DataLocation::External as i32;
+        tensor.data_location = Some(DataLocation::External as i32);
         data.extend(raw);
     }
     place.write("net.onnx", &model.bytes());

@@ -42,8 +42,11 @@ impl Classifier {
     }
 }
 
-/// The index of the greatest logit; the first of equals.
+/// The index of the greatest logit; the first of equals. One logit decides between two classes by its sign.
 pub fn best(logits: &[f32]) -> usize {
+    if let &[one] = logits {
+        return usize::from(one > 0.0);
+    }
     let mut best = (0, f32::NEG_INFINITY);
     for (i, &v) in logits.iter().enumerate() {
         if v > best.1 {

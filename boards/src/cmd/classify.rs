@@ -105,7 +105,12 @@ impl Cmd {
             let name = format!("class {class}");
             let label = labels.lines().nth(class as usize).unwrap_or(&name);
             let image = image.display().to_string();
-            let text = format!("{image}  {label}  ({ticks} ticks)");
+            // One number: itself, besides the class by its sign.
+            let number = match &logits[..] {
+                [one] => format!("  {one:.4}"),
+                _ => String::new(),
+            };
+            let text = format!("{image}  {label}{number}  ({ticks} ticks)");
             talk.result(&Said { image, label, index: class, ticks, lost, logits }, text)?;
         }
         Ok(())

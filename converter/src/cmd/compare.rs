@@ -13,7 +13,7 @@ use super::talk::percent;
 use super::{Failure, Talk};
 use crate::interval::wilson;
 use crate::quantize::recipe::Progress;
-use crate::quantize::score::Distance;
+use crate::quantize::score::{Distance, Measure};
 use crate::report::layers::{Noise, NoiseMap};
 use foldnet_dataset::Dataset;
 
@@ -96,7 +96,7 @@ impl Cmd {
         }
         let dataset = Dataset::open(&self.images)?;
         let reading = self.meaning.reading(&a, dataset.classes())?;
-        let measure = self.meaning.measure(&reading);
+        let measure = Measure::new(reading.kind);
         if reading.must_be_told {
             talk.say(format!("output: {} ({})", reading.kind, reading.reason));
         }

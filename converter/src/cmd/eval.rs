@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::files;
 use super::model::{InputFlags, Model, Runner};
-use super::output::OutputFlags;
+use super::output::{OutputFlags, ThresholdFlag};
 use super::pictures::{Reader, check_labels};
 use super::talk::percent;
 use super::{Failure, Talk};
@@ -28,6 +28,8 @@ pub struct Cmd {
     input: InputFlags,
     #[command(flatten)]
     meaning: OutputFlags,
+    #[command(flatten)]
+    applies: ThresholdFlag,
     /// Write the logits of every image here, [n, classes] f32, in the dataset's order
     #[arg(long, value_name = "OUT.npy")]
     logits: Option<PathBuf>,
@@ -111,7 +113,7 @@ impl Cmd {
         let model = Model::load(&self.file, &self.input)?;
         let mut dataset = Dataset::open(&self.images)?;
         let reading = self.meaning.reading(&model, dataset.classes())?;
-        let measure = self.meaning.measure(&reading);
+        let measure = Measure::new(reading.kind).with_threshold(self.applies.threshold);
         let classes = reading.kind.classes(model.classes());
         if reading.must_be_told {
             talk.say(format!("output: {} ({})", reading.kind, reading.reason));

@@ -6,17 +6,21 @@ use foldnet_archive::OutputKind;
 use super::model::Model;
 use super::values::OutputValue;
 use crate::convert::reading::{Evidence, Reading, decide};
-use crate::quantize::score::Measure;
 
-/// How answers are read.
+/// What answers mean.
 #[derive(Args, Clone, Debug)]
 pub struct OutputFlags {
     /// What the network's output means; decided from the model and its labels if not given
     #[arg(long, value_enum, value_name = "KIND")]
     output: Option<OutputValue>,
+}
+
+/// When a label applies.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct ThresholdFlag {
     /// Probability from which a label applies, for outputs that end in a sigmoid or are one logit
     #[arg(long, default_value_t = 0.5, value_name = "P", value_parser = probability)]
-    threshold: f64,
+    pub threshold: f64,
 }
 
 fn probability(text: &str) -> Result<f64, String> {
@@ -28,11 +32,6 @@ impl OutputFlags {
     /// What was asked for.
     pub fn kind(&self) -> Option<OutputKind> {
         self.output.map(|value| value.0)
-    }
-
-    /// The probability from which a label applies.
-    pub fn threshold(&self) -> f64 {
-        self.threshold
     }
 
     /// Decides for a model and the class folders of its images. An archive tells its own.
@@ -56,10 +55,5 @@ impl OutputFlags {
             reading.reason = "as the archive says".into();
         }
         Ok(reading)
-    }
-
-    /// How answers are compared.
-    pub fn measure(&self, reading: &Reading) -> Measure {
-        Measure::new(reading.kind).with_threshold(self.threshold)
     }
 }

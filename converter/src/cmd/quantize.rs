@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::files::{self, ReportKind};
 use super::model::{FloatModel, InputFlags, read_labels};
-use super::output::OutputFlags;
+use super::output::{OutputFlags, ThresholdFlag};
 use super::pictures::{Reader, check_labels, spread};
 use super::talk::{bytes, percent};
 use super::{Failure, Talk};
@@ -37,6 +37,8 @@ pub struct Cmd {
     labels: Option<PathBuf>,
     #[command(flatten)]
     meaning: OutputFlags,
+    #[command(flatten)]
+    applies: ThresholdFlag,
     /// The archive to write; the model's name with .nnef.tgz if not given
     #[arg(long = "out", short, value_name = "OUT.nnef.tgz")]
     output: Option<PathBuf>,
@@ -177,7 +179,7 @@ impl Cmd {
                 ..Options::default()
             },
             output: self.meaning.kind(),
-            threshold: self.meaning.threshold(),
+            threshold: self.applies.threshold,
             max_drop: self.max_drop,
             details: self.report.is_some(),
         }

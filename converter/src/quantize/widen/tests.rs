@@ -98,9 +98,9 @@ fn every_kernel_set_and_stock_tract_have_the_same_bits() {
         let network = network(&outcome.draft, &exact, &kept, &pictures(12)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kept.nnef.tgz");
-        let mut manifest = archive::testing::manifest();
+        let mut manifest = foldnet_archive::testing::manifest();
         let shape = network.input();
-        manifest.input = archive::Input { height: shape.h, width: shape.w, ..manifest.input };
+        manifest.input = foldnet_archive::Input { height: shape.h, width: shape.w, ..manifest.input };
         foldnet_archive::write(&path, &network, &manifest).unwrap();
         let (read, _) = foldnet_archive::read(&path).unwrap();
         let mut tract = Stock::load(&path, network.input()).unwrap();

@@ -56,7 +56,7 @@ pub fn table(out: &mut String, columns: &[(&str, bool)], rows: impl IntoIterator
         out.push_str("<tr>");
         for (cell, (name, number)) in row.iter().zip(columns) {
             let class = if *number { " class=\"n\"" } else { "" };
-            let _ = write!(out, "<td{class} data-label=\"{name}\">{cell}</td>");
+            let _ = write!(out, "<td{class} data-label=\"{name}\"><span>{cell}</span></td>");
         }
         out.push_str("</tr>\n");
     }

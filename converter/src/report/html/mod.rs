@@ -490,7 +490,8 @@ mod tests {
         let page = page(&report());
         assert!(page.contains("<p>1 of 20.</p>"));
         assert!(
-            page.contains("data-label=\"f32\">cat</td>") && page.contains("data-label=\"int8\">dog</td>")
+            page.contains("data-label=\"f32\"><span>cat</span>")
+                && page.contains("data-label=\"int8\"><span>dog</span>")
         );
         assert!(page.find("large").unwrap() < page.find("small").unwrap());
         assert!(page.contains("99.0 %") && page.contains("bn (affine map)"));
