@@ -63,7 +63,8 @@ struct Step {
 
 const ACTIVATIONS: [(&str, Activation); 3] =
     [("none", Activation::None), ("softmax", Activation::Softmax), ("sigmoid", Activation::Sigmoid)];
-const KINDS: [&str; 8] = ["conv", "max_pool", "avg_pool", "affine", "add", "table", "scale", "dequantize"];
+const KINDS: [&str; 9] =
+    ["conv", "max_pool", "avg_pool", "affine", "add", "sum", "table", "scale", "dequantize"];
 
 impl Cache {
     /// The user's cache: `foldnet` in `$XDG_CACHE_HOME` or in `~/.cache`. `None` when there is no such
@@ -238,7 +239,9 @@ fn digest(archive: &Path) -> io::Result<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use foldnet_archive::testing::{every_step, manifest};
+    use foldnet_archive::testing::{
+        every_step, every_step_with_a_sum, every_step_without_a_dense_layer, manifest,
+    };
     use foldnet_kernels::dispatch;
     use proptest::prelude::*;
 
@@ -251,9 +254,13 @@ mod tests {
 
     impl Place {
         fn new() -> Self {
+            Self::of(&every_step())
+        }
+
+        fn of(network: &Network) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let archive = folder.path().join("net.nnef.tgz");
-            foldnet_archive::write(&archive, &every_step(), &manifest()).unwrap();
+            foldnet_archive::write(&archive, network, &manifest()).unwrap();
             Self { folder, archive }
         }
 
@@ -274,20 +281,19 @@ mod tests {
 
     #[test]
     fn the_second_session_is_the_first_one() {
-        let place = Place::new();
-        let set = dispatch::best();
-        let (manifest1, first) = place.cache().session(&place.archive, set, 1).unwrap();
-        assert_eq!(place.entries().len(), 1);
-        let Ok((manifest2, second)) = read(&place.entries()[0], set, 1) else { panic!("not read") };
-        assert_eq!((manifest1, first.steps()), (manifest2, second.steps()));
-        assert_eq!(first.plan_bytes(), second.plan_bytes());
-        assert_eq!(first.activation(), second.activation());
-    }
-
-    #[test]
-    fn every_kind_of_step_is_listed() {
-        for step in every_step().steps {
-            assert!(KINDS.contains(&step.kind()));
+        for network in [every_step(), every_step_without_a_dense_layer(), every_step_with_a_sum()] {
+            let place = Place::of(&network);
+            let set = dispatch::best();
+            let (manifest1, first) = place.cache().session(&place.archive, set, 1).unwrap();
+            assert_eq!(place.entries().len(), 1);
+            let (manifest2, second) = match read(&place.entries()[0], set, 1) {
+                Ok(read) => read,
+                Err(Refusal::Damaged(why)) => panic!("the entry is not used: {why}"),
+                Err(_) => panic!("the entry is not read"),
+            };
+            assert_eq!((manifest1, first.steps()), (manifest2, second.steps()));
+            assert_eq!(first.plan_bytes(), second.plan_bytes());
+            assert_eq!(first.activation(), second.activation());
         }
     }
 
