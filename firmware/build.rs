@@ -8,7 +8,7 @@
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-use foldnet_plan::format::{HEADER, Header, MAGIC, VERSION};
+use foldnet_plan::format::Header;
 
 /// The boards that have a binary here, and their kernel set: feature and memory map have the board's name.
 const BOARDS: &[(&str, &str)] = &[
@@ -66,21 +66,12 @@ fn plan(out: &Path, board: &str, set: &str) {
     println!("cargo:rerun-if-changed={path}");
     let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
     let again = format!("make it again with `converter export --board {board}`");
-    assert!(bytes.starts_with(&MAGIC), "{path} is not a plan");
-    let version = bytes.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-    assert!(
-        version == Some(VERSION) && bytes.len() >= HEADER,
-        "{path} is not a plan of version {VERSION}: {again}"
-    );
-    let header = Header::read(&bytes);
-    let whole = header.len as usize == bytes.len() && foldnet_plan::crc32(&bytes[12..]) == header.crc;
-    assert!(whole, "{path} is damaged: {again}");
+    let header = Header::parse(&bytes).unwrap_or_else(|why| panic!("{path}: {why}: {again}"));
     assert!(
         header.is_for(set),
         "{path} is a plan for `{}`, {board} wants `{set}`: {again}",
         header.set_name()
     );
-    let [arena, scratch] = [header.arena, header.scratch].map(|n| (n as usize).next_multiple_of(64));
     let (height, width, classes) = (header.input.h, header.input.w, header.classes as usize);
     fs::copy(&path, out.join("plan.bin")).unwrap_or_else(|e| panic!("{path}: {e}"));
     let labels = labels(classes);
@@ -95,7 +86,7 @@ fn plan(out: &Path, board: &str, set: &str) {
          /// Its classes.\n\
          #[allow(dead_code)]\n\
          static LABELS: [&str; {}] = {labels:?};\n",
-        arena + scratch,
+        header.memory_bytes(1),
         bytes.len(),
         labels.len()
     );

@@ -5,8 +5,9 @@ use std::path::Path;
 
 use foldnet::compile::{CompileError, compile_small};
 use foldnet_archive::Network;
-use foldnet_catalogue::{Board, Needs, PlanProblem, kernels};
+use foldnet_catalogue::{Board, Needs, kernels};
 use foldnet_kernels::dispatch;
+use foldnet_plan::PlanError;
 use foldnet_plan::format::MAGIC;
 
 /// Why that cannot be said.
@@ -16,8 +17,8 @@ pub enum FitError {
     #[error("{0}: {1}")]
     Io(String, std::io::Error),
     /// Not a plan of this version, or damaged.
-    #[error("{0}: {1}")]
-    NotAPlan(String, PlanProblem),
+    #[error("{0}: {1}. Write it again with `converter export`")]
+    NotAPlan(String, PlanError),
     /// Not an archive.
     #[error(transparent)]
     Archive(#[from] foldnet_archive::ArchiveError),

@@ -95,7 +95,7 @@ fn bad_input_is_named_with_exit_code_2() {
         ("classify photos photos", &["photos", "folder"]),
         ("classify photos/a.png photos", &["a.png", "not a Foldnet archive"]),
         ("classify cut.nnef.tgz photos", &["cut.nnef.tgz", "not a Foldnet archive"]),
-        ("classify newer.nnef.tgz photos", &["newer.nnef.tgz", "format 7", "this build reads format"]),
+        ("classify newer.nnef.tgz photos", &["newer.nnef.tgz", "format 7", "this build reads formats"]),
         ("classify net.nnef.tgz absent.png", &["absent.png", "No such file", "0 images"]),
         ("classify net.nnef.tgz empty", &["empty", "no pictures"]),
         ("classify net.nnef.tgz notes.txt", &["notes.txt", "not a picture"]),

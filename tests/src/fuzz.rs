@@ -9,13 +9,11 @@ use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use foldnet::aligned::Aligned;
-use foldnet_archive::testing::{
-    every_step, every_step_with_a_sum, every_step_without_a_dense_layer, manifest,
-};
+use foldnet_archive::testing::{manifest, networks};
 use foldnet_archive::{pack, unpack};
 use foldnet_kernels::dispatch;
-use foldnet_plan::format::{HEADER, RECORD, Record};
-use foldnet_plan::{Plan, Single, crc32};
+use foldnet_plan::format::{HEADER, Header, RECORD, Record};
+use foldnet_plan::{Plan, Single};
 
 use crate::networks::fixtures;
 use crate::refill::random;
@@ -55,7 +53,7 @@ pub fn archive(tar: &[u8]) {
 }
 
 fn archive_seeds() -> Vec<Vec<u8>> {
-    [every_step(), every_step_without_a_dense_layer(), every_step_with_a_sum()]
+    networks()
         .iter()
         .map(|network| {
             let mut tar = Vec::new();
@@ -71,13 +69,12 @@ pub fn plan(bytes: &[u8]) {
         return;
     }
     let mut bytes = Aligned::from_slice(bytes);
-    let crc = crc32(&bytes[12..]);
-    bytes[8..12].copy_from_slice(&crc.to_le_bytes());
+    Header::seal(&mut bytes);
     for set in dispatch::REGISTRY.iter().filter_map(|entry| (entry.get)()) {
         let Ok(plan) = Plan::load(&bytes, set) else { continue };
         let pixels = plan.header().input.len();
         let products = (0..plan.header().steps as usize).map(|i| match plan.record(i) {
-            Record::Conv { desc, .. } => desc.macs(),
+            Record::Conv(conv) => conv.desc.macs(),
             _ => 0,
         });
         let short = products.fold(0, u64::saturating_add) < MOST_PRODUCTS;
@@ -91,7 +88,7 @@ pub fn plan(bytes: &[u8]) {
 fn plan_seeds() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for set in dispatch::REGISTRY.iter().filter_map(|entry| (entry.get)()) {
-        for network in [every_step(), every_step_without_a_dense_layer(), every_step_with_a_sum()] {
+        for network in networks() {
             seeds.push(foldnet::compile(&network, set).expect("a sound network").to_vec());
         }
     }

@@ -1,6 +1,7 @@
 //! Whether a plan or an archive fits a board, before anything is flashed.
 
-use foldnet_plan::format::{HEADER, Header, MAGIC, VERSION};
+use foldnet_plan::PlanError;
+use foldnet_plan::format::Header;
 
 use crate::board::Board;
 
@@ -75,38 +76,13 @@ impl<'a> Part<'a> {
     }
 }
 
-/// Why a file is no plan that a board can run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PlanProblem {
-    /// Another format.
-    #[error("not a plan of version {VERSION}. Write it again with `converter export`")]
-    Version,
-    /// Shorter than its header.
-    #[error("the plan is incomplete. Write it again with `converter export`")]
-    Cut,
-    /// Its length or its checksum is wrong.
-    #[error("the plan is damaged. Write it again with `converter export`")]
-    Damaged,
-}
-
 impl Needs {
     /// What a plan needs.
-    pub fn of_plan(bytes: &[u8]) -> Result<Self, PlanProblem> {
-        let version = bytes.get(4..8).and_then(|b| b.try_into().ok()).map(u32::from_le_bytes);
-        if !bytes.starts_with(&MAGIC) || version != Some(VERSION) {
-            return Err(PlanProblem::Version);
-        }
-        if bytes.len() < HEADER {
-            return Err(PlanProblem::Cut);
-        }
-        let header = Header::read(bytes);
-        if header.len as usize != bytes.len() || foldnet_plan::crc32(&bytes[12..]) != header.crc {
-            return Err(PlanProblem::Damaged);
-        }
-        let memory = [header.arena, header.scratch].map(|n| (n as usize).next_multiple_of(64));
+    pub fn of_plan(bytes: &[u8]) -> Result<Self, PlanError> {
+        let header = Header::parse(bytes)?;
         Ok(Self {
             flash: Some(bytes.len()),
-            ram: memory[0] + memory[1],
+            ram: header.memory_bytes(1),
             kernels: Some(header.set_name().to_owned()),
         })
     }
@@ -137,6 +113,8 @@ pub fn misfits(needs: &Needs, board: &Board) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use foldnet_plan::format::{HEADER, MAGIC, VERSION};
+
     use super::*;
     use crate::find;
 
@@ -178,11 +156,14 @@ mod tests {
 
     #[test]
     fn a_damaged_plan_is_refused() {
-        assert!(Needs::of_plan(b"FNPL") == Err(PlanProblem::Version));
+        assert_eq!(Needs::of_plan(b"FNPL"), Err(PlanError::NotAPlan));
         let mut bytes = vec![0; HEADER];
         bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4..8].copy_from_slice(&(VERSION - 1).to_le_bytes());
+        assert_eq!(Needs::of_plan(&bytes), Err(PlanError::Version(VERSION - 1)));
         bytes[4..8].copy_from_slice(&VERSION.to_le_bytes());
-        assert_eq!(Needs::of_plan(&bytes[..HEADER - 1]), Err(PlanProblem::Cut));
-        assert_eq!(Needs::of_plan(&bytes), Err(PlanProblem::Damaged));
+        assert_eq!(Needs::of_plan(&bytes), Err(PlanError::Length));
+        bytes[12..16].copy_from_slice(&(HEADER as u32).to_le_bytes());
+        assert_eq!(Needs::of_plan(&bytes), Err(PlanError::Checksum));
     }
 }

@@ -10,7 +10,7 @@ pub use board::{
     Board, BoardError, CORES, Camera, Cores, Firmware, Linux, Mcu, Npu, Qemu, Storage, kernels,
     microcontrollers,
 };
-pub use fit::{Needs, Part, PlanProblem, Used, misfits};
+pub use fit::{Needs, Part, Used, misfits};
 
 use std::path::{Path, PathBuf};
 

@@ -146,7 +146,7 @@ fn float_rows(graph: &Graph) -> Vec<Row> {
 fn int8_rows(network: &Network) -> Vec<Row> {
     let row = |step: &Step| {
         let out = &network.tensors[step.outputs()[0]];
-        let (mut kind, mut parameters, mut macs) = (step.kind().to_owned(), 0, 0);
+        let mut kind = step.kind().to_owned();
         match step {
             Step::Conv(c) => {
                 kind = format!("conv {}×{}", c.kernel[0], c.kernel[1]);
@@ -165,11 +165,7 @@ fn int8_rows(network: &Network) -> Vec<Row> {
                 {
                     kind += " + relu";
                 }
-                parameters =
-                    c.weights.len() + c.bias.len() + c.affine.as_ref().map_or(0, |a| 2 * a.gain.len());
-                macs = network.conv_desc(c).map_or(0, |d| d.macs());
             }
-            Step::Affine(a) => parameters = 2 * a.gain.len(),
             _ => {}
         }
         let s = out.shape;
@@ -178,8 +174,8 @@ fn int8_rows(network: &Network) -> Vec<Row> {
             name: step.name().into(),
             kind,
             output: [s.h, s.w, s.c],
-            parameters,
-            macs,
+            parameters: step.parameters(),
+            macs: step.macs(network),
             scale: (!logits).then_some(out.scale),
             zero: (!logits).then_some(out.zero),
         }

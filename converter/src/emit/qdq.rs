@@ -9,7 +9,7 @@
 //! the graph, so that padding means what it means with us. Output: `output`, with softmax or sigmoid
 //! applied where the network has one.
 
-use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, Sum, Table, Tensor, TensorId};
+use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, Sum, Table, Tensor, TensorId, oihw};
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::onnx::{Builder, int, ints};
@@ -207,13 +207,7 @@ impl Writer<'_> {
         let x_scale = if c.x == PIXELS { 1.0 } else { self.network.tensors[c.x].scale };
         let per_group = self.network.tensors[c.x].shape.c / c.groups;
         let [kh, kw] = c.kernel;
-        let taps = kh * kw;
-        let mut oihw = Vec::with_capacity(c.weights.len());
-        for filter in c.weights.chunks_exact(taps * per_group) {
-            for input in 0..per_group {
-                oihw.extend((0..taps).map(|tap| filter[tap * per_group + input]));
-            }
-        }
+        let oihw = oihw(&c.weights, c.kernel, per_group);
         let weights = self.onnx.int8s(&format!("weights_{i}"), &[channels, per_group, kh, kw], &oihw);
         let scale = self.onnx.floats(&format!("weight_scale_{i}"), &[channels], &c.weight_scale);
         let zeros = self.onnx.int8s(&format!("weight_zero_{i}"), &[channels], &vec![0; channels]);

@@ -13,11 +13,11 @@ use flate2::bufread::GzDecoder;
 use flate2::{Compression, GzBuilder};
 
 use crate::dat::Files;
-use crate::error::{ArchiveError, GraphError};
+use crate::error::ArchiveError;
 use crate::manifest::{FORMAT, MAX_BATCH, Manifest, NpuModel, OLDEST_FORMAT};
-use crate::network::Network;
 use crate::read_graph::read_graph;
 use crate::write_graph::write_graph;
+use crate::{GraphError, Network};
 
 /// The most bytes that one file of an archive, and all of them together, may unpack to.
 const MAX_ENTRY: u64 = 1 << 29;
@@ -151,7 +151,7 @@ fn read_manifest(text: &str, path: &Path) -> Result<Manifest, ArchiveError> {
         Some(v) if (i64::from(OLDEST_FORMAT)..=i64::from(FORMAT)).contains(&v) => {}
         Some(v) => {
             let found = u32::try_from(v).unwrap_or(u32::MAX);
-            return Err(ArchiveError::Version { path: path.into(), found, expected: FORMAT });
+            return Err(ArchiveError::Version { path: path.into(), found });
         }
         None => {
             return Err(ArchiveError::Manifest { path: path.into(), message: "no `format`".into() });

@@ -5,17 +5,9 @@
 
 use std::collections::HashMap;
 
-use crate::error::GraphError;
+use foldnet_kernels::network::{self, GraphError, Values};
 
 const HEADER: usize = 128;
-
-/// A tensor file's values.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Values {
-    I8(Vec<i8>),
-    I32(Vec<i32>),
-    F32(Vec<f32>),
-}
 
 /// The whole file.
 pub(crate) fn encode(dims: &[usize], values: &Values) -> Vec<u8> {
@@ -67,20 +59,19 @@ impl Files {
         file.drain(..HEADER);
         Ok(file)
     }
+}
 
-    /// int8 values of exactly this shape.
-    pub(crate) fn int8s(&mut self, name: &str, dims: &[usize]) -> Result<Vec<i8>, GraphError> {
+impl network::Files for Files {
+    fn int8s(&mut self, name: &str, dims: &[usize]) -> Result<Vec<i8>, GraphError> {
         Ok(self.take(name, dims, 8, 4)?.into_iter().map(|b| b as i8).collect())
     }
 
-    /// int32 values of exactly this shape.
-    pub(crate) fn int32s(&mut self, name: &str, dims: &[usize]) -> Result<Vec<i32>, GraphError> {
+    fn int32s(&mut self, name: &str, dims: &[usize]) -> Result<Vec<i32>, GraphError> {
         let bytes = self.take(name, dims, 32, 4)?;
         Ok(bytes.chunks_exact(4).map(|b| i32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
     }
 
-    /// f32 values of exactly this shape.
-    pub(crate) fn floats(&mut self, name: &str, dims: &[usize]) -> Result<Vec<f32>, GraphError> {
+    fn floats(&mut self, name: &str, dims: &[usize]) -> Result<Vec<f32>, GraphError> {
         let bytes = self.take(name, dims, 32, 0)?;
         Ok(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect())
     }

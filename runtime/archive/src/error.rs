@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::network::NetworkError;
+use foldnet_kernels::network::GraphError;
+
+use crate::{FORMAT, OLDEST_FORMAT};
 
 /// Why an archive could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -19,14 +21,12 @@ pub enum ArchiveError {
     #[error("{0}: not a Foldnet archive: {1}. `converter quantize` makes one from an ONNX model")]
     NotAnArchive(PathBuf, String),
     /// Written by another version.
-    #[error("{path}: archive format {found}; this build reads format {expected}. Convert the model again with this build's `converter`", path = path.display())]
+    #[error("{path}: archive format {found}; this build reads formats {OLDEST_FORMAT} to {FORMAT}. Convert the model again with this build's `converter`", path = path.display())]
     Version {
         /// The file.
         path: PathBuf,
         /// What `foldnet.toml` says.
         found: u32,
-        /// What this build reads.
-        expected: u32,
     },
     /// `foldnet.toml` cannot be understood.
     #[error("{path}: foldnet.toml: {message}", path = path.display())]
@@ -44,28 +44,4 @@ pub enum ArchiveError {
         /// What and where.
         problem: GraphError,
     },
-}
-
-/// What is wrong inside the graph or its tensors.
-#[derive(Debug, thiserror::Error)]
-pub enum GraphError {
-    /// The text is not what this format version writes.
-    #[error("graph.nnef, line {line}: {message}")]
-    Text {
-        /// From 1.
-        line: usize,
-        /// What is wrong.
-        message: String,
-    },
-    /// A tensor file is missing, cut, or of another type or shape.
-    #[error("{name}.dat: {message}")]
-    Tensor {
-        /// Its label.
-        name: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// The text was understood, but the network is not a sound one.
-    #[error("the network is not valid: {0}")]
-    Network(#[from] NetworkError),
 }

@@ -9,7 +9,6 @@ mod container;
 mod dat;
 mod error;
 mod manifest;
-mod network;
 mod open;
 mod output;
 mod read_graph;
@@ -22,13 +21,22 @@ mod vocabulary;
 mod write_graph;
 
 pub use container::{pack, read, unpack, write, write_file};
-pub use error::{ArchiveError, GraphError};
+pub use error::ArchiveError;
+pub use foldnet_kernels::network::{
+    Activation, GraphError, Network, NetworkError, Out, PIXELS, StepError, Tensor, TensorId,
+};
+pub use foldnet_kernels::op::add::Add;
+pub use foldnet_kernels::op::affine::Affine;
+pub use foldnet_kernels::op::avg_pool::AvgPool;
+pub use foldnet_kernels::op::conv::{Conv, SecondOutput, oihw};
+pub use foldnet_kernels::op::dequantize::Dequantize;
+pub use foldnet_kernels::op::max_pool::MaxPool;
+pub use foldnet_kernels::op::scale::Scale;
+pub use foldnet_kernels::op::sum::{Sum, Term};
+pub use foldnet_kernels::op::table::Table;
+pub use foldnet_kernels::op::{Kind, Step};
 pub use manifest::{
     Calibration, FORMAT, Input, MAX_BATCH, Manifest, NpuModel, OLDEST_FORMAT, Resize, SourceModel,
-};
-pub use network::{
-    Activation, Add, Affine, AvgPool, Conv, Dequantize, MaxPool, Network, NetworkError, Out, PIXELS, Scale,
-    SecondOutput, Step, Sum, Table, Tensor, TensorId, Term,
 };
 pub use open::open_file;
 pub use output::{OutputKind, Scores};

@@ -3,17 +3,24 @@
 //! The runtime needs no flags, because everything between a picture and the network's input, and
 //! between the network's output and a label, stands here.
 
+pub use foldnet_kernels::network::OLDEST_FORMAT;
+use foldnet_kernels::op::Kind;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::network::Activation;
+use crate::Activation;
 use crate::output::OutputKind;
 
-/// The newest version of the archive format that this build writes and reads: with sums of more than two
-/// tensors.
-pub const FORMAT: u32 = 3;
-/// The oldest that it reads, and writes for networks that need no newer.
-pub const OLDEST_FORMAT: u32 = 2;
+/// The newest version of the archive format that this build writes and reads: that of its newest operator.
+pub const FORMAT: u32 = {
+    let (mut newest, mut i) = (OLDEST_FORMAT, 0);
+    while i < Kind::ALL.len() {
+        let format = Kind::ALL[i].format();
+        newest = if format > newest { format } else { newest };
+        i += 1;
+    }
+    newest
+};
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Activation;
 use crate::manifest::Manifest;
-use crate::network::Activation;
 
 /// The meaning of the numbers that a network returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -4,26 +4,7 @@
 //! being names, numbers, strings, and lists or tuples of numbers. Nesting is bounded, so that hostile
 //! text cannot exhaust the stack.
 
-use crate::error::GraphError;
-
-/// An argument.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Value<'a> {
-    Name(&'a str),
-    Number(&'a str),
-    Text(&'a str),
-    List(Vec<Value<'a>>),
-}
-
-/// `name = operator(…);`
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Statement<'a> {
-    pub line: usize,
-    pub name: &'a str,
-    pub operator: &'a str,
-    pub positional: Vec<Value<'a>>,
-    pub named: Vec<(&'a str, Value<'a>)>,
-}
+use foldnet_kernels::network::{Argument, GraphError, Statement};
 
 /// Lists of tuples are the deepest that the vocabulary has.
 const MAX_DEPTH: usize = 2;
@@ -101,7 +82,7 @@ impl<'a> Parser<'a> {
         while !self.eat(')') {
             let value = self.value(0)?;
             match value {
-                Value::Name(key) if self.eat('=') => named.push((key, self.value(0)?)),
+                Argument::Name(key) if self.eat('=') => named.push((key, self.value(0)?)),
                 value if named.is_empty() => positional.push(value),
                 _ => return Err("an argument without a name behind one with a name".into()),
             }
@@ -116,14 +97,14 @@ impl<'a> Parser<'a> {
         Ok(Statement { line, name, operator, positional, named })
     }
 
-    fn value(&mut self, depth: usize) -> Result<Value<'a>, String> {
+    fn value(&mut self, depth: usize) -> Result<Argument<'a>, String> {
         match self.peek() {
             Some(quote @ ('"' | '\'')) => {
                 self.eat(quote);
                 let end = self.rest.find(quote).ok_or("a string without an end")?;
                 let text = &self.rest[..end];
                 self.rest = &self.rest[end + 1..];
-                Ok(Value::Text(text))
+                Ok(Argument::Text(text))
             }
             Some(open @ ('[' | '(')) if depth < MAX_DEPTH => {
                 self.eat(open);
@@ -135,86 +116,13 @@ impl<'a> Parser<'a> {
                         return Err(format!("expected ',' or '{close}' before {:?}", self.excerpt()));
                     }
                 }
-                Ok(Value::List(items))
+                Ok(Argument::List(items))
             }
             Some('-' | '0'..='9') => {
-                Ok(Value::Number(self.take_while(|c| c.is_ascii_digit() || c == '-' || c == '.')))
+                Ok(Argument::Number(self.take_while(|c| c.is_ascii_digit() || c == '-' || c == '.')))
             }
-            Some(c) if c.is_ascii_alphabetic() || c == '_' => Ok(Value::Name(self.identifier()?)),
+            Some(c) if c.is_ascii_alphabetic() || c == '_' => Ok(Argument::Name(self.identifier()?)),
             _ => Err(format!("expected a value before {:?}", self.excerpt())),
-        }
-    }
-}
-
-impl<'a> Statement<'a> {
-    pub(crate) fn fail<T>(&self, message: impl std::fmt::Display) -> Result<T, GraphError> {
-        Err(GraphError::Text { line: self.line, message: format!("{}: {message}", self.operator) })
-    }
-
-    fn get(&self, key: &str) -> Result<&Value<'a>, GraphError> {
-        match self.named.iter().find(|(k, _)| *k == key) {
-            Some((_, v)) => Ok(v),
-            None => self.fail(format!("argument {key} is missing")),
-        }
-    }
-
-    /// The positional arguments, all of them names.
-    pub(crate) fn names<const N: usize>(&self) -> Result<[&'a str; N], GraphError> {
-        let mut names = [""; N];
-        if self.positional.len() != N {
-            return self.fail(format!("{} arguments, expected {N}", self.positional.len()));
-        }
-        for (to, value) in names.iter_mut().zip(&self.positional) {
-            match value {
-                Value::Name(n) => *to = n,
-                other => return self.fail(format!("expected a name, found {other:?}")),
-            }
-        }
-        Ok(names)
-    }
-
-    pub(crate) fn text(&self, key: &str) -> Result<&'a str, GraphError> {
-        match self.get(key)? {
-            Value::Text(t) => Ok(t),
-            other => self.fail(format!("{key} is {other:?}, expected a string")),
-        }
-    }
-
-    pub(crate) fn number<T: std::str::FromStr>(&self, key: &str) -> Result<T, GraphError> {
-        if let Value::Number(n) = self.get(key)?
-            && let Ok(v) = n.parse()
-        {
-            return Ok(v);
-        }
-        self.fail(format!("{key} is not a number of the kind expected here"))
-    }
-
-    /// A float that stands for an int8.
-    pub(crate) fn int8(&self, key: &str) -> Result<i8, GraphError> {
-        let v: f32 = self.number(key)?;
-        if v.fract() == 0.0 && (-128.0..=127.0).contains(&v) {
-            Ok(v as i8)
-        } else {
-            self.fail(format!("{key} = {v} is not in −128…127"))
-        }
-    }
-
-    /// A list of whole numbers, tuples flattened.
-    pub(crate) fn sizes<const N: usize>(&self, key: &str) -> Result<[usize; N], GraphError> {
-        fn flatten(value: &Value<'_>, to: &mut Vec<usize>) -> Option<()> {
-            match value {
-                Value::List(items) => items.iter().try_for_each(|v| flatten(v, to)),
-                Value::Number(n) => {
-                    to.push(n.parse().ok()?);
-                    Some(())
-                }
-                _ => None,
-            }
-        }
-        let mut sizes = Vec::new();
-        match flatten(self.get(key)?, &mut sizes).and_then(|()| sizes.try_into().ok()) {
-            Some(sizes) => Ok(sizes),
-            None => self.fail(format!("{key} is not a list of {N} whole numbers")),
         }
     }
 }

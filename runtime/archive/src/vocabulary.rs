@@ -22,5 +22,25 @@
 //! In tract's quantized convolution `a` is the kernel and `b` the input. Activations are NCHW here, as NNEF has it. Parameters that no body uses (`name`, `scale`,
 //! `weight_scale`) are for readers of the file.
 
+use std::collections::HashSet;
+
+use crate::{Kind, Network};
+
 /// In front of every graph, byte for byte.
 pub(crate) const PREAMBLE: &str = include_str!("preamble.nnef");
+
+/// The definitions that a network's graph needs: the common ones, and those that its operators bring.
+pub(crate) fn definitions(network: &Network) -> String {
+    let used: HashSet<Kind> = network.steps.iter().map(|s| s.operator()).collect();
+    let own = Kind::ALL.iter().filter(|k| used.contains(k)).map(|k| k.fragment());
+    std::iter::once(PREAMBLE).chain(own).collect()
+}
+
+/// What follows the definitions; `None` when they are not ours.
+pub(crate) fn strip_definitions(text: &str) -> Option<&str> {
+    let mut rest = text.strip_prefix(PREAMBLE)?;
+    for kind in Kind::ALL {
+        rest = rest.strip_prefix(kind.fragment()).unwrap_or(rest);
+    }
+    Some(rest)
+}

@@ -19,7 +19,7 @@ fn convolutions(c: &mut Criterion) {
             group.throughput(Throughput::Elements(desc.macs())).sample_size(10);
             for set in dispatch::REGISTRY.iter().filter_map(|entry| (entry.get)()) {
                 // The definition's set and the microcontrollers' models are there for their bits.
-                if set.macs_per_instruction().is_some() {
+                if set.peak_macs_per_cycle().is_some() {
                     int8(set, &desc, |run| {
                         group.bench_function(set.name(), |b| b.iter(&mut *run));
                     });

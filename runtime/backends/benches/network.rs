@@ -36,7 +36,7 @@ fn one(group: &mut BenchmarkGroup<'_, WallTime>, archive: &Path) {
     group.sample_size(10);
     for set in dispatch::REGISTRY.iter().filter_map(|entry| (entry.get)()) {
         // The definition's set and the microcontrollers' models are there for their bits.
-        if set.macs_per_instruction().is_some() {
+        if set.peak_macs_per_cycle().is_some() {
             let mut session = Session::new(&network, set, 1).expect("a network that compiles");
             group.bench_function(set.name(), |b| b.iter(|| session.run(&pixels)[0]));
         }

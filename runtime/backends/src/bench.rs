@@ -85,7 +85,7 @@ pub fn core_frequency() -> Option<f64> {
 /// down when it is hot, and a virtual one when others are busy), so this belongs right beside what is
 /// compared with it.
 pub fn limit_now(set: &dyn KernelSet) -> Option<f64> {
-    set.peak_macs_per_second().or_else(|| Some(set.macs_per_instruction()? * core_frequency()?))
+    set.peak_macs_per_second().or_else(|| Some(set.peak_macs_per_cycle()? * core_frequency()?))
 }
 
 /// The middle one of some numbers; of an even count the lower of the two. `None` of none.
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn every_set_with_a_figure_has_a_limit() {
         for set in foldnet_kernels::dispatch::REGISTRY.iter().filter_map(|entry| (entry.get)()) {
-            let known = set.macs_per_instruction().is_some() && core_frequency().is_some();
+            let known = set.peak_macs_per_cycle().is_some() && core_frequency().is_some();
             let limit = limit_now(set);
             assert_eq!(limit.is_some(), known || set.peak_macs_per_second().is_some(), "{}", set.name());
             assert!(limit.is_none_or(|limit| limit > 1e6), "{}: {limit:?}", set.name());

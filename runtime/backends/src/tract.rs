@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use foldnet_archive::{
-    Affine, AvgPool, Conv, MaxPool, Network, Out, PIXELS, Scale, Step, Sum, Table, TensorId,
+    Affine, AvgPool, Conv, MaxPool, Network, Out, PIXELS, Scale, Step, Sum, Table, TensorId, oihw,
 };
 use foldnet_kernels::Shape;
 use tract_core::internal::*;
@@ -263,16 +263,15 @@ impl<'a> Twin<'a> {
     fn conv(&mut self, name: &str, c: &Conv) -> TractResult<()> {
         let input = self.network.tensors[c.x].shape;
         let (channels, per_group) = (c.bias.len(), input.c / c.groups);
-        let taps = c.kernel[0] * c.kernel[1];
         // Without a sum of its own, `v` stands for itself.
         let unit = c.y.map_or(1.0, |y| self.scale(y.tensor));
         let s_x = if c.x == PIXELS { 1.0 } else { self.scale(c.x) };
-        let mut oihw = Vec::with_capacity(c.weights.len());
-        for (filter, m) in c.weights.chunks_exact(taps * per_group).zip(&c.multiplier) {
-            for i in 0..per_group {
-                oihw.extend((0..taps).map(|tap| f32::from(filter[tap * per_group + i]) * m * unit / s_x));
-            }
-        }
+        let filters = c.weights.chunks_exact(c.weights.len() / channels).zip(&c.multiplier);
+        let real = |(filter, m): (&[i8], &f32)| {
+            filter.iter().map(|&w| f32::from(w) * m * unit / s_x).collect::<Vec<f32>>()
+        };
+        let weights: Vec<f32> = filters.flat_map(real).collect();
+        let oihw = oihw(&weights, c.kernel, per_group);
         let bias: Vec<f32> = c.bias.iter().zip(&c.multiplier).map(|(&b, m)| b as f32 * m * unit).collect();
         let kernel = Tensor::from_shape(&[channels, per_group, c.kernel[0], c.kernel[1]], &oihw)?;
         let kernel = self.model.add_const(format!("{name}.weights"), kernel)?;
@@ -400,9 +399,7 @@ impl<'a> Twin<'a> {
 mod tests {
     use super::*;
     use foldnet::Session;
-    use foldnet_archive::testing::{
-        every_step, every_step_with_a_sum, every_step_without_a_dense_layer, manifest,
-    };
+    use foldnet_archive::testing::{manifest, networks};
 
     fn pixels(n: usize, seed: usize) -> Vec<u8> {
         (0..n).map(|i| ((i * 7919 + seed * 104_729) % 251) as u8).collect()
@@ -410,7 +407,7 @@ mod tests {
 
     #[test]
     fn stock_tract_gives_our_bits() {
-        for network in [every_step(), every_step_without_a_dense_layer(), every_step_with_a_sum()] {
+        for network in networks() {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("every_step.nnef.tgz");
             foldnet_archive::write(&path, &network, &manifest()).unwrap();
@@ -425,17 +422,20 @@ mod tests {
 
     #[test]
     fn the_float_twin_is_close() {
-        let mut network = every_step();
-        // Wide ranges, so that nothing saturates that the twin does not clamp.
-        widen(&mut network);
-        let mut float = Float::new(&network).unwrap();
-        let mut session = Session::new(&network, foldnet_kernels::dispatch::best(), 1).unwrap();
-        for seed in 0..10 {
-            let pixels = pixels(network.input().len(), seed);
-            let ours = session.run(&pixels).to_vec();
-            let range = ours.iter().fold(1e-3_f32, |m, v| m.max(v.abs()));
-            for (a, b) in float.logits(&pixels).unwrap().iter().zip(&ours) {
-                assert!((a - b).abs() < 0.1 * range, "{a} is not {b} within a tenth of {range}");
+        // Tables that jump turn a rounding into anything.
+        let smooth = |n: &Network| !n.steps.iter().any(|s| matches!(s, Step::Table(_)));
+        for mut network in networks().into_iter().filter(smooth) {
+            // Wide ranges, so that nothing saturates that the twin does not clamp.
+            widen(&mut network);
+            let mut float = Float::new(&network).unwrap();
+            let mut session = Session::new(&network, foldnet_kernels::dispatch::best(), 1).unwrap();
+            for seed in 0..10 {
+                let pixels = pixels(network.input().len(), seed);
+                let ours = session.run(&pixels).to_vec();
+                let range = ours.iter().fold(1e-3_f32, |m, v| m.max(v.abs()));
+                for (a, b) in float.logits(&pixels).unwrap().iter().zip(&ours) {
+                    assert!((a - b).abs() < 0.1 * range, "{a} is not {b} within a tenth of {range}");
+                }
             }
         }
     }

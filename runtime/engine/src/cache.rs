@@ -14,7 +14,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use foldnet_archive::{Activation, ArchiveError, Manifest, Network};
+use foldnet_archive::{Activation, ArchiveError, Kind, Manifest, Network};
 use foldnet_kernels::{KernelSet, Shape};
 use foldnet_plan::format::VERSION;
 use serde::{Deserialize, Serialize};
@@ -63,9 +63,6 @@ struct Step {
 
 const ACTIVATIONS: [(&str, Activation); 3] =
     [("none", Activation::None), ("softmax", Activation::Softmax), ("sigmoid", Activation::Sigmoid)];
-const KINDS: [&str; 9] =
-    ["conv", "max_pool", "avg_pool", "affine", "add", "sum", "table", "scale", "dequantize"];
-
 impl Cache {
     /// The user's cache: `foldnet` in `$XDG_CACHE_HOME` or in `~/.cache`. `None` when there is no such
     /// place.
@@ -174,11 +171,11 @@ impl Cache {
 impl Step {
     fn of(info: &StepInfo) -> Self {
         let Shape { h, w, c } = info.output;
-        Self { name: info.name.clone(), kind: info.kind.into(), macs: info.macs, output: [h, w, c] }
+        Self { name: info.name.clone(), kind: info.kind.word().into(), macs: info.macs, output: [h, w, c] }
     }
 
     fn info(self) -> Option<StepInfo> {
-        let kind = KINDS.into_iter().find(|k| *k == self.kind)?;
+        let kind = Kind::of(&self.kind)?;
         let [h, w, c] = self.output;
         Some(StepInfo { name: self.name, kind, macs: self.macs, output: Shape::new(h, w, c) })
     }
@@ -239,9 +236,7 @@ fn digest(archive: &Path) -> io::Result<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use foldnet_archive::testing::{
-        every_step, every_step_with_a_sum, every_step_without_a_dense_layer, manifest,
-    };
+    use foldnet_archive::testing::{every_step, manifest, networks};
     use foldnet_kernels::dispatch;
     use proptest::prelude::*;
 
@@ -281,7 +276,7 @@ mod tests {
 
     #[test]
     fn the_second_session_is_the_first_one() {
-        for network in [every_step(), every_step_without_a_dense_layer(), every_step_with_a_sum()] {
+        for network in networks() {
             let place = Place::of(&network);
             let set = dispatch::best();
             let (manifest1, first) = place.cache().session(&place.archive, set, 1).unwrap();

@@ -2,9 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use foldnet_archive::{Activation, Network};
+use foldnet_archive::{Activation, Kind, Network, Step};
 use foldnet_kernels::{KernelSet, Shape};
-use foldnet_plan::format::Record;
 use foldnet_plan::{Plan, PlanError, Pool};
 
 use crate::aligned::Aligned;
@@ -30,8 +29,8 @@ pub enum SessionError {
 pub struct StepInfo {
     /// The layer's name in the source model.
     pub name: String,
-    /// The operator in one word.
-    pub kind: &'static str,
+    /// The operator.
+    pub kind: Kind,
     /// Multiply-accumulates; 0 for what is not a convolution.
     pub macs: u64,
     /// Shape of the (first) output.
@@ -40,8 +39,7 @@ pub struct StepInfo {
 
 /// A compiled network with its memory and threads. After [`Session::new`] nothing allocates.
 pub struct Session {
-    plan: Aligned,
-    set: &'static dyn KernelSet,
+    plan: Plan<'static>,
     memory: Aligned,
     pool: Threads,
     steps: Vec<StepInfo>,
@@ -65,19 +63,14 @@ impl Session {
         steps: Vec<StepInfo>,
         activation: Activation,
     ) -> Result<Self, SessionError> {
-        let loaded = Plan::load(&plan, set)?;
-        if loaded.header().steps as usize != steps.len() {
+        let plan = Plan::own(plan, set)?;
+        if plan.header().steps as usize != steps.len() {
             return Err(PlanError::Length.into());
         }
-        let probabilities = vec![0.0; loaded.header().classes as usize];
+        let probabilities = vec![0.0; plan.header().classes as usize];
         let pool = Threads::new(threads)?;
-        let memory = Aligned::zeroed(loaded.memory_bytes(pool.threads()));
-        Ok(Self { plan, set, memory, pool, steps, activation, probabilities })
-    }
-
-    fn plan(&self) -> Plan<'_> {
-        // SAFETY: `new` loaded these bytes for this set, and nothing changes them.
-        unsafe { Plan::loaded(&self.plan, self.set) }
+        let memory = Aligned::zeroed(plan.memory_bytes(pool.threads()));
+        Ok(Self { plan, memory, pool, steps, activation, probabilities })
     }
 
     /// Classifies one picture: u8 pixels, HWC, as many as the network's input has. Returns the
@@ -86,9 +79,7 @@ impl Session {
     /// # Panics
     /// When the number of pixels is wrong.
     pub fn run(&mut self, pixels: &[u8]) -> &[f32] {
-        // SAFETY: as `plan`; not through it, so that `memory` can be borrowed mutably.
-        let plan = unsafe { Plan::loaded(&self.plan, self.set) };
-        plan.run(&self.pool, &mut self.memory, pixels, |_, _| {})
+        self.plan.run(&self.pool, &mut self.memory, pixels, |_, _| {})
     }
 
     /// As [`Session::run`], with the network's last function (softmax or sigmoid) applied.
@@ -104,10 +95,8 @@ impl Session {
     pub fn run_timed(&mut self, pixels: &[u8], times: &mut Vec<Duration>) -> &[f32] {
         times.clear();
         times.reserve(self.steps.len());
-        // SAFETY: as in `run`.
-        let plan = unsafe { Plan::loaded(&self.plan, self.set) };
         let mut start = Instant::now();
-        plan.run(&self.pool, &mut self.memory, pixels, |_, _| {
+        self.plan.run(&self.pool, &mut self.memory, pixels, |_, _| {
             let now = Instant::now();
             times.push(now - start);
             start = now;
@@ -117,35 +106,17 @@ impl Session {
     /// As [`Session::run`]; after each step `see` gets its number and its int8 outputs, NHWC, in the
     /// order of [`foldnet_archive::Step::outputs`] (none for the step that makes the logits).
     pub fn run_traced(&mut self, pixels: &[u8], mut see: impl FnMut(usize, Vec<Vec<i8>>)) -> &[f32] {
-        // SAFETY: as in `run`.
-        let plan = unsafe { Plan::loaded(&self.plan, self.set) };
-        let set = self.set;
+        let plan = &self.plan;
         plan.run(&self.pool, &mut self.memory, pixels, |step, memory| {
-            let read = |shape: Shape, at: u32| set.read_tensor(shape, &memory[at as usize..]);
-            see(
-                step,
-                match plan.record(step) {
-                    Record::Conv { desc, y, y2, .. } => {
-                        let first = desc.output.has_int8().then(|| read(desc.y, y));
-                        let second = desc.output.has_affine().then(|| read(desc.y, y2));
-                        first.into_iter().chain(second).collect()
-                    }
-                    Record::MaxPool { desc, y, .. } => vec![read(desc.y, y)],
-                    Record::AvgPool { shape, y, .. } => vec![read(Shape::new(1, 1, shape.c), y)],
-                    Record::Affine { shape, y, .. }
-                    | Record::Add { shape, y, .. }
-                    | Record::Table { shape, y, .. }
-                    | Record::Scale { shape, y, .. }
-                    | Record::Sum { shape, y, .. } => vec![read(shape, y)],
-                    Record::Dequantize { .. } => vec![],
-                },
-            );
+            let outputs = plan.record(step).outline().writes.into_iter().filter(|w| w.int8);
+            let read = outputs.map(|w| plan.set().read_tensor(w.shape, &memory[w.at as usize..]));
+            see(step, read.collect());
         })
     }
 
     /// Shape of the pictures.
     pub fn input(&self) -> Shape {
-        self.plan().header().input
+        self.plan.header().input
     }
 
     /// Number of classes.
@@ -165,7 +136,7 @@ impl Session {
 
     /// The kernel set in use.
     pub fn set(&self) -> &'static dyn KernelSet {
-        self.set
+        self.plan.set()
     }
 
     /// Threads in use.
@@ -179,13 +150,18 @@ impl Session {
     }
 
     /// The compiled plan.
-    pub fn plan_bytes(&self) -> &[u8] {
+    pub fn plan(&self) -> &Plan<'static> {
         &self.plan
+    }
+
+    /// The compiled plan's bytes.
+    pub fn plan_bytes(&self) -> &[u8] {
+        self.plan.bytes()
     }
 
     /// Bytes of activations.
     pub fn arena_bytes(&self) -> usize {
-        self.plan().memory_bytes(0)
+        self.plan.memory_bytes(0)
     }
 
     /// Bytes of scratch over all threads.
@@ -195,17 +171,13 @@ impl Session {
 
     /// Bytes of the plan: packed weights, mostly.
     pub fn weight_bytes(&self) -> usize {
-        self.plan.len()
+        self.plan.bytes().len()
     }
 }
 
-fn info(network: &Network, step: &foldnet_archive::Step) -> StepInfo {
-    let macs = match step {
-        foldnet_archive::Step::Conv(c) => network.conv_desc(c).map_or(0, |d| d.macs()),
-        _ => 0,
-    };
+fn info(network: &Network, step: &Step) -> StepInfo {
     let output = step.outputs().first().map_or(Shape::default(), |&t| network.tensors[t].shape);
-    StepInfo { name: step.name().into(), kind: step.kind(), macs, output }
+    StepInfo { name: step.name().into(), kind: step.operator(), macs: step.macs(network), output }
 }
 
 /// Applies the network's last function in place, in f32.

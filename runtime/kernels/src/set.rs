@@ -11,13 +11,19 @@
 //! asked for in `*_bytes`, and nothing else.
 //!
 //! Names of kernels follow one grammar, `<op>_<dtype>_<MRxNRcKR>_<isa>`: MR output pixels × NR output
-//! channels per tile, KR products along the depth per instruction lane, for example
+//! channels per tile, KR multiply-accumulates along the depth per instruction lane, for example
 //! `conv_i8_14x32c4_avx512vnni`. Rounding is always to nearest even and therefore not in the name.
 
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use crate::op::add::AddScalars;
+use crate::op::avg_pool::AvgPoolScalars;
+#[cfg(feature = "gates")]
+use crate::op::scale::ScaleScalars;
+#[cfg(feature = "gates")]
+use crate::op::sum::SumTerm;
 use crate::quant::Requant;
 use crate::shape::{ConvDesc, PoolDesc, Shape};
 
@@ -87,71 +93,27 @@ pub struct ConvArgs<'a> {
 // (disjoint task ranges, scratch not shared) is what makes concurrent use sound.
 unsafe impl Sync for ConvArgs<'_> {}
 
-/// `y = rne((Σ x − n·x_zero)·multiplier) + z` over all pixels of each channel.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AvgPoolScalars {
-    /// Zero point of the input.
-    pub x_zero: i8,
-    /// `s_x / (s_y · pixels)`.
-    pub multiplier: f32,
-    /// Rounding and range of the output.
-    pub y: Requant,
-}
-
-/// `y = rne((a − a_zero)·a_multiplier + (b − b_zero)·b_multiplier) + z`.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct AddScalars {
-    /// Zero point of the first summand.
-    pub a_zero: i8,
-    /// `s_a / s_y`.
-    pub a_multiplier: f32,
-    /// Zero point of the second summand.
-    pub b_zero: i8,
-    /// `s_b / s_y`.
-    pub b_multiplier: f32,
-    /// Rounding and range of the output.
-    pub y: Requant,
-}
-
-/// `y = rne(f32(x − x_zero)·(f32(gate − gate_zero)·multiplier)) + z`, one gate per channel.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ScaleScalars {
-    /// Zero point of the input.
-    pub x_zero: i8,
-    /// Zero point of the gates.
-    pub gate_zero: i8,
-    /// `s_x·s_gate / s_y`.
-    pub multiplier: f32,
-    /// Rounding and range of the output.
-    pub y: Requant,
-}
-
-/// One tensor of a sum, `(f32(x) − zero)·multiplier`.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct SumTerm {
-    /// What is taken off; it need not be a whole number, so that it can carry a constant of the sum.
-    pub zero: f32,
-    /// Into the unit of the result.
-    pub multiplier: f32,
-}
-
-/// The most tensors that one sum may have.
-pub const MAX_TERMS: usize = 6;
-
 /// All operators for one instruction set.
+///
+/// # Safety
+/// Implementations **must** answer truthfully and always alike: `tensor_bytes`, `conv_scratch_bytes` and
+/// `locate` bound what the operators touch, `check_conv` accepts only blobs that [`KernelSet::conv`] can run,
+/// and `conv_tasks` and `conv_rows_per_task` cut the output into disjoint pieces. Plans are validated by these
+/// answers and then run without checks.
 ///
 /// # Safety of the operator methods
 /// Callers **must** pass validated descriptions, buffers of the stated sizes aligned to [`ALIGN`]
 /// (pixels need no alignment), a blob that [`KernelSet::check_conv`] accepted for that description,
 /// and must not hand one task to two threads or one scratch buffer to two threads at once. Outputs
 /// must not overlap inputs, with one exception: a residual may be exactly the output's buffer.
-pub trait KernelSet: Sync + Send {
+pub unsafe trait KernelSet: Sync + Send {
     /// The name in the dispatch table, in plans and in messages, for example `avx512vnni`.
     fn name(&self) -> &'static str;
 
-    /// Multiply-accumulates per instruction of the inner loop's best instruction mix, the denominator
-    /// of "% of peak"; `None` when no such figure makes sense.
-    fn macs_per_instruction(&self) -> Option<f64> {
+    /// Multiply-accumulates per cycle and core that "% of peak" is counted by: those of one multiplying
+    /// instruction of the inner loop, or fewer where one takes several cycles; `None` when no such figure makes
+    /// sense.
+    fn peak_macs_per_cycle(&self) -> Option<f64> {
         None
     }
 

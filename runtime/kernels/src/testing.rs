@@ -11,11 +11,9 @@ use alloc::{format, vec};
 
 use crate::quant::Requant;
 use crate::reference::{self, ConvResult};
-use crate::set::{
-    ALIGN, AddScalars, AvgPoolScalars, ConvArgs, ConvScalars, ConvWeights, KernelSet, MAX_TERMS,
-    ScaleScalars, SumTerm,
-};
+use crate::set::{ALIGN, ConvArgs, ConvScalars, ConvWeights, KernelSet};
 use crate::shape::{ConvDesc, ConvOutput, PoolDesc, Shape, Source};
+use crate::{AddScalars, AvgPoolScalars, MAX_TERMS, ScaleScalars, SumTerm};
 
 /// Stamps the shared tests on a kernel set: `stamp_tests!(portable)` with the set's name in
 /// [`crate::dispatch::REGISTRY`]. Where the CPU lacks the set, the tests are ignored *loudly*: they

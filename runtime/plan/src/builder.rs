@@ -4,8 +4,7 @@ use alloc::vec::Vec;
 
 use foldnet_kernels::ALIGN;
 
-use crate::crc::crc32;
-use crate::format::{Blob, CRC_AT, HEADER, Header, RECORD, Record};
+use crate::format::{Blob, HEADER, Header, RECORD, Record};
 
 /// Collects steps and constants; [`Builder::finish`] gives the bytes.
 #[derive(Default)]
@@ -44,18 +43,14 @@ impl Builder {
         let mut bytes = Vec::with_capacity(len);
         bytes.resize(base, 0);
         for (i, record) in self.records.iter_mut().enumerate() {
-            match record {
-                Record::Conv { blob, .. } | Record::Affine { blob, .. } | Record::Table { blob, .. } => {
-                    blob.at += base as u32;
-                }
-                _ => {}
+            if let Some(blob) = record.blob() {
+                blob.at += base as u32;
             }
             record.write(&mut bytes[HEADER + i * RECORD..][..RECORD]);
         }
         bytes.append(&mut self.blobs);
         header.write(&mut bytes);
-        let crc = crc32(&bytes[CRC_AT + 4..]);
-        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_le_bytes());
+        Header::seal(&mut bytes);
         Some(bytes)
     }
 }

@@ -5,7 +5,8 @@
 //! allocates nothing. It is validated once, by [`Plan::load`]; after that the executor's loops contain
 //! no check. The same executor serves a heap on Linux and flash on a microcontroller.
 //!
-//! - [`format`](mod@format) describes the bytes, and reads and writes records.
+//! - [`format`](mod@format) describes the bytes; each operator's file in [`foldnet_kernels::op`] says what its
+//!   record holds.
 //! - [`Builder`] puts a plan together, [`Plan`] loads and runs it.
 //! - [`Pool`] is what threads are to this crate.
 #![cfg_attr(not(test), no_std)]
@@ -13,6 +14,8 @@
 #[cfg(feature = "alloc")]
 extern crate alloc;
 
+#[cfg(feature = "alloc")]
+mod aligned;
 #[cfg(feature = "alloc")]
 mod arena;
 #[cfg(feature = "alloc")]
@@ -25,6 +28,8 @@ mod pool;
 mod share;
 pub mod stripes;
 
+#[cfg(feature = "alloc")]
+pub use aligned::Aligned;
 #[cfg(feature = "alloc")]
 pub use arena::{Lifetime, assign_offsets};
 #[cfg(feature = "alloc")]

@@ -286,7 +286,7 @@ fn rounds(session: &mut Session, pixels: &[u8]) -> Rounds {
     };
     let layer = |(step, (&ms, times)): (&foldnet::StepInfo, (&f64, &Vec<Duration>))| Layer {
         name: step.name.clone(),
-        kind: step.kind,
+        kind: step.kind.word(),
         macs: step.macs,
         ms,
         share: ms / total,

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 
 use foldnet::Session;
 use foldnet_archive::{Manifest, Network, Resize};
+use foldnet_kernels::KernelSet;
 use foldnet_kernels::dispatch::REGISTRY;
-use foldnet_kernels::{ConvDesc, KernelSet, Source};
-use foldnet_plan::Plan;
 use foldnet_plan::format::Record;
 use serde_json::json;
 
@@ -41,8 +40,7 @@ impl Cmd {
         let (network, manifest) = read(&self.archive)?;
         let session = self.engine.session(&network, 1)?;
         let set = session.set();
-        let plan = Plan::load(session.plan_bytes(), set).map_err(Failure::internal)?;
-        let rows: Vec<Row> = (0..session.steps().len()).map(|i| row(&plan.record(i), set)).collect();
+        let rows: Vec<Row> = (0..session.steps().len()).map(|i| row(session.plan().record(i), set)).collect();
         if output.json() {
             return output.data(&self.json(&network, &manifest, &session, &rows));
         }
@@ -162,71 +160,14 @@ fn table(output: &Output, session: &Session, rows: &[Row]) -> Result<(), Failure
     Ok(())
 }
 
-fn row(record: &Record, set: &dyn KernelSet) -> Row {
-    let simple = |kind: &str, shapes: String, reads: Vec<u32>, write: u32, constants, tasks| Row {
-        kind: kind.into(),
-        shapes,
-        reads,
-        writes: vec![write],
-        constants,
-        tasks,
-    };
-    match *record {
-        Record::Conv { desc, x, skip, y, y2, blob, parallel, .. } => {
-            let input = (desc.source == Source::Tensor).then_some(x);
-            let first = (desc.output.has_int8() || !desc.output.has_affine()).then_some(y);
-            Row {
-                kind: conv_kind(&desc),
-                shapes: format!("{} → {}", desc.x, desc.y),
-                reads: input.into_iter().chain(desc.skip.then_some(skip)).collect(),
-                writes: first.into_iter().chain(desc.output.has_affine().then_some(y2)).collect(),
-                constants: blob.len,
-                tasks: if parallel { set.conv_tasks(&desc) } else { 1 },
-            }
-        }
-        Record::MaxPool { desc, x, y } => simple(
-            &format!("max {}×{} /{}", desc.kernel[0], desc.kernel[1], desc.stride[0]),
-            format!("{} → {}", desc.x, desc.y),
-            vec![x],
-            y,
-            0,
-            desc.y.h,
-        ),
-        Record::AvgPool { shape, x, y, .. } => {
-            simple("mean", format!("{shape} → 1×1×{}", shape.c), vec![x], y, 0, 1)
-        }
-        Record::Affine { shape, blob, x, y, .. } => {
-            simple("affine", shape.to_string(), vec![x], y, blob.len, shape.h)
-        }
-        Record::Add { shape, a, b, y, .. } => simple("add", shape.to_string(), vec![a, b], y, 0, shape.h),
-        Record::Table { shape, blob, x, y } => {
-            simple("table", shape.to_string(), vec![x], y, blob.len, shape.h)
-        }
-        Record::Scale { shape, x, gate, y, .. } => {
-            simple("scale", shape.to_string(), vec![x, gate], y, 0, shape.h)
-        }
-        Record::Sum { shape, count, x, y, .. } => {
-            let reads = x.into_iter().take(count as usize).collect();
-            simple("sum", shape.to_string(), reads, y, 0, shape.h)
-        }
-        Record::Dequantize { shape, x, y, .. } => simple("dequantize", shape.to_string(), vec![x], y, 0, 1),
+fn row(mut record: Record, set: &dyn KernelSet) -> Row {
+    let outline = record.outline();
+    Row {
+        kind: outline.what,
+        shapes: outline.shapes,
+        reads: outline.reads,
+        writes: outline.writes.iter().map(|w| w.at).collect(),
+        constants: record.blob().map_or(0, |b| b.len),
+        tasks: if record.alone() { 1 } else { record.tasks(set) },
     }
-}
-
-/// `conv 3×3 /2 +skip +affine`.
-fn conv_kind(desc: &ConvDesc) -> String {
-    let mut words = vec![format!("conv {}×{}", desc.kernel[0], desc.kernel[1])];
-    if desc.stride != [1, 1] {
-        words.push(format!("/{}", desc.stride[0]));
-    }
-    if desc.groups > 1 {
-        words.push(format!("in {} groups", desc.groups));
-    }
-    if desc.skip {
-        words.push("+skip".into());
-    }
-    if desc.output.has_affine() {
-        words.push(if desc.output.has_int8() { "+affine".into() } else { "affine".into() });
-    }
-    words.join(" ")
 }

@@ -17,11 +17,11 @@ impl Cmd {
         for entry in REGISTRY {
             let set = (entry.get)();
             let (runs, picked) = (set.is_some(), entry.name == picked);
-            let macs = set.and_then(|set| set.macs_per_instruction());
+            let macs = set.and_then(|set| set.peak_macs_per_cycle());
             if output.json() {
                 sets.push(json!({
                     "name": entry.name, "needs": entry.needs, "runs": runs, "picked": picked,
-                    "macs_per_instruction": macs,
+                    "peak_macs_per_cycle": macs,
                 }));
                 continue;
             }

@@ -93,7 +93,7 @@ fn no_program_is_built_around_a_plan_that_its_board_cannot_run() {
         "is damaged",
         "is damaged",
         "is damaged",
-        "is not a plan of version",
+        "this build reads version",
         "is a plan for `helium`, qemu-mps2-an386 wants `dsp`",
         // The linker's words.
         "will not fit in region 'RAM'",

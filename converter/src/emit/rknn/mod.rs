@@ -12,7 +12,7 @@
 mod kept;
 pub mod toolkit;
 
-use foldnet_archive::{Affine, Conv, Network, Out, PIXELS, Step, TensorId};
+use foldnet_archive::{Affine, Conv, Network, Out, PIXELS, Step, TensorId, oihw};
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::onnx::{Builder, int, ints};
@@ -153,7 +153,7 @@ impl Writer<'_> {
                 self.onnx.node("Add", &[&x, &y], &v, vec![]);
                 self.pair(&v, a.y);
             }
-            Step::Sum(_) | Step::Table(_) | Step::Scale(_) | Step::Dequantize(_) => {
+            _ => {
                 return Err(Unsupported { layer: step.name().into(), kind: step.kind() });
             }
         }
@@ -215,13 +215,7 @@ impl Writer<'_> {
         let channels = c.bias.len();
         let per_group = self.network.tensors[c.x].shape.c / c.groups;
         let [kh, kw] = c.kernel;
-        let taps = kh * kw;
-        let mut oihw = Vec::with_capacity(c.weights.len());
-        for filter in c.weights.chunks_exact(taps * per_group) {
-            for input in 0..per_group {
-                oihw.extend((0..taps).map(|tap| filter[tap * per_group + input]));
-            }
-        }
+        let oihw = oihw(&c.weights, c.kernel, per_group);
         let x_unit = if c.x == PIXELS { 1.0 } else { self.network.tensors[c.x].scale };
         let x_scale = if c.x == PIXELS { self.input.0 } else { x_unit };
         let bias: Vec<f32> =

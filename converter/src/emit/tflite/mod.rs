@@ -164,11 +164,15 @@ impl Writer<'_> {
             }
             Step::Table(t) => self.table(t)?,
             Step::Dequantize(d) => self.ids[d.y] = Some(self.id(d.x)),
-            Step::Sum(s) => {
+            other => {
                 return Err(Unsupported {
-                    layer: s.name.clone(),
-                    kind: step.kind(),
-                    remedy: "it adds up a value of 16 bits; quantize without --max-drop",
+                    layer: other.name().into(),
+                    kind: other.kind(),
+                    remedy: if matches!(other, Step::Sum(_)) {
+                        "it adds up a value of 16 bits; quantize without --max-drop"
+                    } else {
+                        "TFLite has no such operator; this network stays with the CPU"
+                    },
                 });
             }
         }

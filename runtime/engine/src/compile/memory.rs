@@ -103,12 +103,8 @@ impl<'a> Layout<'a> {
 
     fn take_over(&mut self) {
         for (i, step) in self.network.steps.iter().enumerate() {
-            let (residuals, y) = match step {
-                Step::Conv(c) => (c.skip.map(|s| s.0).into_iter().collect(), c.y.map(|o| o.tensor)),
-                Step::Add(a) => (vec![a.a.0, a.b.0], Some(a.y.tensor)),
-                _ => continue,
-            };
-            let Some(y) = y else { continue };
+            let residuals = step.replaceable();
+            let Some(&y) = step.outputs().first() else { continue };
             let reads = step.inputs();
             let free = |t: &usize| {
                 let once = self.last[*t] == i && reads.iter().filter(|r| *r == t).count() == 1;

@@ -5,8 +5,8 @@ use core::ops::Range;
 
 use crate::quant::Requant;
 use crate::reference::add_one;
-use crate::set::{AddScalars, AvgPoolScalars};
 use crate::shape::{PoolDesc, Shape};
+use crate::{AddScalars, AvgPoolScalars};
 
 /// # Safety
 /// See [`crate::KernelSet`].

@@ -13,7 +13,10 @@ use crate::shape::{ConvDesc, Shape};
 /// Multipliers are less than this.
 const MAX_MULTIPLIER: f32 = 1e28;
 
-impl<I: Isa> KernelSet for I {
+// SAFETY: `Isa` is private to this crate. Sizes and places follow from the shapes alone (`geometry.rs`), and
+// the shared tests check them against canaries.
+
+unsafe impl<I: Isa> KernelSet for I {
     fn name(&self) -> &'static str {
         I::NAME
     }

@@ -5,12 +5,14 @@
 /// and its measured peak: products per instruction of the loop, and a function that issues 16 of them.
 macro_rules! kernel_set {
     ($set:ty, $name:literal, $kernels:path, $elementwise:ident, $macs:expr, $issue:path) => {
-        impl crate::set::KernelSet for $set {
+        // SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `tensor.rs`), and the shared
+        // tests check them against canaries.
+        unsafe impl crate::set::KernelSet for $set {
             fn name(&self) -> &'static str {
                 $name
             }
 
-            fn macs_per_instruction(&self) -> Option<f64> {
+            fn peak_macs_per_cycle(&self) -> Option<f64> {
                 Some($macs)
             }
 

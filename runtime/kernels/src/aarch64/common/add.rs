@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use super::layout::{BLOCK, blocks, pitch};
 use super::round::{Round, minus_zero};
-use crate::set::AddScalars;
+use crate::AddScalars;
 use crate::shape::Shape;
 
 /// See [`crate::KernelSet::add`].

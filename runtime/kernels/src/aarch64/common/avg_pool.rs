@@ -7,7 +7,7 @@ use core::arch::aarch64::*;
 
 use super::layout::{BLOCK, blocks, pitch};
 use super::round::Round;
-use crate::set::AvgPoolScalars;
+use crate::AvgPoolScalars;
 use crate::shape::Shape;
 
 /// See [`crate::KernelSet::avg_pool`].

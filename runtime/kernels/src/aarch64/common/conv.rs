@@ -63,7 +63,7 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
     tasks: Range<usize>,
 ) {
     let desc = args.desc;
-    let geometry = Geometry::new(desc);
+    let geometry = Geometry::new::<T>(desc);
     let staged_input = args.scratch.wrapping_add(if geometry.direct { 0 } else { geometry.table_bytes() });
     let taps: *const usize = if geometry.direct {
         ONE_TAP.as_ptr()

@@ -3,7 +3,7 @@
 //! that a blob from an untrusted file has no say in any address.
 
 use super::layout::{BLOCK, blocks, pitch};
-use super::tile::WIDEST;
+use super::tile::{Tile, WIDEST};
 use crate::shape::{ConvDesc, Source};
 
 /// Input bytes that one band should have at most, so that they stay in the second-level cache.
@@ -91,24 +91,24 @@ impl Stage {
     }
 }
 
-/// Instructions, in some unit, that a band of `pixels` takes per panel and block of depth.
-const fn band_cost(pixels: usize) -> usize {
-    let rest = pixels % WIDEST;
-    pixels / WIDEST * 51
-        + match rest.next_multiple_of(2) {
+/// Instructions that a band of `pixels` takes per panel and block of depth.
+const fn band_cost<T: Tile>(pixels: usize) -> usize {
+    let [twelve, eight, four, two] = T::COST;
+    pixels / WIDEST * twelve
+        + match (pixels % WIDEST).next_multiple_of(2) {
             0 => 0,
-            2 => 10,
-            4 => 18,
-            6 => 28,
-            8 => 34,
-            10 => 44,
-            _ => 51,
+            2 => two,
+            4 => four,
+            6 => four + two,
+            8 => eight,
+            10 => eight + two,
+            _ => twelve,
         }
 }
 
 impl Geometry {
     /// For a validated description.
-    pub(crate) fn new(desc: &ConvDesc) -> Self {
+    pub(crate) fn new<T: Tile>(desc: &ConvDesc) -> Self {
         let pixels = desc.source == Source::Pixels;
         let direct = !pixels
             && desc.kernel == [1, 1]
@@ -134,7 +134,7 @@ impl Geometry {
             let band = all.div_ceil(all.div_ceil(most)).next_multiple_of(WIDEST);
             (Stage::new(desc, 1), band.min(all))
         } else {
-            let rows = band_rows(desc, panels * taps * depth);
+            let rows = band_rows::<T>(desc, panels * taps * depth);
             (Stage::new(desc, rows), (rows * desc.y.w).min(all))
         };
         let bands = all.div_ceil(band);
@@ -210,12 +210,12 @@ fn needed_blocks(desc: &ConvDesc, panel: usize) -> (usize, usize) {
 
 /// The number of output rows per band that costs least: tiles that fill up, and few rows staged twice.
 /// A band that is not the last has an even number of pixels, as tiles write pixels in pairs.
-fn band_rows(desc: &ConvDesc, steps: usize) -> usize {
+fn band_rows<T: Tile>(desc: &ConvDesc, steps: usize) -> usize {
     let cost = |rows: usize| {
         let stage = Stage::new(desc, rows);
         let staged = stage.blocks * stage.columns * stage.phases * stage.slots * (16 + desc.y.w / 2);
         let (whole, rest) = (desc.y.h / rows, desc.y.h % rows);
-        let tiles = whole * band_cost(rows * desc.y.w) + band_cost(rest * desc.y.w);
+        let tiles = whole * band_cost::<T>(rows * desc.y.w) + band_cost::<T>(rest * desc.y.w);
         tiles.saturating_mul(steps).saturating_add(staged.saturating_mul(whole + usize::from(rest > 0)))
     };
     let fits = |rows: &usize| {

@@ -21,12 +21,15 @@ impl<T: Tile> Blocked<T> {
     }
 }
 
-impl<T: Tile> KernelSet for Blocked<T> {
+// SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared tests
+// check them against canaries.
+
+unsafe impl<T: Tile> KernelSet for Blocked<T> {
     fn name(&self) -> &'static str {
         T::NAME
     }
 
-    fn macs_per_instruction(&self) -> Option<f64> {
+    fn peak_macs_per_cycle(&self) -> Option<f64> {
         Some(T::MACS)
     }
 
@@ -52,15 +55,15 @@ impl<T: Tile> KernelSet for Blocked<T> {
 
     fn check_conv(&self, desc: &ConvDesc, blob: &[u8]) -> bool {
         // No address is computed from what the blob says, so that its length is all there is to check.
-        blob.len() == Geometry::new(desc).blob_bytes()
+        blob.len() == Geometry::new::<T>(desc).blob_bytes()
     }
 
     fn conv_scratch_bytes(&self, desc: &ConvDesc) -> usize {
-        Geometry::new(desc).scratch_bytes(desc)
+        Geometry::new::<T>(desc).scratch_bytes(desc)
     }
 
     fn conv_tasks(&self, desc: &ConvDesc) -> usize {
-        let geometry = Geometry::new(desc);
+        let geometry = Geometry::new::<T>(desc);
         geometry.bands * geometry.splits
     }
 

@@ -49,6 +49,8 @@ pub(crate) trait Tile: Sync + Send + 'static {
     const NAME: &'static str;
     /// Multiply-accumulates of one instruction.
     const MACS: f64;
+    /// Instructions that a block of depth takes with twelve, eight, four and two pixels.
+    const COST: [usize; 4];
     /// Where a panel's constants have those of a pair's third vector: 0 when they are the first one's
     /// again, so that they are loaded once, else 8.
     const SECOND_PIXEL: usize;
@@ -114,6 +116,11 @@ macro_rules! tile {
                     "br {entry}",
                     "3:",
                     $step, $step, $step, $step, $step, $step, $step, $step,
+                    "4:",
+                    // `br` counts on it.
+                    concat!(".if (4b - 3b) != 8 * 4 * ", $count),
+                    ".error \"a step of this tile does not have the instructions that it is said to have\"",
+                    ".endif",
                     "subs {left}, {left}, #8",
                     "b.gt 3b",
                     "subs {tap_count}, {tap_count}, #1",
@@ -144,6 +151,9 @@ pub(crate) use tile;
 /// The four tiles of a set from its multiplication steps.
 macro_rules! tiles {
     ($extension:literal, $n12:literal, $s12:expr, $n8:literal, $s8:expr, $n4:literal, $s4:expr, $n2:literal, $s2:expr) => {
+        /// See [`Tile::COST`].
+        const COST: [usize; 4] = [$n12, $n8, $n4, $n2];
+
         crate::aarch64::common::tile::tile!(twelve, $extension, 6, $n12, $s12, 64,
             concat!("ld1 {{v8.16b-v11.16b}}, [{bias}]\n", "ld1 {{v12.16b-v15.16b}}, [{bias}]\n",
                     "ld1 {{v16.16b-v19.16b}}, [{bias}]\n", "ld1 {{v20.16b-v23.16b}}, [{bias}]\n",

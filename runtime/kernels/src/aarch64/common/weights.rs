@@ -31,7 +31,7 @@ pub(crate) fn is_tame(v: f32) -> bool {
 
 /// See [`crate::KernelSet::pack_conv`].
 pub(crate) fn pack<T: Tile>(desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
-    let geometry = Geometry::new(desc);
+    let geometry = Geometry::new::<T>(desc);
     let mut blob = vec![0; geometry.blob_bytes()];
     let tame = [w.multiplier, w.gain, w.offset].iter().all(|s| s.iter().all(|&v| is_tame(v)));
     blob[0] = tame.into();

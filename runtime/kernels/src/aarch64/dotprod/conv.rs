@@ -100,6 +100,7 @@ tiles!(
 impl Tile for Dotprod {
     const NAME: &'static str = "dotprod";
     const MACS: f64 = 16.0;
+    const COST: [usize; 4] = COST;
     const SECOND_PIXEL: usize = 0;
 
     fn weight_at(channel: usize, k: usize) -> usize {

@@ -82,6 +82,7 @@ tiles!(
 impl Tile for I8mm {
     const NAME: &'static str = "i8mm";
     const MACS: f64 = 32.0;
+    const COST: [usize; 4] = COST;
     const SECOND_PIXEL: usize = 8;
 
     fn weight_at(channel: usize, k: usize) -> usize {

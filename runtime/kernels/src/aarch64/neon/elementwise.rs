@@ -9,8 +9,8 @@ use core::ops::Range;
 
 use super::layout::{VECTOR, channel_stride};
 use super::round::{Round, load, minus_zero, scale, sum};
+use crate::AddScalars;
 use crate::quant::Requant;
-use crate::set::AddScalars;
 use crate::shape::Shape;
 
 /// See [`crate::KernelSet::affine`].

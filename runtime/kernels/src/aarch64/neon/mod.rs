@@ -63,12 +63,15 @@ impl Neon {
     }
 }
 
-impl KernelSet for Neon {
+// SAFETY: sizes and places follow from the shapes alone (`plan.rs`, `layout.rs`), and the shared tests check
+// them against canaries.
+
+unsafe impl KernelSet for Neon {
     fn name(&self) -> &'static str {
         "neon"
     }
 
-    fn macs_per_instruction(&self) -> Option<f64> {
+    fn peak_macs_per_cycle(&self) -> Option<f64> {
         // smull, 3 × smlal, sadalp: 32 products in 5 instructions.
         Some(6.4)
     }

@@ -9,7 +9,7 @@ use core::ops::Range;
 
 use super::layout::{VECTOR, channel_stride};
 use super::round::{Round, scale};
-use crate::set::AvgPoolScalars;
+use crate::AvgPoolScalars;
 use crate::shape::{PoolDesc, Shape};
 
 /// See [`crate::KernelSet::max_pool`].

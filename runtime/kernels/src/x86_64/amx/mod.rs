@@ -61,12 +61,15 @@ const MACS_PER_CYCLE: f64 = 1024.0;
 /// Products of one `tdpbusd`.
 const MACS: f64 = 16_384.0;
 
-impl KernelSet for Amx {
+// SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `tensor.rs`), and the shared tests
+// check them against canaries.
+
+unsafe impl KernelSet for Amx {
     fn name(&self) -> &'static str {
         "amx"
     }
 
-    fn macs_per_instruction(&self) -> Option<f64> {
+    fn peak_macs_per_cycle(&self) -> Option<f64> {
         Some(MACS_PER_CYCLE)
     }
 

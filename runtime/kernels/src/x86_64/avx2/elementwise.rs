@@ -15,8 +15,8 @@ use core::ops::Range;
 
 use super::super::walk::Bounds;
 use crate::quant::Requant;
-use crate::set::{AddScalars, AvgPoolScalars};
 use crate::shape::{PoolDesc, Shape};
+use crate::{AddScalars, AvgPoolScalars};
 
 /// 8 bytes as f32.
 ///

@@ -13,8 +13,8 @@ use core::ops::Range;
 
 use super::super::walk::Bounds;
 use crate::quant::Requant;
-use crate::set::{AddScalars, AvgPoolScalars};
 use crate::shape::{PoolDesc, Shape};
+use crate::{AddScalars, AvgPoolScalars};
 
 /// The lowest `n` bits.
 fn mask16(n: usize) -> u16 {
