@@ -41,8 +41,10 @@
 
 use core::arch::asm;
 
-/// Output channels per panel.
-pub const PANEL: usize = 4;
+/// Output channels per panel and tile.
+pub const NR: usize = 4;
+/// Output pixels per tile, whose rows are packed side by side.
+pub const MR: usize = 4;
 /// Depth per block, in bytes.
 pub const BLOCK: usize = 32;
 /// Blocks per word of decisions; the sentinel needs the 64th bit.
@@ -59,13 +61,13 @@ pub const fn words(blocks: usize) -> usize {
 }
 
 /// Bytes of a panel that one word of decisions is about, but for the last.
-pub const WORD_BYTES: usize = BLOCKS_PER_WORD * BLOCK * PANEL;
+pub const WORD_BYTES: usize = BLOCKS_PER_WORD * BLOCK * NR;
 
 /// The word of decisions for at most [`WORD_BYTES`] of a panel, `[block][channel][32]`.
 pub fn decide(blocks: &[u8]) -> u64 {
     let mut word = 0;
     let mut bit = 1 << 63;
-    for block in blocks.chunks_exact(BLOCK * PANEL) {
+    for block in blocks.chunks_exact(BLOCK * NR) {
         if needs_narrow_step(block) {
             word |= bit;
         }

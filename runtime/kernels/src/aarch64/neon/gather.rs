@@ -12,7 +12,7 @@
 
 use core::arch::aarch64::*;
 
-use super::direct::PANEL;
+use super::direct::MR;
 use super::layout::{VECTOR, channel_stride};
 use super::plan::Plan;
 use crate::set::ConvArgs;
@@ -67,9 +67,9 @@ impl<'a> Gather<'a> {
     /// # Safety
     /// The pixels exist, at most [`Plan::block_pixels`] of them.
     pub unsafe fn pack(&mut self, first: usize, count: usize, group: usize) {
-        for four in (0..count).step_by(PANEL) {
+        for four in (0..count).step_by(MR) {
             let to = self.packed.wrapping_add(four * self.plan.row);
-            let pixels = PANEL.min(count - four);
+            let pixels = MR.min(count - four);
             // SAFETY: the caller's promise; the packed rows have room for whole fours.
             unsafe {
                 if self.plan.is_dense() {
@@ -101,7 +101,7 @@ impl<'a> Gather<'a> {
         let tap = self.plan.tap;
         let padding = self.aside.cast_const();
         // The window's first row and column, possibly before the input's first.
-        let mut corners = [(usize::MAX / 2, 0); PANEL];
+        let mut corners = [(usize::MAX / 2, 0); MR];
         for (i, corner) in corners.iter_mut().enumerate().take(count) {
             let (oy, ox) = ((first + i) / d.y.w, (first + i) % d.y.w);
             *corner = ((oy * d.stride[0]).wrapping_sub(d.pad[0]), (ox * d.stride[1]).wrapping_sub(d.pad[1]));
@@ -116,7 +116,7 @@ impl<'a> Gather<'a> {
                 });
                 // SAFETY: each is a pixel of the input or the tap of padding, of `tap` bytes.
                 unsafe { interleave(from, to, tap) };
-                to = to.wrapping_add(PANEL * tap);
+                to = to.wrapping_add(MR * tap);
             }
         }
     }
@@ -219,12 +219,12 @@ impl<'a> Gather<'a> {
 /// # Safety
 /// `n` bytes are readable at each of `from`, 4·`n` are writable at `to`, and they do not overlap.
 #[inline(always)]
-unsafe fn interleave(from: [*const u8; PANEL], to: *mut u8, n: usize) {
+unsafe fn interleave(from: [*const u8; MR], to: *mut u8, n: usize) {
     for at in (0..n).step_by(VECTOR) {
         // SAFETY: the caller's promise.
         unsafe {
             let piece = |i: usize| vld1q_u8(from[i].add(at));
-            vst1q_u8_x4(to.add(PANEL * at), uint8x16x4_t(piece(0), piece(1), piece(2), piece(3)));
+            vst1q_u8_x4(to.add(MR * at), uint8x16x4_t(piece(0), piece(1), piece(2), piece(3)));
         }
     }
 }

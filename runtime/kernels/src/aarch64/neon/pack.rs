@@ -11,7 +11,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::direct::{self, BLOCK, PANEL};
+use super::direct::{self, BLOCK, NR};
 use super::plan::Plan;
 use super::round::is_tame;
 use super::winograd::{self, LANES, POSITIONS};
@@ -62,19 +62,19 @@ impl Plan<'_> {
         let d = self.desc;
         let (depth, group_in) = (d.depth(), d.c_in());
         let (words_at, panels_at) = (self.words_at(), self.panels_at());
-        let per_group = self.group_out.div_ceil(PANEL);
-        let mut panel = vec![0u8; PANEL * self.row];
+        let per_group = self.group_out.div_ceil(NR);
+        let mut panel = vec![0u8; NR * self.row];
         let mut line = vec![0u8; self.row];
         for p in 0..self.panels() {
-            let first = p / per_group * self.group_out + p % per_group * PANEL;
-            let count = PANEL.min(self.group_out - p % per_group * PANEL);
+            let first = p / per_group * self.group_out + p % per_group * NR;
+            let count = NR.min(self.group_out - p % per_group * NR);
             panel.fill(0);
             for c in 0..count {
                 let weights = &w.weights[(first + c) * depth..][..depth];
                 for (to, from) in line.chunks_exact_mut(self.tap).zip(weights.chunks_exact(group_in)) {
                     to.iter_mut().zip(from).for_each(|(to, &q)| *to = q as u8);
                 }
-                for (to, from) in panel.chunks_exact_mut(PANEL * BLOCK).zip(line.chunks_exact(BLOCK)) {
+                for (to, from) in panel.chunks_exact_mut(NR * BLOCK).zip(line.chunks_exact(BLOCK)) {
                     to[c * BLOCK..][..BLOCK].copy_from_slice(from);
                 }
             }
@@ -122,7 +122,7 @@ impl Plan<'_> {
 
     fn check_words(&self, blob: &[u8]) -> bool {
         let words = &blob[self.words_at()..][..8 * self.panels() * self.words()];
-        let panels = blob[self.panels_at()..].chunks_exact(PANEL * self.row);
+        let panels = blob[self.panels_at()..].chunks_exact(NR * self.row);
         words.chunks_exact(8 * self.words()).zip(panels).all(|(words, panel)| {
             let decisions = panel.chunks(direct::WORD_BYTES).map(direct::decide);
             words.as_chunks::<8>().0.iter().map(|w| u64::from_ne_bytes(*w)).eq(decisions)

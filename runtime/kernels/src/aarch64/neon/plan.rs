@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use super::direct::{self, BLOCK, CHUNK, PANEL};
+use super::direct::{self, BLOCK, CHUNK, MR, NR};
 use super::layout::channel_stride;
 use super::pack::HEADER;
 use super::winograd::{self, LANES, POSITIONS, TILE, Tiling};
@@ -48,8 +48,8 @@ impl<'a> Plan<'a> {
         let chunks = desc.groups * group_out.div_ceil(CHUNK);
         let winograd = winograd_tiling(desc, row);
         // Enough pixels make enough bands; few pixels stay together and the channels are split.
-        let many = pixels >= 4 * TASKS * PANEL;
-        let band_pixels = if many { pixels.div_ceil(TASKS).next_multiple_of(4) } else { pixels };
+        let many = pixels >= 4 * TASKS * MR;
+        let band_pixels = if many { pixels.div_ceil(TASKS).next_multiple_of(MR) } else { pixels };
         let bands = match &winograd {
             Some(tiling) => tiling.bands(),
             None => pixels.div_ceil(band_pixels),
@@ -64,9 +64,9 @@ impl<'a> Plan<'a> {
         direct::words(self.row / BLOCK)
     }
 
-    /// Panels of [`PANEL`] output channels.
+    /// Panels of [`NR`] output channels.
     pub fn panels(&self) -> usize {
-        self.desc.groups * self.group_out.div_ceil(PANEL)
+        self.desc.groups * self.group_out.div_ceil(NR)
     }
 
     /// Chunks of [`CHUNK`] output channels.
@@ -98,14 +98,14 @@ impl<'a> Plan<'a> {
     pub fn blob_bytes(&self) -> usize {
         match self.winograd {
             Some(_) => self.words_at() + 2 * POSITIONS * self.desc.x.c * self.desc.y.c,
-            None => self.panels_at() + self.panels() * PANEL * self.row,
+            None => self.panels_at() + self.panels() * NR * self.row,
         }
     }
 
     /// Pixels per block of the direct kernel.
     pub fn block_pixels(&self) -> usize {
-        let most = (ROWS_BYTES / self.row).clamp(4, BLOCK_PIXELS);
-        self.band_pixels.div_ceil(self.band_pixels.div_ceil(most)).next_multiple_of(4).min(BLOCK_PIXELS)
+        let most = (ROWS_BYTES / self.row).clamp(MR, BLOCK_PIXELS);
+        self.band_pixels.div_ceil(self.band_pixels.div_ceil(most)).next_multiple_of(MR).min(BLOCK_PIXELS)
     }
 
     /// Columns of a line of pixels with its padding, and its bytes with room for whole vectors.
@@ -125,7 +125,7 @@ impl<'a> Plan<'a> {
     pub fn direct_scratch(&self) -> [usize; 4] {
         let pixels = self.block_pixels();
         let lines = if self.desc.source == Source::Pixels { self.desc.kernel[0] * self.line().1 } else { 0 };
-        let aside = if self.is_dense() { PANEL * (self.row + 64) } else { self.tap };
+        let aside = if self.is_dense() { MR * (self.row + 64) } else { self.tap };
         [pixels * CHUNK * 4, pixels * self.row, aside.next_multiple_of(64), lines]
     }
 

@@ -2,7 +2,7 @@
 
 use core::ops::Range;
 
-use super::direct::{self, CHUNK, PANEL};
+use super::direct::{self, CHUNK, MR, NR};
 use super::epilogue::Epilogue;
 use super::gather::Gather;
 use super::layout::{VECTOR, channel_stride};
@@ -108,26 +108,26 @@ impl Plan<'_> {
         let per_group = self.group_out.div_ceil(CHUNK);
         let (group, chunk) = (chunk / per_group, chunk % per_group);
         let count = CHUNK.min(self.group_out - chunk * CHUNK);
-        let first = group * self.group_out.div_ceil(PANEL) + chunk * (CHUNK / PANEL);
+        let first = group * self.group_out.div_ceil(NR) + chunk * (CHUNK / NR);
         let channel = group * self.group_out + chunk * CHUNK;
         let sums: *mut i32 = args.scratch.cast();
-        let tiles = pixels.len() / PANEL;
+        let tiles = pixels.len() / MR;
         // SAFETY: panels and words lie in the blob, whose length and words `check` saw; the sums have
         // room for a block; packed rows are whole fours; the pixels and channels exist.
         unsafe {
             let words: *const u64 = args.blob.as_ptr().add(self.words_at()).cast();
             let panels = args.blob.as_ptr().add(self.panels_at());
-            for i in 0..count.div_ceil(PANEL) {
-                let panel = panels.add((first + i) * PANEL * self.row);
+            for i in 0..count.div_ceil(NR) {
+                let panel = panels.add((first + i) * NR * self.row);
                 let words = words.add((first + i) * self.words());
                 let end = words.add(self.words());
-                let sums = sums.add(i * PANEL);
+                let sums = sums.add(i * NR);
                 if tiles > 0 {
                     direct::panel_4x4(rows, tiles, panel, words, end, sums);
                 }
-                let left = rows.add(tiles * PANEL * self.row);
-                for p in 0..pixels.len() % PANEL {
-                    let sums = sums.add((tiles * PANEL + p) * CHUNK);
+                let left = rows.add(tiles * MR * self.row);
+                for p in 0..pixels.len() % MR {
+                    let sums = sums.add((tiles * MR + p) * CHUNK);
                     direct::panel_1x4(left.add(p * VECTOR), panel, words, end, sums);
                 }
             }
