@@ -9,7 +9,7 @@
 //! the graph, so that padding means what it means with us. Output: `output`, with softmax or sigmoid
 //! applied where the network has one.
 
-use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, Sum, Table, Tensor, TensorId, oihw};
+use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, Sum, Tensor, TensorId, oihw};
 use tract_onnx::pb::tensor_proto::DataType;
 
 use super::onnx::{Builder, int, ints};
@@ -120,7 +120,8 @@ impl Writer<'_> {
                 self.pair(&v, a.y);
             }
             Step::Sum(s) => self.sum(i, s),
-            Step::Table(t) => self.table(i, t),
+            Step::Table(t) => self.table(i, t.x, t.y, &t.table[..]),
+            Step::ChannelTable(t) => self.table(i, t.x, t.y, t.tables.as_flattened()),
             Step::Scale(s) => {
                 let (x, gate, v) = (self.name(s.x), self.name(s.gate), format!("v_{i}"));
                 self.onnx.node("Mul", &[&x, &gate], &v, vec![]);
@@ -170,19 +171,23 @@ impl Writer<'_> {
         key.into()
     }
 
-    /// The int8 values look up theirs: the same bits as the step's.
-    fn table(&mut self, i: usize, t: &Table) {
-        let (x, y) = (self.name(t.x), self.name(t.y));
+    /// The int8 values look up theirs, in one table or in each channel's: the same bits as the step's.
+    fn table(&mut self, i: usize, from: TensorId, to: TensorId, table: &[i8]) {
+        let (x, y) = (self.name(from), self.name(to));
         let mut constants = |id: TensorId, at: &str| {
             let Tensor { scale, zero, .. } = self.network.tensors[id];
             let s = self.onnx.floats(&format!("table_{i}/{at}_scale"), &[], &[scale]);
             (s, self.onnx.int8s(&format!("table_{i}/{at}_zero"), &[], &[zero]))
         };
-        let (x_scale, x_zero) = constants(t.x, "x");
-        let (y_scale, y_zero) = constants(t.y, "y");
-        let middle = 128i32.to_le_bytes().to_vec();
-        let middle = self.onnx.tensor(&format!("table_{i}/middle"), &[], DataType::Int32, middle);
-        let values = self.onnx.int8s(&format!("table_{i}/values"), &[256], &t.table[..]);
+        let (x_scale, x_zero) = constants(from, "x");
+        let (y_scale, y_zero) = constants(to, "y");
+        // Where the value 0 is in each channel's table, or in the one there is.
+        let middles: Vec<u8> =
+            (0..table.len() / 256).flat_map(|c| (256 * c as i32 + 128).to_le_bytes()).collect();
+        let dims = [1, table.len() / 256, 1, 1];
+        let dims = if table.len() == 256 { &[][..] } else { &dims };
+        let middle = self.onnx.tensor(&format!("table_{i}/middle"), dims, DataType::Int32, middles);
+        let values = self.onnx.int8s(&format!("table_{i}/values"), &[table.len()], table);
         let stage = |name: &str| format!("table_{i}/{name}");
         let (q, wide, index, found) = (stage("q"), stage("wide"), stage("index"), stage("found"));
         self.onnx.node("QuantizeLinear", &[&x, &x_scale, &x_zero], &q, vec![]);

@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use foldnet_archive::{
-    Affine, AvgPool, Conv, MaxPool, Network, Out, PIXELS, Scale, Step, Sum, Table, TensorId, oihw,
+    Affine, AvgPool, Conv, MaxPool, Network, Out, PIXELS, Scale, Step, Sum, TensorId, oihw,
 };
 use foldnet_kernels::Shape;
 use tract_core::internal::*;
@@ -172,7 +172,12 @@ impl<'a> Twin<'a> {
                     twin.write(&name, sum, add.y)?;
                 }
                 Step::Sum(sum) => twin.sum(&name, sum)?,
-                Step::Table(table) => twin.table(&name, table)?,
+                Step::Table(t) => twin.table(&name, t.x, t.y, &t.table[..], &[0.0])?,
+                Step::ChannelTable(t) => {
+                    // Each channel's index is counted from where its table begins.
+                    let first: Vec<f32> = (0..t.tables.len()).map(|c| 256.0 * c as f32).collect();
+                    twin.table(&name, t.x, t.y, t.tables.as_flattened(), &first)?;
+                }
                 Step::Scale(scale) => twin.gated(&name, scale)?,
                 Step::Dequantize(d) => {
                     let x = twin.outlet(d.x)?;
@@ -354,16 +359,23 @@ impl<'a> Twin<'a> {
     }
 
     /// A table knows its function at 256 points only: the input is rounded to the nearest of them.
-    fn table(&mut self, name: &str, t: &Table) -> TractResult<()> {
-        let (x, y) = (&self.network.tensors[t.x], &self.network.tensors[t.y]);
-        let outputs: Vec<f32> =
-            t.table.iter().map(|&q| y.scale * (f32::from(q) - f32::from(y.zero))).collect();
-        let (inverse, first) = (1.0 / x.scale, f32::from(x.zero) + 128.0);
+    /// `first` is where each channel's table begins.
+    fn table(
+        &mut self,
+        name: &str,
+        from: TensorId,
+        to: TensorId,
+        table: &[i8],
+        first: &[f32],
+    ) -> TractResult<()> {
+        let (x, y) = (&self.network.tensors[from], &self.network.tensors[to]);
+        let outputs: Vec<f32> = table.iter().map(|&q| y.scale * (f32::from(q) - f32::from(y.zero))).collect();
+        let (inverse, middle) = (1.0 / x.scale, f32::from(x.zero) + 128.0);
         let outputs = self.model.add_const(format!("{name}.table"), tensor1(&outputs))?;
-        let mut index = self.outlet(t.x)?;
+        let mut index = self.outlet(from)?;
         for (step, op, value) in [
             ("unit", math::mul(), inverse),
-            ("first", math::add(), first),
+            ("middle", math::add(), middle),
             ("max", math::max(), 0.0),
             ("min", math::min(), 255.0),
         ] {
@@ -371,8 +383,10 @@ impl<'a> Twin<'a> {
             index = self.model.wire_node(format!("{name}.{step}"), op, &[index, value])?[0];
         }
         index = self.model.wire_node(format!("{name}.round"), math::round_half_to_even(), &[index])?[0];
+        let first = self.per_channel(format!("{name}.first.value"), first)?;
+        index = self.model.wire_node(format!("{name}.first"), math::add(), &[index, first])?[0];
         index = self.model.wire_node(format!("{name}.index"), cast(i64::datum_type()), &[index])?[0];
-        self.outlets[t.y] = Some(self.model.wire_node(name, Gather::new(0), &[outputs, index])?[0]);
+        self.outlets[to] = Some(self.model.wire_node(name, Gather::new(0), &[outputs, index])?[0]);
         Ok(())
     }
 

@@ -233,6 +233,32 @@ pub unsafe trait KernelSet: Sync + Send {
         }
     }
 
+    /// `y[c] = tables[c][x[c] + 128]` on the given rows.
+    ///
+    /// # Safety
+    /// See the trait; there are `shape.c` tables.
+    #[cfg(feature = "gates")]
+    unsafe fn channel_table(
+        &self,
+        shape: Shape,
+        tables: &[[i8; 256]],
+        x: *const u8,
+        y: *mut u8,
+        rows: Range<usize>,
+    ) {
+        let flipped = self.flipped();
+        for pixel in rows.start * shape.w..rows.end * shape.w {
+            for (c, table) in tables.iter().enumerate() {
+                let at = self.locate(shape, pixel, c);
+                // SAFETY: `locate` stays inside an activation of that shape.
+                unsafe {
+                    let index = *x.add(at) ^ flipped ^ 0x80;
+                    *y.add(at) = table[usize::from(index)] as u8 ^ flipped;
+                }
+            }
+        }
+    }
+
     /// See [`crate::reference::scale`], on the given rows; `gate` is an activation of `1×1×shape.c`.
     ///
     /// # Safety

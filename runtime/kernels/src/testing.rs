@@ -9,6 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use alloc::{format, vec};
 
+use crate::op;
 use crate::quant::Requant;
 use crate::reference::{self, ConvResult};
 use crate::set::{ALIGN, ConvArgs, ConvScalars, ConvWeights, KernelSet};
@@ -35,6 +36,7 @@ macro_rules! stamp_tests {
             #[test] fn affine() { run($crate::testing::affine); }
             #[test] fn add() { run($crate::testing::add); }
             #[test] fn table() { run($crate::testing::table); }
+            #[test] fn channel_table() { run($crate::testing::channel_table); }
             #[test] fn scale() { run($crate::testing::scale); }
             #[test] fn sum() { run($crate::testing::sum); }
             #[test] fn dequantize() { run($crate::testing::dequantize); }
@@ -73,6 +75,7 @@ pub const ALL: &[Test] = &[
     ("affine", affine),
     ("add", add),
     ("table", table),
+    ("channel_table", channel_table),
     ("scale", scale),
     ("sum", sum),
     ("dequantize", dequantize),
@@ -707,6 +710,28 @@ pub fn table(set: &dyn KernelSet) {
         for piece in [bytes / 2..bytes, 0..bytes / 2] {
             // SAFETY: buffers of the sizes that the set asked for.
             unsafe { set.table(&table, x.get().as_ptr(), y.get_mut().as_mut_ptr(), piece) };
+        }
+        same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
+    }
+}
+
+/// A table for each channel, in two pieces of the rows; channel counts around vector widths.
+pub fn channel_table(set: &dyn KernelSet) {
+    let mut rng = Rng(11);
+    for (h, w, c) in [(1, 1, 1), (3, 3, 5), (4, 5, 16), (5, 4, 17), (2, 7, 63), (3, 2, 130)] {
+        let shape = Shape::new(h, w, c);
+        let values = rng.int8s(shape.len(), -128);
+        let tables = rng.int8s(256 * c, -128).as_chunks().0.to_vec();
+        let mut expected = vec![0; shape.len()];
+        op::channel_table::channel_table(&tables, &values, &mut expected);
+        let mut x = Aligned::new(set.tensor_bytes(shape), 0xee);
+        set.write_tensor(shape, &values, x.get_mut());
+        let mut y = Aligned::new(set.tensor_bytes(shape), 0xee);
+        for rows in [h / 2..h, 0..h / 2] {
+            // SAFETY: buffers of the sizes that the set asked for, and a table for each channel.
+            unsafe {
+                set.channel_table(shape, &tables, x.get().as_ptr(), y.get_mut().as_mut_ptr(), rows);
+            }
         }
         same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
     }

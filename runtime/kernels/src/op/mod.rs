@@ -470,6 +470,8 @@ operators! {
     #[cfg(feature = "gates")]
     Table = table: TableRecord, table::Table;
     #[cfg(feature = "gates")]
+    ChannelTable = channel_table: ChannelTableRecord, channel_table::ChannelTable;
+    #[cfg(feature = "gates")]
     Scale = scale: ScaleRecord, scale::Scale;
     #[cfg(feature = "gates")]
     Dequantize = dequantize: DequantizeRecord, dequantize::Dequantize;
