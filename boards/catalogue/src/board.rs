@@ -163,6 +163,12 @@ pub struct Mcu {
     /// Flash in kB of 1024 bytes.
     #[serde(serialize_with = "unspanned_some", skip_serializing_if = "Option::is_none")]
     pub flash_kb: Option<Spanned<u32>>,
+    /// Where that memory begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ram_at: Option<u32>,
+    /// Where flash begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flash_at: Option<u32>,
     /// The program in `firmware/` for it, and its feature, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub firmware: Option<Firmware>,
@@ -172,6 +178,25 @@ pub struct Mcu {
     /// The family that its UF2 boot loader wants.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub uf2_family: Option<u32>,
+}
+
+/// A memory: where it begins, and its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// The first address.
+    pub at: u32,
+    /// Its bytes.
+    pub bytes: u32,
+}
+
+impl Mcu {
+    /// Flash and RAM, where everything about them is known.
+    pub fn memories(&self) -> Option<[Memory; 2]> {
+        let memory = |at: Option<u32>, kb: &Option<Spanned<u32>>| {
+            Some(Memory { at: at?, bytes: kb.as_ref()?.get_ref() * 1024 })
+        };
+        Some([memory(self.flash_at, &self.flash_kb)?, memory(self.ram_at, &self.ram_kb)?])
+    }
 }
 
 /// A program in `firmware/`.
@@ -228,7 +253,9 @@ impl Board {
             error(e.span().map_or(0, |s| s.start), e.message().trim().replace('\n', ", "))
         })?;
         id.clone_into(&mut board.id);
-        for rule in [kind_is_one, cores_are_known, sizes_are_sizes, targets_fit_the_kind] {
+        for rule in
+            [kind_is_one, cores_are_known, sizes_are_sizes, targets_fit_the_kind, firmware_has_memories]
+        {
             rule(&board).map_err(|(at, message)| error(at, message))?;
         }
         Ok(board)
@@ -292,4 +319,15 @@ fn targets_fit_the_kind(board: &Board) -> Rule {
         return Err((linux.target.span().start, message));
     }
     Ok(())
+}
+
+fn firmware_has_memories(board: &Board) -> Rule {
+    match &board.mcu {
+        Some(mcu) if mcu.firmware.is_some() && mcu.memories().is_none() => Err((
+            0,
+            "a board with [mcu.firmware] needs ram_kb, flash_kb, ram_at and flash_at, which its program is linked to"
+                .into(),
+        )),
+        _ => Ok(()),
+    }
 }

@@ -7,7 +7,7 @@ mod board;
 mod fit;
 
 pub use board::{
-    Board, BoardError, CORES, Camera, Cores, Firmware, Linux, Mcu, Npu, Qemu, Storage, kernels,
+    Board, BoardError, CORES, Camera, Cores, Firmware, Linux, Mcu, Memory, Npu, Qemu, Storage, kernels,
     microcontrollers,
 };
 pub use fit::{Needs, Part, Used, misfits};
@@ -123,6 +123,23 @@ mod tests {
                 assert!(main.join(format!("{}.rs", firmware.bin)).is_file(), "{}", firmware.bin);
             }
         }
+    }
+
+    /// The trainer is Python and reads no TOML of ours; its copy of the sizes must be the catalogue's.
+    #[test]
+    fn the_trainers_budgets_are_the_catalogues() {
+        let file = "../../converter/train/src/foldnet_train/tune/boards.yaml";
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut compared = 0;
+        for board in built_in() {
+            let prefix = format!("{}: ", board.id);
+            let Some(line) = text.lines().find_map(|line| line.strip_prefix(&prefix)) else { continue };
+            let [flash, ram] = board.mcu.as_ref().unwrap().memories().unwrap().map(|m| m.bytes / 1024);
+            assert_eq!(line, format!("{{cpu: {}, ram_kb: {ram}, flash_kb: {flash}}}", board.core()));
+            compared += 1;
+        }
+        assert!(compared >= 3, "{compared} boards of boards.yaml are in the catalogue");
     }
 
     #[test]

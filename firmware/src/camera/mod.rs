@@ -1,7 +1,7 @@
 //! Pictures from a camera: rows as they come, resized on the way into the network's memory.
 //!
 //! ```text
-//! driver (Rows) ── row of YUYV or RGB565 ── pixel.rs: RGB ── resize.rs ──▶ pixels (u8, HWC)
+//! driver (Rows) ── row of YUYV or RGB565 ── pixel.rs: RGB ── Resizer ──▶ pixels (u8, HWC)
 //! ```
 //! The full picture is never held: a row of it, and as many narrow rows as a resizing filter is high.
 
@@ -9,13 +9,12 @@ pub mod arducam;
 pub mod ov2640;
 pub mod ov7670;
 pub mod pixel;
-pub mod resize;
 #[cfg(any(test, feature = "simulated"))]
 pub mod simulated;
 
 use crate::frame::{FrameError, FrameSource, Progress};
+pub use foldnet_image::resample::{Axis, Resizer, Weights, taps};
 pub use pixel::PixelFormat;
-pub use resize::{Axis, Resizer, Weights, taps};
 
 /// A camera that gives its picture row by row.
 ///
@@ -86,7 +85,8 @@ impl<R: Rows> FrameSource for Camera<'_, R> {
             Ok(Progress::Waiting) => Ok(Progress::Waiting),
             Ok(Progress::Complete) => {
                 let format = self.rows.format();
-                Ok(self.resizer.push(format, self.row, pixels))
+                let complete = self.resizer.push(|x| format.rgb(self.row, x), pixels);
+                Ok(if complete { Progress::Complete } else { Progress::Waiting })
             }
             Err(error) => Err(self.failed(error)),
         }

@@ -20,7 +20,7 @@ fn expected(picture: &[u8]) -> Vec<u8> {
     let (mut memory, mut pixels) = (vec![0; Resizer::bytes(8, 96, 8)], vec![0; 192]);
     let mut resizer = Resizer::new(ACROSS.axis(), DOWN.axis(), &mut memory).unwrap();
     for row in picture.chunks(192) {
-        resizer.push(PixelFormat::Yuyv, row, &mut pixels);
+        resizer.push(|x| PixelFormat::Yuyv.rgb(row, x), &mut pixels);
     }
     pixels
 }
@@ -185,7 +185,7 @@ fn a_parallel_camera_is_read_and_its_faults_are_told() {
     let mut resizer = Resizer::new(ACROSS_160.axis(), DOWN_120.axis(), &mut memory).unwrap();
     let picture: Vec<u8> = (0..320 * 120_usize).map(|i| (i.wrapping_mul(7919) >> 5) as u8).collect();
     for row in picture.chunks(320) {
-        resizer.push(PixelFormat::Rgb565, row, &mut pixels);
+        resizer.push(|x| PixelFormat::Rgb565.rgb(row, x), &mut pixels);
     }
     assert_eq!(first(whole), Ok(pixels));
     assert_eq!(first(parallel(None, 120, false)), Err(FrameError::Absent));

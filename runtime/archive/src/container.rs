@@ -1,81 +1,23 @@
-//! The archive file: `foldnet.toml`, `graph.nnef`, tensor files and models for NPUs in a gzipped tar.
+//! Reading the archive file: `foldnet.toml`, `graph.nnef`, tensor files and models for NPUs in a gzipped tar.
 //!
-//! Reproducible: fixed order, no times, no owners; same network, same bytes. Writing goes to a
-//! temporary file beside the target, which is renamed when it is complete; sizes are bounded before
-//! anything is allocated for them.
+//! Sizes are bounded before anything is allocated for them.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{BufReader, Read, Write};
+use std::io::{BufReader, Read};
 use std::path::Path;
 
 use flate2::bufread::GzDecoder;
-use flate2::{Compression, GzBuilder};
 
 use crate::dat::Files;
 use crate::error::ArchiveError;
 use crate::manifest::{FORMAT, MAX_BATCH, Manifest, NpuModel, OLDEST_FORMAT};
 use crate::read_graph::read_graph;
-use crate::write_graph::write_graph;
 use crate::{GraphError, Network};
 
 /// The most bytes that one file of an archive, and all of them together, may unpack to.
 const MAX_ENTRY: u64 = 1 << 29;
 const MAX_TOTAL: u64 = 1 << 30;
-
-/// Packs an archive into memory.
-pub fn pack(network: &Network, manifest: &Manifest) -> Vec<u8> {
-    let (graph, tensors) = write_graph(network);
-    let toml = toml::to_string(manifest).expect("a manifest is plain data");
-    let gzip = GzBuilder::new().write(Vec::new(), Compression::default());
-    let mut tar = tar::Builder::new(gzip);
-    let mut add = |name: &str, bytes: &[u8]| {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(0o644);
-        header.set_cksum();
-        tar.append_data(&mut header, name, bytes).expect("writing to memory");
-    };
-    add("foldnet.toml", toml.as_bytes());
-    add("graph.nnef", graph.as_bytes());
-    for (name, bytes) in &tensors {
-        add(&format!("{name}.dat"), bytes);
-    }
-    for npu in &manifest.npu {
-        add(&npu.member(), &npu.model);
-    }
-    let gzip = tar.into_inner().expect("writing to memory");
-    gzip.finish().expect("writing to memory")
-}
-
-/// Writes an archive, whole or not at all; returns its size in bytes. A device file, such as
-/// `/dev/full`, is written to directly.
-pub fn write(path: &Path, network: &Network, manifest: &Manifest) -> Result<u64, ArchiveError> {
-    let bytes = pack(network, manifest);
-    write_file(path, &bytes).map_err(|source| ArchiveError::Io { path: path.into(), source })?;
-    Ok(bytes.len() as u64)
-}
-
-/// Writes a file under its final name only when it is complete and on disk.
-pub fn write_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    if std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-        return File::options().write(true).open(path)?.write_all(bytes);
-    }
-    let folder = match path.parent() {
-        Some(p) if !p.as_os_str().is_empty() => p,
-        _ => Path::new("."),
-    };
-    let mut file = tempfile::Builder::new().prefix(".foldnet-").tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    Ok(())
-}
 
 /// Reads and validates an archive.
 pub fn read(path: &Path) -> Result<(Network, Manifest), ArchiveError> {

@@ -18,9 +18,12 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 mod vocabulary;
+#[cfg(feature = "write")]
+mod write;
+#[cfg(feature = "write")]
 mod write_graph;
 
-pub use container::{pack, read, unpack, write, write_file};
+pub use container::{read, unpack};
 pub use error::ArchiveError;
 pub use foldnet_kernels::network::{
     Activation, GraphError, Network, NetworkError, Out, PIXELS, StepError, Tensor, TensorId,
@@ -40,3 +43,5 @@ pub use manifest::{
 };
 pub use open::open_file;
 pub use output::{OutputKind, Scores};
+#[cfg(feature = "write")]
+pub use write::{pack, write, write_file};

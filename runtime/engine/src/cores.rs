@@ -60,7 +60,9 @@ pub fn step_back() {
     /// What makes the scheduler give a third of the time that a thread of 0 gets.
     const NICE: libc::c_int = 5;
     // SAFETY: no memory is involved. On Linux 0 means this thread, not the process.
-    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0 {
+    let _refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0;
+    #[cfg(feature = "tracing")]
+    if _refused {
         tracing::debug!("a thread's priority stays: {}", std::io::Error::last_os_error());
     }
 }

@@ -1,12 +1,49 @@
-//! Runs a quantized network on this machine.
+//! Classifies images with int8 residual networks.
+//!
+//! `converter quantize` turns a trained network into an archive, `model.nnef.tgz`. A [`Classifier`] runs it:
+//!
+//! ```
+//! use foldnet::{Classifier, Image, ImageRef};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use foldnet_archive::testing::{every_step, manifest};
+//! # let folder = tempfile::tempdir()?;
+//! # std::env::set_current_dir(&folder)?;
+//! # foldnet_archive::write("model.nnef.tgz".as_ref(), &every_step(), &manifest())?;
+//! let mut classifier = Classifier::open("model.nnef.tgz")?;
+//! let image = Image::new(2, 2, vec![128; 12]).expect("2 · 2 pixels of 3 bytes");
+//! for label in classifier.classify(&image).iter().take(3) {
+//!     println!("{:5.1} %  {}", 100.0 * label.score, label.name);
+//! }
+//! // A camera's buffer, whose rows have a margin, without a copy of it.
+//! let buffer = vec![128; 480 * 2048];
+//! let best = classifier.classify(ImageRef::new(640, 480, 2048, &buffer)?)[0].index;
+//! # assert_eq!(best, classifier.classify(&image)[0].index);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With the feature `decode`, `Image::open("cat.jpg")` reads JPEG, PNG, WebP and BMP files; `examples/classify.rs` is a
+//! whole program. With the feature `cache`, compiled networks are kept on disk.
+//!
+//! - [`Classifier`] brings images to the network's size and names classes. [`Builder`] sets threads and kernels.
+//! - [`Session`] runs a network on pixels that already have its size; [`compile`](mod@compile) makes its plan.
+//! - [`backend`] is what can answer in place of a session.
+//!
+//! The same archive gives the same bits on every processor and with every number of threads.
 
 pub mod aligned;
 pub mod backend;
+#[cfg(feature = "cache")]
 pub mod cache;
+mod classifier;
 pub mod compile;
 pub mod cores;
 pub mod pool;
 pub mod session;
 
+pub use classifier::{Builder, Classifier, ClassifierError, Label, WrongPixels};
 pub use compile::compile;
+pub use foldnet_image::{Image, ImageRef, SizeError};
+pub use foldnet_kernels::Shape;
 pub use session::{Session, SessionError, StepInfo, activate};

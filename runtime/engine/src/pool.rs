@@ -144,10 +144,12 @@ impl Threads {
             let (shared, started) = (Arc::clone(&pool.shared), started.clone());
             let core = cores.get(worker).copied();
             let body = move || {
-                if let Some(core) = core
-                    && let Err(error) = cores::bind_current_thread(core)
-                {
-                    tracing::warn!(core, %error, "a worker is not bound to its core");
+                if let Some(core) = core {
+                    let _bound = cores::bind_current_thread(core);
+                    #[cfg(feature = "tracing")]
+                    if let Err(error) = _bound {
+                        tracing::warn!(core, %error, "a worker is not bound to its core");
+                    }
                 }
                 shared.workers[worker - 1].thread.store(cores::current_thread(), Ordering::Relaxed);
                 drop(started);

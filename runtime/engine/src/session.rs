@@ -1,5 +1,6 @@
 //! A network, ready to classify.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use foldnet_archive::{Activation, Kind, Network, Step};
@@ -41,7 +42,7 @@ pub struct StepInfo {
 pub struct Session {
     plan: Plan<'static>,
     memory: Aligned,
-    pool: Threads,
+    pool: Arc<Threads>,
     steps: Vec<StepInfo>,
     activation: Activation,
     probabilities: Vec<f32>,
@@ -55,6 +56,16 @@ impl Session {
         Self::from_plan(compile(network, set)?, set, threads, steps, network.activation)
     }
 
+    /// As [`Session::new`], on the threads of other sessions. Sessions that share threads take turns.
+    pub fn with_pool(
+        network: &Network,
+        set: &'static dyn KernelSet,
+        pool: Arc<Threads>,
+    ) -> Result<Self, SessionError> {
+        let steps = network.steps.iter().map(|s| info(network, s)).collect();
+        Self::assemble(compile(network, set)?, set, || Ok(pool), steps, network.activation)
+    }
+
     /// As [`Session::new`], from a compiled plan and what is known of its steps. The plan is validated.
     pub fn from_plan(
         plan: Aligned,
@@ -63,12 +74,22 @@ impl Session {
         steps: Vec<StepInfo>,
         activation: Activation,
     ) -> Result<Self, SessionError> {
+        Self::assemble(plan, set, || Threads::new(threads).map(Arc::new), steps, activation)
+    }
+
+    fn assemble(
+        plan: Aligned,
+        set: &'static dyn KernelSet,
+        pool: impl FnOnce() -> Result<Arc<Threads>, PoolError>,
+        steps: Vec<StepInfo>,
+        activation: Activation,
+    ) -> Result<Self, SessionError> {
         let plan = Plan::own(plan, set)?;
         if plan.header().steps as usize != steps.len() {
             return Err(PlanError::Length.into());
         }
         let probabilities = vec![0.0; plan.header().classes as usize];
-        let pool = Threads::new(threads)?;
+        let pool = pool()?;
         let memory = Aligned::zeroed(plan.memory_bytes(pool.threads()));
         Ok(Self { plan, memory, pool, steps, activation, probabilities })
     }
@@ -79,7 +100,7 @@ impl Session {
     /// # Panics
     /// When the number of pixels is wrong.
     pub fn run(&mut self, pixels: &[u8]) -> &[f32] {
-        self.plan.run(&self.pool, &mut self.memory, pixels, |_, _| {})
+        self.plan.run(&*self.pool, &mut self.memory, pixels, |_, _| {})
     }
 
     /// As [`Session::run`], with the network's last function (softmax or sigmoid) applied.
@@ -96,7 +117,7 @@ impl Session {
         times.clear();
         times.reserve(self.steps.len());
         let mut start = Instant::now();
-        self.plan.run(&self.pool, &mut self.memory, pixels, |_, _| {
+        self.plan.run(&*self.pool, &mut self.memory, pixels, |_, _| {
             let now = Instant::now();
             times.push(now - start);
             start = now;
@@ -107,7 +128,7 @@ impl Session {
     /// order of [`foldnet_archive::Step::outputs`] (none for the step that makes the logits).
     pub fn run_traced(&mut self, pixels: &[u8], mut see: impl FnMut(usize, Vec<Vec<i8>>)) -> &[f32] {
         let plan = &self.plan;
-        plan.run(&self.pool, &mut self.memory, pixels, |step, memory| {
+        plan.run(&*self.pool, &mut self.memory, pixels, |step, memory| {
             let outputs = plan.record(step).outline().writes.into_iter().filter(|w| w.int8);
             let read = outputs.map(|w| plan.set().read_tensor(w.shape, &memory[w.at as usize..]));
             see(step, read.collect());

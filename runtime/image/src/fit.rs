@@ -8,22 +8,29 @@
 //! - Networks with one channel see `(19595·R + 38470·G + 7471·B + 2¹⁵) >> 16`, Pillow's `convert("L")`;
 //!   with two or four, an opaque alpha stands behind grey or RGB.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use foldnet_archive::{Input, Resize};
 
-use super::Image;
-use super::resize::{Filter, resize_window};
+use crate::ImageRef;
+use crate::resample::centred;
+use crate::resize::{Filter, resize_window};
 
-/// The picture as `height × width × channels` bytes.
-pub fn fit(picture: &Image, input: &Input) -> Vec<u8> {
-    let rgb = match input.resize {
-        _ if (picture.width, picture.height) == (input.width, input.height) => picture.rgb.clone(),
+/// The image as `height × width × channels` bytes.
+pub fn fit<'a>(image: impl Into<ImageRef<'a>>, input: &Input) -> Vec<u8> {
+    fit_ref(image.into(), input).into_owned()
+}
+
+/// As [`fit`], without a copy of an image that already is what the network reads.
+pub fn fit_ref<'a>(image: ImageRef<'a>, input: &Input) -> Cow<'a, [u8]> {
+    let rgb: Cow<'_, [u8]> = match input.resize {
+        _ if (image.width(), image.height()) == (input.width, input.height) => image.packed(),
         Resize::Stretch | Resize::Bilinear => {
             let size = (input.width, input.height);
-            resize_window(picture, filter(input.resize), size, 0..size.0, 0..size.1)
+            resize_window(image, filter(input.resize), size, 0..size.0, 0..size.1).into()
         }
-        Resize::Crop { short_side } => crop(picture, short_side, input.width, input.height),
+        Resize::Crop { short_side } => crop(image, short_side, input.width, input.height).into(),
     };
     if input.channels == 3 {
         return rgb;
@@ -32,7 +39,7 @@ pub fn fit(picture: &Image, input: &Input) -> Vec<u8> {
     for (from, to) in rgb.chunks_exact(3).zip(pixels.chunks_exact_mut(input.channels)) {
         channels(from, to);
     }
-    pixels
+    pixels.into()
 }
 
 /// How a rule filters.
@@ -43,11 +50,11 @@ pub fn filter(resize: Resize) -> Filter {
     }
 }
 
-fn crop(picture: &Image, short_side: usize, width: usize, height: usize) -> Vec<u8> {
-    let size = cropped_size((picture.width, picture.height), short_side);
+fn crop(image: ImageRef<'_>, short_side: usize, width: usize, height: usize) -> Vec<u8> {
+    let size = cropped_size((image.width(), image.height()), short_side);
     let (columns, left) = window(size.0, width);
     let (rows, top) = window(size.1, height);
-    let inside = resize_window(picture, Filter::Antialiased, size, columns.clone(), rows.clone());
+    let inside = resize_window(image, Filter::Antialiased, size, columns.clone(), rows.clone());
     if columns.len() == width && rows.len() == height {
         return inside;
     }
@@ -58,20 +65,14 @@ fn crop(picture: &Image, short_side: usize, width: usize, height: usize) -> Vec<
     framed
 }
 
-/// The size that a picture is brought to before the window is cut out.
-pub fn cropped_size((w, h): (usize, usize), short_side: usize) -> (usize, usize) {
-    let long = |long: usize, short: usize| short_side * long / short;
-    if w <= h { (short_side, long(h, w)) } else { (long(w, h), short_side) }
-}
+pub use crate::resample::cropped_size;
 
 /// The part of `0..have` that a centred window of length `want` shows, and where it stands in it.
 pub fn window(have: usize, want: usize) -> (Range<usize>, usize) {
     if have < want {
         return (0..have, (want - have) / 2);
     }
-    // Half of an odd number is rounded to even.
-    let spare = have - want;
-    let start = spare / 2 + usize::from(spare % 4 == 3);
+    let start = centred(have, want);
     (start..start + want, 0)
 }
 

@@ -1,63 +1,39 @@
-//! From a picture file to the network's pixels: [`Image::open`], then [`fit`].
+//! From an image file or a camera's frame to a network's pixels: `Image::open`, then `fit`.
 //!
 //! ```text
 //! bytes ── decode.rs ──▶ Image (RGB, u8) ── fit.rs ──▶ pixels (u8, HWC)
 //!                                              └ resize.rs, as Pillow resizes
 //! ```
+//!
+//! The feature `decode` reads JPEG, PNG, WebP and BMP files, `frame` reads the pixel formats of cameras. Without any
+//! feature there is only [`resample`], which needs neither the standard library nor memory of its own.
+#![cfg_attr(not(feature = "std"), no_std)]
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
 mod avx2;
+#[cfg(feature = "decode")]
 mod decode;
+#[cfg(feature = "std")]
 mod fit;
+#[cfg(feature = "frame")]
 pub mod frame;
+#[cfg(feature = "decode")]
 mod jpeg_end;
+#[cfg(feature = "std")]
 mod planes;
+pub mod resample;
+#[cfg(feature = "std")]
 pub(crate) mod resize;
+#[cfg(feature = "std")]
+mod rgb;
 
+#[cfg(feature = "decode")]
 pub use decode::{ImageError, MAX_FILE, MAX_PIXELS, MAX_SIDE};
-pub use fit::fit;
+#[cfg(feature = "frame")]
 pub(crate) use fit::{channels, cropped_size, filter, window};
+#[cfg(feature = "std")]
+pub use fit::{fit, fit_ref};
+#[cfg(feature = "std")]
 pub(crate) use planes::Planes;
-
-/// A picture in memory: RGB, u8, rows from the top, pixels from the left.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Image {
-    width: usize,
-    height: usize,
-    rgb: Vec<u8>,
-}
-
-impl Image {
-    /// A picture of `3 · width · height` bytes; `None` for another number of them, or for an empty
-    /// picture.
-    pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Option<Self> {
-        let bytes = width.checked_mul(height)?.checked_mul(3)?;
-        (bytes > 0 && bytes == rgb.len()).then_some(Self { width, height, rgb })
-    }
-
-    /// Pixels per row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Rows.
-    pub fn height(&self) -> usize {
-        self.height
-    }
-
-    /// The pixels' own buffer.
-    pub fn into_rgb(self) -> Vec<u8> {
-        self.rgb
-    }
-
-    /// The pixels, red first.
-    pub fn rgb(&self) -> &[u8] {
-        &self.rgb
-    }
-}
-
-impl std::fmt::Debug for Image {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Image({}×{})", self.width, self.height)
-    }
-}
+#[cfg(feature = "std")]
+pub use rgb::{Image, ImageRef, SizeError};

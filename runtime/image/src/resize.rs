@@ -1,16 +1,5 @@
-//! Bilinear resizing with antialiasing, bit for bit as Pillow's `Image.resize(size, BILINEAR)` does it
-//! for 8-bit pictures, in all its versions up to 12. (Version 13 sometimes takes the rows first, where
-//! that is faster, which moves roundings.)
+//! Resizing whole images on a host; [`resample`](crate::resample) defines the arithmetic.
 //!
-//! Separable, columns first, then rows, each rounded to u8. Along one axis, with `s = in / out` and
-//! `f = max(s, 1)` the filter's half-width:
-//! ```text
-//! centre(i) = (i + ½)·s                          in f64
-//! taps(i)   = ⌊centre − f + ½⌋ … ⌊centre + f + ½⌋ − 1, inside the picture
-//! k(i, j)   = tri((j − centre + ½) / f), normalized to Σⱼ k = 1, tri(x) = max(1 − |x|, 0)
-//! K(i, j)   = ⌊k·2²² + ½⌋                        22-bit fixed point
-//! out(i)    = (2²¹ + Σⱼ K(i, j)·in(j)) >> 22
-//! ```
 //! [`Filter::Plain`] is TensorFlow's `tf.image.resize(…, "bilinear")` but for the rounding to u8: two
 //! taps at `⌊c⌋` and `⌈c⌉` inside the picture, `c = (i + ½)·s − ½` in f32, with the weights `1 − (c − ⌊c⌋)`
 //! and `c − ⌊c⌋`.
@@ -20,9 +9,8 @@
 
 use std::ops::Range;
 
-use super::{Image, Planes};
-
-const PRECISION: u32 = 22;
+use crate::resample::{self, PRECISION, to_byte};
+use crate::{ImageRef, Planes};
 
 /// What samples are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,22 +21,21 @@ pub enum Filter {
     Plain,
 }
 
-/// The window `columns` × `rows` of the picture resized to `width` × `height`, RGB. The window lies
+/// The window `columns` × `rows` of the image resized to `width` × `height`, RGB. The window lies
 /// inside that size.
 pub fn resize_window(
-    picture: &Image,
+    image: ImageRef<'_>,
     filter: Filter,
     (width, height): (usize, usize),
     columns: Range<usize>,
     rows: Range<usize>,
 ) -> Vec<u8> {
-    let across = Axis::new(filter, picture.width(), width, columns);
-    let down = Axis::new(filter, picture.height(), height, rows);
+    let across = Axis::new(filter, image.width(), width, columns);
+    let down = Axis::new(filter, image.height(), height, rows);
     let (needed, from) = (down.inputs(), across.inputs());
-    let stride = 3 * picture.width();
     let mut narrow = Vec::with_capacity(3 * across.len() * needed.len());
     let mut planes = Planes::default();
-    for row in picture.rgb()[stride * needed.start..stride * needed.end].chunks_exact(stride) {
+    for row in needed.map(|y| image.row(y)) {
         planes.resize(from.len());
         planes.fill_from_rgb(&row[3 * from.start..3 * from.end]);
         across.resize_row(&planes, &mut narrow);
@@ -170,7 +157,7 @@ impl Output {
         let first = centre.floor().max(0.0) as usize;
         let second = (centre.ceil().max(0.0) as usize).min(from - 1);
         let share = centre - centre.floor();
-        let fixed = |k: f32| (0.5 + f64::from(k) * f64::from(1 << PRECISION)) as i32;
+        let fixed = |k: f32| resample::fixed(f64::from(k));
         if second <= first {
             return Self { first: second, weights: vec![1 << PRECISION] };
         }
@@ -178,26 +165,11 @@ impl Output {
     }
 
     fn antialiased(from: usize, to: usize, i: usize) -> Self {
-        // The operations and their order are Pillow's: the last bit of the f64 matters.
-        let scale = from as f64 / to as f64;
-        let support = scale.max(1.0);
-        let centre = (i as f64 + 0.5) * scale;
-        let inverse = 1.0 / support;
-        let first = (centre - support + 0.5).max(0.0) as usize;
-        let end = ((centre + support + 0.5) as usize).min(from);
-        let triangle = |x: f64| (1.0 - x.abs()).max(0.0);
-        let raw: Vec<f64> =
-            (0..end - first).map(|j| triangle(((j + first) as f64 - centre + 0.5) * inverse)).collect();
+        let (first, end) = resample::span(from, to, i);
+        let raw: Vec<f64> = (first..end).map(|j| resample::weight(from, to, i, j)).collect();
         let sum: f64 = raw.iter().sum();
-        let fixed = |k: f64| (0.5 + k / sum * f64::from(1 << PRECISION)) as i32;
-        Self { first, weights: raw.into_iter().map(fixed).collect() }
+        Self { first, weights: raw.into_iter().map(|k| resample::fixed(k / sum)).collect() }
     }
-}
-
-/// The weights of an output sum to 2²² but for rounding, so the sum fits 32 bits; it is clamped, since
-/// rounding may carry it past 255.
-fn to_byte(sum: i32) -> u8 {
-    (sum >> PRECISION).clamp(0, 255) as u8
 }
 
 #[cfg(test)]

@@ -9,11 +9,9 @@ use crate::boards::{Board, available, build, folder};
 use crate::elf::{Segment, segments};
 use crate::network::{converter, made_up};
 
-/// A part: where its memories lie, and its programs.
+/// A part, and its programs.
 struct Part {
     board: Board,
-    flash: Range<u32>,
-    ram: Range<u32>,
     /// Binaries and what they want beside the board's feature.
     programs: &'static [(&'static str, &'static str)],
 }
@@ -25,20 +23,14 @@ const fn board(name: &'static str, target: &'static str, processor: &'static str
 const PARTS: [Part; 3] = [
     Part {
         board: board("rp2350-pico2", "thumbv8m.main-none-eabihf", "cortex-m33"),
-        flash: 0x1000_0000..0x1040_0000,
-        ram: 0x2000_0000..0x2008_0000,
         programs: &[("rp2350-pico2", ""), ("rp2350-pico2-camera", ",camera,defmt")],
     },
     Part {
         board: board("stm32f746g-disco", "thumbv7em-none-eabihf", "cortex-m7"),
-        flash: 0x0800_0000..0x0810_0000,
-        ram: 0x2000_0000..0x2005_0000,
         programs: &[("stm32f746g-disco", "")],
     },
     Part {
         board: board("nrf52840-dk", "thumbv7em-none-eabihf", "cortex-m4"),
-        flash: 0..0x10_0000,
-        ram: 0x2000_0000..0x2004_0000,
         programs: &[("nrf52840-dk", "")],
     },
 ];
@@ -60,22 +52,24 @@ fn real_boards_link() {
         let paths = [&archive, &plan].map(|p| p.to_str().unwrap());
         let name = part.board.name;
         let sizes = converter(&["export", "--board", name, paths[0], "-o", paths[1]]);
+        let memories = find(name).unwrap().mcu.unwrap().memories().expect("it has firmware");
+        let [flash, ram]: [Range<u32>; 2] = memories.map(|m| m.at..m.at + m.bytes);
         for (binary, features) in part.programs {
             let program = build(&part.board, binary, &format!("{name}{features}"), Some(&plan));
             let segments = segments(&program);
-            let (mut statics, mut stored) = (part.ram.start, 0);
+            let (mut statics, mut stored) = (ram.start, 0);
             for s in &segments {
                 let end = s.stored_at + s.bytes.len() as u32;
-                assert!(s.bytes.is_empty() || part.flash.contains(&(end - 1)), "{binary}: {end:x} in flash");
+                assert!(s.bytes.is_empty() || flash.contains(&(end - 1)), "{binary}: {end:x} in flash");
                 stored += s.bytes.len();
                 let end = s.runs_at + s.size;
-                assert!(s.size == 0 || part.flash.contains(&(end - 1)) || part.ram.contains(&(end - 1)));
-                if part.ram.contains(&s.runs_at) {
+                assert!(s.size == 0 || flash.contains(&(end - 1)) || ram.contains(&(end - 1)));
+                if ram.contains(&s.runs_at) {
                     statics = statics.max(end);
                 }
             }
-            let stack = part.ram.end - statics;
-            let memory = statics - part.ram.start;
+            let stack = ram.end - statics;
+            let memory = statics - ram.start;
             if *binary == name {
                 is_in_the_catalogue(name, &sizes, stored, memory);
             }
@@ -86,9 +80,9 @@ fn real_boards_link() {
             .expect("standard error");
             assert!(stack >= STACK, "{binary}: {stack} B left for the stack");
             let first = segments.iter().filter(|s| !s.bytes.is_empty()).map(|s| s.stored_at).min();
-            assert_eq!(first, Some(part.flash.start), "{binary}: no vectors");
+            assert_eq!(first, Some(flash.start), "{binary}: no vectors");
             if name.starts_with("rp2350") {
-                has_an_image_definition(&segments, part.flash.start);
+                has_an_image_definition(&segments, flash.start);
             }
         }
     }

@@ -94,9 +94,8 @@ fn no_program_is_built_around_a_plan_that_its_board_cannot_run() {
         "is damaged",
         "is damaged",
         "this build reads version",
-        "is a plan for `helium`, qemu-mps2-an386 wants `dsp`",
-        // The linker's words.
-        "will not fit in region 'RAM'",
+        "the plan is for `helium`, but QEMU mps2-an386 needs `dsp`",
+        "kB RAM, QEMU mps2-an386 has 4096 kB",
     ];
     for (i, (says, (_, change))) in says.into_iter().zip(CHANGES).enumerate() {
         let mut changed = plan.clone();

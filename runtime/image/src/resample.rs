@@ -1,14 +1,25 @@
-//! Resizing on the way from the camera's rows to the network's pixels, bit for bit as the host does it:
-//! `runtime/image/src/resize.rs` has the rule (bilinear, antialiased, weights of 22 bits, columns
-//! first, each pass rounded to u8).
+//! The arithmetic of resizing, and a resizer for images that arrive row by row.
 //!
-//! The weights are computed by the compiler and lie in flash; at run time there are only integers. Each
-//! camera row is made narrow when it comes and kept while an output row still needs it.
+//! Bilinear with antialiasing, bit for bit as Pillow's `Image.resize(size, BILINEAR)` does it for 8-bit images, in
+//! all its versions up to 12. (Version 13 sometimes takes the rows first, where that is faster, which moves
+//! roundings.)
+//!
+//! Separable, columns first, then rows, each rounded to u8. Along one axis, with `s = in / out` and
+//! `f = max(s, 1)` the filter's half-width:
+//! ```text
+//! centre(i) = (i + ½)·s                          in f64
+//! taps(i)   = ⌊centre − f + ½⌋ … ⌊centre + f + ½⌋ − 1, inside the image
+//! k(i, j)   = tri((j − centre + ½) / f), normalized to Σⱼ k = 1, tri(x) = max(1 − |x|, 0)
+//! K(i, j)   = ⌊k·2²² + ½⌋                        22-bit fixed point
+//! out(i)    = (2²¹ + Σⱼ K(i, j)·in(j)) >> 22
+//! ```
+//!
+//! Everything here works without the standard library. A [`Resizer`] needs its [`Weights`] in a `static`: the compiler
+//! computes them, so they lie in flash, and at run time there are only integers. Each row is made narrow when it
+//! arrives, and kept while an output row still needs it. On a host, [`fit`](crate::fit) gives the same bits faster.
 
-use crate::camera::PixelFormat;
-use crate::frame::Progress;
-
-const PRECISION: u32 = 22;
+/// Bits behind the point of a weight.
+pub const PRECISION: u32 = 22;
 
 /// How many inputs an output is the sum of, at most: the room for its weights, and the number of rows
 /// that are kept.
@@ -73,26 +84,45 @@ impl<const OUT: usize, const TAPS: usize> Weights<OUT, TAPS> {
     }
 }
 
-/// One output. The operations and their order are the host's: the last bit of the f64 matters.
-const fn output<const TAPS: usize>(from: usize, to: usize, i: usize) -> (Output, [i32; TAPS]) {
-    let scale = from as f64 / to as f64;
-    let support = scale.max(1.0);
-    let centre = (i as f64 + 0.5) * scale;
-    let inverse = 1.0 / support;
+/// The inputs that output `i` is made of: the first, and the one after the last.
+pub const fn span(from: usize, to: usize, i: usize) -> (usize, usize) {
+    // The operations and their order, here and below, are Pillow's: the last bit of the f64 matters.
+    let (centre, support) = centre(from, to, i);
     let first = (centre - support + 0.5).max(0.0) as usize;
     let end = (centre + support + 0.5) as usize;
-    let end = if end < from { end } else { from };
+    (first, if end < from { end } else { from })
+}
+
+/// The weight of input `j` in output `i` before weights are normalized.
+pub const fn weight(from: usize, to: usize, i: usize, j: usize) -> f64 {
+    let (centre, support) = centre(from, to, i);
+    let inverse = 1.0 / support;
+    let x: f64 = (j as f64 - centre + 0.5) * inverse;
+    (1.0 - x.abs()).max(0.0)
+}
+
+/// A share of 1 in fixed point.
+pub const fn fixed(share: f64) -> i32 {
+    (0.5 + share * (1 << PRECISION) as f64) as i32
+}
+
+const fn centre(from: usize, to: usize, i: usize) -> (f64, f64) {
+    let scale = from as f64 / to as f64;
+    ((i as f64 + 0.5) * scale, scale.max(1.0))
+}
+
+const fn output<const TAPS: usize>(from: usize, to: usize, i: usize) -> (Output, [i32; TAPS]) {
+    let (first, end) = span(from, to, i);
     let (mut raw, mut sum, mut j) = ([0.0; TAPS], 0.0, 0);
     while j < end - first {
-        let x: f64 = ((j + first) as f64 - centre + 0.5) * inverse;
-        raw[j] = (1.0 - x.abs()).max(0.0);
+        raw[j] = weight(from, to, i, j + first);
         sum += raw[j];
         j += 1;
     }
     let mut weights = [0; TAPS];
     j = 0;
     while j < end - first {
-        weights[j] = (0.5 + raw[j] / sum * (1 << PRECISION) as f64) as i32;
+        weights[j] = fixed(raw[j] / sum);
         j += 1;
     }
     (Output { first: first as u16, taps: (end - first) as u16 }, weights)
@@ -147,9 +177,9 @@ impl<'a> Resizer<'a> {
         (self.rows, self.done) = (0, 0);
     }
 
-    /// Takes the next row, and writes the output rows that it completes into `pixels` (RGB).
-    /// [`Progress::Complete`] with a picture's last row.
-    pub fn push(&mut self, format: PixelFormat, row: &[u8], pixels: &mut [u8]) -> Progress {
+    /// Takes the next row, of which `rgb` returns each pixel, and writes the output rows that it completes into
+    /// `pixels` (RGB). Returns whether this was the image's last row.
+    pub fn push(&mut self, rgb: impl Fn(usize) -> [u8; 3], pixels: &mut [u8]) -> bool {
         let stride = 3 * self.across.outputs.len();
         let at = self.rows % self.down.taps.max(1) * stride;
         if let Some(narrow) = self.kept.get_mut(at..at + stride) {
@@ -157,8 +187,7 @@ impl<'a> Resizer<'a> {
             {
                 let mut sums = [1_i32 << (PRECISION - 1); 3];
                 for (x, weight) in self.across.weights(i, *output).iter().enumerate() {
-                    let rgb = format.rgb(row, usize::from(output.first) + x);
-                    for (sum, sample) in sums.iter_mut().zip(rgb) {
+                    for (sum, sample) in sums.iter_mut().zip(rgb(usize::from(output.first) + x)) {
                         *sum += i32::from(sample) * weight;
                     }
                 }
@@ -174,10 +203,10 @@ impl<'a> Resizer<'a> {
             self.done += 1;
         }
         if self.rows < self.down.from {
-            return Progress::Waiting;
+            return false;
         }
         self.restart();
-        Progress::Complete
+        true
     }
 
     /// Output row `done`, whose inputs are kept.
@@ -196,14 +225,24 @@ impl<'a> Resizer<'a> {
     }
 }
 
-/// Clamped, since rounding of the weights may carry a sum past 255.
-fn to_byte(sum: i32) -> u8 {
-    (sum >> PRECISION).clamp(0, 255) as u8
+/// A weighted sum, with [`PRECISION`] bits behind the point and half a unit added, as a byte. It is clamped, since
+/// rounding of the weights may carry it past 255.
+pub const fn to_byte(sum: i32) -> u8 {
+    let byte = sum >> PRECISION;
+    if byte < 0 {
+        0
+    } else if byte > 255 {
+        255
+    } else {
+        byte as u8
+    }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "std"))]
 mod tests {
     use super::*;
+    use crate::Image;
+    use crate::resize::{Filter, resize_window};
 
     fn random(n: usize, mut state: u32) -> Vec<u8> {
         (0..n)
@@ -214,45 +253,7 @@ mod tests {
             .collect()
     }
 
-    /// The rule, written once more: a whole picture, both passes one after the other, weights in f64.
-    fn naive(rgb: &[u8], from: (usize, usize), to: (usize, usize)) -> Vec<u8> {
-        let axis = |from: usize, to: usize| -> Vec<Vec<(usize, i32)>> {
-            let scale = from as f64 / to as f64;
-            let support = scale.max(1.0);
-            (0..to)
-                .map(|i| {
-                    let centre = (i as f64 + 0.5) * scale;
-                    let inputs = (centre - support + 0.5).max(0.0) as usize
-                        ..((centre + support + 0.5) as usize).min(from);
-                    let raw = inputs
-                        .clone()
-                        .map(|j| (1.0 - ((j as f64 - centre + 0.5) * (1.0 / support)).abs()).max(0.0));
-                    let sum: f64 = raw.clone().sum();
-                    inputs.zip(raw.map(|k| (0.5 + k / sum * f64::from(1 << 22)) as i32)).collect()
-                })
-                .collect()
-        };
-        let byte = |sum: i32| ((sum + (1 << 21)) >> 22).clamp(0, 255) as u8;
-        let (columns, rows) = (axis(from.0, to.0), axis(from.1, to.1));
-        let at = |y: usize, x: usize, c: usize| i32::from(rgb[3 * (y * from.0 + x) + c]);
-        let mut narrow = vec![0; 3 * to.0 * from.1];
-        for y in 0..from.1 {
-            for (x, taps) in columns.iter().enumerate() {
-                for c in 0..3 {
-                    narrow[3 * (y * to.0 + x) + c] = byte(taps.iter().map(|(j, k)| k * at(y, *j, c)).sum());
-                }
-            }
-        }
-        let mut out = vec![];
-        for taps in &rows {
-            for x in 0..3 * to.0 {
-                out.push(byte(taps.iter().map(|(j, k)| k * i32::from(narrow[3 * to.0 * j + x])).sum()));
-            }
-        }
-        out
-    }
-
-    /// Two pictures in a row, by both.
+    /// Two images in a row, row by row and as a whole.
     fn check<const W: usize, const TW: usize, const H: usize, const TH: usize>(
         across: &'static Weights<W, TW>,
         down: &'static Weights<H, TH>,
@@ -261,20 +262,15 @@ mod tests {
         let mut memory = vec![0; Resizer::bytes(W, height, H)];
         assert!(Resizer::new(across.axis(), down.axis(), &mut memory[1..]).is_none());
         let mut resizer = Resizer::new(across.axis(), down.axis(), &mut memory).unwrap();
-        for format in [PixelFormat::Yuyv, PixelFormat::Rgb565] {
-            let stride = (2 * width).next_multiple_of(4);
-            let picture = random(stride * height, width as u32);
-            let rgb: Vec<u8> = picture
-                .chunks_exact(stride)
-                .flat_map(|row| (0..width).flat_map(|x| format.rgb(row, x)))
-                .collect();
+        for seed in [1, 2] {
+            let image = Image::new(width, height, random(3 * width * height, seed)).unwrap();
             let mut pixels = vec![0; 3 * W * H];
-            for (y, row) in picture.chunks_exact(stride).enumerate() {
-                let progress = resizer.push(format, row, &mut pixels);
-                assert_eq!(progress == Progress::Complete, y + 1 == height);
+            for (y, row) in image.rgb().chunks_exact(3 * width).enumerate() {
+                let complete = resizer.push(|x| [row[3 * x], row[3 * x + 1], row[3 * x + 2]], &mut pixels);
+                assert_eq!(complete, y + 1 == height);
             }
-            let resized = naive(&rgb, (width, height), (W, H));
-            assert!(pixels == resized, "{width}×{height} to {W}×{H}, {format:?}");
+            let whole = resize_window(image.as_ref(), Filter::Antialiased, (W, H), 0..W, 0..H);
+            assert!(pixels == whole, "{width}×{height} to {W}×{H}");
         }
     }
 
@@ -287,12 +283,12 @@ mod tests {
     }
 
     #[test]
-    fn rows_as_they_come_give_what_the_whole_picture_gives() {
+    fn rows_as_they_arrive_give_what_the_whole_image_gives() {
         check! {
             160 by 120 => 32 by 32;
             96 by 96 => 32 by 32;
             160 by 120 => 96 by 96;
-            96 by 96 => 96 by 96;
+            96 by 96 => 95 by 97;
             33 by 31 => 32 by 30;
             5 by 7 => 32 by 32;
             1 by 1 => 3 by 3;
