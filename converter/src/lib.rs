@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! import   ONNX → Graph          as the exporter wrote it
+//! pixels   Imported → preprocessing  what training did to the pixels, from evidence
 //! pass     Graph → Graph         folded: pixels in, convolutions with everything in their weights
 //! calibrate, quantize            Graph + pictures → Network
 //! convert  all of that as one call, with a report and a verdict
@@ -21,6 +22,7 @@ pub mod import;
 pub mod interval;
 pub mod model;
 pub mod pass;
+pub mod pixels;
 pub mod quantize;
 pub mod report;
 pub mod run;

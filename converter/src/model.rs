@@ -28,6 +28,8 @@ pub struct FloatModel {
     pub folded: usize,
     /// Why this preprocessing.
     pub reason: String,
+    /// What else a person should know of how the model was read.
+    pub notes: Vec<String>,
 }
 
 /// An archive.
@@ -46,6 +48,13 @@ pub enum Model {
     Float(Box<FloatModel>),
     /// An archive.
     Int8(Box<Int8Model>),
+}
+
+impl FloatModel {
+    /// What is done to pixels, and why, for people.
+    pub fn pixels(&self) -> String {
+        format!("{}: pixels: {} ({})", self.source.file, self.input.preprocess, self.reason)
+    }
 }
 
 impl Int8Model {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use common::{Onnx, small_classifier};
+use common::{Onnx, silent_classifier, small_classifier};
 use serde_json::Value;
 
 /// A folder with models, pictures, and things that are neither.
@@ -100,7 +100,7 @@ fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
     // words; what standard error must say
     let cases: &[(&str, &[&str])] = &[
         ("", &["Usage"]),
-        ("quantize net.onnx", &["no pictures to calibrate on", "--images", "--synthetic"]),
+        ("quantize net.onnx", &["no images to calibrate on", "--images", "--synthetic"]),
         ("quantize net.onnx --images photos --synthetic", &["--synthetic"]),
         ("quantize absent.onnx --images photos", &["absent.onnx", "No such file"]),
         ("quantize photos --images photos", &["photos", "folder"]),
@@ -349,4 +349,147 @@ fn quiet_is_quiet() {
     let place = Place::new();
     let output = place.run("quantize net.onnx --images photos -o out.nnef.tgz --quiet");
     assert!(output.status.success() && output.stdout.is_empty() && output.stderr.is_empty());
+}
+
+#[test]
+fn what_a_model_does_not_tell_is_asked_about_or_decided_by_labelled_images() {
+    let place = Place::new();
+    place.write("silent.onnx", &silent_classifier(3).bytes());
+    fs::create_dir(place.path("loose")).unwrap();
+    fs::copy(place.path("photos/ant/0.png"), place.path("loose/0.png")).unwrap();
+    for words in [
+        "quantize silent.onnx --images loose -o x.nnef.tgz",
+        "eval silent.onnx --images loose",
+        "quantize silent.onnx --images photos --preprocess auto -o x.nnef.tgz",
+    ] {
+        let output = place.run(words);
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", stderr(&output));
+        for word in ["not clear", "--preprocess 0-1", "--preprocess torch", "abelled images"] {
+            assert!(stderr(&output).contains(word), "`{words}` does not say {word:?}: {}", stderr(&output));
+        }
+        assert!(!place.path("x.nnef.tgz").exists());
+    }
+    // Looking at it needs no answer.
+    assert_eq!(place.json("inspect silent.onnx --json")["preprocess"], "unknown");
+
+    // Images in folders of the classes that the network finds when their pixels are divided by 255. Its
+    // biases are centred first, so that it finds all three.
+    fs::create_dir(place.path("pool")).unwrap();
+    for i in 0..60u32 {
+        let pixel = |x: u32, y: u32| {
+            let k = (i * 37 + x * (i % 7) * 5 + y * (i % 5) * 7) as u8;
+            image::Rgb([k, k.wrapping_mul(3), k.wrapping_add((x * y) as u8)])
+        };
+        image::RgbImage::from_fn(8, 8, pixel).save(place.path(&format!("pool/{i:02}.png"))).unwrap();
+    }
+    let logits = || -> Vec<[f32; 3]> {
+        let output = place.run("eval silent.onnx --preprocess 0-1 --images pool --logits pool.npy");
+        assert!(output.status.success(), "{}", stderr(&output));
+        let npy = fs::read(place.path("pool.npy")).unwrap();
+        let float = |bytes: &[u8]| f32::from_le_bytes(bytes.try_into().unwrap());
+        npy[128..].chunks_exact(12).map(|row| [0, 4, 8].map(|at| float(&row[at..at + 4]))).collect()
+    };
+    let first = logits();
+    let mean: [f32; 3] = std::array::from_fn(|c| first.iter().map(|row| row[c]).sum::<f32>() / 60.0);
+    let mut model = silent_classifier(3);
+    for tensor in model.graph().initializer.iter_mut().filter(|tensor| tensor.name == "fc.b") {
+        let old = tensor.raw_data.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap()));
+        tensor.raw_data = old.zip(mean).flat_map(|(old, mean)| (old - mean).to_le_bytes()).collect();
+    }
+    place.write("silent.onnx", &model.bytes());
+    let mut found = [0; 3];
+    for (i, row) in logits().iter().enumerate() {
+        let top = (0..3).max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+        found[top] += 1;
+        let folder = place.path(&format!("named/{}", ["ant", "bee", "cow"][top]));
+        fs::create_dir_all(&folder).unwrap();
+        fs::rename(place.path(&format!("pool/{i:02}.png")), folder.join(format!("{i:02}.png"))).unwrap();
+    }
+    assert!(found.iter().all(|&n| n > 0), "{found:?}");
+    let output = place.run("quantize silent.onnx --images named -o y.nnef.tgz");
+    assert!(stderr(&output).contains("pixels: 0-1"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("right most often on 60 labelled images: 0-1 60"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(stderr(&output).contains("class folders' names in sorted order"), "{}", stderr(&output));
+    assert_eq!(place.json("inspect y.nnef.tgz --json")["labels"], 3);
+    assert!(place.run("quantize silent.onnx --images named --no-labels -o y.nnef.tgz").status.success());
+    assert_eq!(place.json("inspect y.nnef.tgz --json")["labels"], 0);
+}
+
+#[test]
+fn the_flag_and_the_recognition_fit_images_alike() {
+    let place = Place::new();
+    // A layer named as torchvision's.
+    let mut model = Onnx::new(13, &[1, 3, 64, 64])
+        .conv("x", "layer1.0.conv1", [8, 3, 3, 3], &[])
+        .node("Relu", "layer1.0.conv1", "r", &[])
+        .node("GlobalAveragePool", "r", "p", &[])
+        .node("Flatten", "p", "f", &[])
+        .weight("fc.w", &[5, 8])
+        .weight("fc.b", &[5])
+        .node("Gemm", "f fc.w fc.b", "logits", &[("transB", common::Attribute::Int(1))])
+        .output("logits", &[1, 5]);
+    model.model.producer_name = "pytorch".into();
+    place.write("vision.onnx", &model.bytes());
+    fs::create_dir(place.path("wide")).unwrap();
+    for i in 0..6u32 {
+        let pixel = |x: u32, y: u32| image::Rgb([(x * 3 + i * 9) as u8, (y * 5) as u8, (x * y / 8) as u8]);
+        image::RgbImage::from_fn(160, 90, pixel).save(place.path(&format!("wide/{i}.png"))).unwrap();
+    }
+    let logits = |words: &str, file: &str| {
+        let output = place.run(&format!("eval vision.onnx --images wide --logits {file} {words}"));
+        assert!(output.status.success(), "{}", stderr(&output));
+        fs::read(place.path(file)).unwrap()
+    };
+    let recognized = logits("", "a.npy");
+    assert_eq!(recognized, logits("--preprocess torch", "b.npy"));
+    assert_ne!(recognized, logits("--preprocess torch --resize stretch", "c.npy"));
+    for (words, file) in [("", "a.nnef.tgz"), ("--preprocess torch", "b.nnef.tgz")] {
+        let output = place.run(&format!("quantize vision.onnx --images wide {words} -o {file}"));
+        assert!(stderr(&output).contains("cropped from a short side of 73"), "{}", stderr(&output));
+    }
+    assert_eq!(fs::read(place.path("a.nnef.tgz")).unwrap(), fs::read(place.path("b.nnef.tgz")).unwrap());
+}
+
+#[test]
+fn accuracy_is_never_measured_against_folders_that_match_no_label() {
+    let place = Place::new();
+    place.write("numbered.txt", b"0: cow\n1: ant\n2: bee\n");
+    place.write("others.txt", b"cat\ndog\npig\n");
+    let output = place.run("quantize net.onnx --images photos --labels others.txt -o a.nnef.tgz");
+    assert_eq!(output.status.code(), Some(2));
+    for word in ["3 of 3 class folders", "ant, bee, cow", "--labels-by-order"] {
+        assert!(stderr(&output).contains(word), "{word}: {}", stderr(&output));
+    }
+    assert!(
+        place
+            .run("quantize net.onnx --images photos --labels others.txt --labels-by-order -o a.nnef.tgz")
+            .status
+            .success()
+    );
+    assert_eq!(place.run("eval a.nnef.tgz --images photos").status.code(), Some(2));
+    assert!(place.run("eval a.nnef.tgz --images photos --labels-by-order").status.success());
+    // The same network under two orders of its classes: what one finds right, the other calls otherwise.
+    let right = |labels: &str| {
+        place.json(&format!("eval net.onnx --images photos --labels {labels} --json"))["correct"].clone()
+    };
+    assert_ne!(right("numbered.txt"), right("three.txt"));
+    let table = place.json("eval net.onnx --images photos --labels three.txt --per-class --json");
+    let classes = table["classes"].as_array().unwrap();
+    let of = |key: &str| classes.iter().map(|c| c[key].as_f64().unwrap_or(0.0)).collect::<Vec<_>>();
+    assert_eq!(of("images"), [6.0; 3]);
+    let right: f64 = of("recall").iter().map(|recall| recall * 6.0).sum();
+    assert_eq!(right.round(), table["correct"].as_f64().unwrap());
+    // Labels that do not fit are not used, and no accuracy is told.
+    place.write("farm.onnx", &small_classifier(3).says("labels", "cat\ndog\npig").bytes());
+    let output = place.run("quantize farm.onnx --images photos -o b.nnef.tgz");
+    assert!(
+        output.status.success() && stderr(&output).contains("labels are not used"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!stderr(&output).contains("labelled images"), "{}", stderr(&output));
 }

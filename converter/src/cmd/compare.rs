@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::model::{InputFlags, Model, Runner};
+use super::model::{Around, InputFlags, Model, Runner};
 use super::output::OutputFlags;
 use super::pictures::{Reader, spread};
 use super::talk::percent;
@@ -15,7 +15,6 @@ use crate::interval::wilson;
 use crate::quantize::recipe::Progress;
 use crate::quantize::score::{Distance, Measure};
 use crate::report::layers::{Noise, NoiseMap};
-use foldnet_dataset::Dataset;
 
 /// Compare two models or archives on pictures: agreement, divergence, error per layer
 #[derive(Args)]
@@ -76,7 +75,13 @@ const NAMED: usize = 20;
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
-        let (a, b) = (Model::load(&self.a, &self.input)?, Model::load(&self.b, &self.input)?);
+        let around = Around { images: Some(&self.images), ..Around::nothing(talk) };
+        let (a, b) = (Model::load(&self.a, &self.input, around)?, Model::load(&self.b, &self.input, around)?);
+        for model in [&a, &b] {
+            if let Model::Float(model) = model {
+                talk.say(model.pixels());
+            }
+        }
         if a.classes() != b.classes() {
             return Err(Failure::Input(anyhow::anyhow!(
                 "{} has {} outputs, {} has {}",
@@ -94,7 +99,7 @@ impl Cmd {
                 size(&b)
             )));
         }
-        let dataset = Dataset::open(&self.images)?;
+        let dataset = super::pictures::open(&self.images, talk)?;
         let reading = self.meaning.reading(&a, dataset.classes())?;
         let measure = Measure::new(reading.kind);
         if reading.must_be_told {

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use foldnet_dataset::{Dataset, Matching};
 use serde::Serialize;
 
 use super::files;
-use super::model::{InputFlags, Model, Runner};
+use super::labels::LabelFlags;
+use super::model::{Around, InputFlags, Model, Runner};
 use super::output::{OutputFlags, ThresholdFlag};
+use super::per_class::{self, PerClass};
 use super::pictures::{Reader, check_labels};
 use super::talk::percent;
 use super::{Failure, Talk};
@@ -27,9 +28,14 @@ pub struct Cmd {
     #[command(flatten)]
     input: InputFlags,
     #[command(flatten)]
+    names: LabelFlags,
+    #[command(flatten)]
     meaning: OutputFlags,
     #[command(flatten)]
     applies: ThresholdFlag,
+    /// Print precision, recall and F1 of each class
+    #[arg(long)]
+    per_class: bool,
     /// Write the logits of every image here, [n, classes] f32, in the dataset's order
     #[arg(long, value_name = "OUT.npy")]
     logits: Option<PathBuf>,
@@ -51,6 +57,9 @@ struct Outcome {
     interval: Option<(f64, f64)>,
     /// Smallest, mean and largest answer, where the output is plain numbers.
     range: Option<[f64; 3]>,
+    /// Of each class, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<Vec<per_class::Row>>,
 }
 
 /// Images held in memory at once.
@@ -110,8 +119,18 @@ impl Cmd {
         if let Some(path) = &self.logits {
             files::check(&[&self.file, &self.images], &[("--logits", path)])?;
         }
-        let model = Model::load(&self.file, &self.input)?;
-        let mut dataset = Dataset::open(&self.images)?;
+        let around =
+            Around { images: Some(&self.images), labels: Some(&self.names), ..Around::nothing(talk) };
+        let model = Model::load(&self.file, &self.input, around)?;
+        let mut labels = match self.names.stated(model.classes())? {
+            Some(stated) => stated,
+            None => model.labels().to_vec(),
+        };
+        if let Model::Float(model) = &model {
+            talk.say(model.pixels());
+            model.notes.iter().for_each(|note| talk.say(note));
+        }
+        let mut dataset = super::pictures::open(&self.images, talk)?;
         let reading = self.meaning.reading(&model, dataset.classes())?;
         let measure = Measure::new(reading.kind).with_threshold(self.applies.threshold);
         let classes = reading.kind.classes(model.classes());
@@ -119,11 +138,18 @@ impl Cmd {
             talk.say(format!("output: {} ({})", reading.kind, reading.reason));
         }
         if classes > 0 {
-            dataset.match_labels(model.labels(), classes, Matching::ByName)?;
+            let by = dataset.match_labels(&labels, classes, self.names.matching())?;
+            if labels.is_empty()
+                && let Some((names, note)) = self.names.from_folders(&dataset, by)
+            {
+                talk.say(note);
+                labels = names;
+            }
         }
         let mut runner = Runner::new(&model)?;
         let mut reader = Reader::new(&dataset, model.input(), talk);
         let (mut images, mut count, mut spread) = (0, Count::default(), Spread::default());
+        let mut per_class = self.per_class.then(|| PerClass::new(classes));
         let mut all_logits: Vec<f32> = Vec::new();
         talk.stage("evaluating", dataset.len());
         for start in (0..dataset.len()).step_by(CHUNK) {
@@ -136,6 +162,9 @@ impl Cmd {
                 images += 1;
                 if let Some(label) = sample.label.filter(|_| classes > 0) {
                     count.add(measure, &logits, label);
+                    if let (Some(table), Some(answer)) = (&mut per_class, measure.class(&logits)) {
+                        table.add(label, answer);
+                    }
                 }
                 if classes == 0 {
                     spread.add(&logits);
@@ -162,7 +191,11 @@ impl Cmd {
             skipped: reader.skipped,
             interval: labelled.then(|| wilson(count.right, count.labelled)),
             range: spread.range(),
+            classes: per_class.filter(|_| labelled).map(|table| table.rows(&labels)),
         };
+        if let Some(rows) = &outcome.classes {
+            per_class::table(rows).iter().for_each(|line| talk.human(line));
+        }
         talk.human(words(model.kind(), &outcome, &count, model.classes()));
         talk.result(&outcome);
         Ok(())

@@ -8,7 +8,7 @@ use foldnet_catalogue::{Board, Needs, Part, Used};
 use foldnet_kernels::dispatch;
 use serde::Serialize;
 
-use super::model::{InputFlags, Int8Model, Model};
+use super::model::{Around, InputFlags, Int8Model, Model};
 use super::talk::bytes;
 use super::{Failure, Talk, export_ethos_u, export_rknn, npu};
 use crate::emit::qdq;
@@ -85,7 +85,7 @@ struct PlanOutcome {
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
-        let model = Model::load(&self.archive, &InputFlags::default())?;
+        let model = Model::load(&self.archive, &InputFlags::default(), Around::nothing(talk))?;
         let Model::Int8(model) = model else {
             return Err(Failure::Input(anyhow::anyhow!(
                 "{} is a float model; `converter quantize` makes the archive that can be exported",

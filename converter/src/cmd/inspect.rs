@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use super::model::{InputFlags, Model};
+use super::model::{Around, InputFlags, Model};
 use super::talk::bytes;
 use super::{Failure, Talk};
 use crate::graph::{Curve, Graph, Op};
@@ -49,7 +49,8 @@ struct Outcome {
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
-        let model = Model::load(&self.file, &self.input)?;
+        let model =
+            Model::load(&self.file, &self.input, Around { may_stay_open: true, ..Around::nothing(talk) })?;
         let layers = match &model {
             Model::Float(m) => float_rows(&m.graph),
             Model::Int8(m) => int8_rows(&m.network),

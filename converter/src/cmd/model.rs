@@ -6,26 +6,51 @@ use std::path::Path;
 use anyhow::{Context, anyhow};
 use clap::Args;
 use foldnet_archive::{Input, Resize, SourceModel};
+use foldnet_dataset::{Dataset, known, parse_labels};
 use sha2::{Digest, Sha256};
 
+use super::Talk;
+use super::labels::LabelFlags;
 use crate::convert::held_out::HeldOut;
 use crate::foreign;
-use crate::import;
-use crate::import::family::recognize;
+use crate::import::{self, Imported};
 pub use crate::model::{FloatModel, Int8Model, Model};
 use crate::pass::{Preprocess, fold, prepend};
+use crate::pixels::trial::Choice;
+use crate::pixels::{self, Evidence};
+use crate::quantize::recipe::Progress;
 pub use crate::run::{Runner, Values};
 
 /// What the graph does not say about its input.
 #[derive(Args, Clone, Debug, Default)]
 pub struct InputFlags {
-    // Without these flags, the model's metadata `preprocess` and `resize` say it, then its family.
-    /// What training did to the pixels: none, tf (x/127.5 − 1), caffe (BGR − mean), torch (ImageNet mean and deviation), or MEAN/STD in pixel units, each one number or three
+    // Without these flags, the model's metadata `preprocess` and `resize` say it, then the evidence in `pixels`.
+    /// What training did to the pixels: none (0…255), 0-1 (x/255), tf (x/127.5 − 1), caffe (BGR − mean), torch (ImageNet mean and deviation), MEAN/STD in pixel units, each one number or three; or auto, which tries them on labelled images. Without it, the model's metadata, its layers and its numbers tell, and where several readings fit, labelled images decide
     #[arg(long, value_name = "KIND")]
     preprocess: Option<String>,
-    /// How pictures of another size are fitted: stretch (antialiased), bilinear (as tf.image.resize, not antialiased), or crop:SHORT (short side, then the centre)
+    /// How images of another size are fitted: stretch (antialiased), bilinear (as tf.image.resize, not antialiased), or crop:SHORT (short side, then the centre). Without it, torch crops (256 for 224) and everything else stretches
     #[arg(long, value_name = "RULE", value_parser = parse_resize)]
     resize: Option<Resize>,
+}
+
+/// What may decide where the model does not tell.
+#[derive(Clone, Copy)]
+pub struct Around<'a> {
+    /// Images, of use if they are labelled.
+    pub images: Option<&'a Path>,
+    /// Names of the classes.
+    pub labels: Option<&'a LabelFlags>,
+    /// A model whose preprocessing stays open is of use all the same.
+    pub may_stay_open: bool,
+    /// Where progress is shown.
+    pub talk: &'a Talk,
+}
+
+impl<'a> Around<'a> {
+    /// Nothing.
+    pub fn nothing(talk: &'a Talk) -> Self {
+        Self { images: None, labels: None, may_stay_open: false, talk }
+    }
 }
 
 /// As for `--resize`.
@@ -49,7 +74,7 @@ const BUILT_IN_NAME: &str = "resnet20-v1-cifar10.onnx";
 
 impl FloatModel {
     /// Reads, imports and folds an ONNX file.
-    pub fn load(path: &Path, flags: &InputFlags) -> anyhow::Result<Self> {
+    pub fn load(path: &Path, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
         if let Some(foreign) = foreign::recognize_folder(path) {
             return Err(foreign).with_context(|| path.display().to_string());
         }
@@ -59,53 +84,38 @@ impl FloatModel {
         }
         let folder = path.parent().unwrap_or(Path::new(""));
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Self::new(&bytes, folder, file, flags).with_context(|| path.display().to_string())
+        Self::new(&bytes, folder, file, flags, around).with_context(|| path.display().to_string())
     }
 
     /// The one built in.
-    pub fn built_in(flags: &InputFlags) -> anyhow::Result<Self> {
-        let mut model = Self::new(BUILT_IN, Path::new(""), BUILT_IN_NAME.into(), flags)?;
-        model.labels = foldnet_dataset::known::CIFAR_10.map(String::from).to_vec();
+    pub fn built_in(flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
+        let mut model = Self::new(BUILT_IN, Path::new(""), BUILT_IN_NAME.into(), flags, around)?;
+        if around.labels.is_none_or(|labels| !labels.are_stated()) {
+            model.labels = known::CIFAR_10.map(String::from).to_vec();
+        }
         Ok(model)
     }
 
-    fn new(bytes: &[u8], folder: &Path, file: String, flags: &InputFlags) -> anyhow::Result<Self> {
-        let imported = import::read(bytes, folder)?;
+    fn new(
+        bytes: &[u8],
+        folder: &Path,
+        file: String,
+        flags: &InputFlags,
+        around: Around<'_>,
+    ) -> anyhow::Result<Self> {
+        let mut imported = import::read(bytes, folder)?;
         let external_bytes: u64 =
             imported.external.iter().filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum();
-        let mut graph = imported.graph;
-        let shape = graph.input();
-        let family = recognize(&graph, &imported.producer);
-        let stated = |key: &str| imported.metadata.get(key).map(String::as_str);
-        let (preprocess, reason) = match (&flags.preprocess, stated("preprocess")) {
-            (Some(text), _) => (Preprocess::parse(text, shape.c)?, "as --preprocess says"),
-            (None, Some(text)) => (
-                Preprocess::parse(text, shape.c).context("the model's metadata, preprocess")?,
-                "as the model's metadata says",
-            ),
-            (None, None) => (Preprocess::parse(family.preprocess, shape.c)?, family.reason),
-        };
-        let resize = match (flags.resize, stated("resize")) {
-            (Some(resize), _) => resize,
-            (None, Some(text)) => {
-                parse_resize(text).map_err(|e| anyhow!("the model's metadata, resize: {e}"))?
-            }
-            (None, None) if family.crop && flags.preprocess.is_none() => {
-                Resize::Crop { short_side: shape.h.min(shape.w) * 256 / 224 }
-            }
-            (None, None) => Resize::Stretch,
-        };
-        prepend(&mut graph, &preprocess)?;
-        fold(&mut graph);
+        let shape = imported.graph.input();
+        let outputs = imported.graph.nodes[imported.graph.output].shape.len();
+        let (labels, mut notes) = labels(&imported, outputs, around.labels)?;
+        let decided = decide(&imported, flags, &labels, outputs, around)?;
+        notes.extend(decided.note);
+        let (preprocess, resize) = (decided.preprocess, decided.resize);
+        prepend(&mut imported.graph, &preprocess)?;
+        fold(&mut imported.graph);
         // The input is a node of ours, none of the file's.
-        let folded = (imported.nodes + 1).saturating_sub(graph.nodes.len());
-        let classes = graph.nodes[graph.output].shape.len();
-        let labels: Vec<String> = imported
-            .metadata
-            .get("labels")
-            .and_then(|text| foldnet_dataset::parse_labels(text.as_bytes(), classes).ok())
-            .map(|labels| labels.names)
-            .unwrap_or_default();
+        let folded = (imported.nodes + 1).saturating_sub(imported.graph.nodes.len());
         Ok(Self {
             input: Input {
                 height: shape.h,
@@ -123,22 +133,152 @@ impl FloatModel {
                 converter: env!("CARGO_PKG_VERSION").into(),
             },
             labels,
-            held_out: stated("held_out")
-                .map(HeldOut::parse)
+            held_out: imported
+                .metadata
+                .get("held_out")
+                .map(|text| HeldOut::parse(text))
                 .transpose()
                 .map_err(|e| anyhow!("the model's metadata, held_out: {e}"))?,
             bytes: bytes.len() as u64 + external_bytes,
             external: imported.external,
             folded,
-            reason: reason.into(),
-            graph,
+            reason: format!("{}; {}", decided.reason, pixels::resize_in_words(resize)),
+            notes,
+            graph: imported.graph,
         })
     }
 }
 
+/// The names that are stated, or that the model has, or that are known; and what a person should know.
+fn labels(
+    imported: &Imported,
+    outputs: usize,
+    flags: Option<&LabelFlags>,
+) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    if let Some(stated) = flags.map(|flags| flags.stated(outputs)).transpose()?.flatten() {
+        return Ok((stated, Vec::new()));
+    }
+    if flags.is_some_and(|flags| !flags.may_be_found()) {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    if let Some(text) = imported.metadata.get("labels") {
+        return Ok(match parse_labels(text.as_bytes(), outputs) {
+            Ok(labels) => (labels.names, Vec::new()),
+            Err(problem) => {
+                (Vec::new(), vec![format!("the model's metadata, labels, is not used: {problem}")])
+            }
+        });
+    }
+    let imagenet = known::imagenet_1k();
+    if outputs == imagenet.len() && pixels::is_published(imported) {
+        let note = "labels: ImageNet-1k's, as the network is a published one with 1000 outputs (--labels FILE or \
+                    --no-labels changes that)";
+        return Ok((imagenet, vec![note.into()]));
+    }
+    Ok((Vec::new(), Vec::new()))
+}
+
+/// What is done to pixels and images, and why.
+struct Decided {
+    preprocess: Preprocess,
+    resize: Resize,
+    reason: String,
+    note: Option<String>,
+}
+
+/// Flags come first, then the model's metadata, then the evidence.
+fn decide(
+    imported: &Imported,
+    flags: &InputFlags,
+    labels: &[String],
+    outputs: usize,
+    around: Around<'_>,
+) -> anyhow::Result<Decided> {
+    let shape = imported.graph.input();
+    let metadata = |key: &str| imported.metadata.get(key).map(String::as_str);
+    let resize = match (flags.resize, metadata("resize")) {
+        (Some(resize), _) => Some(resize),
+        (None, Some(text)) => {
+            Some(parse_resize(text).map_err(|e| anyhow!("the model's metadata, resize: {e}"))?)
+        }
+        (None, None) => None,
+    };
+    let decided = |preprocess: Preprocess, reason: String, note| Decided {
+        resize: resize.unwrap_or_else(|| pixels::resize(&preprocess.name, shape)),
+        preprocess,
+        reason,
+        note,
+    };
+    let try_all = flags.preprocess.as_deref() == Some("auto");
+    match (&flags.preprocess, metadata("preprocess")) {
+        (Some(text), _) if !try_all => {
+            return Ok(decided(Preprocess::parse(text, shape.c)?, "as --preprocess says".into(), None));
+        }
+        (None, Some(text)) => {
+            let preprocess = Preprocess::parse(text, shape.c).context("the model's metadata, preprocess")?;
+            return Ok(decided(preprocess, "as the model's metadata says".into(), None));
+        }
+        _ => {}
+    }
+    let evidence = pixels::weigh(imported);
+    if let (Evidence::One(reading), false) = (&evidence, try_all) {
+        return Ok(decided(Preprocess::parse(&reading.preprocess, shape.c)?, reading.reason.clone(), None));
+    }
+    let (candidates, why) = match &evidence {
+        Evidence::Several { candidates, why } if !try_all => (candidates.clone(), why.clone()),
+        Evidence::Several { why, .. } => (evidence.candidates(shape), why.clone()),
+        Evidence::One(reading) => (
+            evidence.candidates(shape),
+            format!("{} would be taken ({})", reading.preprocess, reading.reason),
+        ),
+    };
+    match tried(imported, &candidates, resize, labels, outputs, around)? {
+        Ok(choice) => {
+            let note = choice.close.then(|| {
+                format!(
+                    "--preprocess {} is right most often, but the next is too near to be sure; state it if you know",
+                    choice.preprocess
+                )
+            });
+            Ok(decided(Preprocess::parse(&choice.preprocess, shape.c)?, choice.reason, note))
+        }
+        Err(_) if around.may_stay_open => {
+            let open = Preprocess { name: "unknown".into(), ..Preprocess::none(shape.c) };
+            Ok(decided(open, format!("{why}; these fit: {}", candidates.join(", ")), None))
+        }
+        Err(images) => Err(anyhow!(pixels::undecided(&candidates, &why, &images))),
+    }
+}
+
+/// The candidate that labelled images decide for, or why they do not.
+fn tried(
+    imported: &Imported,
+    candidates: &[String],
+    resize: Option<Resize>,
+    labels: &[String],
+    outputs: usize,
+    around: Around<'_>,
+) -> anyhow::Result<Result<Choice, String>> {
+    let unlabelled = "Labelled images would decide it, too: a folder with one subfolder for each class";
+    let Some(path) = around.images else { return Ok(Err(format!("{unlabelled}."))) };
+    let mut dataset = Dataset::open(path)?;
+    if !dataset.is_labelled() {
+        return Ok(Err(format!("{unlabelled}; those in {} have no labels.", path.display())));
+    }
+    let classes = if outputs == 1 { 2 } else { outputs };
+    let matching = around.labels.map(LabelFlags::matching).unwrap_or_default();
+    if let Err(error) = dataset.match_labels(labels, classes, matching) {
+        return Ok(Err(format!("The images cannot decide it: {error}.")));
+    }
+    around.talk.stage("trying preprocessings", candidates.len());
+    let trial = pixels::trial::run(&imported.graph, candidates, resize, &dataset)?;
+    around.talk.clear();
+    Ok(trial.best().map_err(|problem| format!("The images do not decide it: {problem}.")))
+}
+
 impl Model {
     /// Reads either.
-    pub fn load(path: &Path, flags: &InputFlags) -> anyhow::Result<Self> {
+    pub fn load(path: &Path, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
         let mut magic = [0; 2];
         let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
         let read = file.read(&mut magic).with_context(|| path.display().to_string())?;
@@ -150,11 +290,6 @@ impl Model {
             }
             return Ok(Self::Int8(Box::new(Int8Model { network, manifest, bytes })));
         }
-        Ok(Self::Float(Box::new(FloatModel::load(path, flags)?)))
+        Ok(Self::Float(Box::new(FloatModel::load(path, flags, around)?)))
     }
-}
-
-/// The names of a network's classes, in any of the forms of [`foldnet_dataset::read_labels`].
-pub fn read_labels(path: &Path, classes: usize) -> anyhow::Result<Vec<String>> {
-    Ok(foldnet_dataset::read_labels(path, classes)?.names)
 }

@@ -11,7 +11,7 @@ use crate::convert::reading::{Evidence, Reading, decide};
 #[derive(Args, Clone, Debug)]
 pub struct OutputFlags {
     /// What the network's output means; decided from the model and its labels if not given
-    #[arg(long, value_enum, value_name = "KIND")]
+    #[arg(id = "output_kind", long = "output", value_enum, value_name = "KIND")]
     output: Option<OutputValue>,
 }
 

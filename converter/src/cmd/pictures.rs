@@ -1,12 +1,21 @@
 //! Pictures for calibration and measurement.
 
+use std::path::Path;
+
 use anyhow::bail;
 use foldnet_archive::Input;
-use foldnet_dataset::Dataset;
+use foldnet_dataset::{Dataset, DatasetError};
 use foldnet_image::fit;
 
 use super::{Failure, Talk};
 pub use crate::convert::images::Sample;
+
+/// Opens a dataset and tells what a person should know about it.
+pub fn open(path: &Path, talk: &Talk) -> Result<Dataset, DatasetError> {
+    let dataset = Dataset::open(path)?;
+    dataset.notes().iter().for_each(|note| talk.say(note));
+    Ok(dataset)
+}
 
 /// Reads pictures from a dataset one by one; names and counts those that cannot be read.
 pub struct Reader<'a> {

@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
-use foldnet_dataset::{Dataset, Matching};
+use foldnet_dataset::Dataset;
 use serde::Serialize;
 
 use super::files::{self, ReportKind};
-use super::model::{FloatModel, InputFlags, read_labels};
+use super::labels::LabelFlags;
+use super::model::{Around, FloatModel, InputFlags};
 use super::output::{OutputFlags, ThresholdFlag};
 use super::pictures::{Reader, check_labels, spread};
 use super::talk::{bytes, percent};
@@ -32,9 +33,8 @@ pub struct Cmd {
     images: Option<PathBuf>,
     #[command(flatten)]
     input: InputFlags,
-    /// Text file with one class name per line
-    #[arg(long)]
-    labels: Option<PathBuf>,
+    #[command(flatten)]
+    names: LabelFlags,
     #[command(flatten)]
     meaning: OutputFlags,
     #[command(flatten)]
@@ -114,7 +114,7 @@ impl Cmd {
         let report = self.report.as_deref().map(|path| Ok((path, files::report_kind(path)?)));
         let report = report.transpose().map_err(Failure::Input)?;
         let written = |external: &[PathBuf]| {
-            let mut inputs: Vec<&Path> = [&self.model, &self.images, &self.labels]
+            let mut inputs: Vec<&Path> = [self.model.as_ref(), self.images.as_ref(), self.names.file()]
                 .into_iter()
                 .flatten()
                 .map(PathBuf::as_path)
@@ -133,20 +133,22 @@ impl Cmd {
                  FOLDER (or a CIFAR .bin, or .npy). Only to try the path, --synthetic takes noise"
             )));
         }
+        let around =
+            Around { images: self.images.as_deref(), labels: Some(&self.names), ..Around::nothing(talk) };
         let mut model = match &self.model {
-            Some(path) => FloatModel::load(path, &self.input)?,
-            None => FloatModel::built_in(&self.input)?,
+            Some(path) => FloatModel::load(path, &self.input, around)?,
+            None => FloatModel::built_in(&self.input, around)?,
         };
         written(&model.external)?;
-        let outputs = model.graph.nodes[model.graph.output].shape.len();
-        if let Some(path) = &self.labels {
-            model.labels = read_labels(path, outputs)?;
-        }
         talk.say(format!(
             "{}: {} nodes folded away; pixels: {} ({})",
             model.source.file, model.folded, model.input.preprocess, model.reason
         ));
-        let images = self.images(&model, talk)?;
+        model.notes.iter().for_each(|note| talk.say(note));
+        let images = self.images(&mut model, talk)?;
+        if model.labels.is_empty() {
+            talk.say("no labels: answers are called class 0, class 1, …; --labels FILE names them");
+        }
         let mut converted = convert(&model, &images, &self.settings(), talk)?;
         talk.clear();
         // Everything is known: write.
@@ -185,7 +187,7 @@ impl Cmd {
         }
     }
 
-    fn images(&self, model: &FloatModel, talk: &Talk) -> Result<Images, Failure> {
+    fn images(&self, model: &mut FloatModel, talk: &Talk) -> Result<Images, Failure> {
         let images = if self.synthetic {
             talk.warn("calibrating on noise (--synthetic): do not trust this archive's answers");
             Images::noise(&model.input)
@@ -204,18 +206,27 @@ impl Cmd {
     }
 
     /// The images of a folder or file, labelled where their classes are the network's.
-    fn read(&self, path: &Path, model: &FloatModel, talk: &Talk) -> Result<Images, Failure> {
-        let mut dataset = Dataset::open(path)?;
+    fn read(&self, path: &Path, model: &mut FloatModel, talk: &Talk) -> Result<Images, Failure> {
+        let mut dataset = super::pictures::open(path, talk)?;
         let folders = dataset.classes().to_vec();
         let evidence = Evidence::of(model, &folders);
         let classes = decide(&evidence, self.meaning.kind())?.kind.classes(evidence.outputs);
-        if classes > 0 {
-            // Without names for the classes, folders only group the images.
-            let matched = dataset.match_labels(&model.labels, classes, Matching::ByName);
-            if self.labels.is_some() {
-                matched?;
-            } else if let Err(error) = matched {
-                talk.say(format!("labels are not used: {error}"));
+        let mut labelled = classes > 0;
+        if labelled {
+            match dataset.match_labels(&model.labels, classes, self.names.matching()) {
+                Err(error) if self.names.are_stated() => return Err(error.into()),
+                // Folders may only group the images.
+                Err(error) => {
+                    labelled = false;
+                    talk.say(format!("labels are not used: {error}"));
+                }
+                Ok(by) if model.labels.is_empty() => {
+                    if let Some((names, note)) = self.names.from_folders(&dataset, by) {
+                        talk.say(note);
+                        model.labels = names;
+                    }
+                }
+                Ok(_) => {}
             }
         }
         let mut reader = Reader::new(&dataset, &model.input, talk);
@@ -223,7 +234,7 @@ impl Cmd {
         let mut samples = Vec::new();
         for number in spread(dataset.len(), self.max_images as usize) {
             for mut sample in reader.read([number]) {
-                sample.label = sample.label.filter(|_| classes > 0);
+                sample.label = sample.label.filter(|_| labelled);
                 let held_out = match &model.held_out {
                     Some(rule) => rule.contains(&content(&dataset, number)?),
                     None => false,
@@ -233,7 +244,7 @@ impl Cmd {
             talk.tick();
         }
         reader.check(samples.len(), self.strict)?;
-        if self.labels.is_some() {
+        if self.names.are_stated() {
             check_labels(samples.iter().map(|(sample, _)| sample), classes)?;
         }
         let images = match &model.held_out {

@@ -8,7 +8,6 @@
 
 mod constant;
 mod error;
-pub mod family;
 mod node;
 mod operators;
 mod value;
@@ -47,6 +46,19 @@ pub struct Imported {
     pub external: Vec<PathBuf>,
     /// Key and value, as the exporter left them.
     pub metadata: HashMap<String, String>,
+    /// What batch normalizations measured in training, by their node's name.
+    pub norms: HashMap<String, BatchNorm>,
+    /// Names of the file's constant tensors: some exporters keep the layers' names only there.
+    pub tensors: Vec<String>,
+}
+
+/// Running statistics of a batch normalization, per channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BatchNorm {
+    /// Mean of its inputs.
+    pub mean: Vec<f32>,
+    /// Variance of its inputs.
+    pub variance: Vec<f32>,
 }
 
 /// Reads a file's bytes, at most as many as a model can have.
@@ -107,6 +119,8 @@ pub fn read(bytes: &[u8], folder: &Path) -> Result<Imported, ImportError> {
         external: external_files(graph, folder),
         producer,
         metadata: model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
+        norms: importer.norms,
+        tensors: graph.initializer.iter().map(|tensor| tensor.name.clone()).collect(),
     })
 }
 
@@ -127,6 +141,7 @@ struct Importer<'a> {
     values: HashMap<&'a str, Value>,
     activation: Activation,
     given: HashMap<String, Given>,
+    norms: HashMap<String, BatchNorm>,
     computing: usize,
 }
 
@@ -141,6 +156,7 @@ impl<'a> Importer<'a> {
             values: HashMap::new(),
             activation: Activation::None,
             given: HashMap::new(),
+            norms: HashMap::new(),
             computing: 0,
         }
     }

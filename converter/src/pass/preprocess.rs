@@ -6,7 +6,7 @@ use crate::graph::{Graph, Node, Op};
 /// own order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
-    /// `none`, `tf`, `caffe`, `torch` or `custom`.
+    /// `none`, `0-1`, `tf`, `caffe`, `torch` or `custom`.
     pub name: String,
     /// Per channel, RGB order, in pixel units.
     pub mean: Vec<f32>,
@@ -21,7 +21,7 @@ pub struct Preprocess {
 pub enum PreprocessError {
     /// No such name and no numbers.
     #[error(
-        "preprocessing {0}: none, tf, caffe, torch, or MEAN/STD in pixel units, each one number or three, for example 127.5/127.5 or 123.7,116.3,103.5/58.4,57.1,57.4"
+        "preprocessing {0}: none, 0-1, tf, caffe, torch, or MEAN/STD in pixel units, each one number or three, for example 127.5/127.5 or 123.7,116.3,103.5/58.4,57.1,57.4"
     )]
     Unknown(String),
     /// Three numbers for one channel, or the reverse.
@@ -53,6 +53,12 @@ impl Preprocess {
         };
         match text {
             "none" => Ok(Self::none(channels)),
+            "0-1" => Ok(Self {
+                name: text.into(),
+                mean: vec![0.0; channels],
+                std: vec![255.0; channels],
+                bgr: false,
+            }),
             "tf" => Ok(Self {
                 name: text.into(),
                 mean: vec![127.5; channels],
@@ -139,6 +145,7 @@ mod tests {
     #[test]
     fn names_and_numbers() {
         assert_eq!(Preprocess::parse("tf", 1).unwrap().mean, [127.5]);
+        assert_eq!(Preprocess::parse("0-1", 1).unwrap().std, [255.0]);
         let custom = Preprocess::parse("1,2,3/4", 3).unwrap();
         assert_eq!((custom.mean, custom.std), (vec![1.0, 2.0, 3.0], vec![4.0; 3]));
         for bad in ["", "1", "1/0", "1/-1", "1,2/3", "nan/1", "keras"] {
@@ -150,7 +157,7 @@ mod tests {
     #[test]
     fn folded_it_computes_what_the_model_would_from_prepared_pixels() {
         let model = Build::new(5, 6, 3).conv(4, [3, 3], [1; 4]).relu().done();
-        for name in ["none", "tf", "caffe", "torch", "10,20,30/2,3,4"] {
+        for name in ["none", "0-1", "tf", "caffe", "torch", "10,20,30/2,3,4"] {
             let preprocess = Preprocess::parse(name, 3).unwrap();
             let mut graph = model.clone();
             prepend(&mut graph, &preprocess).unwrap();

@@ -188,6 +188,11 @@ fn value_info(name: &str, dims: &[i64]) -> ValueInfoProto {
 
 /// A classifier of 8×8 RGB pictures into `classes`, as PyTorch would write it.
 pub fn small_classifier(classes: i64) -> Onnx {
+    silent_classifier(classes).says("preprocess", "none")
+}
+
+/// As [`small_classifier`], but it does not state what training did to the pixels.
+pub fn silent_classifier(classes: i64) -> Onnx {
     Onnx::new(13, &[1, 3, 8, 8])
         .conv("x", "c1", [8, 3, 3, 3], &[("pads", Attribute::Ints(&[1, 1, 1, 1]))])
         .batch_norm("c1", "n1", 8)

@@ -113,6 +113,7 @@ impl Folder {
         };
         folders.sort();
         files.sort();
+        let loose = !files.is_empty();
         let mut labelled = Vec::new();
         for (label, folder) in folders.iter().enumerate() {
             let found = find_images(folder)?;
@@ -120,7 +121,14 @@ impl Folder {
             labelled.extend(found.files.into_iter().map(|path| (path, Some(label))));
         }
         labelled.extend(files.into_iter().map(|path| (path, None)));
-        let classes = folders.iter().map(|folder| super::file_name(folder)).collect();
+        // A folder among images only groups some of them: there is no classifier of one class.
+        let classes: Vec<String> = match (folders.as_slice(), loose) {
+            ([_], true) => Vec::new(),
+            _ => folders.iter().map(|folder| super::file_name(folder)).collect(),
+        };
+        if classes.is_empty() {
+            labelled.iter_mut().for_each(|(_, label)| *label = None);
+        }
         Ok(Self { root: root.into(), files: labelled, classes, left_out, within })
     }
 }

@@ -316,6 +316,14 @@ mod tests {
     }
 
     #[test]
+    fn one_folder_among_images_is_no_class() {
+        let root = folder(&[("more/1.png", &picture(1)), ("2.png", &picture(2))]);
+        let dataset = Dataset::open(root.path()).unwrap();
+        assert!(dataset.classes().is_empty() && !dataset.is_labelled());
+        assert_eq!(summary(&dataset), [("more/1.png".into(), Some(None)), ("2.png".into(), Some(None))]);
+    }
+
+    #[test]
     fn what_systems_leave_behind_is_no_class_and_other_kinds_are_counted() {
         let root = folder(&[
             ("cat/1.jfif", &picture(1)),

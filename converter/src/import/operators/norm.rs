@@ -1,8 +1,8 @@
 //! BatchNormalization: an affine map per channel.
 
-use super::super::Importer;
 use super::super::node::{Node, Problem};
 use super::super::value::Axis;
+use super::super::{BatchNorm, Importer};
 use crate::graph::Op;
 
 /// `y = (x − mean)·scale/√(variance + ε) + shift`, in f64 and then f32. A channel without variance is
@@ -30,5 +30,9 @@ pub fn batch<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Prob
         gain.push(g as f32);
         offset.push((f64::from(shift[c]) - f64::from(mean[c]) * g) as f32);
     }
-    importer.define(node, Op::Affine { gain, offset }, vec![x.node], shape, &x)
+    importer.define(node, Op::Affine { gain, offset }, vec![x.node], shape, &x)?;
+    if let Some(defined) = importer.nodes.last() {
+        importer.norms.insert(defined.name.clone(), BatchNorm { mean, variance });
+    }
+    Ok(())
 }

@@ -1,0 +1,44 @@
+//! Model zoos, told by their layers' names.
+//!
+//! Keras Applications, torchvision and timm each train all their ResNets in one way. The exporter is no
+//! evidence: everybody's network comes from PyTorch.
+
+use crate::graph::Graph;
+
+/// A zoo's preprocessing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// As for `--preprocess`.
+    pub preprocess: &'static str,
+    /// Why, for people.
+    pub reason: &'static str,
+}
+
+/// Networks for images smaller than this were not trained on ImageNet, whatever their layers are called.
+const LEAST_SIDE: usize = 64;
+
+/// Recognizes a zoo. Some exporters keep the layers' names in their nodes, others in their tensors.
+pub fn family(graph: &Graph, tensors: &[String]) -> Option<Family> {
+    let input = graph.input();
+    if input.c != 3 || input.h.min(input.w) < LEAST_SIDE {
+        return None;
+    }
+    let named = |parts: &[&str]| {
+        let fits = |name: &str| parts.iter().any(|part| name.contains(part));
+        graph.nodes.iter().any(|n| fits(&n.name)) || tensors.iter().any(|name| fits(name))
+    };
+    let family = |preprocess, reason| Some(Family { preprocess, reason });
+    if named(&["conv2_block1_preact"]) {
+        family("tf", "layers named as in Keras Applications' ResNet V2")
+    } else if named(&["conv2_block1_1_"]) {
+        family("caffe", "layers named as in Keras Applications' ResNet")
+    } else if named(&["stages.0.blocks.0.conv1", "stages.0/blocks/blocks.0/conv1"]) {
+        family("tf", "layers named as in timm's pre-activation ResNets")
+    } else if named(&["layer1.0.conv1", "layer1.0/conv1"]) {
+        family("torch", "layers named as in torchvision's and timm's ResNets")
+    } else if named(&["resnetv17_", "resnetv18_", "resnetv19_", "resnetv27_", "resnetv28_", "resnetv29_"]) {
+        family("torch", "layers named as in MXNet Gluon's ResNets")
+    } else {
+        None
+    }
+}
