@@ -4,6 +4,9 @@
 //! understood after each block but the last and those of 255. So zero occurs nowhere but between
 //! frames, and a receiver that lost track finds the next frame at the next zero. (Cheshire and Baker,
 //! *Consistent Overhead Byte Stuffing*, 1999.)
+//!
+//! The computer's end is the crate `cobs`. Its decoder would take 64 bytes more of flash than this one, and
+//! ResNet-8's program has 8 left.
 
 /// What one received byte means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,24 +61,12 @@ impl Decoder {
     }
 }
 
+/// A frame as the computer's end sends it.
 #[cfg(test)]
 pub(crate) fn encode(frame: &[u8]) -> Vec<u8> {
-    let mut out = vec![];
-    // The zero that is understood at the end is the one not sent.
-    let mut blocks = frame.split(|&b| b == 0).peekable();
-    while let Some(mut block) = blocks.next() {
-        while block.len() >= 254 {
-            out.push(255);
-            out.extend(&block[..254]);
-            block = &block[254..];
-            // After a full block no zero is understood, so the rest is a block even when empty.
-        }
-        out.push(block.len() as u8 + 1);
-        out.extend(block);
-        let _ = blocks.peek();
-    }
-    out.push(0);
-    out
+    let mut line = cobs::encode_vec(frame);
+    line.push(0);
+    line
 }
 
 #[cfg(test)]
