@@ -325,7 +325,7 @@ fn a_still_picture_lets_the_network_rest() {
     let at = running.page();
     let state = until(&at, |s| s["resting"] == true && s["rested"].as_u64() > Some(100));
     assert!(state["rested"].as_u64() < state["captured"].as_u64());
-    assert!(body(&get(&at, "/metrics", "")).contains("\nfoldnet_resting 1\n"));
+    assert!(body(&get(&at, "/metrics", "")).contains("\nfoldnet_resting 1.0\n"));
     running.ends_well();
     // What changes is looked at. All of it: of a part, a slow machine might see the same picture for long.
     let mut running = Running::start(&place, "--input photos --fps 100 --all --idle --listen 0");

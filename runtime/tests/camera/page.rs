@@ -152,7 +152,7 @@ fn another_camera_may_be_chosen_of_those_there_are() {
     // The one there is, anew: its frames are counted from one again.
     until(&at, |s| s["captured"].as_u64() > Some(5));
     assert!(choose("photos").starts_with("HTTP/1.1 204"));
-    let then = until(&at, |s| s["alive"] == true && s["camera"] == "photos: 3 pictures");
+    let then = until(&at, |s| s["alive"] == true && s["camera"] == "photos: 3 images");
     until(&at, |s| s["captured"].as_u64() > then["captured"].as_u64());
     running.ends_well();
 }

@@ -8,7 +8,7 @@ use crate::place::{Place, Running};
 fn signals_stop_and_reload() {
     let place = Place::new();
     let mut running = Running::start(&place, "--input photos");
-    running.says("photos: 3 pictures");
+    running.says("photos: 3 images");
     let archive = place.path("net.nnef.tgz");
     let good = std::fs::read(&archive).unwrap();
     std::fs::write(&archive, &good[..good.len() / 2]).unwrap();

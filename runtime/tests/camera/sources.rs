@@ -79,7 +79,7 @@ fn what_is_no_source_is_named_with_exit_code_2() {
     let cases: [(&str, Vec<u8>, &str); 19] = [
         ("--device /dev/video250", vec![], "runtime devices"),
         ("--device /dev/null", vec![], "not a video device"),
-        ("--input empty", vec![], "no pictures"),
+        ("--input empty", vec![], "no images"),
         ("--input nowhere", vec![], "nowhere"),
         (
             "--input rtsp://me:secret@camera/live",

@@ -234,29 +234,34 @@ impl Mqtt {
 
     /// Tells which rules a frame fulfils, and shows it where one fires or, without rules, the label is new.
     fn watch(&mut self, frame: &Frame, report: &Report) {
-        let mut fires = false;
+        let mut changes: Vec<(usize, Option<String>)> = Vec::new();
         for (number, event) in self.rules.push(report) {
-            fires |= event.is_some();
-            let text = event.as_ref().and_then(|event| serde_json::to_string(event).ok());
-            self.told.send_modify(|told| {
-                told.rules[number] = event.is_some();
-                if let Some(text) = text {
-                    told.event(text);
-                }
-            });
+            changes.push((number, event.map(|event| serde_json::to_string(&event).unwrap_or_default())));
         }
-        let is_new = self.drawn.is_none_or(|(_, label)| label != report.label) && self.rules.is_empty();
+        let fires = changes.iter().any(|(_, event)| event.is_some());
+        let is_new = self.rules.is_empty() && self.drawn.is_none_or(|(_, label)| label != report.label);
         let due = self.drawn.is_none_or(|(at, _)| at.elapsed() >= IMAGE);
-        if (fires || is_new)
-            && due
-            && let Some(jpeg) = self.preview.jpeg(&mut frame.clone(), self.view)
-        {
+        let mut image = None;
+        if (fires || is_new) && due {
+            image = self.preview.jpeg(&mut frame.clone(), self.view);
             self.drawn = Some((Instant::now(), report.label));
-            self.told.send_modify(|told| {
+        }
+        if changes.is_empty() && image.is_none() {
+            return;
+        }
+        // At once, so that the image is there when the event is.
+        self.told.send_modify(|told| {
+            if let Some(jpeg) = image {
                 let number = told.image.as_ref().map_or(0, |(number, _)| *number) + 1;
                 told.image = Some((number, jpeg.into()));
-            });
-        }
+            }
+            for (number, event) in changes {
+                told.rules[number] = event.is_some();
+                if let Some(text) = event {
+                    told.event(text);
+                }
+            }
+        });
     }
 }
 
@@ -282,7 +287,6 @@ impl Listener for Mqtt {
     }
 
     fn frame(&mut self, frame: &Frame, _pixels: &[u8], report: &Report) -> bool {
-        // The image first: who acts on a rule looks at it.
         self.watch(frame, report);
         if self.due(report) {
             self.say(report);

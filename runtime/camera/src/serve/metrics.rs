@@ -28,7 +28,7 @@ struct Snapshot(Arc<State>);
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let (s, o) = (&*self.0, &self.0.others);
-        // The encoder puts "_total" behind a counter's name, and a full stop behind its help.
+        // The encoder puts "_total" behind a counter's name.
         for (name, help, value) in [
             ("frames_captured", "Frames that the source gave", Some(s.captured)),
             ("frames_classified", "Frames that were classified", Some(s.classified)),
