@@ -1,5 +1,6 @@
 //! What can be wrong with a network and with the graph that it is read from.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use super::{Out, TensorId};
@@ -16,7 +17,7 @@ pub enum NetworkError {
         /// Its name.
         name: String,
         /// What is wrong.
-        problem: StepError,
+        problem: Box<StepError>,
     },
     /// It has no tensor for the pixels, or none for the logits.
     #[error("the network has no input or no output")]

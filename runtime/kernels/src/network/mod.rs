@@ -14,6 +14,7 @@ mod graph;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -170,7 +171,7 @@ impl Network {
             self.check_step(step, &mut written).map_err(|problem| NetworkError::Step {
                 step: number,
                 name: step.name().into(),
-                problem,
+                problem: Box::new(problem),
             })?;
         }
         if !written[self.logits] {
