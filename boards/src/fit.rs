@@ -36,7 +36,7 @@ pub fn compile(network: &Network, core: &str) -> Result<Vec<u8>, CompileError> {
 /// The plan for a microcontroller: the file's bytes, or what its archive compiles to.
 pub fn plan_for(board: &Board, path: &Path) -> Result<Vec<u8>, FitError> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|e| FitError::Io(name.clone(), e))?;
+    let bytes = read(path).map_err(|e| FitError::Io(name.clone(), e))?;
     if bytes.starts_with(&MAGIC) {
         return Ok(bytes);
     }
@@ -44,10 +44,16 @@ pub fn plan_for(board: &Board, path: &Path) -> Result<Vec<u8>, FitError> {
     compile(&network, board.core()).map_err(|e| FitError::Compile(name, e))
 }
 
-/// Reads what a plan or an archive wants of this board.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    foldnet_archive::open_file(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads what a plan or an archive needs of this board.
 pub fn needs(path: &Path, board: &Board) -> Result<Needs, FitError> {
     let mut magic = Vec::new();
-    let read = std::fs::File::open(path).and_then(|f| f.take(4).read_to_end(&mut magic));
+    let read = foldnet_archive::open_file(path).and_then(|f| f.take(4).read_to_end(&mut magic));
     read.map_err(|e| FitError::Io(path.display().to_string(), e))?;
     if board.mcu.is_some() || magic == MAGIC {
         return plan_needs(&plan_for(board, path)?, path);

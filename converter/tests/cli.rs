@@ -493,3 +493,35 @@ fn accuracy_is_never_measured_against_folders_that_match_no_label() {
     );
     assert!(!stderr(&output).contains("labelled images"), "{}", stderr(&output));
 }
+
+/// A convolution, so many nodes of this kind, and a dense layer.
+fn deep(op: &str, nodes: usize) -> Onnx {
+    let mut onnx =
+        Onnx::new(13, &[1, 3, 8, 8]).conv("x", "t0", [4, 3, 3, 3], &[]).weight("one", &[1, 4, 1, 1]);
+    for i in 0..nodes {
+        let inputs = if op == "Add" { format!("t{i} one") } else { format!("t{i}") };
+        onnx = onnx.node(op, &inputs, &format!("t{}", i + 1), &[]);
+    }
+    onnx.node("GlobalAveragePool", &format!("t{nodes}"), "pooled", &[])
+        .node("Flatten", "pooled", "flat", &[])
+        .weight("fc.w", &[3, 4])
+        .node("Gemm", "flat fc.w", "logits", &[("transB", common::Attribute::Int(1))])
+        .output("logits", &[1, 3])
+}
+
+#[test]
+fn fifty_thousand_nodes_fold_or_are_refused() {
+    let place = Place::new();
+    // Additions of constants fold into the convolution, all of them.
+    place.write("additions.onnx", &deep("Add", 50_000).bytes());
+    let layers = place.json("inspect additions.onnx --json");
+    assert!(layers["layers"].as_array().unwrap().len() < 10, "{layers}");
+    // Functions do not fold; tanh of tanh is another one.
+    place.write("functions.onnx", &deep("Tanh", 50_000).bytes());
+    for words in ["inspect functions.onnx", "quantize functions.onnx --images photos -o deep.nnef.tgz"] {
+        let output = place.run(words);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        assert!(said.contains("functions.onnx") && said.contains("layers"), "{words}: {said}");
+    }
+}

@@ -84,6 +84,10 @@ pub fn find(name: &str) -> Result<Board, CatalogueError> {
 /// The board that a file describes.
 pub fn from_file(path: &Path) -> Result<Board, CatalogueError> {
     let io = |source| CatalogueError::Io { path: path.into(), source };
+    // Opening a pipe would wait for a writer.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(io(std::io::Error::other("it is not a regular file")));
+    }
     let text = std::fs::read_to_string(path).map_err(io)?;
     let id = path.file_stem().unwrap_or_default().to_string_lossy();
     Ok(Board::parse(&id, &text, path)?)

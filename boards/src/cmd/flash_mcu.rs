@@ -32,7 +32,7 @@ pub fn program(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
 /// The program that the file is, built for a microcontroller already, or what [`program`] builds of it.
 fn built(board: &Board, file: &Path) -> Result<PathBuf, Failure> {
     let mut magic = Vec::new();
-    let read = File::open(file).and_then(|f| f.take(4).read_to_end(&mut magic));
+    let read = foldnet_archive::open_file(file).and_then(|f| f.take(4).read_to_end(&mut magic));
     read.map_err(|e| Failure::input(format!("{}: {e}", file.display())))?;
     if magic == *b"\x7fELF" { Ok(file.to_path_buf()) } else { program(board, file) }
 }

@@ -25,10 +25,17 @@ pub use crate::run::{Runner, Values};
 #[derive(Args, Clone, Debug, Default)]
 pub struct InputFlags {
     // Without these flags, the model's metadata `preprocess` and `resize` say it, then the evidence in `pixels`.
-    /// What training did to the pixels: none (0…255), 0-1 (x/255), tf (x/127.5 − 1), caffe (BGR − mean), torch (ImageNet mean and deviation), MEAN/STD in pixel units, each one number or three; or auto, which tries them on labelled images. Without it, the model's metadata, its layers and its numbers tell, and where several readings fit, labelled images decide
+    /// What training did to the pixels [default: recognized from the model]
+    ///
+    /// none (0…255), 0-1 (x/255), tf (x/127.5 − 1), caffe (BGR minus the mean), torch (ImageNet's mean and deviation), or
+    /// MEAN/STD in pixel units, each one number or three. auto tries them on labelled images. By default, the model's
+    /// metadata, layers and numbers decide, and labelled images where several readings fit.
     #[arg(long, value_name = "KIND")]
     preprocess: Option<String>,
-    /// How images of another size are fitted: stretch (antialiased), bilinear (as tf.image.resize, not antialiased), or crop:SHORT (short side, then the centre). Without it, torch crops (256 for 224) and everything else stretches
+    /// How images of another size are resized [default: torch crops, everything else stretches]
+    ///
+    /// stretch (antialiased), bilinear (not antialiased, as tf.image.resize), or crop:SHORT (the short side to SHORT, then
+    /// the centre).
     #[arg(long, value_name = "RULE", value_parser = parse_resize)]
     resize: Option<Resize>,
 }
@@ -68,6 +75,8 @@ fn parse_resize(text: &str) -> Result<Resize, String> {
     }
 }
 
+/// The most nodes of a folded network. ResNet-152 has about 200.
+const MAX_NODES: usize = 4096;
 /// The ResNet-20 built in.
 const BUILT_IN: &[u8] = include_bytes!("../../assets/resnet20-v1-cifar10.onnx");
 const BUILT_IN_NAME: &str = "resnet20-v1-cifar10.onnx";
@@ -114,6 +123,13 @@ impl FloatModel {
         let (preprocess, resize) = (decided.preprocess, decided.resize);
         prepend(&mut imported.graph, &preprocess)?;
         fold(&mut imported.graph);
+        // Every step of a conversion goes over the whole network several times.
+        let layers = imported.graph.nodes.len();
+        if layers > MAX_NODES {
+            return Err(anyhow!(
+                "the network has {layers} layers after folding; at most {MAX_NODES} are supported"
+            ));
+        }
         // The input is a node of ours, none of the file's.
         let folded = (imported.nodes + 1).saturating_sub(imported.graph.nodes.len());
         Ok(Self {
@@ -280,7 +296,7 @@ impl Model {
     /// Reads either.
     pub fn load(path: &Path, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
         let mut magic = [0; 2];
-        let mut file = std::fs::File::open(path).with_context(|| path.display().to_string())?;
+        let mut file = foldnet_archive::open_file(path).with_context(|| path.display().to_string())?;
         let read = file.read(&mut magic).with_context(|| path.display().to_string())?;
         if read == 2 && magic == [0x1f, 0x8b] {
             let bytes = file.metadata()?.len();

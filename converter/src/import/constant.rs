@@ -47,13 +47,21 @@ pub fn read(proto: &TensorProto, folder: &Path) -> Result<Constant, ImportError>
             proto.raw_data.len()
         )));
     }
+    let external = proto.external_data.iter().find(|e| e.key == "location");
+    if let Some(file) = external.map(|file| &file.value)
+        && !folder.join(file).is_file()
+    {
+        // Opening a pipe would wait for ever.
+        return Err(bad(format!(
+            "its values are in the file {file} beside the model, which is missing or no regular file"
+        )));
+    }
     let folder = folder.to_string_lossy();
     let onnx = tract_onnx::onnx();
     let tensor =
         guarded(|| tract_onnx::tensor::load_tensor(&*onnx.provider, proto, Some(&folder))).map_err(|e| {
-            let external = proto.external_data.iter().find(|e| e.key == "location");
             bad(match external {
-                Some(file) => format!("its values stand in {}, which cannot be read: {e}", file.value),
+                Some(file) => format!("its values are in the file {}, which cannot be read: {e}", file.value),
                 None => e,
             })
         })?;

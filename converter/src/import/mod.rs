@@ -64,10 +64,7 @@ pub struct BatchNorm {
 /// Reads a file's bytes, at most as many as a model can have.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, ImportError> {
     let io = |source| ImportError::Io { path: path.into(), source };
-    let file = std::fs::File::open(path).map_err(io)?;
-    if file.metadata().map_err(io)?.is_dir() {
-        return Err(ImportError::NotOnnx(format!("{} is a folder", path.display())));
-    }
+    let file = foldnet_archive::open_file(path).map_err(io)?;
     let mut bytes = Vec::new();
     file.take(LARGEST_FILE).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 == LARGEST_FILE {

@@ -1,14 +1,15 @@
 //! Two affine maps in a row are one.
 
-use super::{affine, bypass, only_reader};
+use super::{Readers, affine};
 use crate::graph::{Graph, Op};
 
 /// See the module; true if something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
+    let mut readers = Readers::of(graph);
     for id in 1..graph.nodes.len() {
         let Some((outer, shift, from)) = affine(graph, id) else { continue };
-        if only_reader(graph, from) != Some(id) {
+        if readers.only(graph, from) != Some(id) {
             continue;
         }
         let Op::Affine { gain, offset } = &mut graph.nodes[from].op else { continue };
@@ -16,7 +17,7 @@ pub fn run(graph: &mut Graph) -> bool {
             gain[c] *= outer[c];
             offset[c] = offset[c] * outer[c] + shift[c];
         }
-        bypass(graph, id, from);
+        readers.bypass(graph, id, from);
         changed = true;
     }
     changed

@@ -6,15 +6,16 @@
 //! per output channel, where nothing else reads the convolution. Jacob et al., *Quantization and
 //! training of neural networks for efficient integer-arithmetic-only inference*, 2018, section 3.2.
 
-use super::{affine, bypass, only_reader};
+use super::{Readers, affine};
 use crate::graph::{Graph, Op};
 
 /// See the module; true if something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
+    let mut readers = Readers::of(graph);
     for id in 1..graph.nodes.len() {
         let Some((gain, offset, from)) = affine(graph, id) else { continue };
-        if only_reader(graph, from) != Some(id) {
+        if readers.only(graph, from) != Some(id) {
             continue;
         }
         let Op::Conv(conv) = &mut graph.nodes[from].op else { continue };
@@ -25,7 +26,7 @@ pub fn run(graph: &mut Graph) -> bool {
         for (b, (g, o)) in conv.bias.iter_mut().zip(gain.iter().zip(&offset)) {
             *b = *b * g + o;
         }
-        bypass(graph, id, from);
+        readers.bypass(graph, id, from);
         changed = true;
     }
     changed

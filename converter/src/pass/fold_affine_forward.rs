@@ -7,16 +7,16 @@
 //! become its preimage, `(v − offset)/gain`: zeros stay zeros if the offset is 0; on pixels, whose
 //! padding the int8 network can set per channel, any value does.
 
-use super::{affine, bypass};
+use super::{Readers, affine};
 use crate::graph::{Conv, Graph, Op};
 
 /// See the module; true if something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
+    let mut all = Readers::of(graph);
     for id in 1..graph.nodes.len() {
         let Some((gain, offset, from)) = affine(graph, id) else { continue };
-        let readers: Vec<usize> =
-            (id + 1..graph.nodes.len()).filter(|&r| graph.nodes[r].inputs.contains(&id)).collect();
+        let readers = all.all(id).to_vec();
         let takes = |&r: &usize| match &graph.nodes[r].op {
             Op::Conv(conv) => can_take(conv, &gain, &offset, from == 0),
             _ => false,
@@ -29,7 +29,7 @@ pub fn run(graph: &mut Graph) -> bool {
                 take(conv, &gain, &offset);
             }
         }
-        bypass(graph, id, from);
+        all.bypass(graph, id, from);
         changed = true;
     }
     changed

@@ -7,15 +7,16 @@
 //! Keras writes its stems so. The kernel must reach over the padding: an output may not see padding
 //! alone.
 
-use super::{bypass, only_reader};
+use super::Readers;
 use crate::graph::{Graph, Op};
 
 /// See the module; true if something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
+    let mut readers = Readers::of(graph);
     for id in 1..graph.nodes.len() {
         let Op::Pad(around) = graph.nodes[id].op else { continue };
-        let (Some(reader), Some(&from)) = (only_reader(graph, id), graph.nodes[id].inputs.first()) else {
+        let (Some(reader), Some(&from)) = (readers.only(graph, id), graph.nodes[id].inputs.first()) else {
             continue;
         };
         let taken = match &mut graph.nodes[reader].op {
@@ -42,7 +43,7 @@ pub fn run(graph: &mut Graph) -> bool {
             _ => false,
         };
         if taken {
-            bypass(graph, id, from);
+            readers.bypass(graph, id, from);
             changed = true;
         }
     }

@@ -30,17 +30,42 @@ pub fn fold(graph: &mut Graph) {
     sweep::run(graph);
 }
 
-/// The only reader of a node; none where there are several, or where it is the output.
-fn only_reader(graph: &Graph, node: NodeId) -> Option<NodeId> {
-    if node == graph.output {
-        return None;
+/// Which nodes read each node, kept up to date while a pass changes the graph: looking for readers in the whole graph
+/// would make every pass quadratic.
+struct Readers(Vec<Vec<NodeId>>);
+
+impl Readers {
+    fn of(graph: &Graph) -> Self {
+        Self(graph.readers())
     }
-    let mut readers = (node + 1..graph.nodes.len()).filter(|&r| graph.nodes[r].inputs.contains(&node));
-    match (readers.next(), readers.next()) {
-        (Some(reader), None) if graph.nodes[reader].inputs.iter().filter(|&&i| i == node).count() == 1 => {
-            Some(reader)
+
+    /// The nodes that read this one.
+    fn all(&self, node: NodeId) -> &[NodeId] {
+        &self.0[node]
+    }
+
+    /// The only reader of a node; none where there are several, or where it is the output.
+    fn only(&self, graph: &Graph, node: NodeId) -> Option<NodeId> {
+        match self.0[node][..] {
+            [reader] if node != graph.output => Some(reader),
+            _ => None,
         }
-        _ => None,
+    }
+
+    /// Makes everything that reads a node read another instead, which leaves the node without readers.
+    fn bypass(&mut self, graph: &mut Graph, node: NodeId, instead: NodeId) {
+        let moved = std::mem::take(&mut self.0[node]);
+        for &reader in &moved {
+            graph.nodes[reader].inputs.iter_mut().filter(|i| **i == node).for_each(|i| *i = instead);
+        }
+        // Without inputs it is dead, and no pass takes it for a reader.
+        for input in std::mem::take(&mut graph.nodes[node].inputs) {
+            self.0[input].retain(|&reader| reader != node);
+        }
+        self.0[instead].extend(moved);
+        if graph.output == node {
+            graph.output = instead;
+        }
     }
 }
 
@@ -52,14 +77,29 @@ fn affine(graph: &Graph, node: NodeId) -> Option<(Vec<f32>, Vec<f32>, NodeId)> {
     }
 }
 
-/// Makes everything that reads a node read another instead, which leaves the node without readers.
-fn bypass(graph: &mut Graph, node: NodeId, instead: NodeId) {
-    for reader in &mut graph.nodes {
-        reader.inputs.iter_mut().filter(|i| **i == node).for_each(|i| *i = instead);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pass::testing::Build;
+
+    #[test]
+    fn readers_follow_a_bypass() {
+        // 0 input, 1 and 2 affine, 3 ReLU of 2, 4 addition of 3 and 1.
+        let mut graph = Build::new(3, 3, 3).affine().affine().relu().add(1).done();
+        let mut readers = Readers::of(&graph);
+        assert_eq!((readers.only(&graph, 1), readers.only(&graph, 2)), (None, Some(3)));
+        readers.bypass(&mut graph, 2, 1);
+        let mut found = readers.all(1).to_vec();
+        found.sort_unstable();
+        assert_eq!(found, [3, 4]);
+        assert_eq!(readers.0[1].len(), Readers::of(&graph).0[1].len());
+        assert_eq!(
+            (readers.all(2).len(), graph.nodes[2].inputs.len(), &graph.nodes[3].inputs[..]),
+            (0, 0, &[1][..])
+        );
+        // The output has no only reader, and a bypassed output is the node that took its place.
+        assert_eq!(readers.only(&graph, 4), None);
+        readers.bypass(&mut graph, 4, 3);
+        assert_eq!(graph.output, 3);
     }
-    if graph.output == node {
-        graph.output = instead;
-    }
-    // Without inputs it is dead, and no pass takes it for a reader.
-    graph.nodes[node].inputs.clear();
 }

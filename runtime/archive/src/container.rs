@@ -12,6 +12,7 @@ use flate2::bufread::GzDecoder;
 use crate::dat::Files;
 use crate::error::ArchiveError;
 use crate::manifest::{FORMAT, MAX_BATCH, Manifest, NpuModel, OLDEST_FORMAT};
+use crate::open::open_file;
 use crate::read_graph::read_graph;
 use crate::{GraphError, Network};
 
@@ -22,10 +23,7 @@ const MAX_TOTAL: u64 = 1 << 30;
 /// Reads and validates an archive.
 pub fn read(path: &Path) -> Result<(Network, Manifest), ArchiveError> {
     let io = |source| ArchiveError::Io { path: path.into(), source };
-    if std::fs::metadata(path).map_err(io)?.is_dir() {
-        return Err(ArchiveError::NotAnArchive(path.into(), "it is a folder".into()));
-    }
-    unpack(BufReader::new(File::open(path).map_err(io)?), path)
+    unpack(BufReader::new(open_file(path).map_err(io)?), path)
 }
 
 /// Reads and validates an archive from any source; `path` is for messages.
@@ -77,6 +75,15 @@ pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Mani
     if (shape.h, shape.w, shape.c) != (input.height, input.width, input.channels) {
         let message = format!("the graph's input is {shape}, foldnet.toml says otherwise");
         return Err(problem(GraphError::Text { line: 0, message }));
+    }
+    let (classes, labels) = (network.classes(), manifest.labels.len());
+    // One output can tell two classes apart.
+    if labels != 0 && labels != classes && (labels, classes) != (2, 1) {
+        let plural = if labels == 1 { "" } else { "s" };
+        let message = format!(
+            "{labels} label{plural} for {classes} outputs. Convert the model again, with one label for each output"
+        );
+        return Err(ArchiveError::Manifest { path: path.into(), message });
     }
     if let Some(Err(reason)) = manifest.output.map(|kind| kind.check(network.classes())) {
         let message = format!("output: {reason}; the network has {}", network.classes());

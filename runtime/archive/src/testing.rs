@@ -29,3 +29,12 @@ pub fn manifest() -> Manifest {
         npu: Vec::new(),
     }
 }
+
+/// The same, without labels where the network has not as many outputs.
+pub fn manifest_of(network: &Network) -> Manifest {
+    let mut manifest = manifest();
+    if manifest.labels.len() != network.classes() {
+        manifest.labels.clear();
+    }
+    manifest
+}

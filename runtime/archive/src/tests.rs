@@ -4,7 +4,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use crate::testing::{every_step, manifest, networks};
+use crate::testing::{every_step, manifest, manifest_of, networks};
 use crate::*;
 
 fn unpack_bytes(bytes: &[u8]) -> Result<(Network, Manifest), ArchiveError> {
@@ -12,9 +12,23 @@ fn unpack_bytes(bytes: &[u8]) -> Result<(Network, Manifest), ArchiveError> {
 }
 
 #[test]
+fn labels_that_do_not_fit_the_outputs_are_refused() {
+    let network = every_step();
+    let read = |labels: usize| {
+        let labels = (0..labels).map(|l| l.to_string()).collect();
+        unpack_bytes(&pack(&network, &Manifest { labels, ..manifest() }))
+    };
+    assert!(read(0).is_ok() && read(network.classes()).is_ok());
+    for wrong in [1, network.classes() - 1, network.classes() + 1] {
+        let error = read(wrong).unwrap_err().to_string();
+        assert!(error.contains(&format!("{wrong} label")) && error.contains("outputs"), "{error}");
+    }
+}
+
+#[test]
 fn round_trip_keeps_every_number() {
     for network in networks() {
-        let manifest = manifest();
+        let manifest = manifest_of(&network);
         network.validate().unwrap();
         let bytes = pack(&network, &manifest);
         let (network2, manifest2) = unpack_bytes(&bytes).unwrap();

@@ -413,7 +413,7 @@ impl<'a> Twin<'a> {
 mod tests {
     use super::*;
     use foldnet::Session;
-    use foldnet_archive::testing::{manifest, networks};
+    use foldnet_archive::testing::{manifest_of, networks};
 
     fn pixels(n: usize, seed: usize) -> Vec<u8> {
         (0..n).map(|i| ((i * 7919 + seed * 104_729) % 251) as u8).collect()
@@ -424,7 +424,7 @@ mod tests {
         for network in networks() {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("every_step.nnef.tgz");
-            foldnet_archive::write(&path, &network, &manifest()).unwrap();
+            foldnet_archive::write(&path, &network, &manifest_of(&network)).unwrap();
             let mut stock = Stock::load(&path, network.input()).unwrap();
             let mut session = Session::new(&network, foldnet_kernels::dispatch::best(), 1).unwrap();
             for seed in 0..20 {

@@ -236,7 +236,7 @@ fn digest(archive: &Path) -> io::Result<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
-    use foldnet_archive::testing::{every_step, manifest, networks};
+    use foldnet_archive::testing::{every_step, manifest, manifest_of, networks};
     use foldnet_kernels::dispatch;
     use proptest::prelude::*;
 
@@ -255,7 +255,7 @@ mod tests {
         fn of(network: &Network) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let archive = folder.path().join("net.nnef.tgz");
-            foldnet_archive::write(&archive, network, &manifest()).unwrap();
+            foldnet_archive::write(&archive, network, &manifest_of(network)).unwrap();
             Self { folder, archive }
         }
 
