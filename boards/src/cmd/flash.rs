@@ -60,7 +60,7 @@ pub struct Load {
     #[arg(long, value_name = "N", default_value_t = 5)]
     retries: u32,
     /// Arguments for `runtime camera` on the board, after `--`
-    #[arg(last = true, value_name = "ARGUMENT")]
+    #[arg(last = true, value_name = "ARGUMENT", help_heading = "Arguments")]
     args: Vec<String>,
 }
 

@@ -60,6 +60,7 @@ enum Command {
     Run(run::Cmd),
     Classify(classify::Cmd),
     Bench(bench::Cmd),
+    #[command(after_help = "Example:\n  boards complete target/package")]
     Complete(Complete),
     Picture(picture::Cmd),
     Flash(flash::Cmd),
@@ -130,4 +131,16 @@ pub fn main() -> ExitCode {
             }
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Program::command().debug_assert();
+        // The former checks nothing in a release build.
+        assert_eq!(foldnet_cli::problems(&Program::command()), [""; 0]);
+    }
 }

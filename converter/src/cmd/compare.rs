@@ -16,27 +16,30 @@ use crate::quantize::recipe::Progress;
 use crate::quantize::score::{Distance, Measure};
 use crate::report::layers::{Noise, NoiseMap};
 
-/// Compare two models or archives on pictures: agreement, divergence, error per layer
+/// Compare two models or archives on images
+///
+/// Prints how often both give the same top-1, how far their scores are apart, and the error of each layer.
 #[derive(Args)]
+#[command(after_help = "Example:\n  converter compare model.onnx model.nnef.tgz --images test/")]
 pub struct Cmd {
-    /// The reference: an ONNX model or an archive
+    /// Reference: ONNX model or archive
     a: PathBuf,
-    /// The other
+    /// Model to compare with it
     b: PathBuf,
-    /// Folder, CIFAR .bin, or .npy
+    /// Images: a folder, a CIFAR .bin file, or a .npy array
     #[arg(long)]
     images: PathBuf,
     #[command(flatten)]
     input: InputFlags,
     #[command(flatten)]
     meaning: OutputFlags,
-    /// Compare layers on this many of the pictures
+    /// Number of images to compare layers on
     #[arg(long, default_value_t = 32)]
     layer_images: usize,
-    /// A layer below this many dB diverges
+    /// Signal-to-noise ratio in dB below which a layer is reported
     #[arg(long, default_value_t = 20.0)]
     threshold: f64,
-    /// Exit with code 2 if a picture cannot be read
+    /// Exit with code 2 if an image cannot be read
     #[arg(long)]
     strict: bool,
 }

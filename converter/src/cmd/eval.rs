@@ -17,12 +17,16 @@ use crate::interval::wilson;
 use crate::quantize::recipe::Progress;
 use crate::quantize::score::Measure;
 
-/// Measure accuracy: f32 for a model, int8 for an archive
+/// Measure accuracy on labelled images
+///
+/// Prints the accuracy with its 95 % interval: of the float network for an ONNX model, of int8 for an archive.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  converter eval model.onnx --images test/\n  \
+                        converter eval model.nnef.tgz --images test/")]
 pub struct Cmd {
-    /// An ONNX model or an archive
+    /// ONNX model or archive
     file: PathBuf,
-    /// Folder with one subfolder per class, CIFAR .bin, or .npy
+    /// Labelled images: a folder with one subfolder per class, a CIFAR .bin file, or a .npy array
     #[arg(long)]
     images: PathBuf,
     #[command(flatten)]
@@ -36,7 +40,7 @@ pub struct Cmd {
     /// Print precision, recall and F1 of each class
     #[arg(long)]
     per_class: bool,
-    /// Write the logits of every image here, [n, classes] f32, in the dataset's order
+    /// Write the logits of all images, as an f32 array of [images, classes]
     #[arg(long, value_name = "OUT.npy")]
     logits: Option<PathBuf>,
     /// Exit with code 2 if an image cannot be read

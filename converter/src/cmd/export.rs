@@ -13,37 +13,45 @@ use super::talk::bytes;
 use super::{Failure, Talk, export_ethos_u, export_rknn, npu};
 use crate::emit::qdq;
 
-/// Write an archive as QDQ ONNX for other engines, as a plan for a microcontroller, or build it for an NPU
+/// Write an archive for other engines, microcontrollers or NPUs
 #[derive(Args)]
+#[command(after_help = "Examples:\n  converter export --board rp2350-pico2 model.nnef.tgz -o model.plan\n  \
+                        converter export --plan cortex-m4 --flash 1024 --ram 256 model.nnef.tgz\n  \
+                        converter export --qdq model.nnef.tgz -o model.qdq.onnx\n  \
+                        converter export --rknn rk3588 model.nnef.tgz --images photos/\n  \
+                        converter export --ethos-u ethos-u55-128 model.nnef.tgz --images photos/")]
 #[command(group(clap::ArgGroup::new("format").required(true)))]
 #[command(group(clap::ArgGroup::new("npu").args(["rknn", "ethos_u"])))]
 pub struct Cmd {
-    /// ONNX with QuantizeLinear/DequantizeLinear pairs, opset 13; input f32 NCHW, RGB, 0…255
+    /// Write ONNX with QuantizeLinear and DequantizeLinear nodes (opset 13)
     #[arg(long, group = "format")]
     qdq: bool,
-    /// For the NPU of a Rockchip CHIP (rk3562, rk3566, rk3568, rk3576, rk3588): built by the vendor's
-    /// toolkit, checked in its simulator, put into the archive beside what the CPU runs
+    /// Build a model for a Rockchip NPU: rk3562, rk3566, rk3568, rk3576 or rk3588
+    ///
+    /// The vendor's toolkit builds the model and checks it in its simulator. The model is added to the archive.
     #[arg(long, group = "format", value_name = "CHIP", value_parser = export_rknn::chip)]
     rknn: Option<String>,
-    /// For Arm's NPU (ethos-u55-128, ethos-u65-256, ethos-u85-256, …): an int8 TFLite file, which LiteRT runs,
-    /// too; beside it what Arm's Vela makes of it, and how fast Vela expects that to be
+    /// Write an int8 TFLite file for an Arm Ethos-U NPU, for example ethos-u55-128
+    ///
+    /// LiteRT also runs the file. Beside it, writes the file compiled by Arm's Vela and prints Vela's estimate of its
+    /// speed.
     #[arg(long, group = "format", value_name = "NPU", value_parser = export_ethos_u::accelerators())]
     ethos_u: Option<String>,
-    /// A plan for this processor, to be linked into its firmware
+    /// Write a plan for a processor, to be linked into firmware
     #[arg(long, group = "format", value_name = "CPU", value_parser = processors())]
     plan: Option<String>,
-    /// A plan for the processor of this board of `boards list`; exit with code 3 if it does not fit
+    /// Write a plan for a board of `boards list`; exit with code 3 if it does not fit
     #[arg(long, group = "format", value_name = "NAME", value_parser = microcontroller)]
     board: Option<Box<Board>>,
-    /// With --plan: the part's flash in kB; exit with code 3 if plan and program do not fit
+    /// Size of the flash in kB; exit with code 3 if plan and program do not fit
     #[arg(long, requires = "plan", value_name = "KB")]
     flash: Option<usize>,
-    /// With --plan: the part's RAM in kB; exit with code 3 if arena and stack do not fit
+    /// Size of the RAM in kB; exit with code 3 if arena and stack do not fit
     #[arg(long, requires = "plan", value_name = "KB")]
     ram: Option<usize>,
-    /// The archive, as `converter quantize` writes it
+    /// Archive from `converter quantize`
     archive: PathBuf,
-    /// Where to write; if not given, beside the archive, and with --rknn the archive itself
+    /// File to write [default: beside the archive; with --rknn, the archive itself]
     #[arg(long, short)]
     output: Option<PathBuf>,
     #[command(flatten)]

@@ -11,10 +11,15 @@ use super::{Failure, Talk};
 use crate::graph::{Curve, Graph, Op};
 use foldnet_archive::{Network, Step};
 
-/// Show layers, shapes, parameters, multiply-accumulates and scales
+/// Show the layers of a model or archive
+///
+/// Prints shapes, parameters, multiply-accumulates and, for an archive, scales.
 #[derive(Args)]
+#[command(
+    after_help = "Examples:\n  converter inspect model.onnx\n  converter inspect model.nnef.tgz --json"
+)]
 pub struct Cmd {
-    /// An ONNX model or an archive
+    /// ONNX model or archive
     file: PathBuf,
     #[command(flatten)]
     input: InputFlags,

@@ -30,7 +30,7 @@ use foldnet_cli::{Exit, Flags};
 
 pub use talk::Talk;
 
-/// Turns a trained ONNX ResNet into an int8 archive, and shows what it costs in accuracy.
+/// Quantize trained networks to int8, and measure what it costs
 #[derive(Parser)]
 #[command(name = "converter", version, arg_required_else_help = true)]
 struct Program {
@@ -48,6 +48,7 @@ enum Command {
     Compare(compare::Cmd),
     Export(export::Cmd),
     Sign(sign::Cmd),
+    #[command(after_help = "Example:\n  converter complete target/package")]
     Complete(Complete),
 }
 
@@ -87,7 +88,8 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 impl From<Failure> for foldnet_cli::Failure {
     fn from(failure: Failure) -> Self {
         match failure {
-            Failure::Input(error) => Self::input(error),
+            // As it is, so that a cause whose text the error contains is not printed twice.
+            Failure::Input(error) => Self::from(error),
             Failure::Limit(words) => Self::limit(words),
             Failure::Fault(error) => Self::internal(error),
         }
@@ -129,5 +131,7 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Program::command().debug_assert();
+        // The former checks nothing in a release build.
+        assert_eq!(foldnet_cli::problems(&Program::command()), [""; 0]);
     }
 }

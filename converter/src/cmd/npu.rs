@@ -23,27 +23,25 @@ const RANGE_IMAGES: usize = 64;
 #[derive(Args)]
 #[command(next_help_heading = "With --rknn and --ethos-u")]
 pub struct Flags {
-    /// Pictures to check with: folder, CIFAR .bin, or .npy
+    /// Images to check with: a folder, a CIFAR .bin file, or a .npy array
     #[arg(long, requires = "npu")]
     pub images: Option<PathBuf>,
-    /// Pictures to measure ranges on; by default some of --images
+    /// Images to measure ranges on [default: some of --images]
     #[arg(long, requires = "npu", value_name = "IMAGES")]
     pub calibrate: Option<PathBuf>,
-    /// Check on at most this many of them
+    /// Largest number of images to check with
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), requires = "npu")]
     pub check_images: u32,
-    /// Least share of them on which simulator and archive have the same top-1
+    /// Least share of images with the same top-1 as the archive
     #[arg(long, default_value_t = 0.99, requires = "npu")]
     pub min_agreement: f64,
-    /// Build a second model that takes so many pictures at once, for `runtime bench`; a camera goes on with
-    /// the first
+    /// Also build a model that takes this many images at once
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BATCH)), requires = "rknn")]
     pub batch: u32,
-    /// Python to make the environment of the maker's tools with: 3.8 to 3.12 for --rknn, 3.11 to 3.13 for
-    /// --ethos-u
+    /// Python for the vendor's tools: 3.8 to 3.12 for --rknn, 3.11 to 3.13 for --ethos-u
     #[arg(long, default_value = "python3", requires = "npu")]
     pub python: String,
-    /// Folder of that environment; by default in the user's cache
+    /// Folder of the tools' Python environment [default: in the user's cache]
     #[arg(long, requires = "npu")]
     pub toolkit: Option<PathBuf>,
 }

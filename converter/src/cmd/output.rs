@@ -10,7 +10,7 @@ use crate::convert::reading::{Evidence, Reading, decide};
 /// What answers mean.
 #[derive(Args, Clone, Debug)]
 pub struct OutputFlags {
-    /// What the network's output means; decided from the model and its labels if not given
+    /// What the network's output means [default: decided from the model and its labels]
     #[arg(id = "output_kind", long = "output", value_enum, value_name = "KIND")]
     output: Option<OutputValue>,
 }

@@ -23,12 +23,18 @@ use crate::convert::{Settings, convert};
 use crate::quantize::recipe::{Effort, Options, Progress};
 use crate::report::{KeptPart, Report, html};
 
-/// Quantize an ONNX model to an int8 archive; without a model, the built-in ResNet-20
+/// Quantize an ONNX model to an int8 archive
+///
+/// Measures the range of every layer on the images, quantizes, and compares the result with the float network on images
+/// that were held out. About a hundred images of the kind that the network will see are enough; labels are not needed.
 #[derive(Args)]
+#[command(after_help = "Examples:\n  converter quantize -o cifar.nnef.tgz\n  \
+                        converter quantize model.onnx --images photos/ --labels labels.txt -o model.nnef.tgz\n  \
+                        converter quantize model.onnx --images photos/ --max-drop 0.2 --report report.html")]
 pub struct Cmd {
-    /// The trained network; without it, the built-in CIFAR-10 ResNet-20 with its own pictures
+    /// ONNX model [default: the built-in CIFAR-10 ResNet-20]
     model: Option<PathBuf>,
-    /// Calibration pictures: a folder, a CIFAR .bin, or .npy; about a hundred of the kind the network will see
+    /// Calibration images: a folder, a CIFAR .bin file, or a .npy array
     #[arg(long)]
     images: Option<PathBuf>,
     #[command(flatten)]
@@ -39,39 +45,43 @@ pub struct Cmd {
     meaning: OutputFlags,
     #[command(flatten)]
     applies: ThresholdFlag,
-    /// The archive to write; the model's name with .nnef.tgz if not given
+    /// Archive to write [default: the model's name with .nnef.tgz]
     #[arg(long = "out", short, value_name = "OUT.nnef.tgz")]
     output: Option<PathBuf>,
-    /// How ranges of activations are chosen
+    /// How the ranges of activations are chosen
     #[arg(long, value_enum, default_value_t = Method::Auto)]
     calibration: Method,
-    /// How much is tried
+    /// How many variants are tried
     #[arg(long, value_enum, default_value_t = Effort::Normal)]
     effort: Effort,
-    /// Use at most this many pictures, spread evenly
+    /// Largest number of images to use, spread evenly
     #[arg(long, default_value_t = 1250, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_images: u32,
-    /// Calibrate on random noise: the archive will run, its answers are worth little
+    /// Calibrate on random noise (for trying things out: the answers are worthless)
     #[arg(long, conflicts_with = "images")]
     synthetic: bool,
-    /// Keep the fewest layers in 16 bits with which accuracy (or, without labels, agreement) on held-out
-    /// pictures falls by no more than this many points; exit with code 3 if that is not enough
+    /// Largest loss of accuracy on held-out images, in points
+    ///
+    /// Moves as few tensors as possible to 16 bits so that accuracy (without labels: agreement with f32) drops by at most
+    /// this much. Exits with code 3 if that is not enough.
     #[arg(long, value_name = "POINTS", value_parser = finite)]
     max_drop: Option<f64>,
-    /// Round as an NPU does, so that `export --rknn` has the same bits: a convolution before its residual is
-    /// added, not only their sum. Costs some accuracy and, on the CPU, some time
+    /// Round as NPUs do, for `converter export --rknn`
+    ///
+    /// Rounds each convolution before its residual is added, not only their sum. Costs some accuracy, and some time on
+    /// the CPU.
     #[arg(long, conflicts_with = "max_drop")]
     for_npu: bool,
-    /// Write a report here: one page if the name ends in .html, else JSON
+    /// Write a report: a page (.html) or JSON (.json)
     #[arg(long, value_name = "OUT.html|OUT.json")]
     report: Option<PathBuf>,
-    /// No equalization of channels
+    /// Do not equalize channels
     #[arg(long)]
     no_equalization: bool,
-    /// No bias correction
+    /// Do not correct biases
     #[arg(long)]
     no_bias_correction: bool,
-    /// Exit with code 2 if a picture cannot be read
+    /// Exit with code 2 if an image cannot be read
     #[arg(long)]
     strict: bool,
 }

@@ -7,15 +7,18 @@ use serde::Serialize;
 
 use super::{Failure, Talk};
 
-/// Sign an archive, so that boards that trust the key take it (minisign's format)
+/// Sign an archive for boards that accept only signed ones
+///
+/// The signature is in minisign's format. `boards trust` makes a board require it.
 #[derive(Args)]
+#[command(after_help = "Example:\n  converter sign model.nnef.tgz --key fleet.key")]
 pub struct Cmd {
-    /// The archive, as `converter quantize` writes it
+    /// Archive from `converter quantize`
     archive: PathBuf,
-    /// The secret key, as `boards keygen` or `minisign -G` writes it
+    /// Secret key from `boards keygen` or `minisign -G`
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Where to write; ARCHIVE.minisig if not given, where `boards flash` finds it
+    /// File to write [default: ARCHIVE.minisig, where `boards flash` finds it]
     #[arg(long, short)]
     output: Option<PathBuf>,
 }

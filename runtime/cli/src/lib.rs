@@ -6,6 +6,7 @@
 //! - [`run`] is the programs' `main`: it parses, starts logging, catches panics and reports.
 //! - [`printable`] makes text from files and other machines safe to print; [`count`] is "1 image", "2 images".
 //! - [`complete`] writes shell completions and manual pages.
+//! - [`problems`] checks a command line, for the programs' tests.
 
 pub mod complete;
 mod failure;
@@ -13,8 +14,10 @@ mod journal;
 mod output;
 mod program;
 mod text;
+mod tree;
 
 pub use failure::{Exit, Failure};
 pub use output::{Flags, GLOBAL, Output};
 pub use program::{Program, run};
 pub use text::{count, printable};
+pub use tree::problems;

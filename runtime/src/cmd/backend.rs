@@ -11,14 +11,15 @@ use super::{Engine, Failure};
 
 /// What computes.
 #[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Engine")]
 pub struct Choice {
     #[command(flatten)]
     engine: Engine,
-    /// Threads of the CPU; 0 means one per core
+    /// Number of CPU threads; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 0)]
     threads: usize,
-    /// What computes
-    #[arg(long, value_enum, default_value_t = By::Cpu)]
+    /// What runs the network
+    #[arg(long, value_enum, default_value_t = By::Cpu, help_heading = "Engine")]
     backend: By,
     #[cfg(feature = "rknn")]
     #[command(flatten)]

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::read;
 use super::{Engine, Failure, Output, bytes, fitted};
 
-/// Measure how fast an archive runs here
+/// Measure the speed of an archive on this machine
 ///
 /// Times inferences on one image of noise, then each layer. "Of limit" compares with what the processor's
 /// multiply-accumulate instructions could do on registers alone, which is measured again right before and
@@ -22,33 +22,37 @@ use super::{Engine, Failure, Output, bytes, fitted};
 /// a loop is not known (on Arm), one instruction per cycle is the limit. What exceeds 100 % is
 /// explained below the table.
 #[derive(clap::Args)]
+#[command(
+    after_help = "Examples:\n  runtime bench model.nnef.tgz\n  runtime bench model.nnef.tgz --threads 2 --float"
+)]
 pub struct Cmd {
-    /// The quantized network
+    /// Archive from `converter quantize`
     archive: PathBuf,
-    /// Threads; 0 means one per core
+    /// Number of threads; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
-    /// Inferences to time; by default as many as fit into three seconds
+    /// Number of inferences to time [default: as many as fit into three seconds]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     iterations: Option<u32>,
-    /// Inferences before that
+    /// Number of inferences before timing starts
     #[arg(long, value_name = "W", default_value_t = 5)]
     warmup: u32,
-    /// Time the same network in f32 (tract, one thread) too
+    /// Also time the network in f32 (tract, one thread)
     #[cfg(feature = "tract")]
     #[arg(long)]
     float: bool,
     #[command(flatten)]
     engine: Engine,
-    /// Time the NPU too
+    /// Also time the NPU
     #[cfg(feature = "rknn")]
     #[arg(long, value_enum, default_value_t = By::Cpu)]
     backend: By,
     #[cfg(feature = "rknn")]
     #[command(flatten)]
     npu: super::npu::Flags,
-    /// Read lines `run K` from standard input; for each, run K inferences and print their milliseconds
-    /// as {"ms":[…]}
+    /// Read `run K` lines from standard input and time K inferences for each
+    ///
+    /// Prints one line for each: {"ms":[…]}, in milliseconds.
     #[arg(long)]
     serve_stdin: bool,
 }

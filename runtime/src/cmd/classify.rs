@@ -11,24 +11,25 @@ use serde::Serialize;
 use super::backend::{Choice, Loaded};
 use super::{Exit, Failure, Output, count, fitted, printable};
 
-/// Say what is on pictures
+/// Classify images
 ///
-/// Prints the most likely labels of each picture. How pictures are brought to the network's size
-/// stands in the archive. A picture that cannot be read is named and skipped.
+/// Prints the most likely labels of each image. The archive contains how images are resized. Images that cannot be read
+/// are reported and skipped.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  runtime classify model.nnef.tgz picture.jpg\n  \
+                        runtime classify model.nnef.tgz photos/ --top 1 --json")]
 pub struct Cmd {
-    /// The quantized network, a .nnef.tgz file that `converter quantize` wrote
+    /// Archive from `converter quantize`
     archive: PathBuf,
-    /// Pictures (JPEG, PNG, WebP, BMP), folders of them, CIFAR .bin or .npy files; `-` is one picture
-    /// on standard input
+    /// Images, folders, CIFAR .bin or .npy files; `-` reads an image from standard input
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
-    /// How many labels to print for each picture
+    /// Number of labels to print for each image
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
     #[command(flatten)]
     choice: Choice,
-    /// End with exit code 2 when a picture was skipped
+    /// Exit with code 2 if an image cannot be read
     #[arg(long)]
     strict: bool,
 }

@@ -7,8 +7,9 @@ use super::{Failure, Output, printable};
 
 /// List the cameras of this machine
 ///
-/// With their pixel formats and sizes; formats that `runtime camera` reads have its name for them.
+/// Prints the pixel formats and sizes of each camera. Formats that `runtime camera` reads are marked with their name.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  runtime devices")]
 pub struct Cmd {}
 
 impl Cmd {

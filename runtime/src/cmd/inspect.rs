@@ -11,13 +11,13 @@ use serde_json::json;
 
 use super::{Engine, Failure, Output, bytes, fitted, printable, read};
 
-/// Show the plan that an archive becomes on this CPU
+/// Show the plan that an archive is compiled to
 ///
-/// Steps with their shapes, their places in the arena and their constants; which kernels are used,
-/// and why these.
+/// Prints each step with its shapes, memory and constants, and the kernel set in use.
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  runtime inspect model.nnef.tgz")]
 pub struct Cmd {
-    /// The quantized network
+    /// Archive from `converter quantize`
     archive: PathBuf,
     #[command(flatten)]
     engine: Engine,

@@ -5,8 +5,9 @@ use serde_json::json;
 
 use super::{Failure, Output};
 
-/// List the kernel sets of this build, and which one this CPU gets
+/// List the kernel sets and which one this CPU uses
 #[derive(clap::Args)]
+#[command(after_help = "Example:\n  runtime kernels")]
 pub struct Cmd {}
 
 impl Cmd {

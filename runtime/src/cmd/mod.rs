@@ -49,12 +49,15 @@ pub fn classify_error(error: &anyhow::Error) -> Exit {
 
 /// Which kernels, and how many threads.
 #[derive(clap::Args, Clone, Debug)]
+#[command(next_help_heading = "Engine")]
 pub struct Engine {
-    /// Kernel set, see `runtime kernels`; by default the fastest that this CPU runs
+    /// Kernel set [default: the fastest; see `runtime kernels`]
     #[arg(long, value_name = "NAME")]
     pub kernels: Option<String>,
-    /// Compile the network anew, and keep nothing. Else its compiled form is kept in
-    /// $XDG_CACHE_HOME/foldnet or ~/.cache/foldnet, and the next start is faster
+    /// Do not use the cache of compiled networks
+    ///
+    /// Without this option, the compiled network is kept in $XDG_CACHE_HOME/foldnet or ~/.cache/foldnet, so that the next
+    /// start is faster.
     #[arg(long)]
     pub no_cache: bool,
 }

@@ -12,13 +12,13 @@ use super::{Exit, Failure};
 /// Where the NPU's library is, and how much of the NPU to use.
 #[derive(clap::Args, Clone, Debug)]
 pub struct Flags {
-    /// Rockchip's librknnrt.so; by default where the system has it
+    /// Path of Rockchip's librknnrt.so [default: the system's]
     #[arg(long, value_name = "PATH")]
     npu_library: Option<PathBuf>,
-    /// Cores of the NPU (RK3588: 3, RK3576: 2) that get pictures in turn, where there are many
+    /// Number of NPU cores that take images in turn (RK3588: 3, RK3576: 2)
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=3))]
     npu_cores: u32,
-    /// Let the NPU keep activations in on-chip memory as far as they fit (RK3588)
+    /// Keep activations in on-chip memory as far as they fit (RK3588)
     #[arg(long)]
     npu_sram: bool,
 }

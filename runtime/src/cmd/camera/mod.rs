@@ -30,126 +30,131 @@ use super::backend::{Choice, Loaded};
 use super::{Failure, Output, printable};
 use tell::Teller;
 
-/// Say what a camera sees
+/// Classify a live camera or video
 ///
-/// Labels of a live picture, until SIGINT or SIGTERM. SIGHUP reads the archive again. When frames come
-/// faster than the network runs, the newest is taken and the others are counted as dropped.
+/// Prints labels until SIGINT or SIGTERM. SIGHUP reads the archive again. When frames come faster than the network runs,
+/// the newest is classified and the others are counted as dropped.
 #[derive(clap::Args)]
+#[command(after_help = "Examples:\n  runtime camera model.nnef.tgz\n  \
+                        runtime camera model.nnef.tgz --listen\n  \
+                        runtime camera model.nnef.tgz --input photos/ --once\n  \
+                        runtime camera model.nnef.tgz --when 'cat > 0.8 for 5 frames' --webhook https://host/hook")]
 pub struct Cmd {
-    /// The quantized network, a .nnef.tgz file that `converter quantize` wrote
+    /// Archive from `converter quantize`
     archive: PathBuf,
-    /// A camera
-    #[arg(long, value_name = "DEVICE", default_value = "/dev/video0")]
+    /// Camera to read
+    #[arg(long, help_heading = "Input", value_name = "DEVICE", default_value = "/dev/video0")]
     device: PathBuf,
-    /// In place of a camera: `-` (Y4M, motion JPEG or raw video on standard input), an address of motion
-    /// JPEG or of a snapshot, as http[s]://[user:password@]host[:port]/path, an image, or a folder of images.
-    /// Special characters in a user or password are percent-encoded, `/` as %2F. ffmpeg brings anything else:
+    /// Input instead of a camera: `-`, an http[s] address, an image, or a folder
+    ///
+    /// `-` reads Y4M, motion JPEG or raw video from standard input. An address delivers motion JPEG or a snapshot:
+    /// http[s]://[user:password@]host[:port]/path, with special characters of user and password percent-encoded (`/` is
+    /// %2F). ffmpeg converts everything else:
     /// ffmpeg -i INPUT -f yuv4mpegpipe -pix_fmt yuv420p - | runtime camera ARCHIVE --input -
-    #[arg(long, value_name = "WHAT", conflicts_with = "device")]
+    #[arg(long, help_heading = "Input", value_name = "INPUT", conflicts_with = "device")]
     input: Option<String>,
-    /// Pixel format: yuyv, nv12, i420, i422, i444, rgb, grey, mjpeg; raw video needs it
-    #[arg(long, value_name = "NAME", value_parser = format)]
+    /// Pixel format: yuyv, nv12, i420, i422, i444, rgb, grey or mjpeg (required for raw video)
+    #[arg(long, help_heading = "Input", value_name = "NAME", value_parser = format)]
     format: Option<Format>,
-    /// Frame size; a camera comes as near as it can, raw video needs it
-    #[arg(long, value_name = "WxH", value_parser = size)]
+    /// Width and height of frames (required for raw video)
+    #[arg(long, help_heading = "Input", value_name = "WxH", value_parser = size)]
     size: Option<(usize, usize)>,
-    /// Bytes from one row of raw video to the next (of the first plane), where rows are padded as
-    /// rpicam-vid pads them; by default it is told by the content
-    #[arg(long, value_name = "BYTES")]
+    /// Bytes per row of raw video, in its first plane [default: detected]
+    #[arg(long, help_heading = "Input", value_name = "BYTES")]
     stride: Option<usize>,
-    /// Frames per second to ask the camera for, or to show images at
-    #[arg(long, value_name = "N", value_parser = rate)]
+    /// Frame rate to request from the camera, or to show images at
+    #[arg(long, help_heading = "Input", value_name = "N", value_parser = rate)]
     fps: Option<f64>,
-    /// What Y, U and V are made with, in place of what the source says
-    #[arg(long, value_name = "NAME", value_parser = ["bt601", "bt709"])]
+    /// YUV-to-RGB matrix (overrides the source)
+    #[arg(long, help_heading = "Input", value_name = "NAME", value_parser = ["bt601", "bt709"])]
     matrix: Option<String>,
-    /// The range of Y, U and V, in place of what the source says
-    #[arg(long, value_name = "NAME", value_parser = ["limited", "full"])]
+    /// Range of Y, U and V (overrides the source)
+    #[arg(long, help_heading = "Input", value_name = "NAME", value_parser = ["limited", "full"])]
     range: Option<String>,
-    /// Wait for a camera that is not there yet
-    #[arg(long)]
+    /// Wait for a camera that is not connected yet
+    #[arg(long, help_heading = "Input")]
     wait: bool,
-    /// Classify every frame: let the source wait instead of dropping frames
-    #[arg(long)]
+    /// Classify every frame, and let the source wait
+    #[arg(long, help_heading = "Pace")]
     all: bool,
-    /// End after one turn through the pictures
-    #[arg(long)]
+    /// Stop after the last image of a folder
+    #[arg(long, help_heading = "Input")]
     once: bool,
     /// Classify every Nth frame
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, help_heading = "Pace", value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     every: u64,
-    /// Classify no more frames per second than this
-    #[arg(long, value_name = "N", value_parser = rate)]
+    /// Largest number of frames to classify per second
+    #[arg(long, help_heading = "Pace", value_name = "N", value_parser = rate)]
     fps_max: Option<f64>,
-    /// While no part of the picture changes by more than so many levels (of 255), run the network once
-    /// a second only; alone it is 4
-    #[arg(long, value_name = "LEVELS", num_args = 0..=1, default_missing_value = "4", value_parser = levels)]
+    /// Classify once a second while the image does not change
+    ///
+    /// LEVELS is the largest change (of 255) of any part of the image that counts as none; 4 if not given.
+    #[arg(long, help_heading = "Pace", value_name = "LEVELS", num_args = 0..=1, default_missing_value = "4", value_parser = levels)]
     idle: Option<f32>,
-    /// Mean of scores over about so many frames; 1 for none. By default 5, and 1 for image files, which
-    /// have nothing to do with each other
-    #[arg(long, value_name = "FRAMES", value_parser = smooth)]
+    /// Number of frames to average scores over [default: 5; 1 for image files]
+    #[arg(long, help_heading = "Labels", value_name = "FRAMES", value_parser = smooth)]
     smooth: Option<f32>,
-    /// The lead in score that a new label needs. By default 0.05, and 0 for image files
-    #[arg(long, value_name = "SHARE", value_parser = share)]
+    /// Lead in score that a new label needs [default: 0.05; 0 for image files]
+    #[arg(long, help_heading = "Labels", value_name = "SHARE", value_parser = share)]
     hysteresis: Option<f32>,
-    /// Part of the picture to look at: left, top, width and height as shares, as 0.25,0,0.5,1
-    #[arg(long, value_name = "X,Y,W,H", value_parser = region)]
+    /// Part of the image to classify, as shares: left, top, width, height
+    #[arg(long, help_heading = "Image", value_name = "X,Y,W,H", value_parser = region)]
     roi: Option<[f32; 4]>,
-    /// Turn the picture clockwise: 90, 180 or 270
-    #[arg(long, value_name = "DEGREES", value_parser = ["0", "90", "180", "270"], default_value = "0")]
+    /// Rotate the image clockwise
+    #[arg(long, help_heading = "Image", value_name = "DEGREES", value_parser = ["0", "90", "180", "270"], default_value = "0")]
     rotate: String,
-    /// Exchange left and right
-    #[arg(long)]
+    /// Mirror the image
+    #[arg(long, help_heading = "Image")]
     flip: bool,
-    /// How many labels to tell
-    #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
+    /// Number of labels to print
+    #[arg(long, help_heading = "Labels", value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
-    /// End after so many classified frames
-    #[arg(long, value_name = "N")]
+    /// Stop after this many classified frames
+    #[arg(long, help_heading = "Pace", value_name = "N")]
     frames: Option<u64>,
-    /// Serve a page with the live picture, events and metrics; alone it is 127.0.0.1:8080. Other
-    /// addresses than this machine's own need a token
+    /// Serve a page with the live image, events and metrics
+    ///
+    /// Without an address, the page is at 127.0.0.1:8080. Addresses that other machines can reach need a token.
     #[cfg(feature = "serve")]
-    #[arg(long, value_name = "[ADDRESS:]PORT", num_args = 0..=1, default_missing_value = "8080", value_parser = address)]
+    #[arg(long, help_heading = "Page", value_name = "[ADDRESS:]PORT", num_args = 0..=1, default_missing_value = "8080", value_parser = address)]
     listen: Option<std::net::SocketAddr>,
-    /// What a request to the page must bring; better in the environment, as FOLDNET_TOKEN
+    /// Secret that requests to the page must carry (safer in FOLDNET_TOKEN)
     #[cfg(feature = "serve")]
-    #[arg(long, value_name = "TOKEN", requires = "listen")]
+    #[arg(long, help_heading = "Page", value_name = "TOKEN", requires = "listen")]
     token: Option<String>,
-    /// Keep frames that the network is unsure of in this folder, to label and train on again
-    #[arg(long, value_name = "FOLDER")]
+    /// Keep frames that the network is unsure of, to label and train on
+    #[arg(long, help_heading = "Kept frames", value_name = "FOLDER")]
     keep_uncertain: Option<PathBuf>,
-    /// Unsure is a frame whose best score is below this
-    #[arg(long, value_name = "SHARE", default_value_t = 0.5, value_parser = share, requires = "keep_uncertain")]
+    /// Score below which a frame is kept
+    #[arg(long, help_heading = "Kept frames", value_name = "SHARE", default_value_t = 0.5, value_parser = share, requires = "keep_uncertain")]
     keep_below: f32,
-    /// The most megabytes of kept frames; the oldest go first
-    #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000), requires = "keep_uncertain")]
+    /// Largest size of the kept frames in megabytes; the oldest are deleted
+    #[arg(long, help_heading = "Kept frames", value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u64).range(1..1_000_000), requires = "keep_uncertain")]
     keep_mb: u64,
-    /// Tell labels to a broker: `mqtt[s]://[user:password@]host[:port][/prefix]`; Home Assistant finds
-    /// them by itself. The password is better in the environment, as FOLDNET_MQTT_PASSWORD
+    /// Publish labels to an MQTT broker; Home Assistant discovers them
+    ///
+    /// mqtt[s]://[user:password@]host[:port][/prefix]. The password is safer in FOLDNET_MQTT_PASSWORD.
     #[cfg(feature = "publish")]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, help_heading = "Notifications", value_name = "URL")]
     mqtt: Option<String>,
-    /// What this camera is called there, as "Front door"; else what the machine is called
+    /// Name of this camera there [default: the machine's name]
     #[cfg(feature = "publish")]
-    #[arg(long, value_name = "NAME", requires = "mqtt")]
+    #[arg(long, help_heading = "Notifications", value_name = "NAME", requires = "mqtt")]
     mqtt_name: Option<String>,
-    /// Tell the webhook and the broker when this holds: 'cat > 0.8 for 5 frames', 'cat > 0.8 for 5
-    /// seconds'. May be given several times
+    /// Notify when a rule holds, for example 'cat > 0.8 for 5 seconds' (repeatable)
     #[cfg(feature = "publish")]
-    #[arg(long, value_name = "RULE")]
+    #[arg(long, help_heading = "Notifications", value_name = "RULE")]
     when: Vec<Rule>,
-    /// An `http[s]://` address that gets a JSON object by POST whenever a rule begins to hold
+    /// Address that gets a JSON object by POST when a rule begins to hold
     #[cfg(feature = "publish")]
-    #[arg(long, value_name = "URL", requires = "when")]
+    #[arg(long, help_heading = "Notifications", value_name = "URL", requires = "when")]
     webhook: Option<String>,
-    /// Send the webhook the image as well, as a JPEG in base64 in the field `image`. (The broker gets it anyway,
-    /// under a topic of its own)
+    /// Include the image in the webhook's JSON, as a JPEG in base64
     #[cfg(feature = "publish")]
-    #[arg(long, requires = "webhook")]
+    #[arg(long, help_heading = "Notifications", requires = "webhook")]
     webhook_image: bool,
-    /// Certificates (PEM) to trust for mqtts:// and https://, in place of the system's
-    #[arg(long, value_name = "FILE")]
+    /// Certificates (PEM) to trust, instead of the system's
+    #[arg(long, help_heading = "Notifications", value_name = "FILE")]
     ca: Option<PathBuf>,
     #[command(flatten)]
     choice: Choice,
@@ -165,7 +170,7 @@ fn size(text: &str) -> Result<(usize, usize), String> {
         let (w, h) = text.split_once(['x', '×'])?;
         Some((w.parse().ok()?, h.parse().ok()?))
     };
-    parse().ok_or_else(|| "a size is two numbers, as 640x480".into())
+    parse().ok_or_else(|| "expected WIDTHxHEIGHT, for example 640x480".into())
 }
 
 fn rate(text: &str) -> Result<f64, String> {
