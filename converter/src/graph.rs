@@ -8,6 +8,8 @@ use std::collections::HashMap;
 
 use foldnet_kernels::Shape;
 
+use crate::curve::Curve;
+
 /// Index into [`Graph::nodes`].
 pub type NodeId = usize;
 
@@ -64,6 +66,13 @@ pub enum Op {
     },
     /// `max(x, 0)`.
     Relu,
+    /// `min(max(x, lo), hi)`; a bound may be infinite.
+    Clip {
+        /// The smallest value.
+        lo: f32,
+        /// The largest value.
+        hi: f32,
+    },
     /// Sum of two inputs of one shape.
     Add,
     /// Maximum over a window.
@@ -77,29 +86,10 @@ pub enum Op {
     GlobalAvgPool,
     /// Zero padding top, left, bottom, right; gone after the passes.
     Pad([usize; 4]),
-    /// A function of each value by itself.
+    /// A function of each value by itself that no other operator here describes.
     Curve(Curve),
     /// The first input, each channel times the second, which is `1×1×c`.
     Scale,
-}
-
-/// A function that is no ReLU.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Curve {
-    /// `1 / (1 + exp(−x))`.
-    Sigmoid,
-    /// Hyperbolic tangent.
-    Tanh,
-}
-
-impl Curve {
-    /// Its value.
-    pub fn at(self, x: f64) -> f64 {
-        match self {
-            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
-            Self::Tanh => x.tanh(),
-        }
-    }
 }
 
 impl Op {
@@ -110,13 +100,44 @@ impl Op {
             Self::Conv(_) => "convolution",
             Self::Affine { .. } => "affine map",
             Self::Relu => "ReLU",
+            Self::Clip { .. } => "clip",
             Self::Add => "addition",
             Self::MaxPool { .. } => "max pooling",
             Self::GlobalAvgPool => "global average pooling",
             Self::Pad(_) => "padding",
-            Self::Curve(Curve::Sigmoid) => "sigmoid",
-            Self::Curve(Curve::Tanh) => "tanh",
+            Self::Curve(curve) => match curve.single() {
+                Some("Sigmoid") => "sigmoid",
+                Some("Tanh") => "tanh",
+                _ => "function of one value",
+            },
             Self::Scale => "product per channel",
+        }
+    }
+
+    /// Whether this is the sigmoid alone.
+    pub fn is_sigmoid(&self) -> bool {
+        matches!(self, Self::Curve(curve) if curve.single() == Some("Sigmoid"))
+    }
+
+    /// The bounds of a ReLU or clip.
+    pub fn bounds(&self) -> Option<(f32, f32)> {
+        match *self {
+            Self::Relu => Some((0.0, f32::INFINITY)),
+            Self::Clip { lo, hi } => Some((lo, hi)),
+            _ => None,
+        }
+    }
+
+    /// What the operator does to one value, if it depends on one input's value at the same place only.
+    pub fn curve(&self) -> Option<Curve> {
+        match self {
+            Self::Affine { gain, offset } => {
+                let product = Curve::of("Mul", &[&Curve::x(), &Curve::per_channel(gain)]);
+                Some(Curve::of("Add", &[&product, &Curve::per_channel(offset)]))
+            }
+            Self::Relu | Self::Clip { .. } => self.bounds().map(|(lo, hi)| Curve::x().clip(lo, hi)),
+            Self::Curve(curve) => Some(curve.clone()),
+            _ => None,
         }
     }
 }

@@ -14,6 +14,7 @@
 pub mod calibrate;
 pub mod cmd;
 pub mod convert;
+pub mod curve;
 pub mod emit;
 pub mod float;
 pub mod foreign;

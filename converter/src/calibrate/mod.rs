@@ -77,6 +77,15 @@ impl Method {
         }
     }
 
+    /// As [`Method::range`], for a tensor of which only a function is read. Methods that do not weigh errors give
+    /// the same range.
+    pub fn range_through(self, h: &Histogram, function: &dyn Fn(f64) -> f64) -> Range {
+        match self {
+            Self::Auto | Self::Mse => mse::range_through(h, function),
+            other => other.range(h),
+        }
+    }
+
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
         match self {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::model::{Around, InputFlags, Model};
 use super::talk::bytes;
 use super::{Failure, Talk};
-use crate::graph::{Curve, Graph, Op};
+use crate::graph::{Graph, Op};
 use foldnet_archive::{Network, Step};
 
 /// Show the layers of a model or archive
@@ -139,8 +139,8 @@ fn float_rows(graph: &Graph) -> Vec<Row> {
             Op::MaxPool { .. } => ("max pool", 0, 0),
             Op::GlobalAvgPool => ("global average pool", 0, 0),
             Op::Pad(_) => ("pad", 0, 0),
-            Op::Curve(Curve::Sigmoid) => ("sigmoid", 0, 0),
-            Op::Curve(Curve::Tanh) => ("tanh", 0, 0),
+            Op::Clip { .. } => ("clip", 0, 0),
+            Op::Curve(_) => (node.op.kind(), 0, 0),
             Op::Scale => ("scale", 0, 0),
         };
         let output = [s.h, s.w, s.c];

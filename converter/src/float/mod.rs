@@ -4,6 +4,8 @@
 //! NHWC, as in the graph. A convolution whose padding is not zero is run on `x − v` with zeros around,
 //! `Σ v·w` added to the bias: exact up to f32 rounding.
 
+mod elementwise;
+
 use std::sync::Arc;
 
 use foldnet_kernels::Shape;
@@ -16,7 +18,9 @@ use tract_onnx::tract_core::ops::math;
 use tract_onnx::tract_core::ops::nn::{self, DataFormat, Reduce, Reducer};
 
 use crate::calibrate::in_lanes;
-use crate::graph::{Conv, Curve, Graph, Node, NodeId, Op, Window};
+use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
+
+use elementwise::Elementwise;
 
 /// Why a float network does not run.
 #[derive(Debug, thiserror::Error)]
@@ -176,8 +180,21 @@ fn wire(model: &mut TypedModel, id: usize, node: &Node, inputs: &[OutletId]) -> 
             model.wire_node(name, math::mul(), &[sum, factor])?[0]
         }
         Op::Pad(around) => wire_pad(model, name, *around, inputs[0])?,
-        Op::Curve(Curve::Sigmoid) => model.wire_node(name, nn::sigmoid(), inputs)?[0],
-        Op::Curve(Curve::Tanh) => model.wire_node(name, math::tanh(), inputs)?[0],
+        Op::Clip { lo, hi } => {
+            let mut x = inputs[0];
+            for (part, bound, op) in [("lo", *lo, math::max()), ("hi", *hi, math::min())] {
+                if bound.is_finite() {
+                    let bound = per_channel(model, format!("{name}.{part}"), &[bound])?;
+                    x = model.wire_node(format!("{name}.{part}_bound"), op, &[x, bound])?[0];
+                }
+            }
+            x
+        }
+        Op::Curve(curve) => match curve.single() {
+            Some("Sigmoid") => model.wire_node(name, nn::sigmoid(), inputs)?[0],
+            Some("Tanh") => model.wire_node(name, math::tanh(), inputs)?[0],
+            _ => model.wire_node(name, Elementwise::new(curve.clone(), c), inputs)?[0],
+        },
         Op::Scale => model.wire_node(name, math::mul(), inputs)?[0],
     })
 }

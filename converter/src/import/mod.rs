@@ -26,7 +26,7 @@ use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 pub use constant::panics_are_caught;
 pub use error::ImportError;
 
-use crate::graph::{Curve, Given, Graph, Node as GraphNode, NodeId, Op};
+use crate::graph::{Given, Graph, Node as GraphNode, NodeId, Op};
 use constant::Constant;
 use node::{Node, Problem};
 use value::{Axis, Value};
@@ -98,8 +98,7 @@ pub fn read(bytes: &[u8], folder: &Path) -> Result<Imported, ImportError> {
     let mut output = importer.output(graph)?;
     // A sigmoid at the very end turns scores into probabilities and changes no order.
     let last = &importer.nodes[output];
-    if last.op == Op::Curve(Curve::Sigmoid) && last.shape.pixels() == 1 && output + 1 == importer.nodes.len()
-    {
+    if last.op.is_sigmoid() && last.shape.pixels() == 1 && output + 1 == importer.nodes.len() {
         output = last.inputs[0];
         importer.nodes.pop();
         importer.activation = Activation::Sigmoid;

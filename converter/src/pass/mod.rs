@@ -3,7 +3,9 @@
 //! Each pass keeps the graph's function (up to f32 rounding) and makes it smaller. A new one is its
 //! file and a line in `PASSES`.
 
+mod affine_before_clip;
 mod affine_chain;
+mod curves;
 mod fold_affine_backward;
 mod fold_affine_forward;
 mod fold_pad;
@@ -21,11 +23,19 @@ type Pass = fn(&mut Graph) -> bool;
 
 /// In the order tried; backwards before forwards, since weights behind a ReLU have a scale of their own
 /// per output channel, not per input channel.
-const PASSES: &[Pass] =
-    &[fold_pad::run, fold_affine_backward::run, affine_chain::run, fold_affine_forward::run];
+const PASSES: &[Pass] = &[
+    fold_pad::run,
+    fold_affine_backward::run,
+    affine_chain::run,
+    fold_affine_forward::run,
+    affine_before_clip::run,
+    curves::run,
+];
 
 /// Folds all that can be folded.
 pub fn fold(graph: &mut Graph) {
+    // A node that nothing needs would count as a reader.
+    sweep::run(graph);
     while PASSES.iter().any(|pass| pass(graph)) {}
     sweep::run(graph);
 }

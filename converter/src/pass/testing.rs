@@ -6,6 +6,7 @@ use foldnet_archive::Activation;
 use foldnet_kernels::Shape;
 
 use super::sweep;
+use crate::curve::Curve;
 use crate::float::FloatNet;
 use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
 
@@ -74,6 +75,22 @@ impl Build {
         let shape = self.shape();
         let (gain, offset) = (self.numbers(shape.c), self.numbers(shape.c));
         self.push(Op::Affine { gain, offset }, &[], shape)
+    }
+
+    /// The same affine map for all channels.
+    pub fn scaled(self, gain: f32, offset: f32) -> Self {
+        let shape = self.shape();
+        self.push(Op::Affine { gain: vec![gain; shape.c], offset: vec![offset; shape.c] }, &[], shape)
+    }
+
+    pub fn curve(self, curve: Curve) -> Self {
+        let shape = self.shape();
+        self.push(Op::Curve(curve), &[], shape)
+    }
+
+    pub fn clip(self, lo: f32, hi: f32) -> Self {
+        let shape = self.shape();
+        self.push(Op::Clip { lo, hi }, &[], shape)
     }
 
     pub fn relu(self) -> Self {

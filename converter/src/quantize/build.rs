@@ -15,7 +15,8 @@ use super::QuantizeError;
 use super::fuse::{Layer, Layout, SlotId};
 use super::weights;
 use crate::calibrate::Range;
-use crate::graph::{Conv, Curve, Given, Graph, NodeId, Op};
+use crate::curve::Curve;
+use crate::graph::{Conv, Given, Graph, NodeId, Op};
 
 /// Integer weights of one convolution.
 #[derive(Clone, Debug, PartialEq)]
@@ -81,9 +82,11 @@ impl Draft {
                 if let Some(Given { scale, zero }) = self.given(s) {
                     return (scale, zero);
                 }
-                let range = self.ranges[self.layout.root(s)];
-                let relu = self.layout.slots[s].relu;
-                Range { lo: if relu { 0.0 } else { range.lo }, hi: range.hi }.quantization()
+                let Range { lo, hi } = self.ranges[self.layout.root(s)];
+                match self.layout.slots[s].bounds {
+                    Some((least, most)) => Range { lo: lo.max(least), hi: hi.min(most) }.quantization(),
+                    None => Range { lo, hi }.quantization(),
+                }
             }
         }
     }
@@ -99,8 +102,17 @@ impl Draft {
     }
 
     pub(super) fn out(&self, slot: SlotId) -> Out {
-        let lo = if self.layout.slots[slot].relu { self.quantization(slot).1 } else { i8::MIN };
-        Out { tensor: slot, lo, hi: i8::MAX }
+        let (lo, hi) = self.levels(slot);
+        Out { tensor: slot, lo, hi }
+    }
+
+    /// The lowest and the highest int8 value of a slot: those of its bounds.
+    pub(super) fn levels(&self, slot: SlotId) -> (i8, i8) {
+        let (scale, zero) = self.quantization(slot);
+        let level = |v: f32| (v / scale).round_ties_even() + f32::from(zero);
+        let (lo, hi) = self.layout.slots[slot].bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        // A conversion to int8 saturates.
+        (level(lo) as i8, level(hi) as i8)
     }
 
     /// Builds the network; it validates.
@@ -160,11 +172,17 @@ impl Draft {
                 archive::Step::Add(archive::Add { name, a: term(a), b: term(b), y: self.out(y) })
             }
             Layer::Curve { node, x, y } => {
-                let Op::Curve(curve) = self.graph.nodes[node].op else {
+                let Op::Curve(curve) = &self.graph.nodes[node].op else {
                     unreachable!("the layout is of this graph")
                 };
-                let table = Box::new(table(curve, self.quantization(x), self.quantization(y)));
-                archive::Step::Table(archive::Table { name, x, y, table })
+                let table = |channel| table(curve, channel, self.quantization(x), self.quantization(y));
+                match curve.channels() {
+                    1 => archive::Step::Table(archive::Table { name, x, y, table: Box::new(table(0)) }),
+                    n => {
+                        let tables = (0..n).map(table).collect();
+                        archive::Step::ChannelTable(archive::ChannelTable { name, x, y, tables })
+                    }
+                }
             }
             Layer::Scale { x, gate, y, .. } => {
                 let multiplier = self.scale(x) * self.scale(gate) / self.scale(y);
@@ -247,12 +265,17 @@ impl Draft {
     }
 }
 
-/// What a function makes of each int8 value, input and output quantized like this.
-fn table(curve: Curve, (s_x, z_x): (f32, i8), (s_y, z_y): (f32, i8)) -> [i8; 256] {
-    std::array::from_fn(|i| {
+/// What a function makes of each int8 value in a channel, input and output quantized like this.
+fn table(curve: &Curve, channel: usize, (s_x, z_x): (f32, i8), (s_y, z_y): (f32, i8)) -> [i8; 256] {
+    let values: [f64; 256] = std::array::from_fn(|i| {
         let x = (i as f64 - 128.0 - f64::from(z_x)) * f64::from(s_x);
-        let y = (curve.at(x) / f64::from(s_y)).round_ties_even() + f64::from(z_y);
-        y.clamp(-128.0, 127.0) as i8
+        (curve.at(x, channel) / f64::from(s_y)).round_ties_even() + f64::from(z_y)
+    });
+    std::array::from_fn(|i| {
+        // Where the function is not defined, such as √x for x < 0, no value of the network was on any
+        // calibration image; the nearest defined one is as good as any.
+        let nearest = (0..256usize).filter(|&j| !values[j].is_nan()).min_by_key(|&j| j.abs_diff(i));
+        values[nearest.unwrap_or(i)].clamp(-128.0, 127.0) as i8
     })
 }
 

@@ -98,8 +98,8 @@ fn written(graph: &Graph, layout: &Layout, layer: &Layer) -> Option<SlotId> {
 
 /// Whether everything that reads a convolution's output can give back what is taken off.
 fn movable(graph: &Graph, layout: &Layout, slot: SlotId) -> bool {
-    let Slot { node, relu, .. } = &layout.slots[slot];
-    if *relu || slot == layout.logits || *node == graph.output {
+    let Slot { node, bounds, .. } = &layout.slots[slot];
+    if bounds.is_some() || slot == layout.logits || *node == graph.output {
         return false;
     }
     layout.layers.iter().all(|layer| match *layer {
@@ -111,7 +111,7 @@ fn movable(graph: &Graph, layout: &Layout, slot: SlotId) -> bool {
         },
         // As a residual of a trunk that goes on, or not at all.
         Layer::Conv { skip, y, .. } => {
-            skip != Some(slot) || y.is_none_or(|y| y != layout.logits && !layout.slots[y].relu)
+            skip != Some(slot) || y.is_none_or(|y| y != layout.logits && layout.slots[y].bounds.is_none())
         }
         Layer::Affine { node, x, .. } => x != slot || matches!(graph.nodes[node].op, Op::Affine { .. }),
         Layer::MaxPool { x, .. }

@@ -63,8 +63,8 @@ pub fn classes(graph: &Graph) -> Vec<Class> {
     for (id, node) in graph.nodes.iter().enumerate() {
         let tied: &[NodeId] = match node.op {
             Op::Conv(_) | Op::Affine { .. } | Op::Input => &[],
-            // A curve takes and gives what it does, and gates must stay what they are.
-            Op::Curve(_) => {
+            // A curve or a bound takes and gives what it does, and gates must stay what they are.
+            Op::Curve(_) | Op::Clip { .. } => {
                 fixed.extend([id, node.inputs[0]]);
                 &[]
             }

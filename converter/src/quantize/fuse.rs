@@ -5,8 +5,11 @@
 //! Conv (+ Add) ─┬─ raw sum                   one convolution step with two outputs (ResNet V2)
 //!               └─ Affine (+ Relu)
 //! Affine (+ Relu), Add (+ Relu), Relu        elementwise steps, where no convolution can take them
+//! Curve                                      a table of 256 entries
 //! MaxPool, GlobalAvgPool                     as they are
 //! ```
+//!
+//! Wherever a ReLU is fused, a clip with other bounds is, too: a step bounds its output anyway.
 //!
 //! A layer stands where the sum it computes stood in the graph, so every reader comes later.
 
@@ -15,6 +18,7 @@ use std::collections::HashMap;
 use foldnet_kernels::Shape;
 
 use super::QuantizeError;
+use crate::curve::Curve;
 use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
 
 /// Index into [`Layout::slots`].
@@ -27,16 +31,16 @@ pub struct Slot {
     pub node: NodeId,
     /// Its shape.
     pub shape: Shape,
-    /// Whether a ReLU made it.
-    pub relu: bool,
+    /// The bounds of the ReLU or clip that made it.
+    pub bounds: Option<(f32, f32)>,
     /// The slot whose scale it shares: the input of a max pooling.
     pub same_as: Option<SlotId>,
 }
 
-/// The second output of a convolution: an affine map of the unrounded sum, or the sum's ReLU.
+/// The second output of a convolution: an affine map of the unrounded sum, or the sum's ReLU or clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Second {
-    /// The [`Op::Affine`]; none for a bare ReLU.
+    /// The [`Op::Affine`]; none for a bare ReLU or clip.
     pub affine: Option<NodeId>,
     /// What is written.
     pub slot: SlotId,
@@ -78,7 +82,7 @@ pub enum Layer {
         /// Output.
         y: SlotId,
     },
-    /// An [`Op::Affine`] or [`Op::Relu`] that no convolution could take.
+    /// An [`Op::Affine`], [`Op::Relu`] or [`Op::Clip`] that no convolution could take.
     Affine {
         /// The node.
         node: NodeId,
@@ -130,6 +134,20 @@ pub enum Layer {
 }
 
 impl Layer {
+    /// Whether it reads a slot.
+    pub fn reads(&self, slot: SlotId) -> bool {
+        match *self {
+            Self::Conv { x, skip, .. } => x == slot || skip == Some(slot),
+            Self::Add { a, b, .. } => a == slot || b == slot,
+            Self::Scale { x, gate, .. } => x == slot || gate == slot,
+            Self::MaxPool { x, .. }
+            | Self::AvgPool { x, .. }
+            | Self::Affine { x, .. }
+            | Self::Curve { x, .. }
+            | Self::Dequantize { x, .. } => x == slot,
+        }
+    }
+
     /// The node it is named after.
     pub fn node(&self) -> NodeId {
         match *self {
@@ -171,6 +189,17 @@ impl Layout {
         nodes.sort_unstable();
         nodes.dedup();
         nodes
+    }
+
+    /// The function that a slot is read through, if nothing else reads it and the function is the same in all
+    /// channels. Sigmoid and tanh do not count: archives with gates of them stay what they were.
+    pub fn only_curve<'g>(&self, graph: &'g Graph, slot: SlotId) -> Option<&'g Curve> {
+        let mut readers = self.layers.iter().filter(|layer| layer.reads(slot));
+        let (Some(Layer::Curve { node, .. }), None) = (readers.next(), readers.next()) else { return None };
+        match &graph.nodes[*node].op {
+            Op::Curve(curve) if curve.single().is_none() && curve.channels() == 1 => Some(curve),
+            _ => None,
+        }
     }
 
     /// Slots with a scale of their own, the pixels and the logits excepted.
@@ -229,7 +258,7 @@ struct Fuser<'a> {
 
 impl<'a> Fuser<'a> {
     fn new(graph: &'a Graph) -> Self {
-        let pixels = Slot { node: 0, shape: graph.input(), relu: false, same_as: None };
+        let pixels = Slot { node: 0, shape: graph.input(), bounds: None, same_as: None };
         let mut fuser = Self {
             graph,
             readers: graph.readers(),
@@ -261,25 +290,29 @@ impl<'a> Fuser<'a> {
         }
     }
 
-    /// The ReLU behind this node, if it is the only reader.
-    fn relu_behind(&self, node: NodeId) -> Option<NodeId> {
-        self.only_reader(node).filter(|&r| self.graph.nodes[r].op == Op::Relu)
+    /// The ReLU or clip that follows this node, if it is the only reader.
+    fn clip_behind(&self, node: NodeId) -> Option<NodeId> {
+        self.only_reader(node).filter(|&r| self.bounds(r).is_some())
     }
 
-    fn slot(&mut self, node: NodeId, relu: bool, same_as: Option<SlotId>) -> SlotId {
+    fn bounds(&self, node: NodeId) -> Option<(f32, f32)> {
+        self.graph.nodes[node].op.bounds()
+    }
+
+    fn slot(&mut self, node: NodeId, bounds: Option<(f32, f32)>, same_as: Option<SlotId>) -> SlotId {
         let id = self.layout.slots.len();
-        self.layout.slots.push(Slot { node, shape: self.graph.nodes[node].shape, relu, same_as });
+        self.layout.slots.push(Slot { node, shape: self.graph.nodes[node].shape, bounds, same_as });
         self.slot_of.insert(node, id);
         self.taken[node] = true;
         id
     }
 
-    /// The slot for a node and, where it is the only reader, its ReLU.
-    fn slot_with_relu(&mut self, node: NodeId) -> SlotId {
+    /// The slot for a node and, where it is the only reader, its ReLU or clip.
+    fn slot_with_clip(&mut self, node: NodeId) -> SlotId {
         self.taken[node] = true;
-        match self.relu_behind(node) {
-            Some(relu) => self.slot(relu, true, None),
-            None => self.slot(node, false, None),
+        match self.clip_behind(node) {
+            Some(clip) => self.slot(clip, self.bounds(clip), None),
+            None => self.slot(node, None, None),
         }
     }
 
@@ -308,30 +341,29 @@ impl<'a> Fuser<'a> {
                     Some(&conv) => self.conv(conv, id)?,
                     None => {
                         let (a, b) = (self.read(id, 0)?, self.read(id, 1)?);
-                        Layer::Add { node: id, a, b, y: self.slot_with_relu(id) }
+                        Layer::Add { node: id, a, b, y: self.slot_with_clip(id) }
                     }
                 },
                 Op::Affine { .. } => {
-                    Layer::Affine { node: id, x: self.read(id, 0)?, y: self.slot_with_relu(id) }
+                    Layer::Affine { node: id, x: self.read(id, 0)?, y: self.slot_with_clip(id) }
                 }
-                Op::Relu => Layer::Affine { node: id, x: self.read(id, 0)?, y: self.slot(id, true, None) },
-                Op::Curve(_) => {
-                    Layer::Curve { node: id, x: self.read(id, 0)?, y: self.slot(id, false, None) }
+                Op::Relu | Op::Clip { .. } => {
+                    let x = self.read(id, 0)?;
+                    Layer::Affine { node: id, x, y: self.slot(id, self.bounds(id), None) }
                 }
+                Op::Curve(_) => Layer::Curve { node: id, x: self.read(id, 0)?, y: self.slot(id, None, None) },
                 Op::Scale => {
                     let (x, gate) = (self.read(id, 0)?, self.read(id, 1)?);
-                    Layer::Scale { node: id, x, gate, y: self.slot_with_relu(id) }
+                    Layer::Scale { node: id, x, gate, y: self.slot_with_clip(id) }
                 }
                 Op::MaxPool { .. } => {
                     let x = self.read(id, 0)?;
-                    let relu = self.layout.slots[x].relu;
-                    Layer::MaxPool { node: id, x, y: self.slot(id, relu, Some(x)) }
+                    Layer::MaxPool { node: id, x, y: self.slot(id, self.layout.slots[x].bounds, Some(x)) }
                 }
                 Op::GlobalAvgPool => {
                     let x = self.read(id, 0)?;
-                    // A mean of what a ReLU made is not negative either.
-                    let relu = self.layout.slots[x].relu;
-                    Layer::AvgPool { node: id, x, y: self.slot(id, relu, None) }
+                    // The mean of what a ReLU made is not negative either.
+                    Layer::AvgPool { node: id, x, y: self.slot(id, self.layout.slots[x].bounds, None) }
                 }
             };
             self.layout.layers.push(layer);
@@ -339,7 +371,7 @@ impl<'a> Fuser<'a> {
         if self.layout.logits == 0
             && let Some(&x) = self.slot_of.get(&self.graph.output)
         {
-            let (node, y) = (self.graph.output, self.slot(self.graph.output, false, None));
+            let (node, y) = (self.graph.output, self.slot(self.graph.output, None, None));
             self.layout.logits = y;
             self.layout.layers.push(Layer::Dequantize { node, x, y });
         }
@@ -362,22 +394,24 @@ impl<'a> Fuser<'a> {
         };
         self.taken[sum] = true;
         if sum == graph.output && graph.nodes[sum].shape.pixels() == 1 {
-            self.layout.logits = self.slot(sum, false, None);
+            self.layout.logits = self.slot(sum, None, None);
             let y = Some(self.layout.logits);
             return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
         }
-        if self.relu_behind(sum).is_some() {
-            let y = Some(self.slot_with_relu(sum));
+        if self.clip_behind(sum).is_some() {
+            let y = Some(self.slot_with_clip(sum));
             return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
         }
         let readers = &self.readers[sum];
         let affine = readers.iter().copied().find(|&r| matches!(graph.nodes[r].op, Op::Affine { .. }));
-        let relu = readers.iter().copied().find(|&r| graph.nodes[r].op == Op::Relu);
+        let clip = readers.iter().copied().find(|&r| graph.nodes[r].op.bounds().is_some());
         let alone = readers.len() == 1;
-        let y = if affine.is_some() && alone { None } else { Some(self.slot(sum, false, None)) };
-        let second = match (affine, relu) {
-            (Some(affine), _) => Some(Second { affine: Some(affine), slot: self.slot_with_relu(affine) }),
-            (None, Some(relu)) => Some(Second { affine: None, slot: self.slot(relu, true, None) }),
+        let y = if affine.is_some() && alone { None } else { Some(self.slot(sum, None, None)) };
+        let second = match (affine, clip) {
+            (Some(affine), _) => Some(Second { affine: Some(affine), slot: self.slot_with_clip(affine) }),
+            (None, Some(clip)) => {
+                Some(Second { affine: None, slot: self.slot(clip, self.bounds(clip), None) })
+            }
             (None, None) => None,
         };
         Ok(Layer::Conv { conv, sum, x, skip, y, second })

@@ -44,8 +44,8 @@ fn grids(draft: &Draft) -> Grids {
     let mut grids = Grids::default();
     for slot in layout.scaled() {
         let (scale, zero) = draft.quantization(slot);
-        let lo = if layout.slots[slot].relu { zero } else { i8::MIN };
-        grids.rounded.push((layout.slots[slot].node, Grid { scale, zero, lo, hi: i8::MAX }));
+        let (lo, hi) = draft.levels(slot);
+        grids.rounded.push((layout.slots[slot].node, Grid { scale, zero, lo, hi }));
     }
     for layer in &layout.layers {
         if let Layer::Conv { second: Some(second), .. } = *layer {

@@ -31,6 +31,7 @@ pub use foldnet_kernels::network::{
 pub use foldnet_kernels::op::add::Add;
 pub use foldnet_kernels::op::affine::Affine;
 pub use foldnet_kernels::op::avg_pool::AvgPool;
+pub use foldnet_kernels::op::channel_table::ChannelTable;
 pub use foldnet_kernels::op::conv::{Conv, SecondOutput, oihw};
 pub use foldnet_kernels::op::dequantize::Dequantize;
 pub use foldnet_kernels::op::max_pool::MaxPool;

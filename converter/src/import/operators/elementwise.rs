@@ -5,6 +5,8 @@ use foldnet_kernels::Shape;
 
 use super::super::node::{Node, Problem};
 use super::super::value::{Axis, Value};
+use super::function;
+use crate::curve::Curve;
 use crate::graph::Op;
 
 /// A value and a constant of one number per channel.
@@ -52,6 +54,16 @@ fn affine<'a>(
     importer.define(node, Op::Affine { gain, offset }, vec![x.node], shape, &x)
 }
 
+/// Whether the node is a function of one tensor, and became one. The sum of two affine maps of it did not.
+fn joint<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<bool, Problem> {
+    let name = match node.proto.op_type.as_str() {
+        "Sum" => "Add",
+        name => name,
+    };
+    let bends = matches!(name, "Mul" | "Div");
+    function::define_if_joint(importer, node, bends, |x| Curve::of(name, &[&x[0], &x[1]]))
+}
+
 fn two_values(what: &str) -> Problem {
     format!("{what} of two computed values is not supported")
 }
@@ -68,6 +80,7 @@ pub fn add<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
             Sides::ValueConstant(c) | Sides::ConstantValue(c) => {
                 return affine(importer, node, c, |v| (1.0, v));
             }
+            Sides::Values if joint(importer, node)? => return Ok(()),
             Sides::Values => {}
         }
     }
@@ -94,7 +107,8 @@ pub fn sub<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     match sides(importer, node)? {
         Sides::ValueConstant(c) => affine(importer, node, c, |v| (1.0, -v)),
         Sides::ConstantValue(c) => affine(importer, node, c, |v| (-1.0, v)),
-        Sides::Values => Err(two_values("the difference")),
+        Sides::Values if joint(importer, node)? => Ok(()),
+        Sides::Values => difference(importer, node),
     }
 }
 
@@ -103,8 +117,22 @@ pub fn mul<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     node.only(&[])?;
     match sides(importer, node)? {
         Sides::ValueConstant(c) | Sides::ConstantValue(c) => affine(importer, node, c, |v| (v, 0.0)),
+        Sides::Values if joint(importer, node)? => Ok(()),
         Sides::Values => scale(importer, node),
     }
+}
+
+/// `a − b` as the sum of `a` and `−b`.
+fn difference<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    let (a, b) = (importer.value(node, 0)?, importer.value(node, 1)?);
+    let (shape, other) = (importer.shape(&a), importer.shape(&b));
+    if shape != other || a.dims != b.dims {
+        let (a, b) = (a.sizes(shape), b.sizes(other));
+        return Err(format!("the difference of {a:?} and {b:?}: equal ones are supported"));
+    }
+    let negated = Op::Affine { gain: vec![-1.0; shape.c], offset: vec![0.0; shape.c] };
+    let negated = importer.push(&format!("{}/negated", node.name()), negated, vec![b.node], shape);
+    importer.define(node, Op::Add, vec![a.node, negated], shape, &a)
 }
 
 /// A picture whose channels are each multiplied by a computed number of their own.
@@ -129,7 +157,20 @@ pub fn div<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     node.only(&[])?;
     match sides(importer, node)? {
         Sides::ValueConstant(c) => affine(importer, node, c, |v| (1.0 / v, 0.0)),
-        Sides::ConstantValue(_) => Err("a constant divided by a computed value is not supported".into()),
+        Sides::ConstantValue(_) => function::plain(importer, node),
+        Sides::Values if joint(importer, node)? => Ok(()),
         Sides::Values => Err(two_values("the quotient")),
     }
+}
+
+/// `a ^ b`; a power of 1 is the value itself.
+pub fn pow<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&[])?;
+    if let Ok(Sides::ValueConstant(c)) = sides(importer, node)
+        && importer.weights(node, c)?.1.iter().all(|&v| v == 1.0)
+    {
+        let value = importer.value(node, 0)?;
+        return importer.bind(node, value);
+    }
+    function::plain(importer, node)
 }

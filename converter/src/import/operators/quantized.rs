@@ -14,7 +14,7 @@ use super::super::node::{Node, Problem};
 use super::super::value::Value;
 use super::conv;
 use super::dense::{Matrix, dense};
-use crate::graph::{Curve, Given, NodeId, Op};
+use crate::graph::{Given, NodeId, Op};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::DatumType;
 
@@ -46,7 +46,9 @@ fn given(importer: &Importer<'_>, node: Node<'_>, scale: usize, zero: usize) -> 
 fn never_negative(importer: &Importer<'_>, node: NodeId) -> bool {
     let of = &importer.nodes[node];
     match of.op {
-        Op::Relu | Op::Curve(Curve::Sigmoid) => true,
+        Op::Relu => true,
+        Op::Clip { lo, .. } => lo >= 0.0,
+        Op::Curve(_) if of.op.is_sigmoid() => true,
         Op::Add | Op::MaxPool { .. } | Op::GlobalAvgPool | Op::Pad(_) => {
             of.inputs.iter().all(|&i| never_negative(importer, i))
         }

@@ -85,7 +85,11 @@ pub fn draft(
         .iter()
         .enumerate()
         .map(|(id, slot)| {
-            let range = plan.methods[id].range(observation.histogram(slot.node, rule_of(slot.node)));
+            let histogram = observation.histogram(slot.node, rule_of(slot.node));
+            let range = match layout.only_curve(source, id) {
+                Some(curve) => plan.methods[id].range_through(histogram, &|x| curve.at(x, 0)),
+                None => plan.methods[id].range(histogram),
+            };
             Range { lo: range.lo * plan.stretch[id], hi: range.hi * plan.stretch[id] }
         })
         .collect();

@@ -313,7 +313,7 @@ impl<'a> Widener<'a> {
         let layout = &self.draft.layout;
         if self.kept.values.contains(&slot) {
             let Tensor { shape, scale, .. } = self.network.tensors[slot].clone();
-            let relu = layout.slots[slot].relu;
+            let relu = layout.slots[slot].bounds.is_some();
             let pair = self.pair(name, &format!("{}_hi", self.tensor_name(slot)), parts, shape, scale, relu);
             self.wide.insert(slot, pair);
             let narrow = |l: &Layer| reads(l).contains(&slot) && !takes_wide(layout, l, slot);

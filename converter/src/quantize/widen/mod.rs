@@ -61,7 +61,10 @@ pub fn eligible(layout: &Layout) -> Kept {
             _ => Vec::new(),
         };
         let read = |slot: &SlotId| layout.layers.iter().any(|l| takes_wide(layout, l, *slot));
-        all.values.extend(written.into_iter().filter(|slot| *slot != layout.logits).filter(read));
+        // What a clip bounds from above, or from below at another value than 0, stays in one part.
+        let open = |slot: &SlotId| matches!(layout.slots[*slot].bounds, None | Some((0.0, f32::INFINITY)));
+        let written = written.into_iter().filter(|slot| *slot != layout.logits);
+        all.values.extend(written.filter(open).filter(read));
     }
     all
 }

@@ -1,0 +1,355 @@
+//! Functions of one value.
+//!
+//! A [`Curve`] is a small program of elementwise operators over one number `x` and constants. It describes any
+//! chain or tree of operators that depends on one tensor alone, such as `x·clip(x + 3, 0, 6)/6`. In int8 it becomes
+//! one table of 256 entries, so its length costs nothing.
+
+use std::sync::Arc;
+
+/// A function of one number, the same for all channels or with constants per channel.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curve {
+    /// In execution order; an operand refers to earlier terms only.
+    terms: Vec<Term>,
+    /// What the function returns.
+    result: Operand,
+}
+
+/// One operator of a [`Curve`].
+#[derive(Clone, Debug, PartialEq)]
+struct Term {
+    operator: Operator,
+    operands: Vec<Operand>,
+}
+
+/// What an operator of a [`Curve`] reads.
+#[derive(Clone, Debug, PartialEq)]
+enum Operand {
+    /// The function's argument.
+    X,
+    /// The result of the term with this number.
+    Term(usize),
+    /// A constant.
+    Number(f32),
+    /// A constant for each channel.
+    PerChannel(Arc<[f32]>),
+}
+
+/// An elementwise operator, named as ONNX names it. Comparisons and logic return 0 or 1.
+#[derive(Clone, Copy, Debug)]
+pub struct Operator(&'static Definition);
+
+impl PartialEq for Operator {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+#[derive(Debug)]
+struct Definition {
+    name: &'static str,
+    arity: usize,
+    /// Missing operands are 0.
+    value: fn([f64; 3]) -> f64,
+}
+
+const fn unary(name: &'static str, value: fn([f64; 3]) -> f64) -> Definition {
+    Definition { name, arity: 1, value }
+}
+
+const fn binary(name: &'static str, value: fn([f64; 3]) -> f64) -> Definition {
+    Definition { name, arity: 2, value }
+}
+
+fn truth(condition: bool) -> f64 {
+    f64::from(u8::from(condition))
+}
+
+/// Like `f64::max`, but NaN where either is NaN, as in ONNX.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
+}
+
+fn sign(x: f64) -> f64 {
+    if x == 0.0 { 0.0 } else { x.signum() }
+}
+
+/// `ln(1 + eˣ)` without overflow.
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+static OPERATORS: &[Definition] = &[
+    unary("Abs", |[x, ..]| x.abs()),
+    unary("Acos", |[x, ..]| x.acos()),
+    unary("Acosh", |[x, ..]| x.acosh()),
+    unary("Asin", |[x, ..]| x.asin()),
+    unary("Asinh", |[x, ..]| x.asinh()),
+    unary("Atan", |[x, ..]| x.atan()),
+    unary("Atanh", |[x, ..]| x.atanh()),
+    unary("Ceil", |[x, ..]| x.ceil()),
+    unary("Cos", |[x, ..]| x.cos()),
+    unary("Cosh", |[x, ..]| x.cosh()),
+    unary("Erf", |[x, ..]| libm::erf(x)),
+    unary("Exp", |[x, ..]| x.exp()),
+    unary("Floor", |[x, ..]| x.floor()),
+    unary("Log", |[x, ..]| x.ln()),
+    unary("Neg", |[x, ..]| -x),
+    unary("Not", |[x, ..]| truth(x == 0.0)),
+    unary("Reciprocal", |[x, ..]| 1.0 / x),
+    unary("Round", |[x, ..]| x.round_ties_even()),
+    unary("Sigmoid", |[x, ..]| 1.0 / (1.0 + (-x).exp())),
+    unary("Sign", |[x, ..]| sign(x)),
+    unary("Sin", |[x, ..]| x.sin()),
+    unary("Sinh", |[x, ..]| x.sinh()),
+    unary("Softplus", |[x, ..]| softplus(x)),
+    unary("Softsign", |[x, ..]| x / (1.0 + x.abs())),
+    unary("Sqrt", |[x, ..]| x.sqrt()),
+    unary("Tan", |[x, ..]| x.tan()),
+    unary("Tanh", |[x, ..]| x.tanh()),
+    binary("Add", |[a, b, _]| a + b),
+    binary("And", |[a, b, _]| truth(a != 0.0 && b != 0.0)),
+    binary("Div", |[a, b, _]| a / b),
+    binary("Equal", |[a, b, _]| truth(a == b)),
+    binary("Greater", |[a, b, _]| truth(a > b)),
+    binary("GreaterOrEqual", |[a, b, _]| truth(a >= b)),
+    binary("Less", |[a, b, _]| truth(a < b)),
+    binary("LessOrEqual", |[a, b, _]| truth(a <= b)),
+    binary("Max", |[a, b, _]| larger(a, b)),
+    binary("Min", |[a, b, _]| -larger(-a, -b)),
+    binary("Mul", |[a, b, _]| a * b),
+    binary("Or", |[a, b, _]| truth(a != 0.0 || b != 0.0)),
+    binary("Pow", |[a, b, _]| a.powf(b)),
+    binary("Sub", |[a, b, _]| a - b),
+    binary("Xor", |[a, b, _]| truth((a != 0.0) != (b != 0.0))),
+    Definition { name: "Where", arity: 3, value: |[c, a, b]| if c != 0.0 { a } else { b } },
+];
+
+impl Operator {
+    /// The operator of this name, if there is one.
+    pub fn named(name: &str) -> Option<Self> {
+        OPERATORS.iter().find(|d| d.name == name).map(Self)
+    }
+
+    /// How many operands it takes.
+    pub fn arity(self) -> usize {
+        self.0.arity
+    }
+}
+
+/// Values that [`Curve::map`] works on at a time.
+const BLOCK: usize = 512;
+
+impl Curve {
+    /// The function that returns its argument.
+    pub fn x() -> Self {
+        Self { terms: Vec::new(), result: Operand::X }
+    }
+
+    /// The function that returns this number.
+    pub fn number(value: f32) -> Self {
+        Self { terms: Vec::new(), result: Operand::Number(value) }
+    }
+
+    /// The function that returns the channel's number.
+    pub fn per_channel(values: &[f32]) -> Self {
+        match values {
+            [first, rest @ ..] if rest.iter().all(|v| v.to_bits() == first.to_bits()) => Self::number(*first),
+            _ => Self { terms: Vec::new(), result: Operand::PerChannel(values.into()) },
+        }
+    }
+
+    /// An operator of [`OPERATORS`] applied to functions of the same argument.
+    ///
+    /// # Panics
+    ///
+    /// If no operator has this name or it takes another number of operands: a mistake in the program.
+    pub fn of(name: &str, operands: &[&Self]) -> Self {
+        let operator =
+            Operator::named(name).unwrap_or_else(|| panic!("no elementwise operator is called {name}"));
+        assert_eq!(operator.arity(), operands.len(), "operands of {name}");
+        let mut terms: Vec<Term> = Vec::new();
+        let operands = operands.iter().map(|o| append(&mut terms, o, &Operand::X)).collect();
+        let result = push(&mut terms, Term { operator, operands });
+        Self { terms, result }
+    }
+
+    /// `max(x, 0)`.
+    pub fn relu() -> Self {
+        Self::x().clip(0.0, f32::INFINITY)
+    }
+
+    /// This function's value, kept between two bounds; infinite ones do nothing.
+    pub fn clip(&self, lo: f32, hi: f32) -> Self {
+        let mut curve = self.clone();
+        if lo > f32::NEG_INFINITY {
+            curve = Self::of("Max", &[&curve, &Self::number(lo)]);
+        }
+        if hi < f32::INFINITY {
+            curve = Self::of("Min", &[&curve, &Self::number(hi)]);
+        }
+        curve
+    }
+
+    /// This function of another function's value.
+    pub fn after(&self, inner: &Self) -> Self {
+        let mut terms = inner.terms.clone();
+        let result = append(&mut terms, self, &inner.result);
+        Self { terms, result }
+    }
+
+    /// The single operator applied to `x`, if the function is no more than that.
+    pub fn single(&self) -> Option<&'static str> {
+        match (&self.terms[..], &self.result) {
+            ([Term { operator, operands }], Operand::Term(0)) if operands[..] == [Operand::X] => {
+                Some(operator.0.name)
+            }
+            _ => None,
+        }
+    }
+
+    /// In how many channels its constants come; 1 if they are the same for all.
+    pub fn channels(&self) -> usize {
+        let operands = self.terms.iter().flat_map(|t| &t.operands).chain([&self.result]);
+        operands
+            .map(|o| match o {
+                Operand::PerChannel(values) => values.len(),
+                _ => 1,
+            })
+            .max()
+            .unwrap_or(1)
+    }
+
+    /// Its value in a channel.
+    pub fn at(&self, x: f64, channel: usize) -> f64 {
+        let mut found: Vec<f64> = Vec::with_capacity(self.terms.len());
+        let read = |operand: &Operand, found: &[f64]| match operand {
+            Operand::X => x,
+            Operand::Term(i) => found[*i],
+            Operand::Number(v) => f64::from(*v),
+            Operand::PerChannel(values) => f64::from(values[channel]),
+        };
+        for term in &self.terms {
+            let mut arguments = [0.0; 3];
+            for (argument, operand) in arguments.iter_mut().zip(&term.operands) {
+                *argument = read(operand, &found);
+            }
+            found.push((term.operator.0.value)(arguments));
+        }
+        read(&self.result, &found)
+    }
+
+    /// Its values for a tensor whose last axis is the channels.
+    pub fn map(&self, values: &[f32], channels: usize) -> Vec<f32> {
+        let mut results = Vec::with_capacity(values.len());
+        let mut found = vec![[0.0f64; BLOCK]; self.terms.len()];
+        for (number, block) in values.chunks(BLOCK).enumerate() {
+            let first = number * BLOCK % channels.max(1);
+            for t in 0..self.terms.len() {
+                let (before, rest) = found.split_at_mut(t);
+                let Term { operator, operands } = &self.terms[t];
+                for (i, &x) in block.iter().enumerate() {
+                    let mut arguments = [0.0; 3];
+                    for (argument, operand) in arguments.iter_mut().zip(operands) {
+                        *argument = read_block(operand, before, i, x, (first + i) % channels.max(1));
+                    }
+                    rest[0][i] = (operator.0.value)(arguments);
+                }
+            }
+            results.extend(
+                block.iter().enumerate().map(|(i, &x)| {
+                    read_block(&self.result, &found, i, x, (first + i) % channels.max(1)) as f32
+                }),
+            );
+        }
+        results
+    }
+}
+
+fn read_block(operand: &Operand, found: &[[f64; BLOCK]], i: usize, x: f32, channel: usize) -> f64 {
+    match operand {
+        Operand::X => f64::from(x),
+        Operand::Term(t) => found[*t][i],
+        Operand::Number(v) => f64::from(*v),
+        Operand::PerChannel(values) => f64::from(values[channel]),
+    }
+}
+
+/// Adds a function's terms with `x` replaced; returns where its value is then.
+fn append(terms: &mut Vec<Term>, curve: &Curve, x: &Operand) -> Operand {
+    let mut moved: Vec<Operand> = Vec::with_capacity(curve.terms.len());
+    let place = |operand: &Operand, moved: &[Operand]| match operand {
+        Operand::X => x.clone(),
+        Operand::Term(i) => moved[*i].clone(),
+        constant => constant.clone(),
+    };
+    for term in &curve.terms {
+        let operands = term.operands.iter().map(|o| place(o, &moved)).collect();
+        let result = push(terms, Term { operator: term.operator, operands });
+        moved.push(result);
+    }
+    place(&curve.result, &moved)
+}
+
+/// Adds a term unless the same is there already.
+fn push(terms: &mut Vec<Term>, term: Term) -> Operand {
+    let place = terms.iter().position(|t| *t == term).unwrap_or_else(|| {
+        terms.push(term);
+        terms.len() - 1
+    });
+    Operand::Term(place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hard_swish() -> Curve {
+        let x = Curve::x();
+        let gate = Curve::of("Add", &[&x, &Curve::number(3.0)]).clip(0.0, 6.0);
+        Curve::of("Div", &[&Curve::of("Mul", &[&x, &gate]), &Curve::number(6.0)])
+    }
+
+    #[test]
+    fn programs_compute_what_they_spell() {
+        let curve = hard_swish();
+        for x in [-4.0, -3.0, -1.5, 0.0, 1.0, 3.0, 7.0f64] {
+            assert_eq!(curve.at(x, 0), x * (x + 3.0).clamp(0.0, 6.0) / 6.0);
+        }
+        let twice = curve.after(&curve);
+        assert_eq!(twice.at(1.0, 0), curve.at(curve.at(1.0, 0), 0));
+    }
+
+    #[test]
+    fn equal_terms_are_computed_once() {
+        let e = Curve::of("Exp", &[&Curve::x()]);
+        assert_eq!(Curve::of("Add", &[&e, &e.clone()]).terms.len(), 2);
+    }
+
+    #[test]
+    fn blocks_and_single_values_agree_in_every_channel() {
+        let slope = Curve::per_channel(&[0.25, -1.0, 2.0]);
+        let negative = Curve::of("Min", &[&Curve::x(), &Curve::number(0.0)]);
+        let curve = Curve::of("Add", &[&Curve::relu(), &Curve::of("Mul", &[&slope, &negative])]);
+        assert_eq!(curve.channels(), 3);
+        let values: Vec<f32> = (0..3 * 400).map(|i| (i % 37) as f32 - 18.0).collect();
+        let got = curve.map(&values, 3);
+        for (i, (&x, &y)) in values.iter().zip(&got).enumerate() {
+            assert_eq!(y, curve.at(f64::from(x), i % 3) as f32);
+        }
+    }
+
+    #[test]
+    fn one_number_for_all_channels_is_one_number() {
+        assert_eq!(Curve::per_channel(&[2.0, 2.0]), Curve::number(2.0));
+        assert_eq!(Curve::per_channel(&[2.0, 3.0]).channels(), 2);
+    }
+
+    #[test]
+    fn a_single_operator_is_recognized() {
+        let sigmoid = Curve::of("Sigmoid", &[&Curve::x()]);
+        assert_eq!(sigmoid.single(), Some("Sigmoid"));
+        assert_eq!(Curve::of("Mul", &[&Curve::x(), &sigmoid]).single(), None);
+        assert_eq!(hard_swish().single(), None);
+    }
+}
