@@ -295,6 +295,9 @@ fn tried(
 impl Model {
     /// Reads either.
     pub fn load(path: &Path, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
+        if let Some(foreign) = foreign::recognize_folder(path) {
+            return Err(foreign).with_context(|| path.display().to_string());
+        }
         let mut magic = [0; 2];
         let mut file = foldnet_archive::open_file(path).with_context(|| path.display().to_string())?;
         let read = file.read(&mut magic).with_context(|| path.display().to_string())?;
