@@ -27,17 +27,17 @@ impl Place {
         fs::write(self.path(name), bytes).unwrap();
     }
 
-    /// Images of these classes, `n` of each, all different.
+    /// Images of these classes, `n` of each, all different; the class `.` is the folder itself.
     fn images(&self, folder: &str, classes: &[&str], n: u32) {
         for (c, class) in classes.iter().enumerate() {
-            fs::create_dir_all(self.path(&format!("{folder}/{class}"))).unwrap();
+            let folder = self.path(folder).join(class.trim_matches('.'));
+            fs::create_dir_all(&folder).unwrap();
             for i in 0..n {
                 let pixel = |x: u32, y: u32| {
                     let k = (x * 29 + y * 23 + i * 41 + c as u32 * 97) as u8;
                     image::Rgb([k, k.wrapping_mul(3), (x * y + i * 7) as u8])
                 };
-                let path = self.path(&format!("{folder}/{class}/{i}.png"));
-                image::RgbImage::from_fn(8, 8, pixel).save(path).unwrap();
+                image::RgbImage::from_fn(8, 8, pixel).save(folder.join(format!("{i}.png"))).unwrap();
             }
         }
     }

@@ -46,8 +46,8 @@ pub struct Cmd {
     #[command(flatten)]
     applies: ThresholdFlag,
     /// Archive to write [default: the model's name with .nnef.tgz]
-    #[arg(long = "out", short, value_name = "OUT.nnef.tgz")]
-    output: Option<PathBuf>,
+    #[arg(long = "out", short = 'o', value_name = "OUT.nnef.tgz")]
+    archive: Option<PathBuf>,
     /// How the ranges of activations are chosen
     #[arg(long, value_enum, default_value_t = Method::Auto)]
     calibration: Method,
@@ -174,7 +174,7 @@ impl Cmd {
     }
 
     fn output(&self) -> PathBuf {
-        self.output.clone().unwrap_or_else(|| match &self.model {
+        self.archive.clone().unwrap_or_else(|| match &self.model {
             Some(path) => PathBuf::from(path.file_stem().unwrap_or_default()).with_extension("nnef.tgz"),
             None => "resnet20-cifar10.nnef.tgz".into(),
         })

@@ -493,7 +493,7 @@ mod tests {
             page.contains("data-label=\"f32\"><span>cat</span>")
                 && page.contains("data-label=\"int8\"><span>dog</span>")
         );
-        assert!(page.find("large").unwrap() < page.find("small").unwrap());
+        assert!(page.find("<code>large").unwrap() < page.find("<code>small").unwrap());
         assert!(page.contains("99.0 %") && page.contains("bn (affine map)"));
         assert!(page.contains("int8 alone lost 1.25 points") && page.contains("res&lt;2&gt;"));
         assert!(page.contains("11.00 M → 12.50 M") && page.contains("0.25 ms → 0.50 ms"));
