@@ -3,7 +3,6 @@
 //! Sizes are bounded before anything is allocated for them.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
