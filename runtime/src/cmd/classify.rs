@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use foldnet_archive::Scores;
-use foldnet_dataset::{Dataset, DatasetError, ItemError, images_below};
+use foldnet_dataset::{Dataset, DatasetError, Found, ItemError, find_images};
 use foldnet_image::{Image, fit};
 use serde::Serialize;
 
@@ -125,9 +125,16 @@ impl<'a> Report<'a> {
             return self.item("-".into(), Image::read(std::io::stdin()), classifier);
         }
         if argument.is_dir() {
-            let files = images_below(argument)?;
+            let Found { files, left_out } = find_images(argument)?;
             if files.is_empty() {
-                return Err(DatasetError::Empty(argument.into()).into());
+                return Err(match left_out.count() {
+                    0 => DatasetError::Empty(argument.into()),
+                    _ => DatasetError::OtherKinds { path: argument.into(), left_out },
+                }
+                .into());
+            }
+            if left_out.count() > 0 {
+                self.output.say(format_args!("{}: {left_out}", printable(&argument.display().to_string())));
             }
             self.widths(
                 files.iter().map(|f| f.to_string_lossy().chars().count()).max().unwrap_or(0),
