@@ -117,3 +117,45 @@ fn the_folded_graph_computes_what_onnx_runtime_does() {
         }
     }
 }
+
+/// The sample in the README is what the programs print, line by line in this order. Numbers may differ by one: on
+/// another processor calibration in f32 differs in its last bits.
+#[test]
+fn the_readme_shows_what_the_programs_print() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let sample = readme.split_once("It prints what quantization did").expect("the sample's introduction").1;
+    let sample: Vec<&str> = sample
+        .lines()
+        .skip(2)
+        .map_while(|line| line.strip_prefix("    "))
+        .filter(|line| *line != "…")
+        .collect();
+    assert!(sample.len() >= 5, "{sample:?}");
+
+    let folder = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(root().join("tests"), folder.path().join("tests")).unwrap();
+    let run = |name: &str, arguments: &[&str]| {
+        let done = program(name).current_dir(folder.path()).args(arguments).output().unwrap();
+        assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
+        [done.stderr, done.stdout].map(|text| String::from_utf8(text).unwrap()).concat()
+    };
+    let printed = run("converter", &["quantize", "-o", "cifar.nnef.tgz"])
+        + &run("runtime", &["classify", "cifar.nnef.tgz", "tests/pictures"]);
+    let mut lines = printed.lines();
+    for expected in sample {
+        assert!(
+            lines.any(|line| alike(line, expected)),
+            "not printed, or not in this order: {expected}\n{printed}"
+        );
+    }
+}
+
+/// Whether two lines have the same words, and numbers that differ by one at most.
+fn alike(a: &str, b: &str) -> bool {
+    let same = |(a, b): (&str, &str)| match (a.parse::<f64>(), b.parse::<f64>()) {
+        (Ok(a), Ok(b)) => (a - b).abs() <= 1.0,
+        _ => a == b,
+    };
+    a.split_whitespace().count() == b.split_whitespace().count()
+        && a.split_whitespace().zip(b.split_whitespace()).all(same)
+}
