@@ -144,7 +144,7 @@ impl Cmd {
         if classes > 0 {
             let by = dataset.match_labels(&labels, classes, self.names.matching())?;
             if labels.is_empty()
-                && let Some((names, note)) = self.names.from_folders(&dataset, by)
+                && let Some((names, note)) = self.names.folder_names(&dataset, by)
             {
                 talk.say(note);
                 labels = names;

@@ -55,7 +55,7 @@ impl LabelFlags {
 
     /// The names that class folders give to a network of `classes` classes that has none, and the
     /// sentence that tells so.
-    pub fn from_folders(&self, dataset: &Dataset, by: LabelsBy) -> Option<(Vec<String>, String)> {
+    pub fn folder_names(&self, dataset: &Dataset, by: LabelsBy) -> Option<(Vec<String>, String)> {
         let names = dataset.classes();
         let given = self.may_be_found() && by == LabelsBy::Order && names.len() > 1;
         given.then(|| {

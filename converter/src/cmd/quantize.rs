@@ -231,7 +231,7 @@ impl Cmd {
                     talk.say(format!("labels are not used: {error}"));
                 }
                 Ok(by) if model.labels.is_empty() => {
-                    if let Some((names, note)) = self.names.from_folders(&dataset, by) {
+                    if let Some((names, note)) = self.names.folder_names(&dataset, by) {
                         talk.say(note);
                         model.labels = names;
                     }
