@@ -24,7 +24,7 @@ pub enum FitError {
     Archive(#[from] foldnet_archive::ArchiveError),
     /// No plan can be made of the network.
     #[error("{0}: {1}")]
-    Compile(String, CompileError),
+    Compile(String, Box<CompileError>),
 }
 
 /// Compiles a network for a core of [`foldnet_catalogue::microcontrollers`].
@@ -41,7 +41,7 @@ pub fn plan_for(board: &Board, path: &Path) -> Result<Vec<u8>, FitError> {
         return Ok(bytes);
     }
     let (network, _) = foldnet_archive::read(path)?;
-    compile(&network, board.core()).map_err(|e| FitError::Compile(name, e))
+    compile(&network, board.core()).map_err(|e| FitError::Compile(name, Box::new(e)))
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -525,3 +525,30 @@ fn fifty_thousand_nodes_fold_or_are_refused() {
         assert!(said.contains("functions.onnx") && said.contains("layers"), "{words}: {said}");
     }
 }
+
+#[test]
+fn output_that_cannot_be_written_is_a_failure() {
+    let place = Place::new();
+    let done = place.run("quantize net.onnx --images photos -o made.nnef.tgz --quiet");
+    assert!(done.status.success(), "{}", stderr(&done));
+    let commands = [
+        "--help",
+        "--version",
+        "quantize net.onnx --images photos -o again.nnef.tgz --json",
+        "inspect net.onnx",
+        "inspect made.nnef.tgz --json",
+        "eval made.nnef.tgz --images photos",
+        "compare net.onnx made.nnef.tgz --images photos --json",
+        "export --qdq made.nnef.tgz",
+        "export --plan cortex-m4 made.nnef.tgz",
+    ];
+    for words in commands {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_converter"));
+        command.args(words.split_whitespace()).current_dir(place.0.path()).stdin(Stdio::null());
+        command.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+        let output = command.output().unwrap();
+        let said = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        assert!(words.starts_with("--") || said.contains("standard output: "), "{words}: {said}");
+    }
+}

@@ -126,7 +126,7 @@ impl Cmd {
         foldnet_archive::write_file(&output, &file)
             .map_err(|e| anyhow::anyhow!("{}: {e}", output.display()))?;
         let outcome = Outcome { bytes: file.len() as u64, output, plan };
-        talk.say(format!("{} ({})", outcome.output.display(), bytes(outcome.bytes)));
+        talk.human(format!("{} ({})", outcome.output.display(), bytes(outcome.bytes)));
         talk.result(&outcome);
         Ok(())
     }
@@ -161,14 +161,14 @@ impl Cmd {
             return Err(Failure::Limit(lacking.join("; ")));
         }
         for (_, words) in &memories {
-            talk.say(format!("{processor}: {words}"));
+            talk.human(format!("{processor}: {words}"));
         }
         let labels = (!model.manifest.labels.is_empty()).then(|| output.with_extension("labels.txt"));
         if let Some(path) = &labels {
             let text: String = model.manifest.labels.iter().map(|l| format!("{l}\n")).collect();
             foldnet_archive::write_file(path, text.as_bytes())
                 .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
-            talk.say(path.display().to_string());
+            talk.human(path.display().to_string());
         }
         let outcome = PlanOutcome {
             labels,

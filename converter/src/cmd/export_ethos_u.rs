@@ -104,7 +104,7 @@ pub fn run(
     tell(&layers, talk);
     let distance = flags.judge("LiteRT", "LiteRT", model, &ours, &outputs, talk)?;
     for line in words(accelerator, &compiled.estimate) {
-        talk.say(line);
+        talk.human(line);
     }
     let beside = output.with_file_name(format!(
         "{}.{accelerator}.tflite",
@@ -112,7 +112,7 @@ pub fn run(
     ));
     for (path, content) in [(&beside, &compiled.model), (&output, &file)] {
         foldnet_archive::write_file(path, content).map_err(|e| anyhow!("{}: {e}", path.display()))?;
-        talk.say(format!("{} ({})", path.display(), bytes(content.len() as u64)));
+        talk.human(format!("{} ({})", path.display(), bytes(content.len() as u64)));
     }
     talk.result(&Outcome {
         bytes: file.len() as u64,

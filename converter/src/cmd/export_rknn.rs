@@ -94,7 +94,7 @@ pub fn run(
     }
     let weights_kept = weights_kept(network, &built.model);
     if let Some(share) = weights_kept {
-        talk.say(format!("{} of the weights stand in the model for {chip} unchanged", percent(share)));
+        talk.human(format!("{} of the weights stand in the model for {chip} unchanged", percent(share)));
     }
     let distance =
         flags.judge(&format!("{chip}, simulator"), "the simulator", model, &ours, &theirs, talk)?;
@@ -114,7 +114,7 @@ pub fn run(
     }
     manifest.npu.sort_by(|a, b| (&a.target, a.batch).cmp(&(&b.target, b.batch)));
     let size = foldnet_archive::write(&output, network, &manifest)?;
-    talk.say(format!("{} ({})", output.display(), bytes(size)));
+    talk.human(format!("{} ({})", output.display(), bytes(size)));
     talk.result(&Outcome {
         output,
         bytes: size,

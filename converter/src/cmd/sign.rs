@@ -39,7 +39,7 @@ impl Cmd {
         let signature = foldnet_sign::sign(&self.key, &bytes, &format!("file:{name}"))?;
         let output = self.output.unwrap_or_else(|| self.archive.with_added_extension("minisig"));
         foldnet_archive::write_file(&output, signature.as_bytes()).map_err(|e| path(e, &output))?;
-        talk.say(output.display().to_string());
+        talk.human(output.display().to_string());
         talk.result(&Outcome { output });
         Ok(())
     }

@@ -26,6 +26,8 @@ pub struct Flags {
     pub verbose: u8,
 }
 
+type Clear = Box<dyn FnMut() + Send>;
+
 /// Where a program prints. Clones print to the same place.
 ///
 /// Results go to standard output. Lines become visible with [`Output::flush`] or at the program's end, objects of JSON
@@ -40,7 +42,7 @@ pub struct Output {
     flags: Flags,
     stdout: Arc<Mutex<BufWriter<Stdout>>>,
     /// Called before a line is printed on standard error, for instance to remove a progress bar.
-    clear: Arc<Mutex<Option<Box<dyn FnMut() + Send>>>>,
+    clear: Arc<Mutex<Option<Clear>>>,
 }
 
 impl Output {
