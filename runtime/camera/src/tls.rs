@@ -35,10 +35,9 @@ fn provider() -> Arc<CryptoProvider> {
 pub fn config(ca: Option<&Path>) -> Result<Arc<ClientConfig>, String> {
     let mut trusted = RootCertStore::empty();
     for certificate in roots(ca)? {
-        match (trusted.add(certificate), ca) {
-            (Err(e), Some(file)) => return Err(format!("--ca {}: {e}", file.display())),
-            // Systems trust a few that are malformed.
-            _ => {}
+        // Systems trust a few that are malformed, which are left out.
+        if let (Err(e), Some(file)) = (trusted.add(certificate), ca) {
+            return Err(format!("--ca {}: {e}", file.display()));
         }
     }
     let config = ClientConfig::builder_with_provider(provider())

@@ -218,10 +218,14 @@ fn logins_for_a_broker_are_percent_decoded() {
         [("me%40home:p%40ss%2Fw", "me@home", "p@ss/w"), ("me@home:p@ss", "me@home", "p@ss"), ("me", "me", "")]
     {
         let broker = Broker::new(None);
-        let running =
-            Running::start(&place, &format!("--input photos --mqtt mqtt://{login}@{}", broker.address));
+        let running = Running::start(
+            &place,
+            &format!("--input photos --mqtt mqtt://{login}@{} --mqtt-name x", broker.address),
+        );
         let mut client = broker.welcome();
         assert_eq!(client.hello.login, Some((user.into(), password.into())), "{login}");
+        // Before that it would leave without a good-bye.
+        assert_eq!(client.hears("foldnet/x/status"), "online");
         let listening = std::thread::spawn(move || while client.next().unwrap().is_some() {});
         running.ends_well();
         listening.join().unwrap();

@@ -226,8 +226,8 @@ mod tests {
     fn a_scene_tells_by_itself() {
         // Edges, slopes and a little noise; it moves.
         let scene = |plane: usize, x: usize, y: usize, n: usize| {
-            let noise = (x * 7919 + y * 104_729 + n * 31 + plane) * 2_654_435_761 >> 7 & 7;
-            let edge = if (x + n) / 40 % 2 == 0 { 60 } else { 0 };
+            let noise = (x * 7919 + y * 104_729 + n * 31 + plane) * 40_503 / 128 % 8;
+            let edge = if ((x + n) / 40).is_multiple_of(2) { 60 } else { 0 };
             (50 + x / 8 + y / 6 + edge + noise).min(255) as u8
         };
         each(scene, 4, 0);
@@ -238,7 +238,7 @@ mod tests {
     fn slanted_stripes_are_no_padding() {
         // Each row is the one above moved by 16: the rows alone look like those of 96 bytes.
         let shape = Shape { format: Format::Grey, width: 80, height: 61 };
-        let stripes = |_, x: usize, y: usize, _| if (x + 16 * y) / 24 % 2 == 0 { 220 } else { 20 };
+        let stripes = |_, x: usize, y: usize, _| if ((x + 16 * y) / 24).is_multiple_of(2) { 220 } else { 20 };
         for frames in [1, 2, 5] {
             let bytes = video(shape, 80, frames, 0, stripes);
             assert_eq!(shape.detect(&mut &bytes[..]).unwrap().1, 80, "{frames} frames");
