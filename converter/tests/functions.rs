@@ -127,7 +127,7 @@ fn clips() {
         13,
         &|m| m.floats("hi", &[], &[0.5]).node("Clip", "x - hi", "y", &[]),
         &|x, _| x.min(0.5),
-        30.0,
+        25.0,
     );
 }
 
@@ -423,13 +423,13 @@ fn other_functions() {
         25.0,
     );
     check_int8("Abs", 13, &|m| m.node("Abs", "x", "y", &[]), &|x, _| x.abs(), 25.0);
-    check_int8("x·x", 13, &|m| m.node("Mul", "x x", "y", &[]), &|x, _| x * x, 20.0);
+    check_int8("x·x", 13, &|m| m.node("Mul", "x x", "y", &[]), &|x, _| x * x, 15.0);
     check_int8(
         "Pow 2",
         13,
         &|m| m.floats("two", &[], &[2.0]).node("Pow", "x two", "y", &[]),
         &|x, _| x * x,
-        20.0,
+        15.0,
     );
     check_int8(
         "√|x|",

@@ -279,10 +279,16 @@ fn what_is_not_supported_is_named() {
     let ends = |m: Onnx, output: &str| m.output(output, &[1, 4]);
     let cases: Vec<(Onnx, &[&str])> = vec![
         (ends(base().node("LSTM", "c", "l", &[]), "l"), &["l_node", "LSTM", "opset 13", "not supported"]),
-        (ends(base().node("LeakyRelu", "c", "l", &[]), "l"), &["LeakyRelu", "not supported"]),
+        (
+            ends(base().node("LeakyRelu", "c", "l", &[("beta", Float(1.0))]), "l"),
+            &["LeakyRelu", "attribute beta", "not supported"],
+        ),
         (ends(base().node("Relu", "c", "l", &[("slope", Float(1.0))]), "l"), &["attribute slope"]),
         (ends(base().node("Relu", "lost", "l", &[]), "l"), &["reads lost"]),
-        (ends(base().node("Mul", "c c", "l", &[]), "l"), &["the product of", "as the second factor"]),
+        (
+            ends(base().conv("x", "d", [4, 3, 3, 3], &[]).node("Mul", "c d", "l", &[]), "l"),
+            &["the product of", "as the second factor"],
+        ),
         (
             ends(
                 base()
@@ -298,7 +304,7 @@ fn what_is_not_supported_is_named() {
             ends(base().floats("k", &[1, 4, 6, 6], &[1.0; 144]).node("Mul", "c k", "l", &[]), "l"),
             &["one number per channel"],
         ),
-        (ends(base().floats("six", &[], &[6.0]).node("Clip", "c - six", "l", &[]), "l"), &["clipping to"]),
+        (ends(base().floats("n", &[], &[f32::NAN]).node("Clip", "c n", "l", &[]), "l"), &["clipping to NaN"]),
         (
             ends(base().integers("t", &[1, 7]).node("Reshape", "c t", "l", &[]), "l"),
             &["[1, 4, 6, 6]", "[1, 7]"],
