@@ -18,6 +18,8 @@ pub struct FloatModel {
     pub source: SourceModel,
     /// One per class, or none.
     pub labels: Vec<String>,
+    /// The model divides its output by its length; the graph does not.
+    pub normalized: bool,
     /// Which images training held out, if the model tells.
     pub held_out: Option<HeldOut>,
     /// Bytes of the file and its external data.
@@ -93,6 +95,7 @@ impl Model {
     /// What the output means, as far as the model or its archive tells.
     pub fn output_kind(&self) -> OutputKind {
         match self {
+            Self::Float(m) if m.normalized => OutputKind::Embedding,
             Self::Float(m) => OutputKind::of(m.graph.activation, self.classes()),
             Self::Int8(m) => m.measure().kind,
         }

@@ -38,6 +38,20 @@ pub struct InputFlags {
     /// the centre).
     #[arg(long, value_name = "RULE", value_parser = parse_resize)]
     resize: Option<Resize>,
+    /// Height and width of the network's input, if the model leaves them open
+    #[arg(long, value_name = "HxW", value_parser = parse_size)]
+    input_size: Option<[usize; 2]>,
+    /// The output to use, if the model has several
+    #[arg(long, value_name = "NAME")]
+    output_name: Option<String>,
+}
+
+/// As for `--input-size`.
+fn parse_size(text: &str) -> Result<[usize; 2], String> {
+    let side = |text: &str| text.trim().parse().ok().filter(|n| (1..=foldnet_kernels::MAX_SIDE).contains(n));
+    text.split_once(['x', '×'])
+        .and_then(|(h, w)| Some([side(h)?, side(w)?]))
+        .ok_or_else(|| "height and width, for example 224x224".into())
 }
 
 /// What may decide where the model does not tell.
@@ -112,7 +126,8 @@ impl FloatModel {
         flags: &InputFlags,
         around: Around<'_>,
     ) -> anyhow::Result<Self> {
-        let mut imported = import::read(bytes, folder)?;
+        let options = import::Options { input_size: flags.input_size, output: flags.output_name.clone() };
+        let mut imported = import::read_with(bytes, folder, &options)?;
         let external_bytes: u64 =
             imported.external.iter().filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum();
         let shape = imported.graph.input();
@@ -149,6 +164,7 @@ impl FloatModel {
                 converter: env!("CARGO_PKG_VERSION").into(),
             },
             labels,
+            normalized: imported.normalized,
             held_out: imported
                 .metadata
                 .get("held_out")

@@ -42,7 +42,7 @@ impl Evidence {
             outputs: graph.nodes[graph.output].shape.len(),
             labels: model.labels.len(),
             folders: folders.len(),
-            normalized: false,
+            normalized: model.normalized,
         }
     }
 }

@@ -17,7 +17,7 @@ pub enum ImportError {
     #[error("not an ONNX model: {0}")]
     NotOnnx(String),
     /// The model needs operators of a version that is not known here.
-    #[error("the model is written in opset {0}; opsets 7 to 21 are known: export it with opset_version=17")]
+    #[error("the model is written in opset {0}; opsets 7 to 25 are known: export it with opset_version=17")]
     Opset(i64),
     /// The model's input is not one picture.
     #[error("input {name}: {problem}")]
@@ -28,8 +28,16 @@ pub enum ImportError {
         problem: String,
     },
     /// The model's output is not one row of scores.
-    #[error("the model has {count} outputs ({names}); Foldnet takes classifiers with one row of scores, not detectors or networks with several heads", count = .0.len(), names = .0.join(", "))]
+    #[error("the model has {count} outputs ({names}); Foldnet takes networks with one row of scores: choose an output with --output-name, for example --output-name {first}", count = .0.len(), names = .0.join(", "), first = .0.first().map_or("NAME", |n| n))]
     Outputs(Vec<String>),
+    /// The output that was asked for is not there.
+    #[error("the model has no output {asked}; its outputs are {names}", names = .names.join(", "))]
+    NoOutput {
+        /// What was asked for.
+        asked: String,
+        /// What there is.
+        names: Vec<String>,
+    },
     /// A constant cannot be read.
     #[error("tensor {name}: {problem}")]
     Tensor {

@@ -65,6 +65,11 @@ impl<'a> Node<'a> {
         Ok(self.attribute(name, AttributeType::Ints)?.map(|a| &a.ints[..]))
     }
 
+    /// A list of numbers.
+    pub fn floats(&self, name: &str) -> Result<Option<&'a [f32]>, Problem> {
+        Ok(self.attribute(name, AttributeType::Floats)?.map(|a| &a.floats[..]))
+    }
+
     /// A word.
     pub fn word(&self, name: &str, default: &str) -> Result<String, Problem> {
         let word = self.attribute(name, AttributeType::String)?.map(|a| String::from_utf8_lossy(&a.s));

@@ -21,11 +21,21 @@ pub enum Axis {
 }
 
 impl Axis {
-    fn size(self, shape: Shape) -> usize {
+    /// Its length.
+    pub fn size(self, shape: Shape) -> usize {
         match self {
             Self::H => shape.h,
             Self::W => shape.w,
             Self::C => shape.c,
+        }
+    }
+
+    /// How far apart its neighbours are in a node's output.
+    pub fn stride(self, shape: Shape) -> usize {
+        match self {
+            Self::H => shape.w * shape.c,
+            Self::W => shape.c,
+            Self::C => 1,
         }
     }
 }
@@ -40,18 +50,25 @@ pub struct Value {
     pub dims: Vec<Vec<Axis>>,
     /// The network's last function was applied to it: nothing may be computed from it any more.
     pub finished: bool,
+    /// It has integers: the picture's bytes before they are cast.
+    pub integer: bool,
 }
 
 impl Value {
     /// A node's output with dimensions of one axis each (`None`: length 1).
     pub fn new(node: NodeId, shape: Shape, dims: &[Option<Axis>]) -> Self {
         let dims = dims.iter().map(|d| d.iter().copied().filter(|a| a.size(shape) > 1).collect()).collect();
-        Self { node, dims, finished: false }
+        Self { node, dims, finished: false, integer: false }
     }
 
     /// A node's output as `[1, C, H, W]`.
     pub fn nchw(node: NodeId, shape: Shape) -> Self {
         Self::new(node, shape, &[None, Some(Axis::C), Some(Axis::H), Some(Axis::W)])
+    }
+
+    /// Leaves axes out that have become 1 long.
+    pub fn forget_short(&mut self, shape: Shape) {
+        self.dims.iter_mut().for_each(|d| d.retain(|a| a.size(shape) > 1));
     }
 
     /// Lengths of the dimensions.

@@ -9,7 +9,11 @@ mod curves;
 mod fold_affine_backward;
 mod fold_affine_forward;
 mod fold_pad;
+mod lone_pad;
+mod parallel;
+mod pixels;
 mod preprocess;
+mod selection;
 mod sweep;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -24,12 +28,18 @@ type Pass = fn(&mut Graph) -> bool;
 /// In the order tried; backwards before forwards, since weights behind a ReLU have a scale of their own
 /// per output channel, not per input channel.
 const PASSES: &[Pass] = &[
+    selection::forward,
+    selection::earlier,
+    selection::backward,
+    parallel::run,
     fold_pad::run,
     fold_affine_backward::run,
     affine_chain::run,
     fold_affine_forward::run,
     affine_before_clip::run,
     curves::run,
+    lone_pad::run,
+    pixels::run,
 ];
 
 /// Folds all that can be folded.
@@ -60,6 +70,15 @@ impl Readers {
             [reader] if node != graph.output => Some(reader),
             _ => None,
         }
+    }
+
+    /// Makes a node read others.
+    fn rewire(&mut self, graph: &mut Graph, node: NodeId, inputs: Vec<NodeId>) {
+        for input in std::mem::take(&mut graph.nodes[node].inputs) {
+            self.0[input].retain(|&reader| reader != node);
+        }
+        inputs.iter().for_each(|&input| self.0[input].push(node));
+        graph.nodes[node].inputs = inputs;
     }
 
     /// Makes everything that reads a node read another instead, which leaves the node without readers.

@@ -71,6 +71,22 @@ impl Build {
         self.conv(outputs, kernel, around)
     }
 
+    /// A convolution that picks channels, on every `stride`-th pixel.
+    pub fn pick(self, from: &[Option<usize>], stride: usize) -> Self {
+        let Shape { h, w, c } = self.shape();
+        let mut weights = vec![0.0; from.len() * c];
+        from.iter().enumerate().for_each(|(o, c_in)| {
+            if let Some(i) = c_in {
+                weights[o * c + i] = 1.0;
+            }
+        });
+        let window = Window { kernel: [1, 1], stride: [stride; 2], pad: [0; 4] };
+        let [h, w] = window.output([h, w], [1, 1]).unwrap();
+        let (bias, pad_value) = (vec![0.0; from.len()], vec![0.0; c]);
+        let op = Op::Conv(Conv { weights, bias, window, dilation: [1, 1], groups: 1, pad_value });
+        self.push(op, &[], Shape::new(h, w, from.len()))
+    }
+
     pub fn affine(mut self) -> Self {
         let shape = self.shape();
         let (gain, offset) = (self.numbers(shape.c), self.numbers(shape.c));

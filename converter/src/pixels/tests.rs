@@ -93,6 +93,7 @@ fn network(mean: f64, deviation: f64, how: Normalized, seed: u32) -> Imported {
 fn imported(nodes: Vec<Node>, norms: HashMap<String, BatchNorm>) -> Imported {
     let output = nodes.len() - 1;
     Imported {
+        normalized: false,
         graph: Graph { nodes, output, activation: Activation::None, given: HashMap::new() },
         nodes: 3,
         producer: "pytorch 2.15.0".into(),

@@ -249,6 +249,12 @@ pub fn softmax<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     finish(importer, node, Activation::Softmax)
 }
 
+/// The logarithm of what [`softmax`] gives. It moves all logits of a picture by one number, so they are
+/// compared, and turned into scores, as Softmax's are.
+pub fn log_softmax<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    softmax(importer, node)
+}
+
 fn finish<'a>(importer: &mut Importer<'a>, node: Node<'a>, activation: Activation) -> Result<(), Problem> {
     let mut x = importer.value(node, 0)?;
     x.finished = true;

@@ -4,7 +4,7 @@
 
 use super::super::Importer;
 use super::super::node::{Node, Problem};
-use super::super::value::Axis;
+use super::super::value::{Axis, Value};
 use crate::graph::{Conv, Op, Window};
 
 /// The most channels whose matrix is written out.
@@ -15,6 +15,9 @@ pub fn over_channels<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<
     let x = importer.value(node, 0)?;
     let shape = importer.shape(&x);
     let (dims, taps) = importer.weights(node, 1)?;
+    if x.dims.get(1).is_some_and(|d| d[..] == [Axis::C]) || (shape.c == 1 && shape.pixels() > 1) {
+        return over_pixels(importer, node, &x, &dims, &taps);
+    }
     if dims[..2] != [1, 1] || x.dims != [vec![], vec![], vec![Axis::C]] || shape.c > MOST_CHANNELS {
         return Err(format!(
             "weights of {dims:?} on {:?}; one-dimensional convolutions are supported along up to \
@@ -52,4 +55,53 @@ pub fn over_channels<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<
         pad_value: vec![0.0; shape.c],
     });
     importer.define(node, op, vec![x.node], shape, &x)
+}
+
+/// A one-dimensional convolution of `[1, C, pixels]`: one tap is a 1×1 convolution, several run along rows or
+/// columns where there is only one of the other.
+fn over_pixels<'a>(
+    importer: &mut Importer<'a>,
+    node: Node<'a>,
+    x: &Value,
+    dims: &[usize],
+    weights: &[f32],
+) -> Result<(), Problem> {
+    let shape = importer.shape(x);
+    let [stride] = node.sizes("strides", [1])?;
+    let [dilation] = node.sizes("dilations", [1])?;
+    let [before, after] = node.sizes("pads", [0, 0])?;
+    let notset = matches!(node.word("auto_pad", "NOTSET")?.as_str(), "NOTSET" | "");
+    let groups = usize::try_from(node.int("group", 1)?).unwrap_or(0);
+    let taps = dims[2];
+    if groups == 0 || dims[1].checked_mul(groups) != Some(shape.c) || !dims[0].is_multiple_of(groups) {
+        return Err(format!("weights {dims:?} in {groups} groups do not fit {} input channels", shape.c));
+    }
+    let rows = x.dims.get(2).is_some_and(|d| d[..] == [Axis::H]);
+    let one_line = rows || x.dims.get(2).is_some_and(|d| d[..] == [Axis::W]);
+    let plain = taps == 1 && stride == 1 && before + after == 0;
+    if !notset || x.dims.len() != 3 || !(plain || one_line) {
+        return Err(format!(
+            "a one-dimensional convolution of {:?} over {} pixels is supported with one tap only",
+            dims,
+            shape.pixels()
+        ));
+    }
+    let both = |along: usize, other: usize| if rows { [along, other] } else { [other, along] };
+    let per_group = dims[1];
+    let mut ohwi = Vec::with_capacity(weights.len());
+    for filter in weights.chunks_exact(per_group * taps) {
+        (0..taps).for_each(|t| ohwi.extend((0..per_group).map(|i| filter[i * taps + t])));
+    }
+    let bias = match node.input(2) {
+        Some(_) => importer.vector(node, 2, dims[0])?,
+        None => vec![0.0; dims[0]],
+    };
+    let pad = if rows { [before, 0, after, 0] } else { [0, before, 0, after] };
+    let window = Window { kernel: both(taps, 1), stride: both(stride, 1), pad };
+    let id = importer.convolved(node.name(), x.node, ohwi, bias, window, both(dilation, 1), groups)?;
+    let shape = importer.nodes[id].shape;
+    let mut value = Value { node: id, ..x.clone() };
+    value.dims[1] = vec![Axis::C];
+    value.forget_short(shape);
+    importer.bind(node, value)
 }

@@ -54,6 +54,47 @@ pub fn conv<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
     with_weights(importer, node, &x, &dims, &oihw, bias)
 }
 
+/// ONNX Runtime's convolution with an addition and an activation behind it.
+pub fn fused<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&[
+        "activation",
+        "activation_params",
+        "auto_pad",
+        "dilations",
+        "group",
+        "kernel_shape",
+        "pads",
+        "strides",
+    ])?;
+    let relu = match node.word("activation", "")?.as_str() {
+        "Relu" => true,
+        "" => false,
+        other => return Err(format!("activation {other} is not supported; Relu is")),
+    };
+    let x = importer.picture(node, 0)?;
+    let (dims, oihw) = importer.weights(node, 1)?;
+    let bias = match node.input(2) {
+        Some(_) => importer.vector(node, 2, dims.first().copied().unwrap_or(0))?,
+        None => vec![0.0; dims.first().copied().unwrap_or(0)],
+    };
+    with_weights(importer, node, &x, &dims, &oihw, bias)?;
+    let output = node.proto.output.first().ok_or("it has no output")?.as_str();
+    if node.input(3).is_some() {
+        let (sum, other) = (importer.values[output].clone(), importer.value(node, 3)?);
+        let shape = importer.shape(&sum);
+        if importer.shape(&other) != shape || sum.dims != other.dims {
+            return Err("what it adds has other dimensions".into());
+        }
+        importer.define(node, Op::Add, vec![sum.node, other.node], shape, &sum)?;
+    }
+    if relu {
+        let sum = importer.values[output].clone();
+        let shape = importer.shape(&sum);
+        importer.define(node, Op::Relu, vec![sum.node], shape, &sum)?;
+    }
+    Ok(())
+}
+
 /// The convolution of `x` with these weights, OIHW; attributes are the node's.
 pub fn with_weights<'a>(
     importer: &mut Importer<'a>,

@@ -51,7 +51,10 @@ fn affine<'a>(
     if let Some(c) = (0..shape.c).find(|&c| !gain[c].is_finite() || !offset[c].is_finite()) {
         return Err(format!("channel {c} is divided by zero"));
     }
-    importer.define(node, Op::Affine { gain, offset }, vec![x.node], shape, &x)
+    // A constant of more dimensions adds them in front.
+    let lead = dims.len().saturating_sub(x.dims.len());
+    let like = Value { dims: [vec![Vec::new(); lead], x.dims.clone()].concat(), ..x };
+    importer.define(node, Op::Affine { gain, offset }, vec![like.node], shape, &like)
 }
 
 /// Whether the node is a function of one tensor, and became one. The sum of two affine maps of it did not.
@@ -99,6 +102,16 @@ pub fn add<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
         sum = importer.values[node.proto.output[0].as_str()].clone();
     }
     Ok(())
+}
+
+/// The mean of any number of values.
+pub fn mean<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    let count = node.proto.input.len();
+    add(importer, node)?;
+    let sum = importer.values[node.proto.output[0].as_str()].clone();
+    let shape = importer.shape(&sum);
+    let op = Op::Affine { gain: vec![1.0 / count as f32; shape.c], offset: vec![0.0; shape.c] };
+    importer.define(node, op, vec![sum.node], shape, &sum)
 }
 
 /// `a − b`.

@@ -1,26 +1,29 @@
 //! What moves or renames numbers without computing any: no node of ours comes of it.
 
 use super::super::Importer;
-use super::super::constant::{from_integers, integers};
+use super::super::constant::{from_integer, from_integers, integers};
+use super::super::moves::reshaped;
 use super::super::node::{Node, Problem};
 use super::super::value::Value;
-
-/// Identity, Dropout at inference, a change of the float type.
-pub fn pass<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
-    let value = importer.any_value(node, 0)?;
-    importer.bind(node, value)
-}
 
 /// Dimensions as a constant, since everything but the batch is known and the batch is 1.
 pub fn shape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["start", "end"])?;
-    let value = importer.any_value(node, 0)?;
-    let sizes: Vec<i64> = value.sizes(importer.shape(&value)).iter().map(|&n| n as i64).collect();
+    let sizes: Vec<i64> = importer.sizes(node, 0)?.iter().map(|&n| n as i64).collect();
     let rank = sizes.len() as i64;
     let place = |i: i64| (if i < 0 { i + rank } else { i }).clamp(0, rank) as usize;
     let (start, end) = (place(node.int("start", 0)?), place(node.int("end", rank)?));
     let output = node.proto.output.first().ok_or("it has no output")?;
     importer.constants.insert(output, from_integers(&sizes[start..end.max(start)]));
+    Ok(())
+}
+
+/// How many numbers there are, the batch being 1.
+pub fn size<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&[])?;
+    let size = importer.sizes(node, 0)?.iter().product::<usize>() as i64;
+    let output = node.proto.output.first().ok_or("it has no output")?;
+    importer.constants.insert(output, from_integer(size));
     Ok(())
 }
 
@@ -57,18 +60,7 @@ pub fn reshape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     let value = importer.any_value(node, 0)?;
     let sizes = value.sizes(importer.shape(&value));
     let target = integers(importer.constant(node, 1)?)?;
-    let total: usize = sizes.iter().product();
-    let copied = |(i, &n): (usize, &i64)| if n == 0 { sizes.get(i).map_or(0, |&n| n as i64) } else { n };
-    let target: Vec<i64> = target.iter().enumerate().map(copied).collect();
-    let known =
-        target.iter().filter(|&&n| n != -1).try_fold(1usize, |p, &n| p.checked_mul(usize::try_from(n).ok()?));
-    let open = target.iter().filter(|&&n| n == -1).count();
-    let rest = match (known, open) {
-        (Some(known), 0) if known == total => 1,
-        (Some(known), 1) if known > 0 && total.is_multiple_of(known) => total / known,
-        _ => return Err(format!("from {sizes:?} to {target:?} (the batch is 1)")),
-    };
-    let target: Vec<usize> = target.iter().map(|&n| if n == -1 { rest } else { n as usize }).collect();
+    let target = reshaped(&sizes, &target, node.int("allowzero", 0)? != 0)?;
     regroup(importer, node, &value, &target)
 }
 
@@ -96,6 +88,10 @@ pub fn expand<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pro
     }
     let grows = target.iter().rev().zip(sizes.iter().rev()).any(|(&t, &n)| t > n as i64);
     let output = node.proto.output.first().ok_or("it has no output")?;
+    let gate = importer.shape(&value).pixels() == 1 && target.len() == sizes.len();
+    if grows && !gate {
+        return Err(String::new());
+    }
     if grows && !importer.readers(output).iter().all(|reader| reader.op_type == "Mul") {
         return Err(format!(
             "from {sizes:?} to {target:?}: only in front of a product (Mul) is it supported"

@@ -4,6 +4,7 @@ mod activation;
 mod channel_conv;
 mod conv;
 mod dense;
+mod einsum;
 mod elementwise;
 mod function;
 mod layout;
@@ -11,9 +12,13 @@ mod norm;
 mod pad;
 mod pool;
 mod quantized;
+mod reduce;
+mod same;
 
 use super::Importer;
 use super::node::{Node, Problem};
+
+pub use reduce::Half;
 
 type Take = for<'a> fn(&mut Importer<'a>, Node<'a>) -> Result<(), Problem>;
 
@@ -30,7 +35,8 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("Atanh", function::plain),
     ("AveragePool", pool::average),
     ("BatchNormalization", norm::batch),
-    ("Cast", layout::pass),
+    ("Cast", same::cast),
+    ("CastLike", same::cast_like),
     ("Ceil", function::plain),
     ("Celu", activation::celu),
     ("Clip", activation::clip),
@@ -39,7 +45,8 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("Cosh", function::plain),
     ("DequantizeLinear", quantized::dequantize),
     ("Div", elementwise::div),
-    ("Dropout", layout::pass),
+    ("Dropout", same::dropout),
+    ("Einsum", einsum::einsum),
     ("Elu", activation::elu),
     ("Equal", function::plain),
     ("Erf", function::plain),
@@ -47,6 +54,7 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("Expand", layout::expand),
     ("Flatten", layout::flatten),
     ("Floor", function::plain),
+    ("FusedConv", conv::fused),
     ("Gelu", activation::gelu),
     ("Gemm", dense::gemm),
     ("GlobalAveragePool", pool::global_average),
@@ -55,14 +63,16 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("GreaterOrEqual", function::plain),
     ("HardSigmoid", activation::hard_sigmoid),
     ("HardSwish", activation::hard_swish),
-    ("Identity", layout::pass),
+    ("Identity", same::identity),
     ("LeakyRelu", activation::leaky_relu),
     ("Less", function::plain),
     ("LessOrEqual", function::plain),
     ("Log", function::plain),
+    ("LogSoftmax", activation::log_softmax),
     ("MatMul", dense::matmul),
     ("Max", activation::extremum),
     ("MaxPool", pool::max),
+    ("Mean", elementwise::mean),
     ("Min", activation::extremum),
     ("Mish", activation::mish),
     ("Mul", elementwise::mul),
@@ -79,7 +89,9 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("QLinearMatMul", quantized::matmul),
     ("QuantizeLinear", quantized::quantize),
     ("Reciprocal", function::plain),
-    ("ReduceMean", pool::reduce_mean),
+    ("ReduceMax", reduce::max),
+    ("ReduceMean", reduce::mean),
+    ("ReduceSum", reduce::sum),
     ("Relu", activation::relu),
     ("Reshape", layout::reshape),
     ("Round", function::plain),
@@ -90,6 +102,7 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("Sign", function::plain),
     ("Sin", function::plain),
     ("Sinh", function::plain),
+    ("Size", layout::size),
     ("Softmax", activation::softmax),
     ("Softplus", function::plain),
     ("Softsign", function::plain),
@@ -106,3 +119,15 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("Where", function::plain),
     ("Xor", function::plain),
 ];
+
+/// Operators that do not read the numbers of what they are given.
+pub(super) const UNREAD: &[&str] = &["Cast", "CastLike", "Dropout", "Identity", "Shape", "Size"];
+
+/// All operators that are supported on what is computed from the picture.
+pub(super) fn names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = TABLE.iter().map(|(name, _)| *name).chain(super::moves::names()).collect();
+    names.push("If");
+    names.sort_unstable();
+    names.dedup();
+    names
+}

@@ -28,8 +28,13 @@ fn given(importer: &Importer<'_>, node: Node<'_>, scale: usize, zero: usize) -> 
         return Err(format!("its scale is {scale}"));
     }
     let zero = match importer.optional_constant(node, zero)? {
-        // Without a zero point it is uint8's 0.
-        None => -128,
+        // Without a zero point it is uint8's 0, unless the type is stated.
+        None if node.proto.op_type != "QuantizeLinear" => -128,
+        None => match node.int("output_dtype", 0)? {
+            0 | 2 => -128,
+            3 => 0,
+            other => return Err(format!("activations of type number {other}; int8 and uint8 are supported")),
+        },
         Some(constant) => {
             let unsigned = match constant.datum_type() {
                 DatumType::U8 => 128,
@@ -114,16 +119,27 @@ fn note_output<'a>(
 
 /// A value in integers from here on.
 pub fn quantize<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
-    node.only(&["axis", "saturate"])?;
+    node.only(&["axis", "block_size", "output_dtype", "precision", "saturate"])?;
+    if node.int("block_size", 0)? != 0 {
+        return Err("scales per block (block_size) are not supported".into());
+    }
     let x = importer.value(node, 0)?;
     let given = given(importer, node, 1, 2)?;
     note(importer, node, x, given)
 }
 
-/// A value in floats again: what it was before.
+/// A value in floats again: what it was before, if it is read on the grid that it was rounded to.
 pub fn dequantize<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
-    node.only(&["axis"])?;
+    node.only(&["axis", "block_size", "output_dtype"])?;
+    if node.int("block_size", 0)? != 0 {
+        return Err("scales per block (block_size) are not supported".into());
+    }
     let x = importer.value(node, 0)?;
+    let read = given(importer, node, 1, 2)?;
+    let written = importer.given.get(&importer.nodes[x.node].name).copied();
+    if written.is_some_and(|written| written != read) {
+        return Err("its scale or zero point is not the one that its input was quantized with".into());
+    }
     importer.bind(node, x)
 }
 

@@ -1,0 +1,145 @@
+//! Functions that a model defines itself: each call becomes the nodes of its body.
+
+use std::collections::HashMap;
+
+use prost::Message;
+use tract_onnx::pb::{AttributeProto, FunctionProto, ModelProto, NodeProto};
+
+use super::error::ImportError;
+
+/// The most nodes that calls may become, so that functions that call each other end.
+const MOST_NODES: usize = 1 << 18;
+/// How deep functions may call functions.
+const DEEPEST: usize = 32;
+
+/// The defaults of functions' attributes, which tract's parser leaves out.
+#[derive(Clone, PartialEq, Message)]
+struct Defaults {
+    #[prost(message, repeated, tag = "25")]
+    functions: Vec<FunctionDefaults>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct FunctionDefaults {
+    #[prost(message, repeated, tag = "11")]
+    attributes: Vec<AttributeProto>,
+}
+
+/// Replaces the calls of a model's own functions by their bodies. `bytes` is the file that the model was read
+/// from.
+pub fn inlined(mut model: ModelProto, bytes: &[u8]) -> Result<ModelProto, ImportError> {
+    let functions = std::mem::take(&mut model.functions);
+    let Some(graph) = model.graph.as_mut().filter(|_| !functions.is_empty()) else { return Ok(model) };
+    let defaults = Defaults::decode(bytes).map_err(|e| ImportError::NotOnnx(e.to_string()))?;
+    let functions: Vec<Function> = functions
+        .into_iter()
+        .enumerate()
+        .map(|(i, body)| Function {
+            name: body.name.clone().unwrap_or_default(),
+            domain: body.domain.clone().unwrap_or_default(),
+            defaults: defaults.functions.get(i).map(|d| d.attributes.clone()).unwrap_or_default(),
+            body,
+        })
+        .collect();
+    let mut inliner = Inliner { functions: &functions, nodes: Vec::new(), calls: 0 };
+    for node in std::mem::take(&mut graph.node) {
+        inliner.add(node, 0)?;
+    }
+    graph.node = inliner.nodes;
+    let stated = |domain: &str| model.opset_import.iter().find(|o| o.domain == domain).map(|o| o.version);
+    for function in &functions {
+        let other = function
+            .body
+            .opset_import
+            .iter()
+            .find(|o| o.domain.is_empty() && stated("").is_some_and(|v| v != o.version));
+        if let Some(other) = other {
+            return Err(ImportError::NotOnnx(format!(
+                "its function {} is written in opset {}, the model in another; export it in one opset",
+                function.name, other.version
+            )));
+        }
+    }
+    Ok(model)
+}
+
+struct Function {
+    name: String,
+    domain: String,
+    defaults: Vec<AttributeProto>,
+    body: FunctionProto,
+}
+
+struct Inliner<'f> {
+    functions: &'f [Function],
+    nodes: Vec<NodeProto>,
+    calls: usize,
+}
+
+impl Inliner<'_> {
+    fn add(&mut self, node: NodeProto, depth: usize) -> Result<(), ImportError> {
+        let called = self.functions.iter().find(|f| f.name == node.op_type && f.domain == node.domain);
+        let Some(function) = called else {
+            self.nodes.push(node);
+            return Ok(());
+        };
+        self.calls += 1;
+        if depth > DEEPEST || self.nodes.len() > MOST_NODES || self.calls > MOST_NODES {
+            return Err(ImportError::NotOnnx(format!(
+                "its function {} calls itself, or too many others",
+                function.name
+            )));
+        }
+        let mut names: HashMap<&str, String> = HashMap::new();
+        for (i, formal) in function.body.input.iter().enumerate() {
+            names.insert(formal, node.input.get(i).cloned().unwrap_or_default());
+        }
+        for (i, formal) in function.body.output.iter().enumerate() {
+            let unread = || format!("{}.{}/{formal}", function.name, self.calls);
+            let actual = node.output.get(i).filter(|o| !o.is_empty()).cloned();
+            names.insert(formal, actual.unwrap_or_else(unread));
+        }
+        let prefix = match node.name.is_empty() {
+            true => format!("{}.{}", function.name, self.calls),
+            false => node.name.clone(),
+        };
+        for inner in &function.body.node {
+            let inner = renamed(inner, &prefix, &mut |name: &str| match names.get(name) {
+                Some(actual) => actual.clone(),
+                None if name.is_empty() => String::new(),
+                None => format!("{prefix}/{name}"),
+            });
+            self.add(with_attributes(inner, function, &node), depth + 1)?;
+        }
+        Ok(())
+    }
+}
+
+fn renamed(node: &NodeProto, prefix: &str, name: &mut dyn FnMut(&str) -> String) -> NodeProto {
+    let mut node = node.clone();
+    node.input.iter_mut().chain(&mut node.output).for_each(|n| *n = name(n));
+    if !node.name.is_empty() {
+        node.name = format!("{prefix}/{}", node.name);
+    }
+    for graph in node.attribute.iter_mut().filter_map(|a| a.g.as_mut()) {
+        graph.node = graph.node.iter().map(|n| renamed(n, prefix, name)).collect();
+        graph.output.iter_mut().for_each(|o| o.name = name(&o.name));
+        graph.initializer.iter_mut().for_each(|i| i.name = name(&i.name));
+    }
+    node
+}
+
+/// Attributes that refer to the function's own get the call's values, or the function's defaults.
+fn with_attributes(mut node: NodeProto, function: &Function, call: &NodeProto) -> NodeProto {
+    let value = |a: AttributeProto| -> Option<AttributeProto> {
+        if a.ref_attr_name.is_empty() {
+            return Some(a);
+        }
+        let named = |v: &&AttributeProto| v.name == a.ref_attr_name;
+        let given = call.attribute.iter().find(named);
+        let given = given.or_else(|| function.defaults.iter().find(named))?;
+        Some(AttributeProto { name: a.name, ref_attr_name: String::new(), ..given.clone() })
+    };
+    node.attribute = node.attribute.into_iter().filter_map(value).collect();
+    node
+}

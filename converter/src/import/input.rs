@@ -1,0 +1,102 @@
+//! The model's input: one picture.
+
+use foldnet_kernels::{MAX_SIDE, Shape};
+use tract_onnx::pb::ValueInfoProto;
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
+use tract_onnx::pb::type_proto::Value as Type;
+
+use super::node::Problem;
+use super::value::Axis;
+
+/// The picture that a model takes.
+pub struct Picture {
+    /// Its shape.
+    pub shape: Shape,
+    /// Which axis each dimension is.
+    pub dims: [Option<Axis>; 4],
+    /// Its numbers are bytes.
+    pub integer: bool,
+}
+
+/// Shape of the picture, and which axis each dimension is; `size` is its height and width where the model leaves
+/// them open.
+pub fn picture(input: &ValueInfoProto, size: Option<[usize; 2]>) -> Result<Picture, Problem> {
+    let Some(Type::TensorType(tensor)) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
+        return Err("its type is not stated".into());
+    };
+    let integer = match DataType::try_from(tensor.elem_type) {
+        Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double) => false,
+        // Files of tests and old exporters do not state it.
+        Ok(DataType::Undefined) => false,
+        Ok(DataType::Uint8 | DataType::Int16 | DataType::Uint16 | DataType::Int32 | DataType::Int64) => true,
+        Ok(other) => return Err(format!("its values are of type {other:?}; floats or bytes are supported")),
+        Err(_) => return Err(format!("its values are of type {}, which is not known", tensor.elem_type)),
+    };
+    let stated = tensor.shape.as_ref().map_or(&[][..], |s| &s.dim);
+    let sizes: Vec<Option<i64>> = stated
+        .iter()
+        .map(|d| match d.value {
+            Some(Dim::DimValue(v)) if v > 0 => Some(v),
+            _ => None,
+        })
+        .collect();
+    let [batch, a, b, c] = sizes[..] else {
+        return Err(format!(
+            "{} dimensions; a picture has four: batch, channels, rows, columns",
+            sizes.len()
+        ));
+    };
+    if batch.is_some_and(|n| n != 1) {
+        return Err("the batch is fixed at more than 1: export with batch 1 or a dynamic batch".into());
+    }
+    let [a, b, c] = with_size([a, b, c], size)?;
+    let (h, w, channels, dims) = match (a, c) {
+        (1..=4, _) if !(1..=4).contains(&c) || a <= c => {
+            (b, c, a, [None, Some(Axis::C), Some(Axis::H), Some(Axis::W)])
+        }
+        (_, 1..=4) => (a, b, c, [None, Some(Axis::H), Some(Axis::W), Some(Axis::C)]),
+        _ => return Err(format!("{a}×{b}×{c} is no picture of one to four channels")),
+    };
+    let side = |n: i64| usize::try_from(n).ok().filter(|&n| n <= MAX_SIDE);
+    let sides = (side(h), side(w), side(channels));
+    let (Some(h), Some(w), Some(channels)) = sides else { return Err(format!("{a}×{b}×{c} is too large")) };
+    let shape = Shape::new(h, w, channels);
+    shape.validate().map_err(|e| format!("{shape}: {e}"))?;
+    if channels != 1 && channels != 3 {
+        return Err(format!("{channels} channels; pictures with 1 (grey) or 3 (RGB) are supported"));
+    }
+    Ok(Picture { shape, dims, integer })
+}
+
+/// The sizes of the dimensions behind the batch, those that are open taken from `size`.
+fn with_size(stated: [Option<i64>; 3], size: Option<[usize; 2]>) -> Result<[i64; 3], Problem> {
+    let size = size.map(|s| s.map(|n| i64::try_from(n).unwrap_or(i64::MAX)));
+    match (stated, size) {
+        ([Some(a), Some(b), Some(c)], None) => Ok([a, b, c]),
+        ([a, b, c], None) => {
+            let text = |n: Option<i64>| n.map_or("?".to_owned(), |n| n.to_string());
+            Err(format!(
+                "its dimensions are dynamic ({}×{}×{} behind the batch): give its height and width with \
+                 --input-size, for example --input-size 224x224",
+                text(a),
+                text(b),
+                text(c)
+            ))
+        }
+        (sides, Some([h, w])) => {
+            let channels = |n: Option<i64>| n.is_some_and(|n| (1..=4).contains(&n));
+            // Channels come first unless only the last dimension can be them.
+            let (sides, at) = match sides {
+                [a, b, c] if channels(a) || !channels(c) => ([b, c, a], [2, 0, 1]),
+                [a, b, c] => ([a, b, c], [0, 1, 2]),
+            };
+            let wanted = [h, w, sides[2].unwrap_or(3)];
+            let other = |i: usize| sides[i].is_some_and(|n| n != wanted[i]);
+            if other(0) || other(1) {
+                return Err(format!("its size is fixed and is not {h}×{w}: leave out --input-size"));
+            }
+            Ok(at.map(|i| wanted[i]))
+        }
+    }
+}

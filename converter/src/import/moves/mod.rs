@@ -1,0 +1,292 @@
+//! Operators that only move numbers: slices, concatenations, shuffles, pads, index maps of any kind.
+//!
+//! They are run once, at import, on [`Places`]: an array that holds for each number of a tensor the place in
+//! the graph that it comes from. Several in a row compose by themselves, and where they cancel, an ordinary
+//! [`Value`] is left. What is left otherwise becomes nodes of the graph when an operator that computes reads it
+//! ([`lower`]).
+
+mod blocks;
+mod indexed;
+mod lower;
+mod operators;
+mod places;
+mod selection;
+mod sides;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldnet_kernels::Shape;
+use tract_onnx::prelude::{Datum, DatumType, Tensor, f16};
+
+use super::Importer;
+use super::constant::{self, Constant};
+use super::node::{Node, Problem};
+use super::value::{Axis, Value};
+use crate::graph::NodeId;
+pub use lower::lower;
+use operators::Inputs;
+pub use operators::{names, of, reshaped};
+pub use places::Places;
+use places::ZERO;
+pub use selection::Run;
+
+/// Places of the graph's nodes and of constant numbers. A node's output, HWC, has consecutive positive places;
+/// constants have negative ones.
+#[derive(Default)]
+pub struct Numbering {
+    /// First place and node, ascending.
+    nodes: Vec<(i64, NodeId)>,
+    next: i64,
+    constants: Vec<f32>,
+    known: HashMap<u32, i64>,
+}
+
+/// Where a place is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Origin {
+    /// A number of a node's output, counted HWC.
+    Node(NodeId, usize),
+    /// A constant.
+    Constant(f32),
+}
+
+impl Numbering {
+    /// The first place of a node's output.
+    fn first(&mut self, node: NodeId, shape: Shape) -> i64 {
+        if let Some((first, _)) = self.nodes.iter().find(|(_, n)| *n == node) {
+            return *first;
+        }
+        let first = self.next + 1;
+        self.nodes.push((first, node));
+        self.next += shape.len() as i64;
+        first
+    }
+
+    /// The place of a number.
+    fn constant(&mut self, value: f32) -> i64 {
+        if value == 0.0 {
+            return ZERO;
+        }
+        *self.known.entry(value.to_bits()).or_insert_with(|| {
+            self.constants.push(value);
+            -(self.constants.len() as i64)
+        })
+    }
+
+    /// Where a place is.
+    pub fn origin(&self, place: i64) -> Origin {
+        match place {
+            ZERO => Origin::Constant(0.0),
+            ..0 => Origin::Constant(self.constants[(-place - 1) as usize]),
+            _ => {
+                let (first, node) = self.nodes[self.nodes.partition_point(|(first, _)| *first <= place) - 1];
+                Origin::Node(node, (place - first) as usize)
+            }
+        }
+    }
+}
+
+/// A node's inputs while it is run on places of the graph.
+struct OfGraph<'i, 'a> {
+    importer: &'i Importer<'a>,
+    node: Node<'a>,
+    numbering: RefCell<Numbering>,
+}
+
+impl Inputs for OfGraph<'_, '_> {
+    fn places(&self, input: usize) -> Result<Places, Problem> {
+        let name = self.node.input(input).ok_or_else(|| format!("input {input} is missing"))?;
+        if let Some(moved) = self.importer.moved.get(name) {
+            return Ok(moved.clone());
+        }
+        if let Some(constant) = self.importer.constants.get(name) {
+            let mut numbering = self.numbering.borrow_mut();
+            let items = constant::floats(constant)?.into_iter().map(|v| numbering.constant(v)).collect();
+            return Ok(Places { dims: constant.shape().to_vec(), items });
+        }
+        let value = self.importer.value(self.node, input)?;
+        if value.integer {
+            return Err("it moves integers; cast them to floats before it".into());
+        }
+        let shape = self.importer.shape(&value);
+        let first = self.numbering.borrow_mut().first(value.node, shape);
+        of_value(&value, shape, first)
+    }
+
+    fn integers(&self, input: usize) -> Result<Option<(Vec<usize>, Vec<i64>)>, Problem> {
+        let constant = self.importer.optional_constant(self.node, input)?;
+        constant.map(|c| Ok((c.shape().to_vec(), constant::integers(c)?))).transpose()
+    }
+
+    fn floats(&self, input: usize) -> Result<Option<Vec<f32>>, Problem> {
+        self.importer.optional_constant(self.node, input)?.map(constant::floats).transpose()
+    }
+
+    fn fill(&self, value: f32) -> Result<i64, Problem> {
+        Ok(self.numbering.borrow_mut().constant(value))
+    }
+}
+
+/// Runs an operator on values and makes its outputs values again where they are whole nodes in some order.
+pub fn run<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    let run = of(&node.proto.op_type).ok_or("it does more than move numbers")?;
+    let numbering = RefCell::new(std::mem::take(&mut importer.numbering));
+    let inputs = OfGraph { importer, node, numbering };
+    let outputs = run(node, &inputs);
+    importer.numbering = inputs.numbering.into_inner();
+    for (name, places) in node.proto.output.iter().zip(outputs?).filter(|(name, _)| !name.is_empty()) {
+        match as_value(importer, &places) {
+            Some(value) => importer.values.insert(name, value).map(drop).unwrap_or_default(),
+            None => importer.moved.insert(name, places).map(drop).unwrap_or_default(),
+        }
+    }
+    Ok(())
+}
+
+/// The places of a value whose node's first place is `first`.
+fn of_value(value: &Value, shape: Shape, first: i64) -> Result<Places, Problem> {
+    let axes: Vec<Axis> = value.dims.iter().flatten().copied().collect();
+    let dims = axes.iter().map(|a| a.size(shape)).collect();
+    let strides: Vec<usize> = axes.iter().map(|a| a.stride(shape)).collect();
+    let places = Places::build(dims, |at| {
+        Ok(first + at.iter().zip(&strides).map(|(i, s)| i * s).sum::<usize>() as i64)
+    })?;
+    places.regrouped(value.sizes(shape))
+}
+
+/// All of one node, its axes in some order, if that is what the places are.
+fn as_value(importer: &Importer<'_>, places: &Places) -> Option<Value> {
+    let Origin::Node(node, _) = importer.numbering.origin(*places.items.first()?) else { return None };
+    let shape = importer.nodes[node].shape;
+    if places.items.len() != shape.len() {
+        return None;
+    }
+    let (first, _) = *importer.numbering.nodes.iter().find(|(_, n)| *n == node)?;
+    use Axis::{C, H, W};
+    for order in [[H, W, C], [H, C, W], [W, H, C], [W, C, H], [C, H, W], [C, W, H]] {
+        let axes: Vec<Axis> = order.into_iter().filter(|a| a.size(shape) > 1).collect();
+        let flat = Value { node, dims: vec![axes], finished: false, integer: false };
+        let Some(value) = flat.reshaped(shape, &places.dims) else { continue };
+        if of_value(&value, shape, first).is_ok_and(|p| p.items == places.items) {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// The value that places are, if need be of new nodes.
+pub fn settled(importer: &mut Importer<'_>, name: &str, places: &Places) -> Result<Value, Problem> {
+    match as_value(importer, places) {
+        Some(value) => Ok(value),
+        None => lower(importer, name, places),
+    }
+}
+
+/// A node's constant inputs while it is run on them: the numbers of each have consecutive places.
+struct OfConstants<'i> {
+    inputs: Vec<Option<&'i Constant>>,
+}
+
+impl OfConstants<'_> {
+    fn first(&self, input: usize) -> i64 {
+        1 + self.inputs[..input].iter().flatten().map(|c| c.len() as i64).sum::<i64>()
+    }
+}
+
+impl Inputs for OfConstants<'_> {
+    fn places(&self, input: usize) -> Result<Places, Problem> {
+        let constant = self.inputs.get(input).copied().flatten();
+        let constant = constant.ok_or_else(|| format!("input {input} is missing"))?;
+        Ok(Places::counted(constant.shape(), self.first(input)))
+    }
+
+    fn integers(&self, input: usize) -> Result<Option<(Vec<usize>, Vec<i64>)>, Problem> {
+        let constant = self.inputs.get(input).copied().flatten();
+        constant.map(|c| Ok((c.shape().to_vec(), constant::integers(c)?))).transpose()
+    }
+
+    fn floats(&self, input: usize) -> Result<Option<Vec<f32>>, Problem> {
+        self.inputs.get(input).copied().flatten().map(constant::floats).transpose()
+    }
+
+    fn fill(&self, value: f32) -> Result<i64, Problem> {
+        match value {
+            0.0 => Ok(ZERO),
+            // The padding value is an input whose first number has a place.
+            _ if self.inputs.len() > 2 && self.inputs[2].is_some() => Ok(self.first(2)),
+            _ => Err(format!("a constant is padded with the attribute value {value}: not supported")),
+        }
+    }
+}
+
+/// Runs an operator that only moves numbers on constants. None where they are of a type that is not moved so,
+/// or too many.
+pub fn of_constants(node: Node<'_>, inputs: &[Option<&Constant>]) -> Option<Result<Vec<Constant>, Problem>> {
+    let run = of(&node.proto.op_type)?;
+    let moved = |i: &usize| match node.proto.op_type.as_str() {
+        "Where" => *i > 0,
+        "ScatterElements" | "Scatter" | "ScatterND" => *i != 1,
+        "Concat" => true,
+        _ => *i == 0,
+    };
+    let data: Vec<&Constant> = (0..inputs.len()).filter(moved).filter_map(|i| inputs[i]).collect();
+    let datum = data.first()?.datum_type();
+    let plain = data.iter().all(|c| c.datum_type() == datum);
+    if !plain || inputs.iter().flatten().any(|c| c.len() > places::MOST_PLACES) {
+        return None;
+    }
+    let outputs = match run(node, &OfConstants { inputs: inputs.to_vec() }) {
+        Ok(outputs) => outputs,
+        Err(problem) => return Some(Err(problem)),
+    };
+    Some(outputs.into_iter().map(|places| assemble(datum, inputs, &places)).collect())
+}
+
+/// The tensor whose numbers stand at these places of the inputs.
+fn assemble(datum: DatumType, inputs: &[Option<&Constant>], places: &Places) -> Result<Constant, Problem> {
+    match datum {
+        DatumType::Bool => gathered::<bool>(inputs, places),
+        DatumType::U8 => gathered::<u8>(inputs, places),
+        DatumType::U16 => gathered::<u16>(inputs, places),
+        DatumType::U32 => gathered::<u32>(inputs, places),
+        DatumType::U64 => gathered::<u64>(inputs, places),
+        DatumType::I8 => gathered::<i8>(inputs, places),
+        DatumType::I16 => gathered::<i16>(inputs, places),
+        DatumType::I32 => gathered::<i32>(inputs, places),
+        DatumType::I64 => gathered::<i64>(inputs, places),
+        DatumType::F16 => gathered::<f16>(inputs, places),
+        DatumType::F32 => gathered::<f32>(inputs, places),
+        DatumType::F64 => gathered::<f64>(inputs, places),
+        other => Err(format!("constants of type {other:?} are not moved")),
+    }
+}
+
+fn gathered<T: Datum + Copy + Default>(
+    inputs: &[Option<&Constant>],
+    places: &Places,
+) -> Result<Constant, Problem> {
+    let mut next = 1;
+    let mut all: Vec<(i64, &[T])> = Vec::new();
+    for constant in inputs.iter().flatten() {
+        // Inputs of another type are indices; nothing is moved out of them.
+        if constant.datum_type() == T::datum_type() {
+            let plain = constant.try_as_plain_ram().map_err(|e| e.to_string())?;
+            all.push((next, plain.as_slice::<T>().map_err(|e| e.to_string())?));
+        }
+        next += constant.len() as i64;
+    }
+    let number = |&place: &i64| match place {
+        ZERO => Some(T::default()),
+        _ => {
+            let (first, numbers) =
+                all.get(all.partition_point(|(first, _)| *first <= place).checked_sub(1)?)?;
+            numbers.get((place - first) as usize).copied()
+        }
+    };
+    let numbers: Option<Vec<T>> = places.items.iter().map(number).collect();
+    let numbers = numbers.ok_or("its inputs are of different types")?;
+    let tensor = Tensor::from_shape(&places.dims, &numbers);
+    tensor.map(Arc::new).map_err(|e| format!("a constant of {:?}: {e}", places.dims))
+}

@@ -1,0 +1,71 @@
+//! Operators that change nothing, where it is certain that they do not.
+
+use tract_onnx::pb::tensor_proto::DataType;
+use tract_onnx::prelude::{Datum, DatumType};
+
+use super::super::Importer;
+use super::super::constant::floats;
+use super::super::node::{Node, Problem};
+
+/// What it is given.
+pub fn identity<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&[])?;
+    importer.bind_same(node)
+}
+
+/// Nothing, at inference.
+pub fn dropout<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&["ratio", "seed"])?;
+    importer.optional_constant(node, 1)?;
+    let training = importer.optional_constant(node, 2)?.map(floats).transpose()?;
+    if training.is_some_and(|t| t.iter().any(|&v| v != 0.0)) {
+        return Err("it is in training mode: export the model for inference (model.eval())".into());
+    }
+    importer.bind_same(node)
+}
+
+/// A change of the type: between floats, from the picture's bytes to floats, or between integers that hold
+/// them.
+pub fn cast<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&["round_mode", "saturate", "to"])?;
+    let to = node.int("to", 0)?;
+    let to = i32::try_from(to).ok().and_then(|to| DataType::try_from(to).ok());
+    cast_to(importer, node, to.ok_or("it casts to an unknown type")?)
+}
+
+/// A change to the type of another tensor.
+pub fn cast_like<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
+    node.only(&["round_mode", "saturate"])?;
+    let like = node.input(1).ok_or("input 1 is missing")?;
+    let to = match importer.constants.get(like).map(|c| c.datum_type()) {
+        // What is computed is in floats.
+        None => match importer.values.get(like) {
+            Some(value) if value.integer => DataType::Int64,
+            _ => DataType::Float,
+        },
+        Some(t) if t.is_float() => DataType::Float,
+        Some(t) if t == DatumType::I64 || t == i32::datum_type() => DataType::Int64,
+        Some(other) => return Err(format!("it casts to {other:?}")),
+    };
+    cast_to(importer, node, to)
+}
+
+fn cast_to<'a>(importer: &mut Importer<'a>, node: Node<'a>, to: DataType) -> Result<(), Problem> {
+    use DataType::{Bfloat16, Double, Float, Float16, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64};
+    let name = node.input(0).ok_or("input 0 is missing")?;
+    let integer = importer.values.get(name).is_some_and(|v| v.integer);
+    match to {
+        Float | Float16 | Bfloat16 | Double => {
+            importer.bind_same(node)?;
+            let output = node.proto.output.first().ok_or("it has no output")?;
+            if let Some(value) = importer.values.get_mut(output.as_str()) {
+                value.integer = false;
+            }
+            Ok(())
+        }
+        Uint8 | Uint16 | Int16 | Int32 | Int64 | Uint32 | Uint64 if integer => importer.bind_same(node),
+        _ => Err(format!(
+            "it casts to {to:?}, which rounds or cuts values; casts between floats are supported"
+        )),
+    }
+}
