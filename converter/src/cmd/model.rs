@@ -91,6 +91,8 @@ fn parse_resize(text: &str) -> Result<Resize, String> {
 
 /// The most nodes of a folded network. ResNet-152 has about 200.
 const MAX_NODES: usize = 4096;
+/// The most nodes before folding. Exported networks have up to five times as many as folded ones.
+const MAX_UNFOLDED: usize = 4 * MAX_NODES;
 /// The ResNet-20 built in.
 const BUILT_IN: &[u8] = include_bytes!("../../assets/resnet20-v1-cifar10.onnx");
 const BUILT_IN_NAME: &str = "resnet20-v1-cifar10.onnx";
@@ -130,6 +132,12 @@ impl FloatModel {
         let mut imported = import::read_with(bytes, folder, &options)?;
         let external_bytes: u64 =
             imported.external.iter().filter_map(|file| file.metadata().ok()).map(|m| m.len()).sum();
+        let unfolded = imported.graph.nodes.len();
+        if unfolded > MAX_UNFOLDED {
+            return Err(anyhow!(
+                "the network has {unfolded} layers before folding; at most {MAX_UNFOLDED} are supported"
+            ));
+        }
         let shape = imported.graph.input();
         let outputs = imported.graph.nodes[imported.graph.output].shape.len();
         let (labels, mut notes) = labels(&imported, outputs, around.labels)?;
