@@ -27,9 +27,12 @@ pub fn check(inputs: &[&Path], outputs: &[(&str, &Path)]) -> anyhow::Result<()> 
 /// Whether both names lead to one file, by whatever links; of files that are not there yet, whether they
 /// would.
 fn same(a: &Path, b: &Path) -> bool {
+    // Devices and pipes keep nothing that could be lost, and opening a pipe waits for its writer.
+    if [a, b].iter().any(|path| path.exists() && !path.is_file()) {
+        return false;
+    }
     match (Handle::from_path(a), Handle::from_path(b)) {
-        // Devices and pipes keep nothing that could be lost.
-        (Ok(x), Ok(y)) => x == y && a.is_file(),
+        (Ok(x), Ok(y)) => x == y,
         (Err(_), Err(_)) => absolute(a).zip(absolute(b)).is_some_and(|(a, b)| a == b),
         _ => false,
     }

@@ -101,7 +101,7 @@ impl Cache {
                 }
             }
         }
-        if fs::metadata(archive).map_err(io)?.is_dir() {
+        if !fs::metadata(archive).map_err(io)?.is_file() {
             // With the words that it has for that.
             foldnet_archive::read(archive)?;
         }
@@ -225,7 +225,7 @@ fn read(entry: &Path, set: &'static dyn KernelSet, threads: usize) -> Result<(Ma
 }
 
 fn digest(archive: &Path) -> io::Result<[u8; 32]> {
-    let (mut file, mut hash, mut piece) = (File::open(archive)?, Sha256::new(), vec![0; 1 << 16]);
+    let (mut file, mut hash, mut piece) = (foldnet_archive::open_file(archive)?, Sha256::new(), vec![0; 1 << 16]);
     loop {
         match file.read(&mut piece)? {
             0 => return Ok(hash.finalize().into()),
