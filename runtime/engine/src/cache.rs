@@ -225,7 +225,8 @@ fn read(entry: &Path, set: &'static dyn KernelSet, threads: usize) -> Result<(Ma
 }
 
 fn digest(archive: &Path) -> io::Result<[u8; 32]> {
-    let (mut file, mut hash, mut piece) = (foldnet_archive::open_file(archive)?, Sha256::new(), vec![0; 1 << 16]);
+    let (mut file, mut hash, mut piece) =
+        (foldnet_archive::open_file(archive)?, Sha256::new(), vec![0; 1 << 16]);
     loop {
         match file.read(&mut piece)? {
             0 => return Ok(hash.finalize().into()),

@@ -101,7 +101,8 @@ impl Source for Files {
         frame.number += 1;
         let picture = Image::open(file).map_err(|e| {
             let text = format!("{}: {e}", file.display());
-            if matches!(&e, ImageError::Io(_)) {
+            // A pipe or a device is there, and never becomes an image.
+            if matches!(&e, ImageError::Io(io) if io.kind() != std::io::ErrorKind::InvalidInput) {
                 self.absent += 1;
                 let all = self.absent >= self.files.len();
                 return if all { SourceError::Lost(text) } else { SourceError::Frame(e.into()) };
