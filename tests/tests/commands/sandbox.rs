@@ -95,7 +95,7 @@ impl Sandbox {
                 fs::create_dir_all(self.path(&folder)).unwrap();
                 fs::copy(path, self.path(&folder).join(name)).unwrap();
             }
-            for picture in ["picture.jpg", "cat.jpg"] {
+            for picture in ["picture.jpg", "photo.jpg", "cat.jpg"] {
                 fs::copy(path, self.path(picture)).unwrap();
             }
         }
