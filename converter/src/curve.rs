@@ -35,6 +35,9 @@ enum Operand {
     PerChannel(Arc<[f32]>),
 }
 
+/// The most operators that functions are joined to.
+const LONGEST: usize = 64;
+
 /// An elementwise operator, named as ONNX names it. Comparisons and logic return 0 or 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Operator(&'static Definition);
@@ -189,6 +192,12 @@ impl Curve {
             curve = Self::of("Min", &[&curve, &Self::number(hi)]);
         }
         curve
+    }
+
+    /// Whether this function of another's value is still short enough to be one. Chains of thousands of operators do
+    /// not occur in networks; a bound keeps what searches and joins functions linear in their number.
+    pub fn may_follow(&self, inner: &Self) -> bool {
+        self.terms.len() + inner.terms.len() <= LONGEST
     }
 
     /// This function of another function's value.

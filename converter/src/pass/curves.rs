@@ -22,6 +22,9 @@ pub fn run(graph: &mut Graph) -> bool {
         else {
             continue;
         };
+        if !second.may_follow(&first) {
+            continue;
+        }
         graph.nodes[inner].op = Op::Curve(second.after(&first));
         readers.bypass(graph, outer, inner);
         changed = true;
@@ -66,6 +69,19 @@ mod tests {
         check(&graph, run, &["input", "convolution", "max pooling", "function of one value"]);
         let graph = start().scaled(0.5, 1.0).curve(swish()).done();
         check(&graph, run, &["input", "convolution", "affine map", "function of one value"]);
+    }
+
+    #[test]
+    fn not_without_end() {
+        let mut build = Build::new(4, 5, 3).conv(4, [3, 3], [1; 4]);
+        for _ in 0..100 {
+            build = build.curve(Curve::of("Tanh", &[&Curve::x()]));
+        }
+        let mut graph = build.done();
+        while run(&mut graph) {}
+        let left =
+            graph.nodes.iter().filter(|n| matches!(n.op, Op::Curve(_)) && !n.inputs.is_empty()).count();
+        assert_eq!(left, 2);
     }
 
     #[test]

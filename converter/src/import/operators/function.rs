@@ -137,6 +137,9 @@ fn ancestors(importer: &Importer<'_>, node: NodeId) -> Vec<Ancestor> {
     let mut at = node;
     while let Some(step) = importer.nodes[at].op.curve() {
         let last = &all[all.len() - 1];
+        if !last.curve.may_follow(&step) {
+            break;
+        }
         let bends = last.bends || !matches!(importer.nodes[at].op, Op::Affine { .. });
         let curve = last.curve.after(&step);
         at = importer.nodes[at].inputs[0];
