@@ -251,36 +251,36 @@ impl Curve {
     /// Its values for a tensor whose last axis is the channels.
     pub fn map(&self, values: &[f32], channels: usize) -> Vec<f32> {
         let mut results = Vec::with_capacity(values.len());
-        let mut found = vec![[0.0f64; BLOCK]; self.terms.len()];
-        for (number, block) in values.chunks(BLOCK).enumerate() {
+        let mut found = vec![[0.0; BLOCK]; self.terms.len()];
+        let mut operands = [[0.0; BLOCK]; 3];
+        for (number, x) in values.chunks(BLOCK).enumerate() {
             let first = number * BLOCK % channels.max(1);
-            for t in 0..self.terms.len() {
-                let (before, rest) = found.split_at_mut(t);
-                let Term { operator, operands } = &self.terms[t];
-                for (i, &x) in block.iter().enumerate() {
-                    let mut arguments = [0.0; 3];
-                    for (argument, operand) in arguments.iter_mut().zip(operands) {
-                        *argument = read_block(operand, before, i, x, (first + i) % channels.max(1));
-                    }
-                    rest[0][i] = (operator.0.value)(arguments);
+            for (t, term) in self.terms.iter().enumerate() {
+                for (to, operand) in operands.iter_mut().zip(&term.operands) {
+                    read_block(operand, &found, x, first, to);
+                }
+                let ([a, b, c], value) = (&operands, term.operator.0.value);
+                for (i, to) in found[t][..x.len()].iter_mut().enumerate() {
+                    *to = value([a[i], b[i], c[i]]);
                 }
             }
-            results.extend(
-                block.iter().enumerate().map(|(i, &x)| {
-                    read_block(&self.result, &found, i, x, (first + i) % channels.max(1)) as f32
-                }),
-            );
+            read_block(&self.result, &found, x, first, &mut operands[0]);
+            results.extend(operands[0][..x.len()].iter().map(|&v| v as f32));
         }
         results
     }
 }
 
-fn read_block(operand: &Operand, found: &[[f64; BLOCK]], i: usize, x: f32, channel: usize) -> f64 {
+/// An operand's values for the arguments `x`, the first of which is in channel `first`.
+fn read_block(operand: &Operand, found: &[[f64; BLOCK]], x: &[f32], first: usize, to: &mut [f64; BLOCK]) {
     match operand {
-        Operand::X => f64::from(x),
-        Operand::Term(t) => found[*t][i],
-        Operand::Number(v) => f64::from(*v),
-        Operand::PerChannel(values) => f64::from(values[channel]),
+        Operand::X => to.iter_mut().zip(x).for_each(|(to, &x)| *to = f64::from(x)),
+        Operand::Term(t) => *to = found[*t],
+        Operand::Number(v) => to.fill(f64::from(*v)),
+        Operand::PerChannel(values) => {
+            let values = values.iter().cycle().skip(first);
+            to.iter_mut().zip(values).for_each(|(to, &v)| *to = f64::from(v));
+        }
     }
 }
 

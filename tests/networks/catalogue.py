@@ -27,6 +27,7 @@ class Network:
     layout: str
     export: Callable
     whole: bool = False
+    refused: str = ""
 
 
 NETWORKS: dict[str, Network] = {}
@@ -36,7 +37,8 @@ def network(name: str, **fields) -> Callable:
     """Registers the decorated function, which exports the network and returns the ONNX model.
 
     `preprocessing`: what turns a pixel 0..255 into the network's input; `side`: the input's height and width;
-    `layout`: nhwc or nchw; `whole`: keep the tensors, because they fit to each other.
+    `layout`: nhwc or nchw; `whole`: keep the tensors, because they fit to each other; `refused`: the converter cannot
+    take it, and its message contains this.
     """
 
     def register(export: Callable) -> Callable:

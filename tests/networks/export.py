@@ -98,6 +98,7 @@ def write(network: Network, keep: Path | None, again: bool) -> str:
             "activation": activation,
             "output": list(outputs[0].shape),
         }
+        | ({"refused": network.refused} if network.refused else {})
     )
     told = np.stack(outputs).astype(np.float64)
     between = told.std(axis=0).mean()

@@ -60,9 +60,9 @@ def recipe_of(model: onnx.ModelProto, name: str, dims: tuple[int, ...], seed: in
             return filters(seed, dims, axes[1])
         case "BatchNormalization", _:
             return around(*NORMS[position])
-        case ("Conv" | "Gemm", 2) | (("Add" | "Sub"), _):
+        case ("Conv" | "Gemm" | "InstanceNormalization" | "LayerNormalization", 2) | (("Add" | "Sub"), _):
             return around(0.0, 0.2)
-        case ("Mul", _) | ("Div", 1):
+        case ("Mul", _) | ("Div", 1) | ("InstanceNormalization" | "LayerNormalization", 1):
             return around(1.0, 0.2, 0.3)
     raise SystemExit(f"{name} of {dims}: what is it to {node.op_type} {node.name}, input {position}?")
 

@@ -98,6 +98,28 @@ for name in ("resnet50d", "resnet26t", "resnetv2_50", "seresnet50", "ecaresnet50
     )
     network(f"{name}-dynamo", side=96, preprocessing=how, **TIMM)(lambda n=name: dynamo(timm_model(n), 96, 18))
 
+# One of each further family of timm's ResNets, small. Left out are those that the recipes for weights cannot fill:
+# NF-ResNets and BiT compute their weights in the graph.
+FAMILIES = (
+    "eca_resnet33ts",
+    "gcresnet33ts",
+    "gernet_s",
+    "legacy_seresnet18",
+    "regnetx_002",
+    "regnety_002",
+    "regnetz_005",
+    "resnest50d_1s4x24d",
+    "resnet33ts",
+)
+# What the converter says of those that it cannot take: statistics of each image, attention between pixels.
+REFUSED = {
+    "gcresnet33ts": "Softmax",
+}
+for name in FAMILIES:
+    network(
+        f"{name}-dynamo", side=64, preprocessing=IMAGENET, refused=REFUSED.get(name, ""), **TIMM
+    )(lambda n=name: dynamo(timm_model(n), 64, 18))
+
 
 @network("head-torchvision-two-dense", source="transfer learning", preprocessing=IMAGENET, side=96, layout="nchw")
 def head_torchvision():

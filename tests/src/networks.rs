@@ -32,6 +32,9 @@ pub struct Fixture {
     pub activation: String,
     /// Dimensions of the golden logits as the source graph has them.
     pub output: Vec<usize>,
+    /// The converter cannot take it, and its message contains this.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
 
 /// `(pixel − mean) / deviation` per channel, on pixels 0…255 whose channels are put into this order.

@@ -54,7 +54,20 @@ fn every_network_converts_and_runs() {
         for _ in 0..LANES {
             scope.spawn(|| {
                 while let Some(fixture) = fixtures.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let row = table.row(fixture);
+                    let row = match &fixture.refused {
+                        Some(why) => {
+                            match refused(fixture, why) {
+                                Ok(message) => {
+                                    println!("{:18} {:34} refused: {message}", fixture.source, fixture.name)
+                                }
+                                Err(problem) => {
+                                    failures.lock().unwrap().push(format!("{}: {problem}", fixture.name));
+                                }
+                            }
+                            continue;
+                        }
+                        None => table.row(fixture),
+                    };
                     match &row {
                         Ok(row) if row.figures.is_none() => {}
                         Ok(row) => println!("{}", row.line(fixture, "")),
@@ -81,6 +94,18 @@ fn every_network_converts_and_runs() {
     }
     let failures = failures.into_inner().unwrap();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+/// What the converter says of a network that it cannot take.
+fn refused(fixture: &Fixture, why: &str) -> Result<String, String> {
+    match import::read(&fixture.onnx(), Path::new(".")) {
+        Ok(_) => Err(format!("it converts now; it was refused because of {why}")),
+        Err(error) if error.to_string().contains(why) => {
+            let message = error.to_string();
+            Ok(message.split("; supported are").next().unwrap_or_default().to_owned())
+        }
+        Err(error) => Err(format!("refused, but not because of {why}: {error}")),
+    }
 }
 
 struct Table {
