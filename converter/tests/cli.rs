@@ -112,7 +112,7 @@ fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
             "quantize unknown.onnx --images photos",
             &["boxes_node", "NonMaxSuppression", "opset 13", "not supported"],
         ),
-        ("quantize detector.onnx --images photos", &["2 outputs (logits, r2)", "detectors"]),
+        ("quantize detector.onnx --images photos", &["2 outputs (logits, r2)", "--output-name"]),
         ("quantize net.onnx --images absent", &["absent", "No such file"]),
         ("quantize net.onnx --images empty", &["empty", "no pictures"]),
         ("quantize net.onnx --images odd.bin", &["odd.bin", "3000 bytes"]),

@@ -153,26 +153,20 @@ fn int8_rows(network: &Network) -> Vec<Row> {
     let row = |step: &Step| {
         let out = &network.tensors[step.outputs()[0]];
         let mut kind = step.kind().to_owned();
-        match step {
-            Step::Conv(c) => {
-                kind = format!("conv {}×{}", c.kernel[0], c.kernel[1]);
-                if c.stride != [1, 1] {
-                    kind += &format!("/{}", c.stride[0]);
-                }
-                if c.skip.is_some() {
-                    kind += " + add";
-                }
-                if c.affine.is_some() {
-                    kind += " + affine";
-                }
-                if c.y
-                    .or(c.affine.as_ref().map(|a| a.out))
-                    .is_some_and(|o| o.lo > i8::MIN || relu(network, o))
-                {
-                    kind += " + relu";
-                }
+        if let Step::Conv(c) = step {
+            kind = format!("conv {}×{}", c.kernel[0], c.kernel[1]);
+            if c.stride != [1, 1] {
+                kind += &format!("/{}", c.stride[0]);
             }
-            _ => {}
+            if c.skip.is_some() {
+                kind += " + add";
+            }
+            if c.affine.is_some() {
+                kind += " + affine";
+            }
+            if c.y.or(c.affine.as_ref().map(|a| a.out)).is_some_and(|o| o.lo > i8::MIN || relu(network, o)) {
+                kind += " + relu";
+            }
         }
         let s = out.shape;
         let logits = step.outputs()[0] == network.logits;

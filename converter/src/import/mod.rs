@@ -114,10 +114,10 @@ pub fn read_with(bytes: &[u8], folder: &Path, options: &Options) -> Result<Impor
     importer.constants(graph)?;
     importer.input(graph, options.input_size)?;
     let wanted = importer.wanted(graph, options.output.as_deref())?;
-    for proto in order::sorted(graph, &[&wanted])? {
+    for proto in order::sorted(graph, &[wanted])? {
         importer.node(proto)?;
     }
-    let mut output = importer.output(&wanted)?;
+    let mut output = importer.output(wanted)?;
     // A sigmoid at the very end turns scores into probabilities and changes no order.
     let last = &importer.nodes[output];
     if last.op.is_sigmoid() && last.shape.pixels() == 1 && output + 1 == importer.nodes.len() {

@@ -39,8 +39,8 @@ fn join(graph: &Graph, inner: NodeId, outer: NodeId) -> bool {
         (Op::Affine { .. }, Op::Curve(_)) => {
             let from = graph.nodes[inner].inputs[0];
             let sum = |n: NodeId| matches!(graph.nodes[n].op, Op::Conv(_));
-            !sum(from)
-                && !(graph.nodes[from].op == Op::Add && graph.nodes[from].inputs.iter().any(|&n| sum(n)))
+            let sums = graph.nodes[from].op == Op::Add && graph.nodes[from].inputs.iter().any(|&n| sum(n));
+            !sum(from) && !sums
         }
         _ => false,
     }

@@ -98,12 +98,11 @@ fn reading_unpicked(graph: &Graph, reader: NodeId, picked: &Selection, input: Sh
     }
     let mut window = conv.window;
     let mut dilation = conv.dilation;
-    for a in 0..2 {
-        let step = picked.stride[a];
+    for (a, (step, apart)) in picked.stride.into_iter().zip(&mut dilation).enumerate() {
         window.stride[a] *= step;
         window.pad[a] *= step;
         if window.kernel[a] > 1 {
-            dilation[a] *= step;
+            *apart *= step;
         }
     }
     if window.stride.iter().chain(&dilation).any(|&n| n > MAX_KERNEL) {

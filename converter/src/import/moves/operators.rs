@@ -3,12 +3,15 @@
 use super::super::node::{Node, Problem};
 use super::places::{Places, ZERO, broadcast, spread};
 
+/// Dimensions and values of an array of integers.
+type Integers = (Vec<usize>, Vec<i64>);
+
 /// What an operator reads: places where numbers are moved, integers where they tell how.
 pub trait Inputs {
     /// The array at an input.
     fn places(&self, input: usize) -> Result<Places, Problem>;
     /// Dimensions and values of the integers at an input, if it is given.
-    fn integers(&self, input: usize) -> Result<Option<(Vec<usize>, Vec<i64>)>, Problem>;
+    fn integers(&self, input: usize) -> Result<Option<Integers>, Problem>;
     /// The numbers at an input, if it is given.
     fn floats(&self, input: usize) -> Result<Option<Vec<f32>>, Problem>;
     /// The place of a constant number, which padding puts around others.
