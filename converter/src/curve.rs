@@ -162,7 +162,7 @@ impl Curve {
         }
     }
 
-    /// An operator of [`OPERATORS`] applied to functions of the same argument.
+    /// The operator of this name, as ONNX spells it, applied to functions of the same argument.
     ///
     /// # Panics
     ///

@@ -10,7 +10,7 @@
 //! tried is bounded by a number of multiply-accumulates, not by time: the result is the same on every
 //! machine.
 //!
-//! [`draft`] makes integers from decisions, [`search`] decides.
+//! `draft` makes integers from decisions, `search` decides.
 
 mod draft;
 mod progress;
