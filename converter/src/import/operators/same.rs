@@ -51,7 +51,9 @@ pub fn cast_like<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), 
 }
 
 fn cast_to<'a>(importer: &mut Importer<'a>, node: Node<'a>, to: DataType) -> Result<(), Problem> {
-    use DataType::{Bfloat16, Double, Float, Float16, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64};
+    use DataType::{
+        Bfloat16, Double, Float, Float16, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64,
+    };
     let name = node.input(0).ok_or("input 0 is missing")?;
     let integer = importer.values.get(name).is_some_and(|v| v.integer);
     match to {
@@ -64,8 +66,24 @@ fn cast_to<'a>(importer: &mut Importer<'a>, node: Node<'a>, to: DataType) -> Res
             Ok(())
         }
         Uint8 | Uint16 | Int16 | Int32 | Int64 | Uint32 | Uint64 if integer => importer.bind_same(node),
+        // PyTorch's quantization-aware training exports a cast to the type that QuantizeLinear has just written.
+        Uint8 | Int8 if quantized_to(importer, name) == Some(to) => importer.bind_same(node),
         _ => Err(format!(
             "it casts to {to:?}, which rounds or cuts values; casts between floats are supported"
         )),
+    }
+}
+
+/// The type of a tensor that QuantizeLinear wrote; its zero point has the same.
+fn quantized_to(importer: &Importer<'_>, tensor: &str) -> Option<DataType> {
+    let nodes = &importer.model.graph.as_ref()?.node;
+    let writer = nodes.iter().find(|n| n.output.first().is_some_and(|o| o == tensor))?;
+    if writer.op_type != "QuantizeLinear" {
+        return None;
+    }
+    match importer.constants.get(writer.input.get(2)?.as_str())?.datum_type().unquantized() {
+        DatumType::U8 => Some(DataType::Uint8),
+        DatumType::I8 => Some(DataType::Int8),
+        _ => None,
     }
 }

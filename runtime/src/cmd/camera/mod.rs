@@ -1,4 +1,6 @@
 //! `runtime camera`: frames in, labels out, until told to stop.
+// Help texts show addresses as `mqtt[s]://…`, which rustdoc would take for links.
+#![allow(rustdoc::broken_intra_doc_links)]
 
 mod tell;
 
