@@ -65,8 +65,9 @@ fn plan(out: &Path, board: &Board) {
         .expect("FOLDNET_PLAN names no plan: make one with `converter export --board`");
     println!("cargo:rerun-if-changed={path}");
     let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-    let needs = Needs::of_plan(&bytes)
-        .unwrap_or_else(|e| panic!("{path}: {e}; make it again with `converter export --board {}`", board.id));
+    let needs = Needs::of_plan(&bytes).unwrap_or_else(|e| {
+        panic!("{path}: {e}; make it again with `converter export --board {}`", board.id)
+    });
     let why = misfits(&needs, board);
     assert!(why.is_empty(), "{path}: {}", why.join("; "));
     let header = Header::parse(&bytes).expect("it was parsed above");

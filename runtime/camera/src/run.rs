@@ -38,7 +38,7 @@ pub struct Pace {
     pub smooth: f32,
     /// The lead that a new label needs.
     pub hysteresis: f32,
-    /// Rest while no part of the picture changes by more than so many levels, see [`rest`].
+    /// Rest while no part of the picture changes by more than so many levels, see `rest`.
     pub idle: Option<f32>,
 }
 

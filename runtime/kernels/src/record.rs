@@ -2,7 +2,7 @@
 //!
 //! A plan is a header of [`HEADER`] bytes, records of [`RECORD`] bytes each, and packed constants. Numbers
 //! are little-endian words of four bytes. Each operator declares its record's fields once, in their order
-//! ([`record!`](crate::record::record)); reading and writing follow from that.
+//! (`record!`); reading and writing follow from that.
 
 use core::fmt;
 

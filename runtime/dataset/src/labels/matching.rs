@@ -20,7 +20,7 @@ pub enum LabelsBy {
 /// From the folders' order to the network's; none where both are the same.
 pub(crate) type Mapping = Option<Vec<usize>>;
 
-/// How [`match_labels`] may match.
+/// How `match_labels` may match.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Matching {
     /// By name wherever the network has names.

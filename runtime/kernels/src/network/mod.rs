@@ -4,7 +4,7 @@
 //! [`crate::reference`]. Each tensor is written by one step, before it is read. Weights are OHWI here; in
 //! the archive's files they are OIHW, as NNEF wants them.
 //!
-//! - [`Step`](crate::op::Step) is one step; each operator's file in [`crate::op`] says what it is.
+//! - [`Step`] is one step; each operator's file in [`crate::op`] says what it is.
 //! - [`GraphWriter`] and [`GraphReader`] are what those files say it with in `graph.nnef`.
 //! - [`Compiler`] is what they make a plan's record with.
 
