@@ -40,4 +40,5 @@ def load(path: Path, side: int) -> Pictures:
         resized = [Image.fromarray(p).resize((side, side), Image.Resampling.BILINEAR) for p in pixels]
         pixels = np.stack([np.asarray(p) for p in resized])
     there = np.unique(labels)
-    return Pictures(pixels, np.searchsorted(there, labels).astype(np.int64), [CLASSES[i] for i in there], digests=digests)
+    numbers = np.searchsorted(there, labels).astype(np.int64)
+    return Pictures(pixels, numbers, [CLASSES[i] for i in there], digests=digests)

@@ -86,7 +86,7 @@ def decide(pictures: Pictures, share: float, seed: int) -> tuple[npt.NDArray[np.
         if len(members) < 2:
             raise BadInput(f"class {name}: {len(members)} readable picture; two are the least, a hundred are better")
         if keys[members[0]] == keys[members[-1]]:
-            raise BadInput(f"class {name}: its {len(members)} pictures are all the same; two different ones are the least")
+            raise BadInput(f"class {name}: its {len(members)} pictures are all the same; at least two must differ")
         held = out[members]
         if held.all() or not held.any():
             exceptions.add(keys[members[-1] if held.all() else members[0]])
