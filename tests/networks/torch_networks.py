@@ -101,6 +101,7 @@ for name in ("resnet50d", "resnet26t", "resnetv2_50", "seresnet50", "ecaresnet50
 # One of each further family of timm's ResNets, small. Left out are those that the recipes for weights cannot fill:
 # NF-ResNets and BiT compute their weights in the graph.
 FAMILIES = (
+    "cspresnet50",
     "eca_resnet33ts",
     "gcresnet33ts",
     "gernet_s",
@@ -108,8 +109,11 @@ FAMILIES = (
     "regnetx_002",
     "regnety_002",
     "regnetz_005",
+    "resnest14d",
     "resnest50d_1s4x24d",
     "resnet33ts",
+    "skresnet18",
+    "tresnet_m",
 )
 # What the converter says of those that it cannot take: statistics of each image, attention between pixels.
 REFUSED = {

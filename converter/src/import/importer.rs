@@ -191,7 +191,7 @@ impl<'a> Importer<'a> {
             return Ok(());
         }
         self.computing += 1;
-        if known && super::tail::take(self, node)? {
+        if known && (super::tail::take(self, node)? || super::stack::take(self, node)?) {
             return Ok(());
         }
         let take = operators::TABLE.iter().find(|(name, _)| known && *name == op).map(|(_, take)| take);

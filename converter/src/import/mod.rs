@@ -15,6 +15,7 @@ mod moves;
 mod node;
 mod operators;
 mod order;
+mod stack;
 mod tail;
 mod value;
 

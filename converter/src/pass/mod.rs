@@ -5,6 +5,7 @@
 
 mod affine_before_clip;
 mod affine_chain;
+mod conv_chain;
 mod curves;
 mod fold_affine_backward;
 mod fold_affine_forward;
@@ -37,6 +38,7 @@ const PASSES: &[Pass] = &[
     affine_chain::run,
     fold_affine_forward::run,
     affine_before_clip::run,
+    conv_chain::run,
     curves::run,
     lone_pad::run,
     pixels::run,

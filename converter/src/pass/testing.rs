@@ -109,6 +109,11 @@ impl Build {
         self.push(Op::Clip { lo, hi }, &[], shape)
     }
 
+    /// The node added last.
+    pub fn last(&mut self) -> &mut Node {
+        &mut self.graph.nodes[self.graph.output]
+    }
+
     pub fn relu(self) -> Self {
         let shape = self.shape();
         self.push(Op::Relu, &[], shape)

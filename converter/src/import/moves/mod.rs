@@ -145,6 +145,13 @@ pub fn run<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     Ok(())
 }
 
+/// The places of a value.
+pub fn places(importer: &mut Importer<'_>, value: &Value) -> Result<Places, Problem> {
+    let shape = importer.nodes[value.node].shape;
+    let first = importer.numbering.first(value.node, shape);
+    of_value(value, shape, first)
+}
+
 /// The places of a value whose node's first place is `first`.
 fn of_value(value: &Value, shape: Shape, first: i64) -> Result<Places, Problem> {
     let axes: Vec<Axis> = value.dims.iter().flatten().copied().collect();
