@@ -29,6 +29,7 @@ pub mod smooth;
 pub mod source;
 pub mod stats;
 pub mod temperature;
+#[cfg(feature = "tls")]
 pub mod tls;
 
 pub use run::{Control, Listener, Model, Pace, Report, run};

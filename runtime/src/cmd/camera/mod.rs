@@ -25,7 +25,9 @@ use foldnet_camera::serve::{
 };
 use foldnet_camera::service::Service;
 use foldnet_camera::source::{Place, SourceError, Wishes, open};
-use foldnet_camera::{Control, Listener, Model, Pace, Report, run, signals, tls};
+#[cfg(feature = "tls")]
+use foldnet_camera::tls;
+use foldnet_camera::{Control, Listener, Model, Pace, Report, run, signals};
 use foldnet_image::frame::{Format, Frame, Matrix, Range, Turn, View};
 
 use super::backend::{Choice, Loaded};
@@ -156,6 +158,7 @@ pub struct Cmd {
     #[arg(long, help_heading = "Notifications", requires = "webhook")]
     webhook_image: bool,
     /// Certificates (PEM) to trust, instead of the system's
+    #[cfg(feature = "tls")]
     #[arg(long, help_heading = "Notifications", value_name = "FILE")]
     ca: Option<PathBuf>,
     #[command(flatten)]
@@ -348,7 +351,10 @@ impl Cmd {
             matrix: self.matrix.as_ref().map(matrix),
             range: self.range.as_ref().map(range),
             once: self.once,
+            #[cfg(feature = "tls")]
             ca: self.ca.clone(),
+            #[cfg(not(feature = "tls"))]
+            ca: None,
         }
     }
 

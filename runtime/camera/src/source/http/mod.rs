@@ -21,7 +21,6 @@ use url::Url;
 use super::jpeg_stream::Splitter;
 use super::{PATIENCE, Source, SourceError, Wishes, kind};
 use crate::address::{Address, Login};
-use crate::tls;
 use foldnet_image::frame::Frame;
 
 /// The longest head of an answer.
@@ -193,6 +192,7 @@ impl Client {
             ureq::Error::LargeResponseHeader(..) => {
                 self.unusable(format!("the answer's head is longer than {MAX_HEAD} bytes"))
             }
+            #[cfg(feature = "tls")]
             ureq::Error::Rustls(e) => self.unusable(format!(
                 "the connection cannot be encrypted: {e}. --ca FILE gives the certificate to trust"
             )),
@@ -227,6 +227,7 @@ impl Client {
 }
 
 fn agent(encrypted: bool, ca: Option<&Path>) -> Result<Agent, SourceError> {
+    #[cfg_attr(not(feature = "tls"), expect(unused_mut))]
     let mut config = Agent::config_builder()
         .http_status_as_error(false)
         .max_redirects(0)
@@ -241,7 +242,19 @@ fn agent(encrypted: bool, ca: Option<&Path>) -> Result<Agent, SourceError> {
         .max_idle_connections(0)
         .user_agent(concat!("foldnet/", env!("CARGO_PKG_VERSION")));
     if encrypted {
-        config = config.tls_config(tls::client(ca).map_err(SourceError::Unusable)?);
+        #[cfg(feature = "tls")]
+        {
+            config = config.tls_config(crate::tls::client(ca).map_err(SourceError::Unusable)?);
+        }
+        #[cfg(not(feature = "tls"))]
+        {
+            let _ = ca;
+            return Err(SourceError::Unusable(
+                "https:// needs encryption, which this program was built without, as those that `boards` builds \
+                 are; give the camera's http:// address, or build `runtime` with `--features tls`"
+                    .into(),
+            ));
+        }
     }
     Ok(config.build().new_agent())
 }
