@@ -3,7 +3,30 @@
 //! - [`op`] is what each operator is: its arithmetic in naive loops, and everything else about it.
 //! - [`reference`](mod@reference) names the arithmetic alone.
 //! - [`KernelSet`] is what a plan runs on; [`dispatch`] finds the best one for this CPU.
-//! - `<arch>/<isa>/<op>.rs` are the fast ones, each tested against the definition with zero tolerance.
+//! - `<arch>/<isa>/` are the fast ones, each tested against the definition with zero tolerance.
+//!
+//! `<arch>/common/` is what the instruction sets of one architecture share. In all of these folders the same role
+//! has the same file name (a test checks that there are no others):
+//!
+//! | file | role |
+//! |---|---|
+//! | `mod.rs` | the set: what the CPU must have, and how far it is from its limit |
+//! | `tile.rs` | the register tile: MR pixels × NR channels, summed over the whole depth |
+//! | `geometry.rs` | how a convolution falls into panels, tiles and tasks; sizes of scratch and blob |
+//! | `pack_a.rs` | pack A (im2col): input rows as the tile reads them |
+//! | `pack_b.rs` | pack B: weights and constants as the tile reads them, the blob |
+//! | `driver.rs` | the loops around the tile |
+//! | `epilogue.rs` | from sums to outputs: scale, residual, requantize, store |
+//! | `winograd.rs`, `winograd/` | 3×3 convolutions by Winograd |
+//! | `conv.rs` | which of two ways a convolution goes, where there are two |
+//! | `add.rs`, `affine.rs`, `avg_pool.rs`, `max_pool.rs` | the operator of that name in [`op`] |
+//! | `layout.rs` | where a value of an activation lies |
+//! | `requant.rs` | rounding and clamping of vectors |
+//! | `vector.rs` | an instruction set's vectors, for what is written once over them |
+//! | `set.rs` | a [`KernelSet`] out of these parts |
+//! | `peak.rs` | the loop that measures what the CPU can do at best |
+//! | `permission.rs` | asks the operating system for registers (`amx`) |
+//! | `tests.rs` | what the shared tests cannot know |
 //!
 //! The crate is `no_std`; packing needs an allocator, running does not.
 #![cfg_attr(not(any(test, feature = "std")), no_std)]

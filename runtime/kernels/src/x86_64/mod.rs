@@ -1,9 +1,10 @@
-//! x86-64: what its instruction sets share.
+//! Kernel sets for x86-64, one folder per instruction set.
 //!
-//! Activations are NHWC bytes, u8 = int8 + 128 (the sign bit flipped), because `vpdpbusd` multiplies
-//! unsigned by signed and pixels come unsigned; behind them is a little slack that kernels may read.
-//! A convolution's walk over tiles is [`walk`], its sizes [`geometry`], its blob [`pack`]; an instruction
-//! set brings a [`geometry::Tiling`], a table of register tiles, and the element-wise operators.
+//! - `avx2`: widening multiplications.
+//! - `avxvnni` and `avx512vnni`: `vpdpbusd`, 32 and 64 multiply-accumulates per instruction.
+//! - `amx`: tiles of 16 × 16 × 64 multiply-accumulates.
+//!
+//! `common/` is what they share: they differ in their register tile and their vectors only.
 
 // Register tiles are written as the loops over `m` and `v` of their pseudocode.
 #![allow(clippy::needless_range_loop)]
@@ -12,14 +13,7 @@ mod amx;
 mod avx2;
 mod avx512vnni;
 mod avxvnni;
-mod conv;
-mod geometry;
-mod pack;
-mod peak;
-mod plumbing;
-mod tensor;
-mod walk;
-mod winograd;
+mod common;
 
 pub use amx::Amx;
 pub use avx2::Avx2;

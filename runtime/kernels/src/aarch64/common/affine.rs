@@ -5,7 +5,7 @@ use core::arch::aarch64::*;
 use core::ops::Range;
 
 use super::layout::{BLOCK, blocks, pitch};
-use super::round::{Round, minus_zero};
+use super::requant::{Round, minus_zero};
 use crate::quant::Requant;
 use crate::shape::Shape;
 

@@ -6,7 +6,7 @@
 use core::arch::aarch64::*;
 
 use super::layout::{BLOCK, blocks, pitch};
-use super::round::Round;
+use super::requant::Round;
 use crate::AvgPoolScalars;
 use crate::shape::Shape;
 

@@ -14,7 +14,7 @@
 
 use core::arch::aarch64::*;
 
-use super::round::Round;
+use super::requant::Round;
 use super::tile::{Pair, Tile};
 use crate::set::ConvScalars;
 

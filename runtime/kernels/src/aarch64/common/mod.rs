@@ -6,15 +6,15 @@
 pub(crate) mod add;
 pub(crate) mod affine;
 pub(crate) mod avg_pool;
-pub(crate) mod conv;
+pub(crate) mod driver;
 pub(crate) mod epilogue;
 pub(crate) mod geometry;
 pub(crate) mod layout;
 pub(crate) mod max_pool;
-pub(crate) mod round;
+pub(crate) mod pack_a;
+pub(crate) mod pack_b;
+pub(crate) mod requant;
 pub(crate) mod set;
-pub(crate) mod stage;
 pub(crate) mod tile;
-pub(crate) mod weights;
 
 pub(crate) use set::Blocked;

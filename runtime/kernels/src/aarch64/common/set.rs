@@ -6,7 +6,7 @@ use core::ops::Range;
 
 use super::geometry::Geometry;
 use super::tile::Tile;
-use super::{add, affine, avg_pool, conv, layout, max_pool, weights};
+use super::{add, affine, avg_pool, driver, layout, max_pool, pack_b};
 use crate::set::{ConvArgs, ConvWeights, KernelSet, forward_operators};
 use crate::shape::{ConvDesc, Shape};
 
@@ -50,7 +50,7 @@ unsafe impl<T: Tile> KernelSet for Blocked<T> {
     }
 
     fn pack_conv(&self, desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
-        weights::pack::<T>(desc, w)
+        pack_b::pack::<T>(desc, w)
     }
 
     fn check_conv(&self, desc: &ConvDesc, blob: &[u8]) -> bool {
@@ -69,7 +69,7 @@ unsafe impl<T: Tile> KernelSet for Blocked<T> {
 
     unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
         // SAFETY: the caller's promise, passed on; `self` proves the CPU's features.
-        unsafe { conv::conv::<T>(args, tasks) }
+        unsafe { driver::conv::<T>(args, tasks) }
     }
 
     forward_operators!(max_pool::max_pool, avg_pool::avg_pool, affine::affine, add::add);

@@ -1,11 +1,11 @@
 //! ARMv8.2 with the dot product extension (Cortex-A55, A75, A76 and later): `sdot`.
 
-mod conv;
+mod tile;
 
 use super::common::Blocked;
 use crate::set::KernelSet;
 
-static SET: Blocked<conv::Dotprod> = {
+static SET: Blocked<tile::Dotprod> = {
     // SAFETY: only handed out by `get`, which looks at the CPU.
     unsafe { Blocked::new() }
 };

@@ -1,11 +1,11 @@
 //! ARMv8.6, or with the int8 matrix extension (Cortex-A510, A710, X2, Neoverse V1 and later): `smmla`.
 
-mod conv;
+mod tile;
 
 use super::common::Blocked;
 use crate::set::KernelSet;
 
-static SET: Blocked<conv::I8mm> = {
+static SET: Blocked<tile::I8mm> = {
     // SAFETY: only handed out by `get`, which looks at the CPU.
     unsafe { Blocked::new() }
 };

@@ -6,13 +6,13 @@
 //! ```
 //! The sums arrive in a buffer, [`CHUNK`] per pixel, so that channels are the fastest-running index
 //! again, constants stay in registers over the run, and each pixel is one 16-byte store: 31 instructions
-//! per 16 values of `y`, 19 more with a residual. Where a constant is not *tame* ([`super::round::is_tame`]), so
+//! per 16 values of `y`, 19 more with a residual. Where a constant is not *tame* ([`super::requant::is_tame`]), so
 //! that `v` might be a NaN, three more put the lower bound first.
 
 use core::arch::aarch64::*;
 
-use super::direct::CHUNK;
-use super::round::{Quad, Round, load, minus_zero, scale, sum};
+use super::requant::{Quad, Round, load, minus_zero, scale, sum};
+use super::tile::CHUNK;
 use crate::quant::Requant;
 
 /// Where results go and with which constants; pointers to constants and tensors are to channel 0.

@@ -1,10 +1,10 @@
 //! `neon`: the AArch64 baseline, ARMv8.0 (Cortex-A53, A57, A72, A73), which has no dot product.
 //!
-//! Two convolution kernels; the layer's shape alone decides between them ([`plan`]):
+//! Two convolution kernels; the layer's shape alone decides between them ([`geometry`]):
 //!
 //! | kernel | what | products per instruction: mix, inner loop |
 //! |---|---|---|
-//! | `conv_i8_4x4c8_neon` ([`direct`]) | everything, from rows packed by fours ([`gather`]) | 6.4, 5.95 |
+//! | `conv_i8_4x4c8_neon` ([`tile`]) | everything, from rows packed by fours ([`pack_a`]) | 6.4, 5.95 |
 //! | `conv_i16_f4x4_8x8_neon` ([`winograd`]) | 3×3, stride 1, exactly | 16, 15.3 |
 //!
 //! Where the instructions of a ResNet-50 with normally distributed weights go: 1×1 convolutions 69 %, Winograd's
@@ -23,7 +23,7 @@
 //!
 //! Weights are read in order, once per band of output, and so are packed rows, once per panel; both are streams
 //! that a core prefetches by itself. A panel stays in L1, a block's packed rows and a band's transformed tiles in
-//! L2 ([`plan`]). These sizes are reasoned from the caches of the cores named above, not tuned on them.
+//! L2 ([`geometry`]). These sizes are reasoned from the caches of the cores named above, not tuned on them.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -31,21 +31,23 @@ use core::ops::Range;
 use crate::set::{ConvArgs, ConvWeights, KernelSet, forward_operators};
 use crate::shape::{ConvDesc, Shape};
 
-mod direct;
-mod elementwise;
+mod add;
+mod affine;
+mod avg_pool;
+mod driver;
 mod epilogue;
-mod gather;
+mod geometry;
 mod layout;
-mod pack;
-mod plan;
-mod pool;
-mod round;
-mod run;
+mod max_pool;
+mod pack_a;
+mod pack_b;
+mod requant;
 #[cfg(test)]
 mod tests;
+mod tile;
 mod winograd;
 
-use plan::Plan;
+use geometry::Geometry;
 
 /// See the module.
 pub struct Neon {
@@ -63,7 +65,7 @@ impl Neon {
     }
 }
 
-// SAFETY: sizes and places follow from the shapes alone (`plan.rs`, `layout.rs`), and the shared tests check
+// SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared tests check
 // them against canaries.
 
 unsafe impl KernelSet for Neon {
@@ -93,25 +95,25 @@ unsafe impl KernelSet for Neon {
     }
 
     fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8> {
-        Plan::new(desc).pack(weights)
+        Geometry::new(desc).pack(weights)
     }
 
     fn check_conv(&self, desc: &ConvDesc, blob: &[u8]) -> bool {
-        Plan::new(desc).check(blob)
+        Geometry::new(desc).check(blob)
     }
 
     fn conv_scratch_bytes(&self, desc: &ConvDesc) -> usize {
-        Plan::new(desc).scratch_bytes()
+        Geometry::new(desc).scratch_bytes()
     }
 
     fn conv_tasks(&self, desc: &ConvDesc) -> usize {
-        Plan::new(desc).tasks()
+        Geometry::new(desc).tasks()
     }
 
     unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
         // SAFETY: forwarded.
-        unsafe { Plan::new(args.desc).run(args, tasks) }
+        unsafe { Geometry::new(args.desc).run(args, tasks) }
     }
 
-    forward_operators!(pool::max_pool, pool::avg_pool, elementwise::affine, elementwise::add);
+    forward_operators!(max_pool::max_pool, avg_pool::avg_pool, affine::affine, add::add);
 }

@@ -7,8 +7,8 @@ use std::vec::Vec;
 use core::arch::aarch64::{vld1q_f32, vst1q_s8};
 
 use super::Neon;
-use super::plan::Plan;
-use super::round::{Round, is_tame};
+use super::geometry::Geometry;
+use super::requant::{Round, is_tame};
 use crate::quant::Requant;
 use crate::reference::{self, ConvResult};
 use crate::set::{ConvArgs, ConvScalars, ConvWeights, KernelSet};
@@ -162,7 +162,7 @@ fn winograd_tilings() {
     {
         let d = desc(1, 32, 48, 3);
         let d = ConvDesc { x: Shape::new(h, w, 32), y: Shape::new(h, w, 48), ..d };
-        assert!(Plan::new(&d).winograd.is_some() || h * w < 25, "{d:?}");
+        assert!(Geometry::new(&d).winograd.is_some() || h * w < 25, "{d:?}");
         let weights: Vec<i8> = (0..d.y.c * d.depth()).map(|_| rng.range(-127, 127) as i8).collect();
         let x: Vec<i8> = (0..d.x.len()).map(|_| rng.range(-128, 127) as i8).collect();
         check(&d, &weights, &x);
@@ -189,7 +189,7 @@ fn foreign_decisions_are_refused() {
     let set = Neon::new().unwrap();
     let d = desc(3, 64, 16, 1);
     let blob = check(&d, &vec![60; d.y.c * 64], &vec![1; d.x.len()]);
-    let plan = Plan::new(&d);
+    let plan = Geometry::new(&d);
     let words = plan.words_at()..plan.words_at() + 8 * plan.panels() * plan.words();
     for bit in 0..8 * words.len() {
         let mut bad = blob.clone();

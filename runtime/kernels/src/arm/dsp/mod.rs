@@ -4,16 +4,18 @@
 //! takes bytes 0 and 2 of a word (and, rotated, 1 and 3): so the window and the unpacked weights hold
 //! every four elements in the order 0 2 1 3, and nothing is ever reshuffled.
 //!
-//! The limit is ½ instruction per product; [`sums`] needs 11/16 + loop: per four elements of depth one
+//! The limit is ½ instruction per product; [`tile`] needs 11/16 + loop: per four elements of depth one
 //! `ldm` of two channels' weights and one `ldrd` for each of two pixels feed eight `smlad`. A larger
 //! tile would save loads but has no registers: 4 sums, 4 weights, 2 inputs, 3 pointers and a counter
 //! are all fourteen.
 
-mod finish;
-mod rows;
-mod sums;
+mod epilogue;
+mod pack_a;
+mod pack_b;
+mod tile;
 
-use super::{Epilogue, Isa, Sums};
+use super::common::epilogue::Epilogue;
+use super::common::tile::{Isa, Sums};
 
 /// The kernel set `dsp`; see the module.
 pub struct Dsp;
@@ -46,27 +48,27 @@ impl Isa for Dsp {
 
     unsafe fn copy(x: *const i8, n: usize, x_zero: i8, to: *mut i16) {
         // SAFETY: the caller's contract.
-        unsafe { rows::widen(x, n / 4, i32::from(x_zero), to) }
+        unsafe { pack_a::widen(x, n / 4, i32::from(x_zero), to) }
     }
 
     unsafe fn shift(to: *mut i16, from: *const i16, bytes: usize) {
         // SAFETY: the caller's contract.
-        unsafe { rows::shift(to.cast(), from.cast(), bytes / 8) }
+        unsafe { pack_a::shift(to.cast(), from.cast(), bytes / 8) }
     }
 
     unsafe fn unpack(weights: *const i8, n: usize, to: *mut u8) -> *const u8 {
         // SAFETY: the caller's contract.
-        unsafe { rows::unpack(weights, n / 8, to.cast()) };
+        unsafe { pack_b::unpack(weights, n / 8, to.cast()) };
         to
     }
 
     unsafe fn sums(sums: &Sums) {
         // SAFETY: the caller's contract.
-        unsafe { sums::sums_i16_2x2(sums) }
+        unsafe { tile::sums_i16_2x2(sums) }
     }
 
     unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize) {
         // SAFETY: the caller's contract.
-        unsafe { finish::finish(epilogue, channels, pixels) }
+        unsafe { epilogue::finish(epilogue, channels, pixels) }
     }
 }

@@ -2,14 +2,15 @@
 //!
 //! `vmladava.s8` does sixteen products and adds them to a core register, which must be an even one: eight
 //! sums at most, two pixels × four channels, and the odd registers for everything else. The limit is
-//! 1/16 instruction per product; [`sums`] needs 14/128 + loop, the six loads for eight `vmladava`. Weights
+//! 1/16 instruction per product; [`tile`] needs 14/128 + loop, the six loads for eight `vmladava`. Weights
 //! are used from flash as they are; the input's zero point is in the bias.
 
-mod finish;
-mod rows;
-mod sums;
+mod epilogue;
+mod pack_a;
+mod tile;
 
-use super::{Epilogue, Isa, Sums};
+use super::common::epilogue::Epilogue;
+use super::common::tile::{Isa, Sums};
 
 /// The kernel set `helium`; see the module.
 pub struct Helium;
@@ -39,12 +40,12 @@ impl Isa for Helium {
 
     unsafe fn copy(x: *const i8, n: usize, _: i8, to: *mut i8) {
         // SAFETY: the caller's contract.
-        unsafe { rows::copy(x, n, to) }
+        unsafe { pack_a::copy(x, n, to) }
     }
 
     unsafe fn shift(to: *mut i8, from: *const i8, bytes: usize) {
         // SAFETY: the caller's contract; forwards, in pieces no longer than the distance.
-        unsafe { rows::copy(from, bytes, to) }
+        unsafe { pack_a::copy(from, bytes, to) }
     }
 
     unsafe fn unpack(weights: *const i8, _: usize, _: *mut u8) -> *const u8 {
@@ -53,11 +54,11 @@ impl Isa for Helium {
 
     unsafe fn sums(sums: &Sums) {
         // SAFETY: the caller's contract.
-        unsafe { sums::sums_i8_2x4(sums) }
+        unsafe { tile::sums_i8_2x4(sums) }
     }
 
     unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize) {
         // SAFETY: the caller's contract.
-        unsafe { finish::finish(epilogue, channels, pixels) }
+        unsafe { epilogue::finish(epilogue, channels, pixels) }
     }
 }

@@ -19,14 +19,14 @@
 //!
 //! Why the units overlap so little is not understood; finer mixing of the two was tried and did not help.
 
-mod finish;
+mod driver;
+mod epilogue;
 mod geometry;
-mod pack;
+mod pack_a;
+mod pack_b;
 mod peak;
 mod permission;
-mod prepare;
 mod tile;
-mod walk;
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -75,17 +75,17 @@ unsafe impl KernelSet for Amx {
 
     fn peak_macs_per_second(&self) -> Option<f64> {
         // SAFETY: having `self` means that the CPU has the features and that we may use them.
-        super::peak::measure(MACS, |times| unsafe { peak::products(times) })
+        super::common::peak::measure(MACS, |times| unsafe { peak::products(times) })
     }
 
-    super::plumbing::shared_operators!(elementwise);
+    super::common::set::shared_operators!(elementwise);
 
     fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8> {
-        if Geometry::suits(desc) { pack::pack(desc, weights) } else { self.vnni.pack_conv(desc, weights) }
+        if Geometry::suits(desc) { pack_b::pack(desc, weights) } else { self.vnni.pack_conv(desc, weights) }
     }
 
     fn check_conv(&self, desc: &ConvDesc, blob: &[u8]) -> bool {
-        if Geometry::suits(desc) { pack::check(desc, blob) } else { self.vnni.check_conv(desc, blob) }
+        if Geometry::suits(desc) { pack_b::check(desc, blob) } else { self.vnni.check_conv(desc, blob) }
     }
 
     fn conv_scratch_bytes(&self, desc: &ConvDesc) -> usize {
@@ -105,7 +105,7 @@ unsafe impl KernelSet for Amx {
         // may use them.
         unsafe {
             if Geometry::suits(args.desc) {
-                walk::conv(args, tasks);
+                driver::conv(args, tasks);
             } else {
                 self.vnni.conv(args, tasks);
             }

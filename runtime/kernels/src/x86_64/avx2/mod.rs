@@ -22,7 +22,7 @@ mod winograd;
 #[cfg(test)]
 pub(super) use winograd::KERNELS as WINOGRAD;
 
-use super::walk::Kernels;
+use super::common::driver::Kernels;
 use crate::set::KernelSet;
 
 /// The kernel set `avx2`; having one means that this CPU runs it.
@@ -54,4 +54,4 @@ static KERNELS: Kernels = Kernels {
     winograd: Some(&winograd::KERNELS),
 };
 
-super::plumbing::kernel_set!(Avx2, "avx2", KERNELS, elementwise, 16.0, peak::dot_products);
+super::common::set::kernel_set!(Avx2, "avx2", KERNELS, elementwise, 16.0, peak::dot_products);

@@ -11,9 +11,9 @@
 use core::arch::x86_64::*;
 use core::ops::Range;
 
-use super::super::walk::Bounds;
 use crate::quant::Requant;
 use crate::shape::{PoolDesc, Shape};
+use crate::x86_64::common::epilogue::Bounds;
 use crate::{AddScalars, AvgPoolScalars};
 
 /// The lowest `n` bits.

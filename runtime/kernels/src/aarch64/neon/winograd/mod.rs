@@ -31,13 +31,13 @@
 //! channels. The price is memory: 72 bytes of weights for 9. F(2×2, 3×3) would take 32, but multiply 1.8
 //! times as often.
 
-mod product;
-mod tiling;
+mod geometry;
+mod tile;
 mod transform;
 
 pub(crate) use crate::winograd::{POSITIONS, REACH, TILE, most_parts, part};
-pub use product::{Class, products};
-pub use tiling::{Band, CLASSES, Tiling, group, group_of, groups};
+pub use geometry::{Band, CLASSES, Geometry, group, group_of, groups};
+pub use tile::{Class, products};
 pub use transform::{Input, Place, patch_bytes, transform_input, transform_output};
 
 use crate::winograd::{DEPTH, WEIGHT_SUM_LIMIT};

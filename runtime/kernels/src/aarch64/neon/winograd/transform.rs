@@ -3,9 +3,9 @@
 use core::arch::aarch64::*;
 use core::arch::asm;
 
-use super::tiling::CLASSES;
+use super::geometry::CLASSES;
 use super::{LANES, REACH, TILE};
-use crate::aarch64::neon::direct::CHUNK;
+use crate::aarch64::neon::tile::CHUNK;
 use crate::shape::Shape;
 use crate::winograd::INVERSE_OF_9;
 
@@ -116,7 +116,7 @@ impl Input {
     }
 }
 
-/// Where one tile's transformed channels go, in int16s; per class of positions as [`super::tiling`] has them.
+/// Where one tile's transformed channels go, in int16s; per class of positions as [`super::geometry`] has them.
 pub struct Place {
     /// The first position's first eight channels.
     pub v: [*mut i16; CLASSES],

@@ -1,0 +1,185 @@
+//! How a convolution is cut up: which kernel takes it, and into which bands, blocks and tasks it falls.
+//!
+//! Everything here follows from the description alone, so that a blob from an untrusted file has no say in any
+//! address. Where both kernels could take a layer, [`Geometry`] picks by counted instructions plus a charge for
+//! streaming the weights from memory.
+
+use core::ops::Range;
+
+use super::layout::channel_stride;
+use super::pack_b::HEADER;
+use super::tile::{self, BLOCK, CHUNK, MR, NR};
+use super::winograd::{self, LANES, POSITIONS, TILE};
+use crate::shape::{ConvDesc, ConvOutput, Source};
+
+/// Bytes of packed rows that a block of pixels may take: half of the smallest L2 around.
+const ROWS_BYTES: usize = 128 << 10;
+/// Pixels per block at most, so that their sums, 64 bytes per pixel, take a small part of L1.
+const BLOCK_PIXELS: usize = 64;
+/// How many tasks a layer should at least fall into, if it has the pixels or channels.
+const TASKS: usize = 16;
+
+/// Everything about a layer that follows from its shape.
+pub struct Geometry<'a> {
+    pub desc: &'a ConvDesc,
+    /// Bytes per tap in a row.
+    pub tap: usize,
+    /// Bytes of a row, rounded up to [`BLOCK`].
+    pub row: usize,
+    /// Output channels per group.
+    pub group_out: usize,
+    /// Winograd takes it, in these tiles.
+    pub winograd: Option<winograd::Geometry>,
+    /// Output pixels per band of the direct kernel.
+    pub band_pixels: usize,
+    bands: usize,
+    /// Pieces that the chunks of output channels fall into.
+    pub splits: usize,
+}
+
+impl<'a> Geometry<'a> {
+    pub fn new(desc: &'a ConvDesc) -> Self {
+        let group_out = desc.y.c / desc.groups;
+        let pixels = desc.y.pixels();
+        // Groups and pixels are packed without gaps, as their few channels would else be mostly gap.
+        let dense = desc.source == Source::Pixels || desc.groups > 1;
+        let tap = if dense { desc.c_in() } else { channel_stride(desc.x.c) };
+        let row = (desc.kernel[0] * desc.kernel[1] * tap).next_multiple_of(BLOCK);
+        let chunks = desc.groups * group_out.div_ceil(CHUNK);
+        let winograd = winograd_tiling(desc, row);
+        // Enough pixels make enough bands; few pixels stay together and the channels are split.
+        let many = pixels >= 4 * TASKS * MR;
+        let band_pixels = if many { pixels.div_ceil(TASKS).next_multiple_of(MR) } else { pixels };
+        let bands = match &winograd {
+            Some(tiling) => tiling.bands(),
+            None => pixels.div_ceil(band_pixels),
+        };
+        let wanted = TASKS.div_ceil(bands).min(chunks);
+        let splits = if bands >= TASKS { 1 } else { divisor_from(chunks, wanted) };
+        Self { desc, tap, row, group_out, winograd, band_pixels, bands, splits }
+    }
+
+    /// Words of decisions per panel.
+    pub fn words(&self) -> usize {
+        tile::words(self.row / BLOCK)
+    }
+
+    /// Panels of [`NR`] output channels.
+    pub fn panels(&self) -> usize {
+        self.desc.groups * self.group_out.div_ceil(NR)
+    }
+
+    /// Chunks of [`CHUNK`] output channels.
+    fn chunks(&self) -> usize {
+        self.desc.groups * self.group_out.div_ceil(CHUNK)
+    }
+
+    /// Values per vector of constants.
+    pub fn constants(&self) -> usize {
+        (self.desc.y.c + CHUNK).next_multiple_of(CHUNK)
+    }
+
+    /// Vectors of constants: bias and multiplier, with a second output gain and offset too.
+    pub fn constant_vectors(&self) -> usize {
+        if self.desc.output.has_affine() { 4 } else { 2 }
+    }
+
+    /// Where the words of decisions stand in a direct blob, and the weights in a Winograd one.
+    pub fn words_at(&self) -> usize {
+        HEADER + 4 * self.constants() * self.constant_vectors()
+    }
+
+    /// Where the panels stand in a direct blob.
+    pub fn panels_at(&self) -> usize {
+        (self.words_at() + 8 * self.panels() * self.words()).next_multiple_of(64)
+    }
+
+    /// Bytes of the blob.
+    pub fn blob_bytes(&self) -> usize {
+        match self.winograd {
+            Some(_) => self.words_at() + 2 * POSITIONS * self.desc.x.c * self.desc.y.c,
+            None => self.panels_at() + self.panels() * NR * self.row,
+        }
+    }
+
+    /// Pixels per block of the direct kernel.
+    pub fn block_pixels(&self) -> usize {
+        let most = (ROWS_BYTES / self.row).clamp(MR, BLOCK_PIXELS);
+        self.band_pixels.div_ceil(self.band_pixels.div_ceil(most)).next_multiple_of(MR).min(BLOCK_PIXELS)
+    }
+
+    /// Columns of a line of pixels with its padding, and its bytes with room for whole vectors.
+    pub fn line(&self) -> (usize, usize) {
+        let d = self.desc;
+        let reach = (d.kernel[1] - 1) * d.dilation[1] + 1;
+        let columns = ((d.y.w - 1) * d.stride[1] + reach).max(d.pad[1] + d.x.w);
+        (columns, (columns * d.x.c + 32).next_multiple_of(16))
+    }
+
+    /// True when windows are first copied one by one, as their taps are no whole vectors.
+    pub fn is_dense(&self) -> bool {
+        self.tap != channel_stride(self.desc.x.c) || self.desc.source == Source::Pixels
+    }
+
+    /// Scratch of the direct kernel: sums, packed rows, four windows or a tap of padding, lines of pixels.
+    pub fn direct_scratch(&self) -> [usize; 4] {
+        let pixels = self.block_pixels();
+        let lines = if self.desc.source == Source::Pixels { self.desc.kernel[0] * self.line().1 } else { 0 };
+        let aside = if self.is_dense() { MR * (self.row + 64) } else { self.tap };
+        [pixels * CHUNK * 4, pixels * self.row, aside.next_multiple_of(64), lines]
+    }
+
+    /// Scratch of Winograd: sums or, before there are any, a tile's pixels; V; M.
+    pub fn winograd_scratch(&self, tiling: &winograd::Geometry) -> [usize; 3] {
+        let patch = winograd::patch_bytes(channel_stride(self.desc.x.c));
+        let sums = TILE * TILE * CHUNK * 4;
+        let v = tiling.products_per_band() * self.desc.x.c * 2;
+        let m = winograd::most_parts(self.desc.x.c / LANES) * tiling.tiles_per_band() * POSITIONS * CHUNK * 4;
+        [patch.max(sums), v, m]
+    }
+
+    pub fn scratch_bytes(&self) -> usize {
+        match &self.winograd {
+            Some(tiling) => self.winograd_scratch(tiling).iter().sum(),
+            None => self.direct_scratch().iter().sum(),
+        }
+    }
+
+    pub fn tasks(&self) -> usize {
+        self.bands * self.splits
+    }
+
+    /// The chunks of output channels of one split.
+    pub fn split(&self, split: usize) -> Range<usize> {
+        let chunks = self.chunks();
+        chunks * split / self.splits..chunks * (split + 1) / self.splits
+    }
+}
+
+/// The tiles of a layer that Winograd can take and takes at less cost. In instructions, with a quarter of one for
+/// each byte of weights that is streamed from memory once per band.
+fn winograd_tiling(d: &ConvDesc, row: usize) -> Option<winograd::Geometry> {
+    let possible = d.kernel == [3, 3]
+        && d.stride == [1, 1]
+        && d.dilation == [1, 1]
+        && d.groups == 1
+        && d.source == Source::Tensor
+        && d.x.c.is_multiple_of(LANES)
+        && d.y.c.is_multiple_of(CHUNK)
+        && d.output != ConvOutput::Float32;
+    if !possible {
+        return None;
+    }
+    let tiling = winograd::Geometry::new(d.y.h, d.y.w);
+    let (c_in, c_out, pixels, row) = (d.x.c as u64, d.y.c as u64, d.y.pixels() as u64, row as u64);
+    let product = tiling.products() as u64 * c_in * c_out * 10 / 37;
+    let transforms = tiling.tiles() as u64 * (40 * c_in + 45 * c_out);
+    let weights = POSITIONS as u64 * 2 * c_in * c_out * tiling.bands() as u64;
+    let direct = pixels * c_out * row * 10 / 57 + pixels * c_out + row * c_out / 4;
+    (product + transforms + weights / 4 < direct).then_some(tiling)
+}
+
+/// The smallest divisor of `n` that is at least `wanted` (≤ n).
+fn divisor_from(n: usize, wanted: usize) -> usize {
+    (wanted..=n).find(|s| n.is_multiple_of(*s)).unwrap_or(n).min(2 * wanted.max(1)).max(1)
+}

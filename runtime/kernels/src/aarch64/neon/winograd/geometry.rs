@@ -1,0 +1,192 @@
+//! Which outputs a tile has, and where its values stand among those of its band.
+//!
+//! A tile of 3 has no value at the point −2, the last of the six. So there are four *classes* of positions ξ =
+//! (i, j), each with its own tiles: class `2·(i = 5) + (j = 5)`. Class 0 has all tiles of a band, 1 those of four
+//! columns, 2 those of four rows, 3 those of both. A band's tiles are numbered by kind, rows × columns: first
+//! 3×4, then 4×4, 4×3 and 3×3, and each class is a range of them.
+//!
+//! V holds, position after position, one entry per tile of the position's class.
+
+use core::ops::Range;
+
+use super::{GROUP, REACH, TILE};
+
+/// Tiles per band at most, so that a band's V stays within a few hundred kB.
+const BAND_TILES: usize = 32;
+/// See the module.
+pub const CLASSES: usize = 4;
+/// Points that tiles of either size have.
+const COMMON: usize = REACH - 1;
+
+/// The tiles along one side: fours, then threes.
+#[derive(Clone, Copy, Debug)]
+struct Axis {
+    fours: usize,
+    threes: usize,
+}
+
+impl Axis {
+    fn new(outputs: usize) -> Self {
+        let tiles = outputs.div_ceil(TILE);
+        let threes = (tiles * TILE - outputs).min(tiles);
+        Self { fours: tiles - threes, threes }
+    }
+
+    fn tiles(&self) -> usize {
+        self.fours + self.threes
+    }
+
+    /// The first output of tile `i`.
+    fn tile(&self, i: usize) -> usize {
+        i * TILE - i.saturating_sub(self.fours)
+    }
+}
+
+/// The tiles of a layer's output and their bands.
+#[derive(Clone, Copy, Debug)]
+pub struct Geometry {
+    rows: Axis,
+    columns: Axis,
+    /// Rows of tiles per band.
+    high: usize,
+}
+
+impl Geometry {
+    pub fn new(h: usize, w: usize) -> Self {
+        let (rows, columns) = (Axis::new(h), Axis::new(w));
+        let most = (BAND_TILES / columns.tiles()).max(1);
+        let high = rows.tiles().div_ceil(rows.tiles().div_ceil(most));
+        Self { rows, columns, high }
+    }
+
+    pub fn tiles(&self) -> usize {
+        self.rows.tiles() * self.columns.tiles()
+    }
+
+    pub fn bands(&self) -> usize {
+        self.rows.tiles().div_ceil(self.high)
+    }
+
+    /// Tiles in any band at most.
+    pub fn tiles_per_band(&self) -> usize {
+        self.high * self.columns.tiles()
+    }
+
+    /// Entries of V of one channel for the whole output; products per input and output channel.
+    pub fn products(&self) -> usize {
+        let line = |a: &Axis| a.fours * REACH + a.threes * COMMON;
+        line(&self.rows) * line(&self.columns)
+    }
+
+    /// Entries of V of one channel in any band at most.
+    pub fn products_per_band(&self) -> usize {
+        self.high * REACH * (self.columns.fours * REACH + self.columns.threes * COMMON)
+    }
+
+    pub fn band(&self, band: usize) -> Band {
+        let first = band * self.high;
+        let end = (first + self.high).min(self.rows.tiles());
+        Band {
+            tiling: *self,
+            first,
+            high: end - first,
+            high_fours: self.rows.fours.clamp(first, end) - first,
+        }
+    }
+}
+
+/// Some rows of tiles.
+#[derive(Clone, Copy, Debug)]
+pub struct Band {
+    tiling: Geometry,
+    first: usize,
+    high: usize,
+    high_fours: usize,
+}
+
+impl Band {
+    /// Number of tiles.
+    pub fn tiles(&self) -> usize {
+        self.high * self.tiling.columns.tiles()
+    }
+
+    /// Numbers of tiles of each kind, in their order.
+    fn kinds(&self) -> [usize; 4] {
+        let (fours, threes) = (self.high_fours, self.high - self.high_fours);
+        let columns = &self.tiling.columns;
+        [threes * columns.fours, fours * columns.fours, fours * columns.threes, threes * columns.threes]
+    }
+
+    /// Tile `t`: its first output row and column, and whether it has four rows and four columns.
+    pub fn tile(&self, mut t: usize) -> ([usize; 2], [bool; 2]) {
+        let kinds = self.kinds();
+        let mut kind = 0;
+        while t >= kinds[kind] {
+            t -= kinds[kind];
+            kind += 1;
+        }
+        let four = [kind == 1 || kind == 2, kind < 2];
+        let columns = &self.tiling.columns;
+        let wide = if four[1] { columns.fours } else { columns.threes };
+        let row = self.first + t / wide + if four[0] { 0 } else { self.high_fours };
+        let column = t % wide + if four[1] { 0 } else { columns.fours };
+        ([self.tiling.rows.tile(row), columns.tile(column)], four)
+    }
+
+    /// The tiles of a class.
+    pub fn class(&self, class: usize) -> Range<usize> {
+        let kinds = self.kinds();
+        match class {
+            0 => 0..self.tiles(),
+            1 => 0..kinds[0] + kinds[1],
+            2 => kinds[0]..kinds[0] + kinds[1] + kinds[2],
+            _ => kinds[0]..kinds[0] + kinds[1],
+        }
+    }
+
+    /// Number of tiles of a class.
+    pub fn count(&self, class: usize) -> usize {
+        self.class(class).len()
+    }
+
+    /// Entries of the positions (i, 0…5) for an i that all tiles have.
+    pub fn row(&self) -> usize {
+        COMMON * self.count(0) + self.count(1)
+    }
+
+    /// Entries in front of the first position of a class.
+    pub fn start(&self, class: usize) -> usize {
+        match class {
+            0 => 0,
+            1 => COMMON * self.count(0),
+            2 => COMMON * self.row(),
+            _ => COMMON * self.row() + COMMON * self.count(2),
+        }
+    }
+
+    /// The positions of a class.
+    pub fn positions(class: usize) -> [Range<usize>; 2] {
+        let range = |last| if last { COMMON..REACH } else { 0..COMMON };
+        [range(class & 2 != 0), range(class & 1 != 0)]
+    }
+}
+
+/// Groups of at most [`GROUP`] that so many tiles fall into.
+pub const fn groups(tiles: usize) -> usize {
+    tiles.div_ceil(GROUP)
+}
+
+/// Even group `g` over `tiles`: its first tile and how many.
+pub const fn group(tiles: usize, g: usize) -> (usize, usize) {
+    let groups = groups(tiles);
+    let first = tiles * g / groups;
+    (first, tiles * (g + 1) / groups - first)
+}
+
+/// The group that tile `t` of `tiles` is in: its first tile, how many, and which of them `t` is.
+pub fn group_of(tiles: usize, t: usize) -> (usize, usize, usize) {
+    // The last group whose first tile is not behind `t`.
+    let g = ((t + 1) * groups(tiles) - 1) / tiles;
+    let (first, count) = group(tiles, g);
+    (first, count, t - first)
+}

@@ -1,0 +1,106 @@
+//! What an instruction set gives to the convolution: its window, its register tile and its epilogue.
+
+use super::epilogue::Epilogue;
+
+/// What differs between the two instruction sets. All methods are `unsafe`: the caller, [`super::driver`],
+/// hands pointers into buffers of the sizes that [`super::geometry::Geometry`] computed.
+pub(crate) trait Isa: Sync + Send {
+    /// The set's name.
+    const NAME: &'static str;
+    /// An element of the window.
+    type Element: Copy;
+    /// Elements that the inner loop takes at once: segments are padded to a multiple of it.
+    const DEPTH: usize;
+    /// Window pixels are padded to a multiple of this many channels.
+    const CHANNELS: usize;
+    /// Output channels per block.
+    const NR: usize;
+    /// Output pixels per step of the inner loop; rows are padded to a multiple of it.
+    const MR: usize;
+    /// Bytes of scratch for one block's weights, per weight; 0 when they are used from the blob.
+    const UNPACKED: usize;
+    /// Whether the blob's bias contains `−x_zero·Σw`; else the window holds `x − x_zero`.
+    #[cfg(feature = "alloc")]
+    const ZERO_IN_BIAS: bool;
+
+    /// What stands in the window for padding.
+    fn blank(x_zero: i8) -> Self::Element;
+
+    /// One value of the window.
+    fn element(x: i8, x_zero: i8) -> Self::Element;
+
+    /// Where the element of number `i` in memory order stands within its pixel or patch.
+    fn place(i: usize) -> usize;
+
+    /// Copies `n` values, a multiple of [`Isa::CHANNELS`], into the window.
+    unsafe fn copy(x: *const i8, n: usize, x_zero: i8, to: *mut Self::Element);
+
+    /// Moves bytes, a multiple of 8, to lower addresses by at least 16. Both are multiples of 8.
+    unsafe fn shift(to: *mut Self::Element, from: *const Self::Element, bytes: usize);
+
+    /// Prepares one block's weights: `n` of them, in the blob's order. Returns where they are now.
+    unsafe fn unpack(weights: *const i8, n: usize, to: *mut u8) -> *const u8;
+
+    /// Sums for a row of pixels and one block of channels, see [`Sums`].
+    unsafe fn sums(sums: &Sums);
+
+    /// Finishes a row of pixels of one block.
+    unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize);
+}
+
+/// `out[p][n] = bias[n] + Σ_s Σ_k x[p·step + s·row + k] · w[s][k][n]` for all pixels `p`, segments
+/// `s`, and the `NR` channels `n` of a block. The order of `k` and `n` within the weights is the
+/// set's own. All fields are 32 bits wide on the targets, and the assembly knows their order.
+#[repr(C)]
+pub(crate) struct Sums {
+    /// First element of the window that the first pixel sees.
+    pub(crate) x: *const u8,
+    /// Bytes from a pixel to the next.
+    pub(crate) step: usize,
+    /// Bytes from the end of a segment to the start of the next.
+    pub(crate) gap: usize,
+    /// Number of segments.
+    pub(crate) segments: usize,
+    /// Elements of a segment, a multiple of [`Isa::DEPTH`].
+    pub(crate) segment: usize,
+    /// The block's weights, as [`Isa::unpack`] left them.
+    pub(crate) weights: *const u8,
+    /// The block's biases.
+    pub(crate) bias: *const i32,
+    /// The sums.
+    pub(crate) out: *mut i32,
+    /// Pixels, a multiple of [`Isa::MR`], not 0.
+    pub(crate) pixels: usize,
+}
+
+#[cfg(not(target_arch = "arm"))]
+impl Sums {
+    /// The hot loop in plain Rust, for elements of `T` and blocks of `NR` channels; `place(k, n)` is where the
+    /// weight of element `k` and channel `n` stands in a segment's.
+    ///
+    /// # Safety
+    /// The fields are true, and `place` stays inside `segment · NR`.
+    pub(crate) unsafe fn model<T: Copy + Into<i32>, const NR: usize>(
+        &self,
+        place: impl Fn(usize, usize) -> usize,
+    ) {
+        for p in 0..self.pixels {
+            for n in 0..NR {
+                // SAFETY: the caller's contract.
+                unsafe {
+                    let mut sum = *self.bias.add(n);
+                    for segment in 0..self.segments {
+                        let row = size_of::<T>() * self.segment + self.gap;
+                        let x = self.x.add(p * self.step + segment * row).cast::<T>();
+                        let w = self.weights.cast::<T>().add(NR * segment * self.segment);
+                        for k in 0..self.segment {
+                            let (x, w): (i32, i32) = ((*x.add(k)).into(), (*w.add(place(k, n))).into());
+                            sum = sum.wrapping_add(x * w);
+                        }
+                    }
+                    *self.out.add(NR * p + n) = sum;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! Walks a convolution's blocks and panels.
+//!
+//! ```text
+//! by panel:  prepare; for panel { for block { multiply; finish the block before } }
+//! by block:  for piece of rows { prepare; for block { for panel { multiply; finish the one before } } }
+//! ```
+//! A block's sums go through memory (tiles can go nowhere else) and are turned into bytes between the
+//! multiplications of the *next* block: so they have left the store queue by then. That tiles and vectors,
+//! different units, worked at the same time was the hope; see the module above for what was measured.
+
+use core::ops::Range;
+
+use super::epilogue::{FINISH, FinishFn, Pending};
+use super::geometry::{BLOCK, Geometry, LANES, SUMS, TILE, VECTORS};
+use super::pack_a::prepare;
+use super::pack_b::BlobLayout;
+use super::tile::{Product, Tiles, product};
+use crate::set::ConvArgs;
+use crate::x86_64::common::epilogue::{Epilogue, Outputs};
+
+/// Runs tasks of a convolution that [`Geometry::suits`].
+///
+/// # Safety
+/// As [`crate::KernelSet::conv`], the CPU has AMX-INT8 and AVX-512 VNNI, and the process may use them.
+pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
+    if tasks.is_empty() {
+        return;
+    }
+    let desc = args.desc;
+    let g = Geometry::new(desc);
+    let rest = if g.count > TILE && g.count < BLOCK { g.count - TILE } else { TILE };
+    // SAFETY: the caller's contract.
+    let _tiles = unsafe { Tiles::configure(g.count.min(TILE), rest) };
+    let epilogue = Epilogue::new(args);
+    let mut walk = Walk {
+        args,
+        blob: BlobLayout::new(desc, &g),
+        finish: &FINISH[epilogue.mode()],
+        epilogue,
+        pending: None,
+        turn: 0,
+        // A panel's 32 lines per chunk of the next one, over its blocks.
+        ahead: if g.by_panel { 32_usize.div_ceil(g.blocks) } else { 0 },
+        g: &g,
+    };
+    if g.by_panel {
+        let (first, last) = (tasks.start, tasks.end - 1);
+        let (first_panel, last_panel) = (first / g.task_runs, last / g.task_runs);
+        let blocks = |panel: usize| {
+            let from = if panel == first_panel { first % g.task_runs } else { 0 };
+            let to = if panel == last_panel { last % g.task_runs + 1 } else { g.task_runs };
+            g.run_start(from)..g.run_start(to)
+        };
+        let all = if first_panel == last_panel { blocks(first_panel) } else { 0..g.blocks };
+        // SAFETY: the caller's contract; the blocks are the caller's tasks.
+        unsafe {
+            let origin = walk.prepare(g.rows(all));
+            for panel in first_panel..=last_panel {
+                for block in blocks(panel) {
+                    walk.block(panel, block, origin);
+                }
+            }
+        }
+    } else {
+        let end = g.run_start(tasks.end);
+        let mut from = g.run_start(tasks.start);
+        while from < end {
+            let mut to = from + 1;
+            while to < end && (g.direct || g.rows(from..to + 1).len() <= g.block_rows) {
+                to += 1;
+            }
+            // SAFETY: the caller's contract; a piece has at most `block_rows` rows.
+            unsafe {
+                let origin = walk.prepare(g.rows(from..to));
+                for block in from..to {
+                    for panel in 0..g.panels {
+                        walk.block(panel, block, origin);
+                    }
+                }
+            }
+            from = to;
+        }
+    }
+    // SAFETY: the caller's contract.
+    unsafe { walk.finish(0, 1) };
+}
+
+struct Walk<'a> {
+    args: &'a ConvArgs<'a>,
+    g: &'a Geometry,
+    blob: BlobLayout,
+    epilogue: Epilogue,
+    finish: &'static [FinishFn; VECTORS],
+    /// Multiplied, but not written.
+    pending: Option<Pending>,
+    /// Which of the two places for sums comes next.
+    turn: usize,
+    ahead: usize,
+}
+
+impl Walk<'_> {
+    /// Makes the input of these output rows ready; returns where pixel 0 would be.
+    ///
+    /// # Safety
+    /// As [`conv`].
+    unsafe fn prepare(&self, rows: Range<usize>) -> *const u8 {
+        if self.g.direct {
+            return self.args.x;
+        }
+        // SAFETY: behind the sums is the room that `scratch_bytes` asked for.
+        unsafe {
+            let copy = self.args.scratch.add(2 * SUMS);
+            prepare(self.args, self.g, rows.clone(), copy);
+            copy.wrapping_sub(rows.start * self.g.row_bytes())
+        }
+    }
+
+    /// Multiplies a block by a panel, and finishes the one before.
+    ///
+    /// # Safety
+    /// As [`conv`]; the block's input is ready, with pixel 0 at `origin`.
+    unsafe fn block(&mut self, panel: usize, block: usize, origin: *const u8) {
+        let (g, args, desc) = (self.g, self.args, self.args.desc);
+        let number = block;
+        let block = g.block(block);
+        let slot = panel * VECTORS;
+        let vectors = (g.slots - slot).min(VECTORS);
+        let halves = vectors.div_ceil(2);
+        let channel = slot * LANES;
+        // SAFETY: offsets inside the blob and the scratch, whose sizes are those that `BlobLayout` and
+        // `Geometry` give; outputs that are not used are not dereferenced.
+        unsafe {
+            let constants = args.blob.as_ptr().add(slot * LANES * 4);
+            let weights = args.blob.as_ptr().add(self.blob.weights + slot * g.slot_bytes());
+            let next = weights.wrapping_add(vectors * g.slot_bytes());
+            let sums = args.scratch.add(self.turn * SUMS);
+            self.turn ^= 1;
+            for half in 0..halves {
+                let pair = (vectors - 2 * half).min(2);
+                // This block's part of the next panel.
+                let part = (number * halves + half) * vectors * g.slot_bytes() / (g.blocks * halves);
+                product(block.len.div_ceil(TILE), pair, self.ahead)(&Product {
+                    x: origin.wrapping_add(block.start * g.step),
+                    step: g.step,
+                    offsets: &g.offsets[..g.segments],
+                    chunks: g.chunks,
+                    weights: weights.add(2 * half * g.slot_bytes()),
+                    bias: constants.add(2 * half * LANES * 4),
+                    sums: sums.add(2 * half * LANES * 4),
+                    ahead: next.wrapping_add(part),
+                });
+                self.finish(half, halves);
+            }
+            self.pending = Some(Pending {
+                out: Outputs {
+                    constants,
+                    constants_stride: self.blob.constants,
+                    skip: args.skip.wrapping_add(channel),
+                    y: args.y.wrapping_add(channel),
+                    y2: args.y2.wrapping_add(channel),
+                    stride: desc.y.c,
+                    channels: (desc.y.c - channel).min(vectors * LANES),
+                },
+                sums,
+                block,
+                vectors,
+            });
+        }
+    }
+
+    /// Writes one of so many equal parts of what is pending.
+    ///
+    /// # Safety
+    /// As [`conv`].
+    unsafe fn finish(&self, part: usize, parts: usize) {
+        if let Some(p) = &self.pending {
+            let len = p.block.len;
+            let which = part * len / parts..(part + 1) * len / parts;
+            // SAFETY: the sums are there, the block's pixels are the caller's.
+            unsafe {
+                self.finish[p.vectors - 1](p, &self.epilogue, which, self.g.width, self.args.desc.y.w);
+            }
+        }
+    }
+}

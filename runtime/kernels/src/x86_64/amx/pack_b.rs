@@ -1,0 +1,97 @@
+//! The blob of a convolution.
+//!
+//! ```text
+//! bias i32 · multiplier f32 · (gain f32 · offset f32)   each [slot][lane], padded to 64 bytes
+//! weights i8 [panel][pair of vectors][segment][chunk][vector][16 rows][lane][4 products]
+//! ```
+//! Little-endian, nothing else. Every size follows from the description, so the length is all that there
+//! is to check, and no byte can lead a kernel astray. Lanes are ordered as in [`crate::x86_64::common::pack_b`], and
+//! zero points are folded into the bias as there.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::geometry::{CHUNK, Geometry, LANES, VECTORS, WEIGHT_TILE};
+use crate::set::{ALIGN, ConvWeights};
+use crate::shape::ConvDesc;
+use crate::x86_64::common::pack_b::{channel_at, zero_sum};
+
+/// Offsets of the parts of a blob.
+pub(super) struct BlobLayout {
+    /// Bytes of one vector of constants.
+    pub constants: usize,
+    /// Where the weights begin.
+    pub weights: usize,
+    /// Length of the whole.
+    pub len: usize,
+}
+
+impl BlobLayout {
+    pub fn new(desc: &ConvDesc, g: &Geometry) -> Self {
+        let constants = (g.slots * LANES * 4).next_multiple_of(ALIGN);
+        let weights = constants * if desc.output.has_affine() { 4 } else { 2 };
+        Self { constants, weights, len: weights + g.slots * g.slot_bytes() }
+    }
+}
+
+/// Lays a convolution's constants out.
+pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
+    let g = Geometry::new(desc);
+    let layout = BlobLayout::new(desc, &g);
+    let mut blob = vec![0u8; layout.len];
+    let (constants, weights) = blob.split_at_mut(layout.weights);
+    let depth = desc.depth();
+    let segment_len = depth / g.segments;
+    let mut ordered = vec![0i8; depth];
+    for slot in 0..g.slots {
+        let panel_first = slot / VECTORS * VECTORS;
+        let (n, v) = ((g.slots - panel_first).min(VECTORS), slot - panel_first);
+        let (pair_first, in_pair) = (v / 2 * 2, v % 2);
+        let pair = (n - pair_first).min(2);
+        let base = (panel_first + pair_first) * g.slot_bytes() + in_pair * WEIGHT_TILE;
+        for lane in 0..LANES {
+            let c = panel_first * LANES + channel_at(n, v, lane);
+            if c >= desc.y.c {
+                continue;
+            }
+            let taps = &w.weights[c * depth..][..depth];
+            let at = (slot * LANES + lane) * 4;
+            let mut put = |which: usize, bytes: [u8; 4]| {
+                constants[which * layout.constants + at..][..4].copy_from_slice(&bytes);
+            };
+            put(0, w.bias[c].wrapping_sub(zero_sum(desc, w, taps, 128)).to_le_bytes());
+            put(1, w.multiplier[c].to_le_bytes());
+            if desc.output.has_affine() {
+                put(2, w.gain[c].to_le_bytes());
+                put(3, w.offset[c].to_le_bytes());
+            }
+            order(desc, &g, taps, &mut ordered);
+            for (s, segment) in ordered.chunks_exact(segment_len).enumerate() {
+                for (k, &tap) in segment.iter().enumerate() {
+                    let tile = base + (s * g.chunks + k / CHUNK) * pair * WEIGHT_TILE;
+                    weights[tile + k % CHUNK / 4 * 64 + lane * 4 + k % 4] = tap as u8;
+                }
+            }
+        }
+    }
+    blob
+}
+
+/// The taps of one output channel in the order in which its input lies.
+fn order(desc: &ConvDesc, g: &Geometry, taps: &[i8], ordered: &mut [i8]) {
+    if !g.interleaved {
+        return ordered.copy_from_slice(taps);
+    }
+    let ([kh, kw], c) = (desc.kernel, desc.x.c);
+    for y in 0..kh {
+        for x in 0..kw {
+            let (from, to) = ((y * kw + x) * c, (x * kh + y) * c);
+            ordered[to..][..c].copy_from_slice(&taps[from..][..c]);
+        }
+    }
+}
+
+/// See [`crate::KernelSet::check_conv`].
+pub(super) fn check(desc: &ConvDesc, blob: &[u8]) -> bool {
+    blob.len() == BlobLayout::new(desc, &Geometry::new(desc)).len
+}

@@ -1,0 +1,138 @@
+//! How a convolution falls into segments, panels, tiles and tasks.
+//!
+//! *Segment*: a run of input values that lie one behind the other in memory and meet one run of
+//! weights: a whole kernel row (kernel width × channels) where the columns touch, else one tap.
+//! *Panel*: up to `vectors` × `lanes` output channels of one group. *Tile*: up to `pixels[n]` output
+//! pixels × one panel of n vectors, kept in registers over the whole depth. *Task*: what one thread
+//! takes, a run of output rows of one panel (`by_panel`) or of all panels.
+//!
+//! The order follows what is larger. Weights larger than the picture (late layers): panel by panel, so
+//! that each weight is read once and the picture stays in the cache. Else: a block of rows through all
+//! panels, so that each input is read once and the weights stay in the cache.
+
+use crate::shape::{ConvDesc, Source};
+
+/// The register tile of an instruction set.
+pub(crate) struct Tiling {
+    /// 32-bit accumulators per vector.
+    pub lanes: usize,
+    /// Most vectors of output channels in a tile.
+    pub vectors: usize,
+    /// Most pixels in a tile of n vectors, by n.
+    pub pixels: [usize; 5],
+    /// Consecutive products that one accumulator lane takes per step.
+    pub group: usize,
+    /// The tile wants its input as i16, zero point subtracted, so it is always copied.
+    pub widen: bool,
+}
+
+/// Most pixels in any tile.
+pub(crate) const MAX_PIXELS: usize = 8;
+/// Bytes behind an activation that kernels may read: the last group of four, and a vector of pooling.
+pub(crate) const SLACK: usize = 64;
+/// Input bytes of a block of rows that goes through all panels; leaves half of a 512 kB cache to weights.
+const BLOCK_BYTES: usize = 160 << 10;
+/// Tasks worth having, so that eight threads end together.
+const TASKS: usize = 24;
+
+/// See the module.
+pub(crate) struct Geometry {
+    /// The tile reads the input tensor itself: nothing to pad, nothing to widen.
+    pub direct: bool,
+    /// Columns of a row that the tile reads from; `x.w` or the padded width.
+    pub columns: usize,
+    /// Bytes of one value there.
+    pub element: usize,
+    /// Segments: rows × columns of them.
+    pub segments: [usize; 2],
+    /// Bytes from segment to segment.
+    pub segment_stride: [usize; 2],
+    /// Values in a segment.
+    pub segment_len: usize,
+    /// Steps (of `group` values) in a segment, the last one padded with zero weights.
+    pub steps: usize,
+    /// Output channels of a group.
+    pub group_out: usize,
+    /// Vectors of output channels per group.
+    pub slots: usize,
+    /// Panels per group.
+    pub panels: usize,
+    /// Tasks are (panel, chunk of rows) rather than (chunk of rows).
+    pub by_panel: bool,
+    /// Chunks that the output rows are cut into.
+    pub chunks: usize,
+    /// Output rows for which input is prepared at once.
+    pub block_rows: usize,
+}
+
+impl Geometry {
+    /// For a validated description.
+    pub fn new(desc: &ConvDesc, tiling: &Tiling) -> Self {
+        let reach = |a: usize| (desc.kernel[a] - 1) * desc.dilation[a];
+        let columns = (desc.y.w - 1) * desc.stride[1] + reach(1) + 1;
+        let inside = desc.pad == [0, 0]
+            && columns <= desc.x.w
+            && (desc.y.h - 1) * desc.stride[0] + reach(0) < desc.x.h;
+        let direct = inside && !tiling.widen && desc.source == Source::Tensor;
+        let columns = if direct { desc.x.w } else { columns };
+        let element = if tiling.widen { 2 } else { 1 };
+        let pixel = desc.x.c * element;
+        let joined = desc.groups == 1 && desc.dilation[1] == 1;
+        let (across, segment_len) =
+            if joined { (1, desc.kernel[1] * desc.x.c) } else { (desc.kernel[1], desc.c_in()) };
+        let group_out = desc.y.c / desc.groups;
+        let slots = group_out.div_ceil(tiling.lanes);
+        let panels = slots.div_ceil(tiling.vectors);
+        let steps = segment_len.div_ceil(tiling.group);
+        let all_panels = panels * desc.groups;
+        let weights = desc.y.c * desc.depth();
+        let row = columns * pixel;
+        let by_panel = weights >= row * (desc.y.h * desc.stride[0] + reach(0));
+        let chunks =
+            if by_panel { TASKS.div_ceil(all_panels) } else { desc.y.h.min(TASKS) }.clamp(1, desc.y.h);
+        let block_rows = if by_panel {
+            desc.y.h
+        } else {
+            ((BLOCK_BYTES / row).saturating_sub(reach(0)) / desc.stride[0]).clamp(1, desc.y.h)
+        };
+        Self {
+            direct,
+            columns,
+            element,
+            segments: [desc.kernel[0], across],
+            segment_stride: [desc.dilation[0] * row, desc.dilation[1] * pixel],
+            segment_len,
+            steps,
+            group_out,
+            slots,
+            panels,
+            by_panel,
+            chunks,
+            block_rows,
+        }
+    }
+
+    /// Steps over the whole depth.
+    pub fn depth_steps(&self) -> usize {
+        self.segments[0] * self.segments[1] * self.steps
+    }
+
+    /// Rows that the tiles of `block_rows` output rows read from, and their bytes with slack.
+    pub fn scratch_bytes(&self, desc: &ConvDesc) -> usize {
+        if self.direct {
+            return 0;
+        }
+        let rows = (self.block_rows - 1) * desc.stride[0] + (desc.kernel[0] - 1) * desc.dilation[0] + 1;
+        (rows * self.columns * desc.x.c * self.element + SLACK).next_multiple_of(64)
+    }
+
+    /// Number of tasks.
+    pub fn tasks(&self, desc: &ConvDesc) -> usize {
+        if self.by_panel { self.chunks * self.panels * desc.groups } else { self.chunks }
+    }
+
+    /// First output row of a chunk; chunks differ by at most one row.
+    pub fn chunk_start(&self, desc: &ConvDesc, chunk: usize) -> usize {
+        chunk * desc.y.h / self.chunks
+    }
+}
