@@ -4,7 +4,7 @@
 //! versions of plan and program. It holds
 //!
 //! ```text
-//! "FNCACHE1" · length and CRC-32 of the description, u32 each · description (JSON) · plan
+//! "FNCACHE2" · length and CRC-32 of the description, u32 each · description (JSON) · plan
 //! ```
 //! Entries are written whole or not at all, and trusted no more than any file: the description has its
 //! checksum, the plan is validated as every plan. What is damaged counts as absent and is written again.
@@ -21,9 +21,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::aligned::Aligned;
-use crate::session::{Session, SessionError, StepInfo};
+use crate::features::Quantized;
+use crate::session::{NetworkInfo, Session, SessionError, StepInfo};
 
-const MAGIC: [u8; 8] = *b"FNCACHE1";
+const MAGIC: [u8; 8] = *b"FNCACHE2";
 /// The longest description; that of ResNet-50 has 100 kB.
 const MAX_DESCRIPTION: u32 = 16 << 20;
 /// Entries kept; with more, those not used for the longest time go.
@@ -50,6 +51,8 @@ pub struct Cache {
 struct Description {
     manifest: Manifest,
     activation: String,
+    /// Zero point and the bits of the scale of what the last layer reads.
+    features: Option<(i8, u32)>,
     steps: Vec<Step>,
 }
 
@@ -134,6 +137,7 @@ impl Cache {
         let description = Description {
             manifest: manifest.clone(),
             activation: activation.into(),
+            features: session.info().features.map(|f| (f.zero, f.scale.to_bits())),
             steps: session.steps().iter().map(Step::of).collect(),
         };
         let json = serde_json::to_vec(&description)?;
@@ -213,7 +217,9 @@ fn read(entry: &Path, set: &'static dyn KernelSet, threads: usize) -> Result<(Ma
     };
     let mut plan = Aligned::zeroed((size - 16 - u64::from(length)) as usize);
     file.read_exact(&mut plan).map_err(|e| damaged(&e))?;
-    let session = Session::from_plan(plan, set, threads, steps, activation).map_err(|e| match e {
+    let features = description.features.map(|(zero, scale)| Quantized { zero, scale: f32::from_bits(scale) });
+    let info = NetworkInfo { steps, activation, features };
+    let session = Session::from_plan(plan, set, threads, info).map_err(|e| match e {
         SessionError::Plan(why) => damaged(&why),
         other => Refusal::Threads(other),
     })?;
@@ -287,9 +293,8 @@ mod tests {
                 Err(Refusal::Damaged(why)) => panic!("the entry is not used: {why}"),
                 Err(_) => panic!("the entry is not read"),
             };
-            assert_eq!((manifest1, first.steps()), (manifest2, second.steps()));
+            assert_eq!((manifest1, first.info()), (manifest2, second.info()));
             assert_eq!(first.plan_bytes(), second.plan_bytes());
-            assert_eq!(first.activation(), second.activation());
         }
     }
 

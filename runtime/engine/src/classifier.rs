@@ -35,6 +35,17 @@ pub struct WrongPixels {
     pub got: usize,
 }
 
+/// Why there are no features.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FeaturesError {
+    /// The pixels do not fit the network.
+    #[error(transparent)]
+    Pixels(#[from] WrongPixels),
+    /// The network does not end in a dense layer or convolution.
+    #[error("the network has no features: it does not end in a dense layer or convolution")]
+    None,
+}
+
 /// A class, and how much speaks for it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Label {
@@ -176,6 +187,18 @@ impl Classifier {
         Ok(self.session.run(pixels))
     }
 
+    /// The numbers in front of the last layer, for such pixels: a description of the image by which images can be
+    /// compared, see [`Session::features`]. Nothing is allocated.
+    pub fn features(&mut self, pixels: &[u8]) -> Result<&[f32], FeaturesError> {
+        self.check(pixels)?;
+        self.session.features(pixels).ok_or(FeaturesError::None)
+    }
+
+    /// Rows, columns and channels of [`Classifier::features`], `None` if the network has none.
+    pub fn features_shape(&self) -> Option<Shape> {
+        self.session.features_shape()
+    }
+
     /// The names of the classes.
     pub fn labels(&self) -> &[Arc<str>] {
         &self.names
@@ -218,7 +241,7 @@ impl Classifier {
 
 #[cfg(test)]
 mod tests {
-    use foldnet_archive::testing::{every_step, manifest};
+    use foldnet_archive::testing::{every_step, every_step_without_a_dense_layer, manifest, manifest_of};
     use foldnet_image::{Image, fit};
 
     use super::*;
@@ -262,6 +285,23 @@ mod tests {
         let kernels = Classifier::builder().kernels("sparc").read(&archive());
         assert!(matches!(kernels.map(|_| ()), Err(ClassifierError::Kernels(_))));
         assert!(matches!(Classifier::open("absent.nnef.tgz").map(|_| ()), Err(ClassifierError::Archive(_))));
+    }
+
+    #[test]
+    fn features_are_those_in_front_of_the_dense_layer() {
+        let mut classifier = Classifier::builder().threads(1).read(&archive()).unwrap();
+        let pixels = fit(&image(), classifier.input());
+        assert_eq!(classifier.features_shape(), Some(Shape::new(1, 1, 5)));
+        assert_eq!(classifier.features(&pixels).map(<[f32]>::len), Ok(5));
+        let wrong = WrongPixels { shape: classifier.input_shape(), got: 3 };
+        assert_eq!(classifier.features(&pixels[..3]), Err(wrong.into()));
+
+        let network = every_step_without_a_dense_layer();
+        let archive = foldnet_archive::pack(&network, &manifest_of(&network));
+        let mut classifier = Classifier::builder().threads(1).read(&archive).unwrap();
+        assert_eq!(classifier.features_shape(), None);
+        let pixels = vec![0; classifier.input_shape().len()];
+        assert_eq!(classifier.features(&pixels), Err(FeaturesError::None));
     }
 
     #[test]

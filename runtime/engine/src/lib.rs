@@ -39,11 +39,13 @@ pub mod cache;
 mod classifier;
 pub mod compile;
 pub mod cores;
+mod features;
 pub mod pool;
 pub mod session;
 
-pub use classifier::{Builder, Classifier, ClassifierError, Label, WrongPixels};
+pub use classifier::{Builder, Classifier, ClassifierError, FeaturesError, Label, WrongPixels};
 pub use compile::compile;
+pub use features::Quantized;
 pub use foldnet_image::{Image, ImageRef, SizeError};
 pub use foldnet_kernels::Shape;
-pub use session::{Session, SessionError, StepInfo, activate};
+pub use session::{NetworkInfo, Session, SessionError, StepInfo, activate};

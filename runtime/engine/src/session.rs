@@ -9,6 +9,7 @@ use foldnet_plan::{Plan, PlanError, Pool};
 
 use crate::aligned::Aligned;
 use crate::compile::{CompileError, compile};
+use crate::features::{Features, Quantized};
 use crate::pool::{PoolError, Threads};
 
 /// Why a session cannot be made.
@@ -38,22 +39,43 @@ pub struct StepInfo {
     pub output: Shape,
 }
 
+/// What a plan does not hold of its network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkInfo {
+    /// The steps, in order.
+    pub steps: Vec<StepInfo>,
+    /// The network's last function.
+    pub activation: Activation,
+    /// What the integers that the last layer reads stand for, see [`Session::features`].
+    pub features: Option<Quantized>,
+}
+
+impl NetworkInfo {
+    /// That of this network.
+    pub fn of(network: &Network) -> Self {
+        Self {
+            steps: network.steps.iter().map(|step| info(network, step)).collect(),
+            activation: network.activation,
+            features: Quantized::features(network),
+        }
+    }
+}
+
 /// A compiled network with its memory and threads. After [`Session::new`] nothing allocates.
 pub struct Session {
     plan: Plan<'static>,
     memory: Aligned,
     pool: Arc<Threads>,
-    steps: Vec<StepInfo>,
-    activation: Activation,
+    info: NetworkInfo,
     probabilities: Vec<f32>,
+    features: Option<Features>,
 }
 
 impl Session {
     /// Compiles the network for a kernel set and prepares to run it on this many threads (0: one per
     /// core).
     pub fn new(network: &Network, set: &'static dyn KernelSet, threads: usize) -> Result<Self, SessionError> {
-        let steps = network.steps.iter().map(|s| info(network, s)).collect();
-        Self::from_plan(compile(network, set)?, set, threads, steps, network.activation)
+        Self::from_plan(compile(network, set)?, set, threads, NetworkInfo::of(network))
     }
 
     /// As [`Session::new`], on the threads of other sessions. Sessions that share threads take turns.
@@ -62,36 +84,35 @@ impl Session {
         set: &'static dyn KernelSet,
         pool: Arc<Threads>,
     ) -> Result<Self, SessionError> {
-        let steps = network.steps.iter().map(|s| info(network, s)).collect();
-        Self::assemble(compile(network, set)?, set, || Ok(pool), steps, network.activation)
+        Self::assemble(compile(network, set)?, set, || Ok(pool), NetworkInfo::of(network))
     }
 
-    /// As [`Session::new`], from a compiled plan and what is known of its steps. The plan is validated.
+    /// As [`Session::new`], from a compiled plan and what it does not hold of its network. The plan is
+    /// validated.
     pub fn from_plan(
         plan: Aligned,
         set: &'static dyn KernelSet,
         threads: usize,
-        steps: Vec<StepInfo>,
-        activation: Activation,
+        info: NetworkInfo,
     ) -> Result<Self, SessionError> {
-        Self::assemble(plan, set, || Threads::new(threads).map(Arc::new), steps, activation)
+        Self::assemble(plan, set, || Threads::new(threads).map(Arc::new), info)
     }
 
     fn assemble(
         plan: Aligned,
         set: &'static dyn KernelSet,
         pool: impl FnOnce() -> Result<Arc<Threads>, PoolError>,
-        steps: Vec<StepInfo>,
-        activation: Activation,
+        info: NetworkInfo,
     ) -> Result<Self, SessionError> {
         let plan = Plan::own(plan, set)?;
-        if plan.header().steps as usize != steps.len() {
+        if plan.header().steps as usize != info.steps.len() {
             return Err(PlanError::Length.into());
         }
         let probabilities = vec![0.0; plan.header().classes as usize];
         let pool = pool()?;
         let memory = Aligned::zeroed(plan.memory_bytes(pool.threads()));
-        Ok(Self { plan, memory, pool, steps, activation, probabilities })
+        let features = info.features.and_then(|quantized| Features::of(&plan, quantized));
+        Ok(Self { plan, memory, pool, info, probabilities, features })
     }
 
     /// Classifies one picture: u8 pixels, HWC, as many as the network's input has. Returns the
@@ -107,15 +128,34 @@ impl Session {
     pub fn classify(&mut self, pixels: &[u8]) -> &[f32] {
         let mut probabilities = std::mem::take(&mut self.probabilities);
         probabilities.copy_from_slice(self.run(pixels));
-        activate(self.activation, &mut probabilities);
+        activate(self.info.activation, &mut probabilities);
         self.probabilities = probabilities;
         &self.probabilities
+    }
+
+    /// As [`Session::run`], but returns the numbers that the last layer reads: the network's description of the
+    /// picture, by which pictures can be compared. Row by row, the channels of a pixel side by side, as
+    /// [`Session::features_shape`] says; one pixel in networks that end in a mean. They are the int8 network's
+    /// numbers: the converter may have scaled channels, each by a factor of its own that is the same for all pictures.
+    ///
+    /// `None` if the network does not end in a dense layer or convolution.
+    ///
+    /// # Panics
+    /// When the number of pixels is wrong.
+    pub fn features(&mut self, pixels: &[u8]) -> Option<&[f32]> {
+        let Self { plan, memory, pool, features, .. } = self;
+        Some(features.as_mut()?.run(plan, &**pool, memory, pixels))
+    }
+
+    /// The shape of [`Session::features`], if there are any.
+    pub fn features_shape(&self) -> Option<Shape> {
+        self.features.as_ref().map(Features::shape)
     }
 
     /// As [`Session::run`]; `times` receives each step's duration.
     pub fn run_timed(&mut self, pixels: &[u8], times: &mut Vec<Duration>) -> &[f32] {
         times.clear();
-        times.reserve(self.steps.len());
+        times.reserve(self.info.steps.len());
         let mut start = Instant::now();
         self.plan.run(&*self.pool, &mut self.memory, pixels, |_, _| {
             let now = Instant::now();
@@ -147,12 +187,12 @@ impl Session {
 
     /// The network's last function.
     pub fn activation(&self) -> Activation {
-        self.activation
+        self.info.activation
     }
 
     /// Multiply-accumulates of one inference.
     pub fn macs(&self) -> u64 {
-        self.steps.iter().map(|s| s.macs).sum()
+        self.info.steps.iter().map(|s| s.macs).sum()
     }
 
     /// The kernel set in use.
@@ -165,9 +205,14 @@ impl Session {
         self.pool.threads()
     }
 
+    /// What is known of the network besides its plan.
+    pub fn info(&self) -> &NetworkInfo {
+        &self.info
+    }
+
     /// The steps, in order.
     pub fn steps(&self) -> &[StepInfo] {
-        &self.steps
+        &self.info.steps
     }
 
     /// The compiled plan.

@@ -42,6 +42,7 @@ fn classifying_allocates_nothing() {
                 let before = ALLOCATIONS.load(Ordering::Relaxed);
                 for _ in 0..20 {
                     session.classify(&pixels);
+                    session.features(&pixels);
                 }
                 ALLOCATIONS.load(Ordering::Relaxed) - before
             };

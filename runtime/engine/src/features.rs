@@ -1,0 +1,145 @@
+//! The numbers that the last layer reads, by which images are compared.
+//!
+//! They are an int8 tensor of the network, which every kernel set lays out in its own way. A plan knows where it
+//! stands, but not which numbers its integers stand for: that is [`Quantized`].
+
+use foldnet_archive::{Network, PIXELS, Step};
+use foldnet_kernels::{ALIGN, ConvOutput, Shape, Source};
+use foldnet_plan::Plan;
+use foldnet_plan::format::Record;
+
+/// What the integers of a tensor stand for: `(q − zero) · scale`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quantized {
+    /// The zero point.
+    pub zero: i8,
+    /// The scale.
+    pub scale: f32,
+}
+
+impl Quantized {
+    /// That of the tensor that the last layer reads. `None` if the network does not end in a dense layer or
+    /// convolution, or if that one reads the image.
+    pub fn features(network: &Network) -> Option<Self> {
+        let last = network.steps.iter().find(|step| step.outputs().contains(&network.logits))?;
+        match last {
+            Step::Conv(conv) if conv.x != PIXELS => {
+                let x = &network.tensors[conv.x];
+                Some(Self { zero: x.zero, scale: x.scale })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Where a plan has its features.
+pub(crate) struct Features {
+    /// The step that reads them.
+    step: usize,
+    shape: Shape,
+    /// Their offset in the arena.
+    at: usize,
+    quantized: Quantized,
+    values: Vec<f32>,
+}
+
+impl Features {
+    /// Those of a plan, if its last layer is a convolution of a whole tensor.
+    pub(crate) fn of(plan: &Plan<'_>, quantized: Quantized) -> Option<Self> {
+        (0..plan.header().steps as usize).find_map(|step| {
+            let Record::Conv(conv) = plan.record(step) else { return None };
+            let shape = conv.desc.x;
+            let reads_all = conv.desc.source == Source::Tensor && conv.stripes.x_rows as usize == shape.h;
+            (conv.desc.output == ConvOutput::Float32 && reads_all).then(|| Self {
+                step,
+                shape,
+                at: conv.x as usize,
+                quantized,
+                values: vec![0.0; shape.len()],
+            })
+        })
+    }
+
+    /// Runs the plan and reads the features on the way.
+    pub(crate) fn run(
+        &mut self,
+        plan: &Plan<'_>,
+        pool: &dyn foldnet_plan::Pool,
+        memory: &mut [u8],
+        pixels: &[u8],
+    ) -> &[f32] {
+        plan.run(pool, memory, pixels, |step, memory| {
+            if step == self.step {
+                self.read(plan, memory);
+            }
+        });
+        &self.values
+    }
+
+    fn read(&mut self, plan: &Plan<'_>, memory: &[u8]) {
+        let Quantized { zero, scale } = self.quantized;
+        let x = memory[self.at..].as_ptr();
+        debug_assert!(x.addr().is_multiple_of(ALIGN));
+        // SAFETY: the plan was validated for this set, so that the whole tensor lies inside the arena at a multiple
+        // of `ALIGN`; `values` has a place for each of its numbers. No step is running.
+        unsafe { plan.set().dequantize(self.shape, zero, scale, x, self.values.as_mut_ptr()) }
+    }
+
+    pub(crate) fn shape(&self) -> Shape {
+        self.shape
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use foldnet_archive::testing::{interpret, networks, resnet8};
+    use foldnet_kernels::dispatch;
+
+    use super::*;
+    use crate::compile::compile_small;
+    use crate::session::{NetworkInfo, Session};
+
+    /// As the definitions compute them.
+    fn expected(network: &Network, pixels: &[u8]) -> Option<Vec<f32>> {
+        let last = network.steps.last().unwrap();
+        assert_eq!(last.outputs(), [network.logits]);
+        let (Step::Conv(conv), Quantized { zero, scale }) = (last, Quantized::features(network)?) else {
+            return None;
+        };
+        let value = |&q: &i8| (i32::from(q) - i32::from(zero)) as f32 * scale;
+        Some(interpret(network, pixels).tensors[conv.x].iter().map(value).collect())
+    }
+
+    #[test]
+    fn every_set_gives_the_interpreters_bits() {
+        let mut with = 0;
+        for network in networks().into_iter().chain([resnet8()]) {
+            for (seed, threads) in [(1, 1), (2, 2)] {
+                let pixels: Vec<u8> =
+                    (0..network.input().len()).map(|i| ((i * 7919 * seed) >> 3) as u8).collect();
+                let expected = expected(&network, &pixels);
+                for entry in dispatch::REGISTRY {
+                    let Some(set) = (entry.get)() else { continue };
+                    let mut session = Session::new(&network, set, threads).unwrap();
+                    let logits = session.run(&pixels).to_vec();
+                    assert_eq!(session.features(&pixels), expected.as_deref(), "{}", entry.name);
+                    assert_eq!(session.features_shape().map(|s| s.len()), expected.as_ref().map(Vec::len));
+                    // The step that reads them has run, too, and can run again.
+                    assert_eq!(session.run(&pixels), logits);
+                    with += usize::from(expected.is_some());
+                }
+            }
+        }
+        assert!(with > 0);
+    }
+
+    #[test]
+    fn plans_for_little_memory_have_them_too() {
+        let network = resnet8();
+        let pixels = vec![77; network.input().len()];
+        let set = dispatch::by_name("dsp").unwrap();
+        let plan = compile_small(&network, set).unwrap();
+        let mut session = Session::from_plan(plan, set, 1, NetworkInfo::of(&network)).unwrap();
+        assert_eq!(session.features(&pixels), expected(&network, &pixels).as_deref());
+    }
+}
