@@ -5,11 +5,14 @@
 
 use std::collections::HashMap;
 
-use foldnet_kernels::network::{self, GraphError, Values};
+#[cfg(any(test, feature = "write"))]
+use foldnet_kernels::network::Values;
+use foldnet_kernels::network::{self, GraphError};
 
 const HEADER: usize = 128;
 
 /// The whole file.
+#[cfg(any(test, feature = "write"))]
 pub(crate) fn encode(dims: &[usize], values: &Values) -> Vec<u8> {
     let (bits, kind, data): (u32, u16, Vec<u8>) = match values {
         Values::I8(v) => (8, 4, v.iter().map(|&v| v as u8).collect()),

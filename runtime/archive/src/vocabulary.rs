@@ -22,14 +22,18 @@
 //! In tract's quantized convolution `a` is the kernel and `b` the input. Activations are NCHW here, as NNEF has it. Parameters that no body uses (`name`, `scale`,
 //! `weight_scale`) are for readers of the file.
 
+#[cfg(any(test, feature = "write"))]
 use std::collections::HashSet;
 
-use crate::{Kind, Network};
+use crate::Kind;
+#[cfg(any(test, feature = "write"))]
+use crate::Network;
 
 /// In front of every graph, byte for byte.
 pub(crate) const PREAMBLE: &str = include_str!("preamble.nnef");
 
 /// The definitions that a network's graph needs: the common ones, and those that its operators bring.
+#[cfg(any(test, feature = "write"))]
 pub(crate) fn definitions(network: &Network) -> String {
     let used: HashSet<Kind> = network.steps.iter().map(|s| s.operator()).collect();
     let own = Kind::ALL.iter().filter(|k| used.contains(k)).map(|k| k.fragment());

@@ -37,6 +37,8 @@ pub const REGISTRY: &[Entry] = &[
     Entry { name: "dotprod", needs: "int8 dot products", get: crate::aarch64::dotprod::get },
     #[cfg(all(target_arch = "aarch64", feature = "alloc"))]
     Entry { name: "neon", needs: "NEON", get: || crate::aarch64::neon::Neon::new().map(|s| s as _) },
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "alloc"))]
+    Entry { name: "simd128", needs: "WebAssembly's 128-bit SIMD", get: || Some(&crate::wasm32::Simd128) },
     #[cfg(target_arch = "arm")]
     Entry { name: "dsp", needs: "Armv7E-M's DSP instructions", get: || Some(&crate::arm::Dsp) },
     Entry { name: "portable", needs: "nothing", get: || Some(&Portable) },

@@ -5,8 +5,9 @@
 //! - [`KernelSet`] is what a plan runs on; [`dispatch`] finds the best one for this CPU.
 //! - `<arch>/<isa>/` are the fast ones, each tested against the definition with zero tolerance.
 //!
-//! `<arch>/common/` is what the instruction sets of one architecture share. In all of these folders the same role
-//! has the same file name (a test checks that there are no others):
+//! `<arch>/common/` is what the instruction sets of one architecture share, `tiled/` what those of x86-64 and
+//! WebAssembly share. In all of these folders the same role has the same file name (a test checks that there are no
+//! others):
 //!
 //! | file | role |
 //! |---|---|
@@ -49,7 +50,21 @@ mod set;
 mod shape;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-#[cfg(all(any(target_arch = "aarch64", target_arch = "x86_64"), feature = "alloc"))]
+#[cfg(all(
+    any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128")),
+    feature = "alloc"
+))]
+mod tiled;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "alloc"))]
+mod wasm32;
+#[cfg(all(
+    any(
+        target_arch = "aarch64",
+        target_arch = "x86_64",
+        all(target_arch = "wasm32", target_feature = "simd128")
+    ),
+    feature = "alloc"
+))]
 mod winograd;
 #[cfg(all(target_arch = "x86_64", feature = "alloc"))]
 mod x86_64;
@@ -67,5 +82,7 @@ pub use set::{ALIGN, ConvArgs, ConvScalars, ConvWeights, KernelSet};
 pub use shape::{
     ConvDesc, ConvOutput, MAX_KERNEL, MAX_SIDE, MAX_VOLUME, PoolDesc, Shape, ShapeError, Source,
 };
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "alloc"))]
+pub use wasm32::Simd128;
 #[cfg(all(target_arch = "x86_64", feature = "alloc"))]
 pub use x86_64::{Amx, Avx2, Avx512Vnni, AvxVnni};

@@ -6,3 +6,5 @@ foldnet_kernels::stamp_tests!(portable, dsp, helium);
 foldnet_kernels::stamp_tests!(amx, avx512vnni, avxvnni, avx2);
 #[cfg(target_arch = "aarch64")]
 foldnet_kernels::stamp_tests!(neon, dotprod, i8mm);
+#[cfg(target_arch = "wasm32")]
+foldnet_kernels::stamp_tests!(simd128);

@@ -4,7 +4,7 @@
 //! - `avxvnni` and `avx512vnni`: `vpdpbusd`, 32 and 64 multiply-accumulates per instruction.
 //! - `amx`: tiles of 16 × 16 × 64 multiply-accumulates.
 //!
-//! `common/` is what they share: they differ in their register tile and their vectors only.
+//! [`crate::tiled`] is what they share: they differ in their register tile and their vectors only.
 
 // Register tiles are written as the loops over `m` and `v` of their pseudocode.
 #![allow(clippy::needless_range_loop)]
@@ -13,9 +13,11 @@ mod amx;
 mod avx2;
 mod avx512vnni;
 mod avxvnni;
-mod common;
+mod peak;
 
 pub use amx::Amx;
 pub use avx2::Avx2;
+#[cfg(test)]
+pub(crate) use avx2::WINOGRAD;
 pub use avx512vnni::Avx512Vnni;
 pub use avxvnni::AvxVnni;

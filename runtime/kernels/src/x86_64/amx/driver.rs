@@ -16,7 +16,7 @@ use super::pack_a::prepare;
 use super::pack_b::BlobLayout;
 use super::tile::{Product, Tiles, product};
 use crate::set::ConvArgs;
-use crate::x86_64::common::epilogue::{Epilogue, Outputs};
+use crate::tiled::epilogue::{Epilogue, Outputs};
 
 /// Runs tasks of a convolution that [`Geometry::suits`].
 ///

@@ -4,8 +4,8 @@ use core::arch::x86_64::*;
 use core::ops::Range;
 
 use super::geometry::{Block, VECTORS};
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Outputs};
 use crate::x86_64::avx512vnni::epilogue::pixel;
-use crate::x86_64::common::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Outputs};
 
 /// A block's sums that wait to be written.
 #[derive(Clone, Copy)]

@@ -12,10 +12,10 @@
 //! empty: there the rows under the kernel are interleaved column by column (a plane row for each output
 //! row) and the whole window is one segment.
 //! *Block*: two tiles of 16 pixels. *Panel*: up to 64 output channels. *Task*: a run of blocks of one panel
-//! (`by_panel`) or of all panels; the choice is as in [`crate::x86_64::common::geometry`].
+//! (`by_panel`) or of all panels; the choice is as in [`crate::tiled::geometry`].
 
 use crate::shape::{ConvDesc, MAX_KERNEL, Source};
-use crate::x86_64::common::geometry::SLACK;
+use crate::tiled::geometry::SLACK;
 
 /// Pixels of a tile.
 pub(super) const TILE: usize = 16;

@@ -61,7 +61,7 @@ const MACS_PER_CYCLE: f64 = 1024.0;
 /// Products of one `tdpbusd`.
 const MACS: f64 = 16_384.0;
 
-// SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `tensor.rs`), and the shared tests
+// SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared tests
 // check them against canaries.
 
 unsafe impl KernelSet for Amx {
@@ -75,10 +75,10 @@ unsafe impl KernelSet for Amx {
 
     fn peak_macs_per_second(&self) -> Option<f64> {
         // SAFETY: having `self` means that the CPU has the features and that we may use them.
-        super::common::peak::measure(MACS, |times| unsafe { peak::products(times) })
+        crate::x86_64::peak::measure(MACS, |times| unsafe { peak::products(times) })
     }
 
-    super::common::set::shared_operators!(elementwise);
+    crate::tiled::set::shared_operators!(elementwise);
 
     fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8> {
         if Geometry::suits(desc) { pack_b::pack(desc, weights) } else { self.vnni.pack_conv(desc, weights) }

@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::geometry::Geometry;
 use crate::set::ConvArgs;
 use crate::shape::{MAX_KERNEL, Source};
-use crate::x86_64::common::geometry::SLACK;
+use crate::tiled::geometry::SLACK;
 
 /// Makes the input of the given output rows ready at `to`.
 ///

@@ -5,7 +5,7 @@
 //! weights i8 [panel][pair of vectors][segment][chunk][vector][16 rows][lane][4 products]
 //! ```
 //! Little-endian, nothing else. Every size follows from the description, so the length is all that there
-//! is to check, and no byte can lead a kernel astray. Lanes are ordered as in [`crate::x86_64::common::pack_b`], and
+//! is to check, and no byte can lead a kernel astray. Lanes are ordered as in [`crate::tiled::pack_b`], and
 //! zero points are folded into the bias as there.
 
 use alloc::vec;
@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 use super::geometry::{CHUNK, Geometry, LANES, VECTORS, WEIGHT_TILE};
 use crate::set::{ALIGN, ConvWeights};
 use crate::shape::ConvDesc;
-use crate::x86_64::common::pack_b::{channel_at, zero_sum};
+use crate::tiled::pack_b::{channel_at, zero_sum};
 
 /// Offsets of the parts of a blob.
 pub(super) struct BlobLayout {

@@ -13,12 +13,12 @@
 use core::arch::x86_64::*;
 
 use crate::shape::ConvOutput;
-use crate::x86_64::common::epilogue::{ANY, BOTH_SKIP, Bounds, Epilogue, INT8_SKIP, Outputs};
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Bounds, Epilogue, INT8_SKIP, Outputs};
 
 /// Writes a tile of sums.
 ///
 /// # Safety
-/// The CPU has AVX2; `t` as in [`crate::x86_64::common::driver::TileFn`].
+/// The CPU has AVX2; `t` as in [`crate::tiled::driver::TileFn`].
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(in super::super) unsafe fn finish<const M: usize, const N: usize, const MODE: usize>(

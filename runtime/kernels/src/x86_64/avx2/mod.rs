@@ -20,10 +20,10 @@ mod tile;
 mod winograd;
 
 #[cfg(test)]
-pub(super) use winograd::KERNELS as WINOGRAD;
+pub(crate) use winograd::KERNELS as WINOGRAD;
 
-use super::common::driver::Kernels;
 use crate::set::KernelSet;
+use crate::tiled::driver::Kernels;
 
 /// The kernel set `avx2`; having one means that this CPU runs it.
 pub struct Avx2 {
@@ -54,4 +54,4 @@ static KERNELS: Kernels = Kernels {
     winograd: Some(&winograd::KERNELS),
 };
 
-super::common::set::kernel_set!(Avx2, "avx2", KERNELS, elementwise, 16.0, peak::dot_products);
+crate::tiled::set::kernel_set!(Avx2, "avx2", KERNELS, elementwise, 16.0, peak::dot_products);

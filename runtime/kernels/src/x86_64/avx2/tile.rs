@@ -23,9 +23,9 @@
 use core::arch::x86_64::*;
 
 use super::epilogue;
-use crate::x86_64::common::driver::{Tile, TileFn};
-use crate::x86_64::common::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES};
-use crate::x86_64::common::geometry::{MAX_PIXELS, Tiling};
+use crate::tiled::driver::{Tile, TileFn};
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES};
+use crate::tiled::geometry::{MAX_PIXELS, Tiling};
 
 pub(super) const TILING: Tiling =
     Tiling { lanes: 8, vectors: 2, pixels: [0, 8, 6, 0, 0], group: 2, widen: true };

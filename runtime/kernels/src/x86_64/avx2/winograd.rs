@@ -1,4 +1,4 @@
-//! `conv_i16_f4x4_6x16c2_avx2`: transforms and products of [`crate::x86_64::common::winograd`].
+//! `conv_i16_f4x4_6x16c2_avx2`: transforms and products of [`crate::tiled::winograd`].
 //!
 //! A product of 6 tiles × 16 channels takes 12 accumulators, two weights, a broadcast and a product: all 16
 //! registers. Per pair of channels that is 12 `vpmaddwd` and 12 `vpaddd` for 2 + 6 loads, the same mix as the
@@ -8,16 +8,16 @@
 use core::arch::x86_64::*;
 
 use super::epilogue;
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Outputs};
+use crate::tiled::geometry::Tiling;
+use crate::tiled::winograd::{CHANNELS, GROUP, Kernels, M_TILE, ProductFn, RowFn};
 use crate::winograd::{INVERSE_OF_9, POSITIONS, REACH, TILE};
-use crate::x86_64::common::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Outputs};
-use crate::x86_64::common::geometry::Tiling;
-use crate::x86_64::common::winograd::{CHANNELS, GROUP, Kernels, M_TILE, ProductFn, RowFn};
 
 /// As the direct kernel's, but that inputs are not widened by the walk.
 pub(in super::super) const TILING: Tiling =
     Tiling { lanes: 8, vectors: 2, pixels: [0, 0, GROUP, 0, 0], group: 2, widen: false };
 
-pub(in super::super) static KERNELS: Kernels = Kernels {
+pub(crate) static KERNELS: Kernels = Kernels {
     tiling: &TILING,
     input,
     weights,

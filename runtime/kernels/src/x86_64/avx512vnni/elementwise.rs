@@ -13,7 +13,7 @@ use core::ops::Range;
 
 use crate::quant::Requant;
 use crate::shape::{PoolDesc, Shape};
-use crate::x86_64::common::epilogue::Bounds;
+use crate::tiled::epilogue::Bounds;
 use crate::{AddScalars, AvgPoolScalars};
 
 /// The lowest `n` bits.

@@ -16,12 +16,12 @@
 use core::arch::x86_64::*;
 
 use crate::shape::ConvOutput;
-use crate::x86_64::common::epilogue::{ANY, BOTH_SKIP, Bounds, Epilogue, INT8_SKIP, Outputs};
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Bounds, Epilogue, INT8_SKIP, Outputs};
 
 /// Writes a tile of sums.
 ///
 /// # Safety
-/// The CPU has the features; `t` as in [`crate::x86_64::common::driver::TileFn`].
+/// The CPU has the features; `t` as in [`crate::tiled::driver::TileFn`].
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
 pub(super) unsafe fn finish<const M: usize, const N: usize, const MODE: usize>(

@@ -7,8 +7,8 @@ pub(super) mod epilogue;
 mod peak;
 mod tile;
 
-use super::common::driver::Kernels;
 use crate::set::KernelSet;
+use crate::tiled::driver::Kernels;
 
 /// The kernel set `avx512vnni`; having one means that this CPU runs it.
 pub struct Avx512Vnni {
@@ -54,4 +54,4 @@ unsafe fn no_widen(_: *const u8, _: *mut u8, _: usize, _: i16) {}
 static KERNELS: Kernels =
     Kernels { tiling: &tile::TILING, tiles: &tile::TILES, widen: no_widen, winograd: None };
 
-super::common::set::kernel_set!(Avx512Vnni, "avx512vnni", KERNELS, elementwise, 64.0, peak::dot_products);
+crate::tiled::set::kernel_set!(Avx512Vnni, "avx512vnni", KERNELS, elementwise, 64.0, peak::dot_products);

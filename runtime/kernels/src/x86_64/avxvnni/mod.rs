@@ -8,8 +8,8 @@ mod peak;
 mod tile;
 
 use super::avx2::elementwise;
-use super::common::driver::Kernels;
 use crate::set::KernelSet;
+use crate::tiled::driver::Kernels;
 
 /// The kernel set `avxvnni`; having one means that this CPU runs it.
 pub struct AvxVnni {
@@ -42,7 +42,7 @@ unsafe fn no_widen(_: *const u8, _: *mut u8, _: usize, _: i16) {}
 static KERNELS: Kernels =
     Kernels { tiling: &tile::TILING, tiles: &tile::vex::TILES, widen: no_widen, winograd: None };
 
-super::common::set::kernel_set!(AvxVnni, "avxvnni", KERNELS, elementwise, 32.0, peak::dot_products);
+crate::tiled::set::kernel_set!(AvxVnni, "avxvnni", KERNELS, elementwise, 32.0, peak::dot_products);
 
 #[cfg(test)]
 mod tests {
@@ -61,7 +61,7 @@ mod tests {
     /// None needed.
     unsafe fn nothing(_: usize) {}
 
-    crate::x86_64::common::set::kernel_set!(Twin, "avxvnni's twin", TWIN, elementwise, 32.0, nothing);
+    crate::tiled::set::kernel_set!(Twin, "avxvnni's twin", TWIN, elementwise, 32.0, nothing);
 
     fn run(check: fn(&dyn KernelSet)) {
         if std::is_x86_feature_detected!("avx512vl") && std::is_x86_feature_detected!("avx512vnni") {

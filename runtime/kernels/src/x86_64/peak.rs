@@ -3,7 +3,7 @@
 /// Products per second of `run(times)`, which issues `16 · times` instructions of `macs` products; the
 /// fastest of a few tries. `None` without a clock.
 #[cfg(feature = "std")]
-pub(crate) fn measure(macs: f64, run: impl Fn(usize)) -> Option<f64> {
+pub(super) fn measure(macs: f64, run: impl Fn(usize)) -> Option<f64> {
     const TIMES: usize = 4096;
     let seconds = (0..3)
         .map(|_| {
@@ -17,6 +17,6 @@ pub(crate) fn measure(macs: f64, run: impl Fn(usize)) -> Option<f64> {
 
 /// As above.
 #[cfg(not(feature = "std"))]
-pub(crate) fn measure(_: f64, _: impl Fn(usize)) -> Option<f64> {
+pub(super) fn measure(_: f64, _: impl Fn(usize)) -> Option<f64> {
     None
 }

@@ -329,6 +329,10 @@ mod tests {
 
     use super::*;
     use crate::testing::{Aligned, Rng};
+    #[cfg(target_arch = "wasm32")]
+    use crate::wasm32::WINOGRAD;
+    #[cfg(target_arch = "x86_64")]
+    use crate::x86_64::WINOGRAD;
     use crate::{ConvScalars, ConvWeights, KernelSet, Requant, Shape, dispatch, reference};
 
     fn desc(h: usize, w: usize, c_in: usize, c_out: usize) -> ConvDesc {
@@ -385,10 +389,13 @@ mod tests {
         assert!(set.read_tensor(d.y, output.get()) == expected, "{d:?}, zero point {x_zero}");
     }
 
+    /// The set whose convolutions go this way.
+    const SET: &str = if cfg!(target_arch = "x86_64") { "avx2" } else { "simd128" };
+
     fn set() -> Option<&'static dyn KernelSet> {
-        let set = dispatch::by_name("avx2").ok();
+        let set = dispatch::by_name(SET).ok();
         if set.is_none() {
-            std::println!("SKIPPED: this CPU lacks AVX2");
+            std::println!("SKIPPED: this CPU lacks {SET}");
         }
         set
     }
@@ -433,7 +440,7 @@ mod tests {
         {
             let d = desc(h, w, c_in, c_out);
             let plan = Plan::new(&d);
-            assert!(suits(&d, &crate::x86_64::avx2::WINOGRAD), "{d:?}");
+            assert!(suits(&d, &WINOGRAD), "{d:?}");
             assert_eq!(plan.block_rows < plan.tiles[0], c_in == 1024);
             let mut any = |n: usize, lo| -> Vec<i8> { (0..n).map(|_| rng.range(lo, 127) as i8).collect() };
             let (weights, x) = (any(d.y.c * d.depth(), -127), any(d.x.len(), -128));

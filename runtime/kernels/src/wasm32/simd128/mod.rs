@@ -1,0 +1,23 @@
+//! WebAssembly's 128-bit SIMD.
+
+mod elementwise;
+mod epilogue;
+mod tile;
+mod winograd;
+
+#[cfg(test)]
+pub(crate) use winograd::KERNELS as WINOGRAD;
+
+use crate::tiled::driver::Kernels;
+
+/// The kernel set `simd128`; a build that has it runs only where it runs.
+pub struct Simd128;
+
+static KERNELS: Kernels = Kernels {
+    tiling: &tile::TILING,
+    tiles: &tile::TILES,
+    widen: elementwise::widen,
+    winograd: Some(&winograd::KERNELS),
+};
+
+crate::tiled::set::kernel_set!(Simd128, "simd128", KERNELS, elementwise);
