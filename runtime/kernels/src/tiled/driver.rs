@@ -13,16 +13,16 @@
 use core::ops::Range;
 
 use super::epilogue::{Epilogue, MODES, Outputs};
-use super::geometry::{Geometry, MAX_PIXELS, Tiling};
+use super::geometry::{Geometry, MAX_MR, Tiling};
 use super::pack_a::pack_rows;
 use super::pack_b::BlobLayout;
 use crate::set::ConvArgs;
 use crate::shape::ConvOutput;
 
-/// What a register tile computes: up to [`MAX_PIXELS`] pixels × one panel.
+/// What a register tile computes: up to [`MAX_MR`] pixels × one panel.
 pub(crate) struct Tile {
     /// Input of each pixel at the first tap and the group's first channel; unused ones are not read.
-    pub x: [*const u8; MAX_PIXELS],
+    pub x: [*const u8; MAX_MR],
     /// The panel's weights.
     pub weights: *const u8,
     /// See [`Geometry::segments`].
@@ -45,7 +45,7 @@ pub(crate) type TileFn = unsafe fn(&Tile, &Epilogue);
 pub(crate) struct Kernels {
     pub tiling: &'static Tiling,
     /// By mode, vectors − 1, pixels − 1.
-    pub tiles: &'static [[[TileFn; MAX_PIXELS]; 4]; MODES],
+    pub tiles: &'static [[[TileFn; MAX_MR]; 4]; MODES],
     /// Subtracts a zero point while widening u8 to i16; for tilings that widen.
     pub widen: unsafe fn(from: *const u8, to: *mut u8, len: usize, zero: i16),
     /// For 3×3 convolutions that Winograd's way suits.
@@ -67,11 +67,11 @@ pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Ke
     let all_panels = g.panels * desc.groups;
     if g.by_panel {
         let (first, last) = (tasks.start, tasks.end - 1);
-        let (first_panel, last_panel) = (first / g.chunks, last / g.chunks);
+        let (first_panel, last_panel) = (first / g.task_runs, last / g.task_runs);
         let rows = |panel: usize| {
-            let from = if panel == first_panel { first % g.chunks } else { 0 };
-            let to = if panel == last_panel { last % g.chunks + 1 } else { g.chunks };
-            g.chunk_start(desc, from)..g.chunk_start(desc, to)
+            let from = if panel == first_panel { first % g.task_runs } else { 0 };
+            let to = if panel == last_panel { last % g.task_runs + 1 } else { g.task_runs };
+            g.run_start(desc, from)..g.run_start(desc, to)
         };
         let prepared = if first_panel == last_panel { rows(first_panel) } else { 0..desc.y.h };
         // SAFETY: the caller's contract; the rows are the caller's tasks.
@@ -82,7 +82,7 @@ pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Ke
             }
         }
     } else {
-        let rows = g.chunk_start(desc, tasks.start)..g.chunk_start(desc, tasks.end);
+        let rows = g.run_start(desc, tasks.start)..g.run_start(desc, tasks.end);
         let blocks = rows.len().div_ceil(g.block_rows);
         for block in 0..blocks {
             let at = |i: usize| rows.start + i * rows.len() / blocks;
@@ -115,34 +115,34 @@ impl Walk<'_> {
         let (desc, args) = (self.args.desc, self.args);
         let tiling = self.kernels.tiling;
         let (group, in_group) = (panel / g.panels, panel % g.panels);
-        let first_slot = in_group * tiling.vectors;
-        let n = tiling.vectors.min(g.slots - first_slot);
-        let slot = group * g.slots + first_slot;
-        let first_channel = group * g.group_out + first_slot * tiling.lanes;
+        let first_vector = in_group * tiling.nr_vectors;
+        let n = tiling.nr_vectors.min(g.vectors - first_vector);
+        let vector = group * g.vectors + first_vector;
+        let first_channel = group * g.group_out + first_vector * tiling.lanes;
         let out_bytes = if desc.output == ConvOutput::Float32 { 4 } else { 1 };
         let row_bytes = g.columns * desc.x.c * g.element;
         let (row_step, pixel_step) = (desc.stride[0] * row_bytes, desc.stride[1] * desc.x.c * g.element);
         let count = rows.len() * desc.y.w;
-        let tiles = count.div_ceil(tiling.pixels[n]);
+        let tiles = count.div_ceil(tiling.mr[n]);
         let kernels = &self.kernels.tiles[self.epilogue.mode()][n - 1];
         // SAFETY: all addresses are inside the buffers whose sizes `Geometry` and `BlobLayout` gave for
         // this description; pointers that are not used (`y2` without one) are not dereferenced, and
         // computed with wrapping arithmetic.
         unsafe {
             let mut tile = Tile {
-                x: [x; MAX_PIXELS],
-                weights: args.blob.as_ptr().add(self.blob.weights + slot * self.blob.slot),
+                x: [x; MAX_MR],
+                weights: args.blob.as_ptr().add(self.blob.weights + vector * self.blob.vector_bytes),
                 segments: g.segments,
                 segment_stride: g.segment_stride,
                 steps: g.steps,
                 out: Outputs {
-                    constants: args.blob.as_ptr().add(slot * tiling.lanes * 4),
+                    constants: args.blob.as_ptr().add(vector * tiling.lanes * 4),
                     constants_stride: self.blob.constants,
                     skip: args.skip,
                     y: args.y,
                     y2: args.y2,
                     stride: desc.y.c,
-                    channels: (g.group_out - first_slot * tiling.lanes).min(n * tiling.lanes),
+                    channels: (g.group_out - first_vector * tiling.lanes).min(n * tiling.lanes),
                 },
             };
             let mut row = x.add((rows.start - first_row) * row_step + group * desc.c_in() * g.element);

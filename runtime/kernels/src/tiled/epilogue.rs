@@ -1,5 +1,13 @@
-//! What an epilogue reads, writes and computes with; the instruction sets' own code is theirs.
+//! What follows a tile's sums: scale, residual, clamp, round, narrow, store.
+//!
+//! ```text
+//! v  = f32(acc)·m  (+ (f32(skip) − zero)·m_skip)      per vector
+//! q  = u8(rne(clamp(v)) + zero + 128)                 per pixel, all vectors of a panel
+//! ```
+//! The weights are packed in the order in which narrowing a panel's full number of vectors leaves channels ascending
+//! in memory ([`super::pack_b::channel_at`]).
 
+use super::vector::{MAX_LANES, Vector};
 use crate::quant::Requant;
 use crate::set::ConvArgs;
 use crate::shape::ConvOutput;
@@ -89,3 +97,104 @@ pub(crate) const BOTH_SKIP: usize = 2;
 pub(crate) const ANY: usize = 3;
 /// Number of the above.
 pub(crate) const MODES: usize = 4;
+
+/// Writes a tile of sums.
+///
+/// # Safety
+/// As [`super::driver::TileFn`] and [`Vector`].
+#[inline(always)]
+pub(crate) unsafe fn finish<V: Vector, const M: usize, const N: usize, const MODE: usize>(
+    t: &Outputs,
+    e: &Epilogue,
+    acc: &[[V::Ints; N]; M],
+) {
+    if MODE == ANY {
+        // Through memory, so that this code is there once and not per pixel or tile.
+        // SAFETY: the caller's contract; the sums' own places, volatile, lest the sums live there all along.
+        unsafe {
+            let mut sums = [[V::splat_int(0); N]; M];
+            for m in 0..M {
+                for v in 0..N {
+                    (&raw mut sums[m][v]).write_volatile(acc[m][v]);
+                }
+            }
+            for (m, sums) in sums.iter().enumerate() {
+                V::finish_any::<N>(t, e, m, sums);
+            }
+        }
+        return;
+    }
+    // Not a loop: were it left rolled, the sums would live in memory during the multiplications, too.
+    macro_rules! pixels {
+        ($($m:literal)*) => {$(
+            if M > $m {
+                // SAFETY: the caller's contract.
+                unsafe { finish_pixel::<V, N, MODE>(t, e, $m, acc[$m % M]) };
+            }
+        )*};
+    }
+    const { assert!(M <= 8) };
+    pixels!(0 1 2 3 4 5 6 7);
+}
+
+/// Writes the sums of pixel `m`.
+///
+/// # Safety
+/// As [`finish`].
+#[inline(always)]
+pub(crate) unsafe fn finish_pixel<V: Vector, const N: usize, const MODE: usize>(
+    t: &Outputs,
+    e: &Epilogue,
+    m: usize,
+    acc: [V::Ints; N],
+) {
+    // SAFETY: the constants of the panel and `channels` bytes of each pixel's outputs and residual are
+    // inside their buffers, see `Outputs`.
+    unsafe {
+        let mut v = [V::splat(0.0); N];
+        for i in 0..N {
+            let multiplier = V::load(t.constants.add(t.constants_stride + V::BYTES * i));
+            v[i] = V::mul(V::to_floats(acc[i]), multiplier);
+        }
+        if MODE == INT8_SKIP || MODE == BOTH_SKIP || (MODE == ANY && e.has_skip) {
+            let skip = V::load_pixel::<N>(t.skip.add(m * t.stride), t.channels);
+            let (zero, multiplier) = (V::splat(e.skip_zero), V::splat(e.skip_multiplier));
+            for i in 0..N {
+                v[i] = V::add(v[i], V::mul(V::sub(skip[i], zero), multiplier));
+            }
+        }
+        if MODE == ANY && e.output == ConvOutput::Float32 {
+            return store_logits::<V, N>(t, v);
+        }
+        if MODE != ANY || e.output.has_int8() {
+            V::store_pixel::<N>(t.y.add(m * t.stride), t.channels, V::requantize_pixel::<N>(v, &e.y));
+        }
+        if MODE == BOTH_SKIP || (MODE == ANY && e.output.has_affine()) {
+            for i in 0..N {
+                let gain = V::load(t.constants.add(2 * t.constants_stride + V::BYTES * i));
+                let offset = V::load(t.constants.add(3 * t.constants_stride + V::BYTES * i));
+                v[i] = V::add(V::mul(v[i], gain), offset);
+            }
+            V::store_pixel::<N>(t.y2.add(m * t.stride), t.channels, V::requantize_pixel::<N>(v, &e.y2));
+        }
+    }
+}
+
+/// Writes `channels` f32 values in channel order.
+///
+/// # Safety
+/// `t.y` has room for `channels` values; see [`Vector`].
+#[inline(always)]
+unsafe fn store_logits<V: Vector, const N: usize>(t: &Outputs, v: [V::Floats; N]) {
+    let mut lanes = [[0f32; MAX_LANES]; N];
+    for i in 0..N {
+        // SAFETY: an array of at least as many f32.
+        unsafe { V::store(lanes[i].as_mut_ptr(), v[i]) };
+    }
+    for c in 0..t.channels {
+        // Channel c stands in block c / 4N of four lanes, see `channel_at`.
+        let (block, rest) = (c / (4 * N), c % (4 * N));
+        // SAFETY: the caller's contract.
+        unsafe { *t.y.cast::<f32>().add(c) = lanes[rest / 4][4 * block + rest % 4] };
+    }
+}

@@ -2,12 +2,12 @@
 //!
 //! *Segment*: a run of input values that lie one behind the other in memory and meet one run of
 //! weights: a whole kernel row (kernel width × channels) where the columns touch, else one tap.
-//! *Panel*: up to `vectors` × `lanes` output channels of one group. *Tile*: up to `pixels[n]` output
+//! *Panel*: up to `nr_vectors` × `lanes` output channels of one group. *Tile*: up to `mr[n]` output
 //! pixels × one panel of n vectors, kept in registers over the whole depth. *Task*: what one thread
 //! takes, a run of output rows of one panel (`by_panel`) or of all panels.
 //!
-//! The order follows what is larger. Weights larger than the picture (late layers): panel by panel, so
-//! that each weight is read once and the picture stays in the cache. Else: a block of rows through all
+//! The order follows what is larger. Weights larger than the image (late layers): panel by panel, so
+//! that each weight is read once and the image stays in the cache. Else: a block of rows through all
 //! panels, so that each input is read once and the weights stay in the cache.
 
 use crate::shape::{ConvDesc, Source};
@@ -16,18 +16,18 @@ use crate::shape::{ConvDesc, Source};
 pub(crate) struct Tiling {
     /// 32-bit accumulators per vector.
     pub lanes: usize,
-    /// Most vectors of output channels in a tile.
-    pub vectors: usize,
-    /// Most pixels in a tile of n vectors, by n.
-    pub pixels: [usize; 5],
-    /// Consecutive products that one accumulator lane takes per step.
-    pub group: usize,
+    /// NR in vectors: most vectors of output channels in a tile.
+    pub nr_vectors: usize,
+    /// MR: most pixels in a tile of n vectors, by n.
+    pub mr: [usize; 5],
+    /// KR: consecutive MACs that one accumulator lane takes per step.
+    pub kr: usize,
     /// The tile wants its input as i16, zero point subtracted, so it is always copied.
     pub widen: bool,
 }
 
 /// Most pixels in any tile.
-pub(crate) const MAX_PIXELS: usize = 8;
+pub(crate) const MAX_MR: usize = 8;
 /// Bytes behind an activation that kernels may read: the last group of four, and a vector of pooling.
 pub(crate) const SLACK: usize = 64;
 /// Input bytes of a block of rows that goes through all panels; leaves half of a 512 kB cache to weights.
@@ -49,18 +49,18 @@ pub(crate) struct Geometry {
     pub segment_stride: [usize; 2],
     /// Values in a segment.
     pub segment_len: usize,
-    /// Steps (of `group` values) in a segment, the last one padded with zero weights.
+    /// Steps (of `kr` values) in a segment, the last one padded with zero weights.
     pub steps: usize,
     /// Output channels of a group.
     pub group_out: usize,
     /// Vectors of output channels per group.
-    pub slots: usize,
+    pub vectors: usize,
     /// Panels per group.
     pub panels: usize,
-    /// Tasks are (panel, chunk of rows) rather than (chunk of rows).
+    /// Tasks are (panel, run of rows) rather than (run of rows).
     pub by_panel: bool,
-    /// Chunks that the output rows are cut into.
-    pub chunks: usize,
+    /// Runs that the output rows are cut into.
+    pub task_runs: usize,
     /// Output rows for which input is prepared at once.
     pub block_rows: usize,
 }
@@ -81,14 +81,14 @@ impl Geometry {
         let (across, segment_len) =
             if joined { (1, desc.kernel[1] * desc.x.c) } else { (desc.kernel[1], desc.c_in()) };
         let group_out = desc.y.c / desc.groups;
-        let slots = group_out.div_ceil(tiling.lanes);
-        let panels = slots.div_ceil(tiling.vectors);
-        let steps = segment_len.div_ceil(tiling.group);
+        let vectors = group_out.div_ceil(tiling.lanes);
+        let panels = vectors.div_ceil(tiling.nr_vectors);
+        let steps = segment_len.div_ceil(tiling.kr);
         let all_panels = panels * desc.groups;
         let weights = desc.y.c * desc.depth();
         let row = columns * pixel;
         let by_panel = weights >= row * (desc.y.h * desc.stride[0] + reach(0));
-        let chunks =
+        let task_runs =
             if by_panel { TASKS.div_ceil(all_panels) } else { desc.y.h.min(TASKS) }.clamp(1, desc.y.h);
         let block_rows = if by_panel {
             desc.y.h
@@ -104,10 +104,10 @@ impl Geometry {
             segment_len,
             steps,
             group_out,
-            slots,
+            vectors,
             panels,
             by_panel,
-            chunks,
+            task_runs,
             block_rows,
         }
     }
@@ -128,11 +128,11 @@ impl Geometry {
 
     /// Number of tasks.
     pub fn tasks(&self, desc: &ConvDesc) -> usize {
-        if self.by_panel { self.chunks * self.panels * desc.groups } else { self.chunks }
+        if self.by_panel { self.task_runs * self.panels * desc.groups } else { self.task_runs }
     }
 
-    /// First output row of a chunk; chunks differ by at most one row.
-    pub fn chunk_start(&self, desc: &ConvDesc, chunk: usize) -> usize {
-        chunk * desc.y.h / self.chunks
+    /// First output row of a run; runs differ by at most one row.
+    pub fn run_start(&self, desc: &ConvDesc, run: usize) -> usize {
+        run * desc.y.h / self.task_runs
     }
 }

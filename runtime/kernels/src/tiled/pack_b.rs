@@ -1,12 +1,11 @@
 //! The blob of a convolution, the same for every instruction set here but for its tiling.
 //!
 //! ```text
-//! bias i32 · multiplier f32 · (gain f32 · offset f32)   each [group][slot][lane], padded to 64 bytes
-//! weights i8 [group][panel][step][vector][lane][group of products]
+//! bias i32 · multiplier f32 · (gain f32 · offset f32)   each [group][vector][lane], padded to 64 bytes
+//! weights i8 [group][panel][step][vector][lane][KR]
 //! ```
 //! Little-endian, nothing else; every size follows from the description, so the length is all that
-//! there is to check, and no byte of it can lead a kernel astray. A *slot* is one vector of output
-//! channels. Which channel stands in which lane is [`channel_at`]: the order in which the epilogue's
+//! there is to check, and no byte of it can lead a kernel astray. Which channel stands in which lane is [`channel_at`]: the order in which the epilogue's
 //! narrowing instructions, which work within 128 bits, leave channels ascending in memory.
 //!
 //! The zero point of the input, and the +128 by which activations are stored unsigned, are constant
@@ -32,17 +31,17 @@ pub(crate) struct BlobLayout {
     pub weights: usize,
     /// Length of the whole.
     pub len: usize,
-    /// Bytes of the weights of one slot.
-    pub slot: usize,
+    /// Bytes of the weights of one vector of output channels.
+    pub vector_bytes: usize,
 }
 
 impl BlobLayout {
     pub fn new(desc: &ConvDesc, tiling: &Tiling, geometry: &Geometry) -> Self {
-        let slots = desc.groups * geometry.slots;
-        let constants = (slots * tiling.lanes * 4).next_multiple_of(ALIGN);
+        let vectors = desc.groups * geometry.vectors;
+        let constants = (vectors * tiling.lanes * 4).next_multiple_of(ALIGN);
         let weights = constants * if desc.output.has_affine() { 4 } else { 2 };
-        let slot = geometry.depth_steps() * tiling.lanes * tiling.group;
-        Self { constants, weights, len: weights + slots * slot, slot }
+        let vector_bytes = geometry.depth_steps() * tiling.lanes * tiling.kr;
+        Self { constants, weights, len: weights + vectors * vector_bytes, vector_bytes }
     }
 }
 
@@ -53,14 +52,14 @@ pub(crate) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling, offset
     let layout = BlobLayout::new(desc, tiling, &g);
     let mut blob = vec![0u8; layout.len];
     let (constants, weights) = blob.split_at_mut(layout.weights);
-    let (lanes, group) = (tiling.lanes, tiling.group);
+    let (lanes, kr) = (tiling.lanes, tiling.kr);
     let depth = desc.depth();
     for g_at in 0..desc.groups {
-        for slot in 0..g.slots {
-            let panel_first = slot / tiling.vectors * tiling.vectors;
-            let (n, v) = ((g.slots - panel_first).min(tiling.vectors), slot - panel_first);
+        for vector in 0..g.vectors {
+            let panel_first = vector / tiling.nr_vectors * tiling.nr_vectors;
+            let (n, v) = ((g.vectors - panel_first).min(tiling.nr_vectors), vector - panel_first);
             // This vector's place in every step of its panel.
-            let panel = (g_at * g.slots + panel_first) * layout.slot;
+            let panel = (g_at * g.vectors + panel_first) * layout.vector_bytes;
             for lane in 0..lanes {
                 let in_group = panel_first * lanes + channel_at(n, v, lane);
                 if in_group >= g.group_out {
@@ -68,7 +67,7 @@ pub(crate) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling, offset
                 }
                 let c = g_at * g.group_out + in_group;
                 let taps = &w.weights[c * depth..][..depth];
-                let at = ((g_at * g.slots + slot) * lanes + lane) * 4;
+                let at = ((g_at * g.vectors + vector) * lanes + lane) * 4;
                 let mut put = |which: usize, bytes: [u8; 4]| {
                     constants[which * layout.constants + at..][..4].copy_from_slice(&bytes);
                 };
@@ -79,13 +78,13 @@ pub(crate) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling, offset
                     put(2, w.gain[c].to_le_bytes());
                     put(3, w.offset[c].to_le_bytes());
                 }
-                let mut to = panel + (v * lanes + lane) * group;
+                let mut to = panel + (v * lanes + lane) * kr;
                 for segment in taps.chunks_exact(g.segment_len) {
-                    for run in segment.chunks(group) {
+                    for run in segment.chunks(kr) {
                         for (byte, &tap) in weights[to..].iter_mut().zip(run) {
                             *byte = tap as u8;
                         }
-                        to += n * lanes * group;
+                        to += n * lanes * kr;
                     }
                 }
             }

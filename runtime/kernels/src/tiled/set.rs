@@ -1,9 +1,9 @@
 //! A kernel set out of its parts: layout, blob and driver are shared, and the operators go to the set's own functions.
 
-/// Implements [`crate::KernelSet`] for `$set` out of its `Kernels` and its module of element-wise operators; on x86-64
-/// also its measured peak: products per instruction of the loop, and a function that issues 16 of them.
+/// Implements [`crate::KernelSet`] for `$set` out of its `Kernels` and the module of its operators; on x86-64
+/// also its measured peak: MACs per instruction of the loop, and a function that issues 16 of them.
 macro_rules! kernel_set {
-    ($set:ty, $name:literal, $kernels:path, $elementwise:ident $(, $macs:expr, $issue:path)?) => {
+    ($set:ty, $name:literal, $kernels:path, $operators:ident $(, $macs:expr, $issue:path)?) => {
         // SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared
         // tests check them against canaries.
         unsafe impl crate::set::KernelSet for $set {
@@ -22,7 +22,7 @@ macro_rules! kernel_set {
                 }
             )?
 
-            crate::tiled::set::shared_operators!($elementwise);
+            crate::tiled::set::shared_operators!($operators);
 
             fn pack_conv(
                 &self,
@@ -53,9 +53,9 @@ macro_rules! kernel_set {
 }
 
 /// The methods of [`crate::KernelSet`] that are the same for every set here: the layout, and the operators of a
-/// module of element-wise ones.
+/// module of them.
 macro_rules! shared_operators {
-    ($elementwise:ident) => {
+    ($operators:ident) => {
         fn tensor_bytes(&self, shape: crate::Shape) -> usize {
             crate::tiled::layout::bytes(shape)
         }
@@ -77,13 +77,117 @@ macro_rules! shared_operators {
         }
 
         crate::set::forward_operators!(
-            $elementwise::max_pool,
-            $elementwise::avg_pool,
-            $elementwise::affine,
-            $elementwise::add
+            $operators::max_pool,
+            $operators::avg_pool,
+            $operators::affine,
+            $operators::add
         );
     };
 }
 
+/// Methods of [`super::vector::Vector`], each an expression.
+macro_rules! lanewise {
+    ($($name:ident($($argument:ident: $kind:ty),*) -> $result:ty { $value:expr })*) => {$(
+        // WebAssembly's are safe.
+        #[allow(unused_unsafe)]
+        #[inline(always)]
+        unsafe fn $name($($argument: $kind),*) -> $result {
+            // SAFETY: the caller's contract.
+            unsafe { $value }
+        }
+    )*};
+}
+
+/// The operators that are written once over [`super::vector::Vector`], for one implementation of it.
+macro_rules! operators {
+    ($features:literal, $vector:ty) => {
+        /// See [`crate::tiled::vector::Vector::finish_any`].
+        ///
+        /// # Safety
+        /// As there.
+        #[inline(never)]
+        #[target_feature(enable = $features)]
+        unsafe fn finish_any<const N: usize>(
+            t: &crate::tiled::epilogue::Outputs,
+            e: &crate::tiled::epilogue::Epilogue,
+            m: usize,
+            acc: &[<$vector as crate::tiled::vector::Vector>::Ints; N],
+        ) {
+            use crate::tiled::epilogue::{ANY, finish_pixel};
+            // SAFETY: forwarded.
+            unsafe { finish_pixel::<$vector, N, ANY>(t, e, m, *acc) }
+        }
+
+        /// See [`crate::KernelSet::affine`].
+        ///
+        /// # Safety
+        /// As there, and the CPU has the features.
+        #[allow(clippy::too_many_arguments)]
+        #[target_feature(enable = $features)]
+        pub(crate) unsafe fn affine(
+            shape: crate::Shape,
+            x_zero: i8,
+            out: crate::Requant,
+            gain: &[f32],
+            offset: &[f32],
+            x: *const u8,
+            y: *mut u8,
+            rows: core::ops::Range<usize>,
+        ) {
+            // SAFETY: forwarded.
+            unsafe { crate::tiled::affine::affine::<$vector>(shape, x_zero, out, gain, offset, x, y, rows) }
+        }
+
+        /// See [`crate::KernelSet::add`].
+        ///
+        /// # Safety
+        /// As there, and the CPU has the features.
+        #[target_feature(enable = $features)]
+        pub(crate) unsafe fn add(
+            shape: crate::Shape,
+            s: &crate::AddScalars,
+            a: *const u8,
+            b: *const u8,
+            y: *mut u8,
+            rows: core::ops::Range<usize>,
+        ) {
+            // SAFETY: forwarded.
+            unsafe { crate::tiled::add::add::<$vector>(shape, s, a, b, y, rows) }
+        }
+
+        /// See [`crate::KernelSet::max_pool`].
+        ///
+        /// # Safety
+        /// As there, and the CPU has the features.
+        #[target_feature(enable = $features)]
+        pub(crate) unsafe fn max_pool(
+            d: &crate::PoolDesc,
+            x: *const u8,
+            y: *mut u8,
+            rows: core::ops::Range<usize>,
+        ) {
+            // SAFETY: forwarded.
+            unsafe { crate::tiled::max_pool::max_pool::<$vector>(d, x, y, rows) }
+        }
+
+        /// See [`crate::KernelSet::avg_pool`].
+        ///
+        /// # Safety
+        /// As there, and the CPU has the features.
+        #[target_feature(enable = $features)]
+        pub(crate) unsafe fn avg_pool(
+            shape: crate::Shape,
+            s: &crate::AvgPoolScalars,
+            x: *const u8,
+            y: *mut u8,
+        ) {
+            // SAFETY: forwarded.
+            unsafe { crate::tiled::avg_pool::avg_pool::<$vector>(shape, s, x, y) }
+        }
+    };
+}
+
 pub(crate) use kernel_set;
+pub(crate) use lanewise;
+pub(crate) use operators;
 pub(crate) use shared_operators;

@@ -15,7 +15,7 @@
 //!    each inference: eight instructions per pair of channels, as much as two tiles' products. U read from memory
 //!    would be 72 bytes where the blob has 9. Making U for a few channels at a time, which would stay in the first
 //!    cache, was tried for layers of few tiles and was slower: M is then read and written for each few.
-//! 2. Tiles at the edge compute outputs that nobody has and drop them: 14 = 4·4 − 2 takes 24 products a line.
+//! 2. Tiles at the edge compute outputs that nobody has and drop them: 14 = 4·4 − 2 takes 24 MACs a line.
 //! 3. Padding is not copied: a tile has 36 pointers to pixels, those outside to one of zero points.
 //! 4. Positions lie a cache line further apart than a power of two, lest their 36 streams of writes meet in
 //!    one set of the first cache.
@@ -49,7 +49,7 @@ const INPUT_CHANNELS: usize = 16;
 /// # Safety of the functions
 /// The CPU has the set's features, and the pointers cover what the sizes say.
 pub(crate) struct Kernels {
-    /// How the blob lies: panels of [`CHANNELS`], pairs of products.
+    /// How the blob lies: panels of [`CHANNELS`], pairs of depth.
     pub tiling: &'static Tiling,
     /// `V[ξ] = Bᵀ d B` of the 36 stored pixels of a tile, all `channels`; positions `position` int16s apart.
     pub input: unsafe fn(pixels: &[*const u8; POSITIONS], v: *mut i16, position: usize, channels: usize),
@@ -62,7 +62,7 @@ pub(crate) struct Kernels {
     pub output: unsafe fn(m: *const i32, start: *const i32, sums: *mut i32),
     /// The epilogue of a row of 1 to 4 pixels' sums, by mode and pixels − 1.
     pub rows: &'static [[RowFn; TILE]; MODES],
-    /// Sixteenths of an instruction per product of the direct kernel and of this one.
+    /// Sixteenths of an instruction per MAC of the direct kernel and of this one.
     pub price: [u64; 2],
 }
 
@@ -98,7 +98,7 @@ pub(crate) fn suits(d: &ConvDesc, kernels: &Kernels) -> bool {
     if !possible {
         return false;
     }
-    let p = Plan::new(d);
+    let p = WinogradGeometry::new(d);
     let (tiles, c_in, c_out) = ((p.tiles[0] * p.tiles[1]) as u64, d.x.c as u64, d.y.c as u64);
     let [direct, product] = kernels.price;
     let product = tiles * POSITIONS as u64 * c_in * c_out * product / 16;
@@ -107,7 +107,7 @@ pub(crate) fn suits(d: &ConvDesc, kernels: &Kernels) -> bool {
 }
 
 /// Everything that follows from the shape.
-struct Plan {
+struct WinogradGeometry {
     /// Rows and columns of tiles.
     tiles: [usize; 2],
     /// Rows of tiles in a block.
@@ -119,7 +119,7 @@ struct Plan {
     parts: usize,
 }
 
-impl Plan {
+impl WinogradGeometry {
     fn new(d: &ConvDesc) -> Self {
         let tiles = [d.y.h.div_ceil(TILE), d.y.w.div_ceil(TILE)];
         let most = V_BYTES / (2 * POSITIONS * tiles[1] * d.x.c);
@@ -146,12 +146,12 @@ impl Plan {
 
 /// See [`crate::KernelSet::conv_scratch_bytes`].
 pub(crate) fn scratch_bytes(d: &ConvDesc) -> usize {
-    Plan::new(d).scratch(d).iter().sum()
+    WinogradGeometry::new(d).scratch(d).iter().sum()
 }
 
 /// See [`crate::KernelSet::conv_tasks`].
 pub(crate) fn tasks(d: &ConvDesc) -> usize {
-    let p = Plan::new(d);
+    let p = WinogradGeometry::new(d);
     if p.by_panel { p.panels } else { p.tiles[0] }
 }
 
@@ -164,11 +164,12 @@ pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Ke
         return;
     }
     let d = args.desc;
-    let plan = Plan::new(d);
-    let (rows, panels) = if plan.by_panel { (0..plan.tiles[0], tasks) } else { (tasks, 0..plan.panels) };
+    let geometry = WinogradGeometry::new(d);
+    let (rows, panels) =
+        if geometry.by_panel { (0..geometry.tiles[0], tasks) } else { (tasks, 0..geometry.panels) };
     let layout = BlobLayout::new(d, kernels.tiling, &Geometry::new(d, kernels.tiling));
-    let walk = Walk { args, kernels, epilogue: Epilogue::new(args), layout, plan };
-    let blocks = rows.len().div_ceil(walk.plan.block_rows);
+    let walk = Walk { args, kernels, epilogue: Epilogue::new(args), layout, geometry };
+    let blocks = rows.len().div_ceil(walk.geometry.block_rows);
     let at = |i: usize| rows.start + i * rows.len() / blocks;
     // SAFETY: the caller's contract; a block has at most `block_rows` rows.
     unsafe {
@@ -186,14 +187,14 @@ struct Walk<'a> {
     kernels: &'a Kernels,
     epilogue: Epilogue,
     layout: BlobLayout,
-    plan: Plan,
+    geometry: WinogradGeometry,
 }
 
 impl Walk<'_> {
     /// Where the zero points, V, U, M and the sums stand.
     fn places(&self) -> [*mut u8; 5] {
         let mut at = self.args.scratch;
-        self.plan.scratch(self.args.desc).map(|bytes| {
+        self.geometry.scratch(self.args.desc).map(|bytes| {
             let place = at;
             at = at.wrapping_add(bytes);
             place
@@ -207,14 +208,14 @@ impl Walk<'_> {
     unsafe fn transform_input(&self, rows: Range<usize>) {
         let d = self.args.desc;
         let [zeros, v, ..] = self.places();
-        let [position, _] = self.plan.positions(d);
+        let [position, _] = self.geometry.positions(d);
         // SAFETY: the zero points have room for a pixel; pixels inside the input are read at its channels;
         // V has room for the block's tiles.
         unsafe {
             zeros.write_bytes(self.args.scalars.x_zero[0] as u8 ^ 0x80, d.x.c);
             let mut v: *mut i16 = v.cast();
             for ty in rows {
-                for tx in 0..self.plan.tiles[1] {
+                for tx in 0..self.geometry.tiles[1] {
                     let mut pixels = [zeros.cast_const(); POSITIONS];
                     for (i, line) in pixels.chunks_exact_mut(REACH).enumerate() {
                         let Some(iy) = (TILE * ty + i).checked_sub(d.pad[0]).filter(|&y| y < d.x.h) else {
@@ -243,15 +244,15 @@ impl Walk<'_> {
         let [_, v, u, m, sums] = self.places();
         let (v, u, m, sums): (*const i16, *mut i16, *mut i32, *mut i32) =
             (v.cast(), u.cast(), m.cast(), sums.cast());
-        let [v_position, u_position] = self.plan.positions(d);
-        let tiles = rows.len() * self.plan.tiles[1];
-        let slot = panel * CHANNELS / k.tiling.lanes;
+        let [v_position, u_position] = self.geometry.positions(d);
+        let tiles = rows.len() * self.geometry.tiles[1];
+        let vector = panel * CHANNELS / k.tiling.lanes;
         let steps = d.x.c / DEPTH;
-        // SAFETY: addresses lie inside the blob and the scratch whose sizes `BlobLayout` and `Plan` gave for
+        // SAFETY: addresses lie inside the blob and the scratch whose sizes `BlobLayout` and `WinogradGeometry` gave for
         // this description.
         unsafe {
-            let constants = args.blob.as_ptr().add(slot * k.tiling.lanes * 4);
-            let weights = args.blob.as_ptr().add(self.layout.weights + slot * self.layout.slot);
+            let constants = args.blob.as_ptr().add(vector * k.tiling.lanes * 4);
+            let weights = args.blob.as_ptr().add(self.layout.weights + vector * self.layout.vector_bytes);
             (k.weights)(weights, u, u_position, d.x.c / 2);
             let mut out = Outputs {
                 constants,
@@ -267,8 +268,8 @@ impl Walk<'_> {
                 let (first, end) = (tiles * round / rounds, tiles * (round + 1) / rounds);
                 let count = end - first;
                 let groups = count.div_ceil(GROUP);
-                for p in 0..self.plan.parts {
-                    let (from, to) = part(steps, self.plan.parts, p);
+                for p in 0..self.geometry.parts {
+                    let (from, to) = part(steps, self.geometry.parts, p);
                     for position in 0..POSITIONS {
                         let v = v.add(position * v_position + first * d.x.c + from * DEPTH);
                         let u = u.add(position * u_position + from * DEPTH * CHANNELS);
@@ -289,8 +290,9 @@ impl Walk<'_> {
                     }
                 }
                 for t in 0..count {
-                    let tile = rows.start * self.plan.tiles[1] + first + t;
-                    let (oy, ox) = (tile / self.plan.tiles[1] * TILE, tile % self.plan.tiles[1] * TILE);
+                    let tile = rows.start * self.geometry.tiles[1] + first + t;
+                    let (oy, ox) =
+                        (tile / self.geometry.tiles[1] * TILE, tile % self.geometry.tiles[1] * TILE);
                     self.epilogue_tile(sums.add(t * SUMS_TILE), oy, ox, panel * CHANNELS, &mut out);
                 }
             }
@@ -406,7 +408,7 @@ mod tests {
         let Some(set) = set() else { return };
         for (c_in, parts) in [(224, 1), (240, 2), (448, 2), (464, 3)] {
             let d = desc(9, 8, c_in, 32);
-            assert_eq!(Plan::new(&d).parts, parts);
+            assert_eq!(WinogradGeometry::new(&d).parts, parts);
             for (w, x, x_zero) in [(-127, -128, 127), (127, -128, 0), (127, 127, -128), (100, -128, -128)] {
                 check(set, &d, &vec![w; d.y.c * d.depth()], &vec![x; d.x.len()], x_zero);
             }
@@ -439,9 +441,9 @@ mod tests {
             [(5, 13, 32, 48), (10, 14, 16, 160), (13, 47, 32, 16), (31, 8, 16, 16), (9, 50, 1024, 16)]
         {
             let d = desc(h, w, c_in, c_out);
-            let plan = Plan::new(&d);
+            let geometry = WinogradGeometry::new(&d);
             assert!(suits(&d, &WINOGRAD), "{d:?}");
-            assert_eq!(plan.block_rows < plan.tiles[0], c_in == 1024);
+            assert_eq!(geometry.block_rows < geometry.tiles[0], c_in == 1024);
             let mut any = |n: usize, lo| -> Vec<i8> { (0..n).map(|_| rng.range(lo, 127) as i8).collect() };
             let (weights, x) = (any(d.y.c * d.depth(), -127), any(d.x.len(), -128));
             check(set, &d, &weights, &x, -5);

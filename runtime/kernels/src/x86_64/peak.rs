@@ -1,6 +1,6 @@
 //! What the CPU can do at best, for "% of peak".
 
-/// Products per second of `run(times)`, which issues `16 · times` instructions of `macs` products; the
+/// MACs per second of `run(times)`, which issues `16 · times` instructions of `macs` each; the
 /// fastest of a few tries. `None` without a clock.
 #[cfg(feature = "std")]
 pub(super) fn measure(macs: f64, run: impl Fn(usize)) -> Option<f64> {

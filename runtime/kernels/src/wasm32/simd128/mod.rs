@@ -1,8 +1,8 @@
 //! WebAssembly's 128-bit SIMD.
 
-mod elementwise;
-mod epilogue;
+mod pack_a;
 mod tile;
+mod vector;
 mod winograd;
 
 #[cfg(test)]
@@ -16,8 +16,8 @@ pub struct Simd128;
 static KERNELS: Kernels = Kernels {
     tiling: &tile::TILING,
     tiles: &tile::TILES,
-    widen: elementwise::widen,
+    widen: pack_a::widen,
     winograd: Some(&winograd::KERNELS),
 };
 
-crate::tiled::set::kernel_set!(Simd128, "simd128", KERNELS, elementwise);
+crate::tiled::set::kernel_set!(Simd128, "simd128", KERNELS, vector);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! acc[m][v] = bias[v]
-//! for segment, step:                      2 products deep
+//! for segment, step:                      2 deep
 //!     w[v] = i16x8.load8x8_s              4 channels × 2, i16
 //!     for m: a = v128.load32_splat        two i16 of pixel m
 //!         acc[m][v] = i32x4.add(acc[m][v], i32x4.dot_i16x8_s(a, w[v]))
@@ -15,13 +15,12 @@
 
 use core::arch::wasm32::*;
 
-use super::epilogue;
+use super::vector::Simd128Vector;
 use crate::tiled::driver::{Tile, TileFn};
-use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES};
-use crate::tiled::geometry::{MAX_PIXELS, Tiling};
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, finish};
+use crate::tiled::geometry::{MAX_MR, Tiling};
 
-pub(super) const TILING: Tiling =
-    Tiling { lanes: 4, vectors: 2, pixels: [0, 8, 5, 0, 0], group: 2, widen: true };
+pub(super) const TILING: Tiling = Tiling { lanes: 4, nr_vectors: 2, mr: [0, 8, 5, 0, 0], kr: 2, widen: true };
 
 /// `M` pixels × `N` vectors of 4 channels.
 ///
@@ -60,12 +59,12 @@ unsafe fn tile<const M: usize, const N: usize, const MODE: usize>(t: &Tile, e: &
                 }
             }
         }
-        epilogue::finish::<M, N, MODE>(&t.out, e, &acc);
+        finish::<Simd128Vector, M, N, MODE>(&t.out, e, &acc);
     }
 }
 
-const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_PIXELS]; 4] {
-    let one: [TileFn; MAX_PIXELS] = [
+const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_MR]; 4] {
+    let one: [TileFn; MAX_MR] = [
         tile::<1, 1, MODE>,
         tile::<2, 1, MODE>,
         tile::<3, 1, MODE>,
@@ -75,7 +74,7 @@ const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_PIXELS]; 4] {
         tile::<7, 1, MODE>,
         tile::<8, 1, MODE>,
     ];
-    let two: [TileFn; MAX_PIXELS] = [
+    let two: [TileFn; MAX_MR] = [
         tile::<1, 2, MODE>,
         tile::<2, 2, MODE>,
         tile::<3, 2, MODE>,
@@ -89,5 +88,5 @@ const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_PIXELS]; 4] {
     [one, two, two, two]
 }
 
-pub(super) static TILES: [[[TileFn; MAX_PIXELS]; 4]; MODES] =
+pub(super) static TILES: [[[TileFn; MAX_MR]; 4]; MODES] =
     [by_vectors::<INT8>(), by_vectors::<INT8_SKIP>(), by_vectors::<BOTH_SKIP>(), by_vectors::<ANY>()];

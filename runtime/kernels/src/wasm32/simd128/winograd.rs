@@ -4,15 +4,15 @@
 
 use core::arch::wasm32::*;
 
-use super::epilogue;
-use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Outputs};
+use super::vector::Simd128Vector;
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Outputs, finish};
 use crate::tiled::geometry::Tiling;
 use crate::tiled::winograd::{CHANNELS, GROUP, Kernels, M_TILE, ProductFn, RowFn};
 use crate::winograd::{INVERSE_OF_9, POSITIONS, REACH, TILE};
 
 /// As the direct kernel's, but that a panel has [`CHANNELS`] channels, and inputs are not widened by the walk.
 pub(super) const TILING: Tiling =
-    Tiling { lanes: 4, vectors: 4, pixels: [0, 0, 0, 0, GROUP], group: 2, widen: false };
+    Tiling { lanes: 4, nr_vectors: 4, mr: [0, 0, 0, 0, GROUP], kr: 2, widen: false };
 
 pub(crate) static KERNELS: Kernels = Kernels {
     tiling: &TILING,
@@ -229,7 +229,7 @@ unsafe fn row<const M: usize, const MODE: usize>(sums: *const i32, out: &Outputs
                 *acc = v128_load(sums.add(m * CHANNELS + 4 * v).cast());
             }
         }
-        epilogue::finish::<M, 4, MODE>(out, e, &acc);
+        finish::<Simd128Vector, M, 4, MODE>(out, e, &acc);
     }
 }
 

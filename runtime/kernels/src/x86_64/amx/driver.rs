@@ -11,7 +11,7 @@
 use core::ops::Range;
 
 use super::epilogue::{FINISH, FinishFn, Pending};
-use super::geometry::{BLOCK, Geometry, LANES, SUMS, TILE, VECTORS};
+use super::geometry::{Geometry, LANES, MR, NR_VECTORS, SUMS, TILE};
 use super::pack_a::prepare;
 use super::pack_b::BlobLayout;
 use super::tile::{Product, Tiles, product};
@@ -28,7 +28,7 @@ pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
     }
     let desc = args.desc;
     let g = Geometry::new(desc);
-    let rest = if g.count > TILE && g.count < BLOCK { g.count - TILE } else { TILE };
+    let rest = if g.count > TILE && g.count < MR { g.count - TILE } else { TILE };
     // SAFETY: the caller's contract.
     let _tiles = unsafe { Tiles::configure(g.count.min(TILE), rest) };
     let epilogue = Epilogue::new(args);
@@ -39,7 +39,7 @@ pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
         epilogue,
         pending: None,
         turn: 0,
-        // A panel's 32 lines per chunk of the next one, over its blocks.
+        // A panel's 32 lines per step of the next one, over its blocks.
         ahead: if g.by_panel { 32_usize.div_ceil(g.blocks) } else { 0 },
         g: &g,
     };
@@ -90,7 +90,7 @@ struct Walk<'a> {
     g: &'a Geometry,
     blob: BlobLayout,
     epilogue: Epilogue,
-    finish: &'static [FinishFn; VECTORS],
+    finish: &'static [FinishFn; NR_VECTORS],
     /// Multiplied, but not written.
     pending: Option<Pending>,
     /// Which of the two places for sums comes next.
@@ -123,28 +123,28 @@ impl Walk<'_> {
         let (g, args, desc) = (self.g, self.args, self.args.desc);
         let number = block;
         let block = g.block(block);
-        let slot = panel * VECTORS;
-        let vectors = (g.slots - slot).min(VECTORS);
+        let vector = panel * NR_VECTORS;
+        let vectors = (g.vectors - vector).min(NR_VECTORS);
         let halves = vectors.div_ceil(2);
-        let channel = slot * LANES;
+        let channel = vector * LANES;
         // SAFETY: offsets inside the blob and the scratch, whose sizes are those that `BlobLayout` and
         // `Geometry` give; outputs that are not used are not dereferenced.
         unsafe {
-            let constants = args.blob.as_ptr().add(slot * LANES * 4);
-            let weights = args.blob.as_ptr().add(self.blob.weights + slot * g.slot_bytes());
-            let next = weights.wrapping_add(vectors * g.slot_bytes());
+            let constants = args.blob.as_ptr().add(vector * LANES * 4);
+            let weights = args.blob.as_ptr().add(self.blob.weights + vector * g.vector_bytes());
+            let next = weights.wrapping_add(vectors * g.vector_bytes());
             let sums = args.scratch.add(self.turn * SUMS);
             self.turn ^= 1;
             for half in 0..halves {
                 let pair = (vectors - 2 * half).min(2);
                 // This block's part of the next panel.
-                let part = (number * halves + half) * vectors * g.slot_bytes() / (g.blocks * halves);
+                let part = (number * halves + half) * vectors * g.vector_bytes() / (g.blocks * halves);
                 product(block.len.div_ceil(TILE), pair, self.ahead)(&Product {
                     x: origin.wrapping_add(block.start * g.step),
                     step: g.step,
                     offsets: &g.offsets[..g.segments],
-                    chunks: g.chunks,
-                    weights: weights.add(2 * half * g.slot_bytes()),
+                    steps: g.steps,
+                    weights: weights.add(2 * half * g.vector_bytes()),
                     bias: constants.add(2 * half * LANES * 4),
                     sums: sums.add(2 * half * LANES * 4),
                     ahead: next.wrapping_add(part),

@@ -3,14 +3,14 @@
 use core::arch::x86_64::*;
 use core::ops::Range;
 
-use super::geometry::{Block, VECTORS};
-use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Outputs};
-use crate::x86_64::avx512vnni::epilogue::pixel;
+use super::geometry::{Block, NR_VECTORS};
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Outputs, finish_pixel};
+use crate::x86_64::avx512vnni::vector::Avx512Vector;
 
 /// A block's sums that wait to be written.
 #[derive(Clone, Copy)]
 pub(super) struct Pending {
-    /// The panel's outputs at the picture's first pixel.
+    /// The panel's outputs at the image's first pixel.
     pub out: Outputs,
     /// [pixel][vector][lane] i32.
     pub sums: *const u8,
@@ -47,9 +47,9 @@ unsafe fn finish<const N: usize, const MODE: usize>(
             // SAFETY: the sums of pixel `i`, and its outputs.
             unsafe {
                 for v in 0..N {
-                    sums[v] = _mm512_load_si512(p.sums.add((i * VECTORS + v) * 64).cast());
+                    sums[v] = _mm512_load_si512(p.sums.add((i * NR_VECTORS + v) * 64).cast());
                 }
-                pixel::<N, MODE>(&p.out, e, row * columns + column, sums);
+                finish_pixel::<Avx512Vector, N, MODE>(&p.out, e, row * columns + column, sums);
             }
         }
         column += 1;
@@ -59,10 +59,10 @@ unsafe fn finish<const N: usize, const MODE: usize>(
     }
 }
 
-const fn by_vectors<const MODE: usize>() -> [FinishFn; VECTORS] {
+const fn by_vectors<const MODE: usize>() -> [FinishFn; NR_VECTORS] {
     [finish::<1, MODE>, finish::<2, MODE>, finish::<3, MODE>, finish::<4, MODE>]
 }
 
 /// By mode, vectors − 1.
-pub(super) static FINISH: [[FinishFn; VECTORS]; MODES] =
+pub(super) static FINISH: [[FinishFn; NR_VECTORS]; MODES] =
     [by_vectors::<INT8>(), by_vectors::<INT8_SKIP>(), by_vectors::<BOTH_SKIP>(), by_vectors::<ANY>()];

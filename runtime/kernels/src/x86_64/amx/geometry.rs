@@ -2,13 +2,13 @@
 //!
 //! AMX's `tileloadd` walks 16 rows at one stride, so the pixels of a tile must lie evenly in memory. They
 //! do in a tensor that a 1×1 convolution reads (*direct*). Else the input rows are copied such that output
-//! pixel `p = row·width + column` reads from `p·step` on: `width` is a little more than the picture's,
+//! pixel `p = row·width + column` reads from `p·step` on: `width` is a little more than the image's,
 //! and the pixels in the gaps between rows are computed and dropped (14 columns in rows of 16).
 //!
 //! *Plane*: with a vertical stride `s`, input rows are dealt to `s` planes by their number modulo `s`,
 //! so that within a plane consecutive output rows meet consecutive input rows.
-//! *Segment*: a run of input bytes that meets one run of weights: a kernel row; cut into *chunks* of 64.
-//! Pixels of the network's input have so few channels that a kernel row would leave most of a chunk
+//! *Segment*: a run of input bytes that meets one run of weights: a kernel row; cut into *steps* of 64.
+//! Pixels of the network's input have so few channels that a kernel row would leave most of a step
 //! empty: there the rows under the kernel are interleaved column by column (a plane row for each output
 //! row) and the whole window is one segment.
 //! *Block*: two tiles of 16 pixels. *Panel*: up to 64 output channels. *Task*: a run of blocks of one panel
@@ -19,18 +19,18 @@ use crate::tiled::geometry::SLACK;
 
 /// Pixels of a tile.
 pub(super) const TILE: usize = 16;
-/// Pixels of a block.
-pub(super) const BLOCK: usize = 2 * TILE;
+/// MR: pixels of a block.
+pub(super) const MR: usize = 2 * TILE;
 /// Channels of a tile, one vector.
 pub(super) const LANES: usize = 16;
-/// Most vectors in a panel.
-pub(super) const VECTORS: usize = 4;
-/// Bytes of input that one instruction takes from each pixel.
-pub(super) const CHUNK: usize = 64;
+/// NR in vectors: most vectors in a panel.
+pub(super) const NR_VECTORS: usize = 4;
+/// KR: bytes of input that one instruction takes from each pixel.
+pub(super) const KR: usize = 64;
 /// Bytes of a tile of weights.
-pub(super) const WEIGHT_TILE: usize = CHUNK * LANES;
+pub(super) const WEIGHT_TILE: usize = KR * LANES;
 /// Bytes of a block's sums: [pixel][vector][lane] i32.
-pub(super) const SUMS: usize = BLOCK * VECTORS * LANES * 4;
+pub(super) const SUMS: usize = MR * NR_VECTORS * LANES * 4;
 /// Copied input that goes through all panels at once; it shares the second cache with the weights.
 const COPY_BYTES: usize = 128 << 10;
 /// Tasks worth having, so that eight threads end together.
@@ -55,7 +55,7 @@ pub(super) struct Geometry {
     /// From a pixel's address to each of its segments.
     pub offsets: [usize; MAX_KERNEL],
     /// Chunks of a segment, the last one padded with zero weights.
-    pub chunks: usize,
+    pub steps: usize,
     /// Bytes from pixel to pixel.
     pub step: usize,
     /// Pixels from row to row.
@@ -65,7 +65,7 @@ pub(super) struct Geometry {
     /// Blocks of pixels.
     pub blocks: usize,
     /// Vectors of output channels.
-    pub slots: usize,
+    pub vectors: usize,
     /// Panels.
     pub panels: usize,
     /// Tasks are (panel, run of blocks) rather than (run of blocks).
@@ -89,10 +89,10 @@ pub(super) struct Block {
 
 impl Geometry {
     /// Whether tiles suit the convolution; if not, it is `avx512vnni`'s. They do not suit groups,
-    /// whose depth is short, nor a 3×3 window of RGB, which fills less than half of a chunk, nor a handful of
+    /// whose depth is short, nor a 3×3 window of RGB, which fills less than half of a step, nor a handful of
     /// pixels, where weights are read for nothing.
     pub fn suits(desc: &ConvDesc) -> bool {
-        let shallow = desc.source == Source::Pixels && desc.depth() < CHUNK / 2;
+        let shallow = desc.source == Source::Pixels && desc.depth() < KR / 2;
         desc.groups == 1 && desc.dilation[1] == 1 && desc.y.pixels() >= 8 && !shallow
     }
 
@@ -113,13 +113,13 @@ impl Geometry {
         let segments = if interleaved { 1 } else { kh };
         let run = kw * column;
         let count = (rows - 1) * width + columns;
-        let blocks = count.div_ceil(BLOCK);
-        let slots = desc.y.c.div_ceil(LANES);
-        let panels = slots.div_ceil(VECTORS);
+        let blocks = count.div_ceil(MR);
+        let vectors = desc.y.c.div_ceil(LANES);
+        let panels = vectors.div_ceil(NR_VECTORS);
         let by_panel = desc.y.c * desc.depth() >= desc.x.len();
         let task_runs = if by_panel { TASKS.div_ceil(panels) } else { TASKS }.clamp(1, blocks);
         // What a block spans at most.
-        let least = ((BLOCK - 1) / width + 2).min(rows);
+        let least = ((MR - 1) / width + 2).min(rows);
         let fits = (COPY_BYTES / (planes * width * step)).saturating_sub(reach);
         let block_rows = if by_panel { rows } else { fits.clamp(least, rows) };
         let plane_rows = block_rows + reach;
@@ -139,12 +139,12 @@ impl Geometry {
             reach,
             segments,
             offsets,
-            chunks: run.div_ceil(CHUNK),
+            steps: run.div_ceil(KR),
             step,
             width,
             count,
             blocks,
-            slots,
+            vectors,
             panels,
             by_panel,
             task_runs,
@@ -159,10 +159,10 @@ impl Geometry {
 
     /// Block number `i`.
     pub fn block(&self, i: usize) -> Block {
-        let first = i * BLOCK;
+        let first = i * MR;
         let rest = self.count - first;
-        let len = if rest <= TILE { TILE } else { BLOCK };
-        if rest >= BLOCK {
+        let len = if rest <= TILE { TILE } else { MR };
+        if rest >= MR {
             Block { start: first, len, first }
         } else {
             Block { start: self.count.saturating_sub(len), len: len.min(self.count), first }
@@ -192,9 +192,9 @@ impl Geometry {
         (2 * SUMS + copy).next_multiple_of(64)
     }
 
-    /// Bytes of the weights of one slot.
-    pub fn slot_bytes(&self) -> usize {
-        self.segments * self.chunks * WEIGHT_TILE
+    /// Bytes of the weights of one vector of output channels.
+    pub fn vector_bytes(&self) -> usize {
+        self.segments * self.steps * WEIGHT_TILE
     }
 }
 

@@ -1,6 +1,6 @@
 //! AMX-INT8: Sapphire Rapids and later Xeons.
 //!
-//! The limit is one `tdpbusd` of 16 × 16 × 64 products in 16 cycles: 1024 products per cycle, eight times
+//! The limit is one `tdpbusd` of 16 × 16 × 64 MACs in 16 cycles: 1024 MACs per cycle, eight times
 //! two `vpdpbusd`. Activations lie as for `avx512vnni`, which lends the element-wise operators and
 //! runs the convolutions that tiles do not suit, see [`geometry::Geometry::suits`].
 //!
@@ -14,7 +14,7 @@
 //!   for every four multiplications (35 %).
 //! - *Input and weights beyond the first cache:* 1×1 layers of 1024 and more channels, and 3×3 layers for
 //!   their weights (45 to 55 %).
-//! - *The stem.* 147 products fill three chunks of 64, and interleaving the rows under the kernel takes
+//! - *The stem.* A depth of 147 fills three steps of 64, and interleaving the rows under the kernel takes
 //!   as long as the multiplications (12 %).
 //!
 //! Why the units overlap so little is not understood; finer mixing of the two was tried and did not help.
@@ -31,7 +31,7 @@ mod tile;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::avx512vnni::{Avx512Vnni, elementwise};
+use super::avx512vnni::{Avx512Vnni, vector};
 use crate::set::{ConvArgs, ConvWeights, KernelSet};
 use crate::shape::ConvDesc;
 use geometry::Geometry;
@@ -56,9 +56,9 @@ impl Amx {
     }
 }
 
-/// Products per cycle of the one tile multiplier: `tdpbusd` has 16,384 and takes 16 cycles.
+/// MACs per cycle of the one tile multiplier: `tdpbusd` has 16,384 and takes 16 cycles.
 const MACS_PER_CYCLE: f64 = 1024.0;
-/// Products of one `tdpbusd`.
+/// MACs of one `tdpbusd`.
 const MACS: f64 = 16_384.0;
 
 // SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared tests
@@ -78,7 +78,7 @@ unsafe impl KernelSet for Amx {
         crate::x86_64::peak::measure(MACS, |times| unsafe { peak::products(times) })
     }
 
-    crate::tiled::set::shared_operators!(elementwise);
+    crate::tiled::set::shared_operators!(vector);
 
     fn pack_conv(&self, desc: &ConvDesc, weights: &ConvWeights<'_>) -> Vec<u8> {
         if Geometry::suits(desc) { pack_b::pack(desc, weights) } else { self.vnni.pack_conv(desc, weights) }

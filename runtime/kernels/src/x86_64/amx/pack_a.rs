@@ -66,7 +66,7 @@ unsafe fn copy_planes(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to:
 /// Rows under the kernel, column by column: `[output row][column][kernel row][channel]`.
 ///
 /// A pixel of three channels is moved as four bytes: the fourth is overwritten by the next pixel, which
-/// comes next in the order of memory. So the last column of the picture, behind which nothing may be
+/// comes next in the order of memory. So the last column of the image, behind which nothing may be
 /// read, and the padding go byte by byte.
 ///
 /// # Safety

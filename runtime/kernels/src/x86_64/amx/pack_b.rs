@@ -1,8 +1,8 @@
 //! The blob of a convolution.
 //!
 //! ```text
-//! bias i32 · multiplier f32 · (gain f32 · offset f32)   each [slot][lane], padded to 64 bytes
-//! weights i8 [panel][pair of vectors][segment][chunk][vector][16 rows][lane][4 products]
+//! bias i32 · multiplier f32 · (gain f32 · offset f32)   each [vector][lane], padded to 64 bytes
+//! weights i8 [panel][pair of vectors][segment][step][vector][16 rows][lane][4]
 //! ```
 //! Little-endian, nothing else. Every size follows from the description, so the length is all that there
 //! is to check, and no byte can lead a kernel astray. Lanes are ordered as in [`crate::tiled::pack_b`], and
@@ -11,7 +11,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::geometry::{CHUNK, Geometry, LANES, VECTORS, WEIGHT_TILE};
+use super::geometry::{Geometry, KR, LANES, NR_VECTORS, WEIGHT_TILE};
 use crate::set::{ALIGN, ConvWeights};
 use crate::shape::ConvDesc;
 use crate::tiled::pack_b::{channel_at, zero_sum};
@@ -28,9 +28,9 @@ pub(super) struct BlobLayout {
 
 impl BlobLayout {
     pub fn new(desc: &ConvDesc, g: &Geometry) -> Self {
-        let constants = (g.slots * LANES * 4).next_multiple_of(ALIGN);
+        let constants = (g.vectors * LANES * 4).next_multiple_of(ALIGN);
         let weights = constants * if desc.output.has_affine() { 4 } else { 2 };
-        Self { constants, weights, len: weights + g.slots * g.slot_bytes() }
+        Self { constants, weights, len: weights + g.vectors * g.vector_bytes() }
     }
 }
 
@@ -43,19 +43,19 @@ pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
     let depth = desc.depth();
     let segment_len = depth / g.segments;
     let mut ordered = vec![0i8; depth];
-    for slot in 0..g.slots {
-        let panel_first = slot / VECTORS * VECTORS;
-        let (n, v) = ((g.slots - panel_first).min(VECTORS), slot - panel_first);
+    for vector in 0..g.vectors {
+        let panel_first = vector / NR_VECTORS * NR_VECTORS;
+        let (n, v) = ((g.vectors - panel_first).min(NR_VECTORS), vector - panel_first);
         let (pair_first, in_pair) = (v / 2 * 2, v % 2);
         let pair = (n - pair_first).min(2);
-        let base = (panel_first + pair_first) * g.slot_bytes() + in_pair * WEIGHT_TILE;
+        let base = (panel_first + pair_first) * g.vector_bytes() + in_pair * WEIGHT_TILE;
         for lane in 0..LANES {
             let c = panel_first * LANES + channel_at(n, v, lane);
             if c >= desc.y.c {
                 continue;
             }
             let taps = &w.weights[c * depth..][..depth];
-            let at = (slot * LANES + lane) * 4;
+            let at = (vector * LANES + lane) * 4;
             let mut put = |which: usize, bytes: [u8; 4]| {
                 constants[which * layout.constants + at..][..4].copy_from_slice(&bytes);
             };
@@ -68,8 +68,8 @@ pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
             order(desc, &g, taps, &mut ordered);
             for (s, segment) in ordered.chunks_exact(segment_len).enumerate() {
                 for (k, &tap) in segment.iter().enumerate() {
-                    let tile = base + (s * g.chunks + k / CHUNK) * pair * WEIGHT_TILE;
-                    weights[tile + k % CHUNK / 4 * 64 + lane * 4 + k % 4] = tap as u8;
+                    let tile = base + (s * g.steps + k / KR) * pair * WEIGHT_TILE;
+                    weights[tile + k % KR / 4 * 64 + lane * 4 + k % 4] = tap as u8;
                 }
             }
         }

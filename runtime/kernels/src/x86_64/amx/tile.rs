@@ -2,14 +2,14 @@
 //!
 //! ```text
 //! sum[m][v] = bias[v]                          m: 16 pixels each, v: 16 channels each
-//! for segment, chunk:                          64 products deep
+//! for segment, step:                          64 deep
 //!     a[m] = 16 pixels × 64 bytes              tileloadd, stride from pixel to pixel
 //!     w[v] = 16 rows × 16 channels × 4         tileloadd, 1024 bytes in a row
 //!     sum[m][v] += a[m] · w[v]                 tdpbusd: unsigned input, signed weights
 //! store the sums
 //! ```
-//! 1. Four sums, two inputs and two weights fill the eight tiles; each load serves two products, and
-//!    a load takes half of a product's 16 cycles.
+//! 1. Four sums, two inputs and two weights fill the eight tiles; each load serves two multiplications, and
+//!    a load takes half of a multiplication's 16 cycles.
 //! 2. The bias comes in through a load with stride 0: all 16 pixels get the same row.
 //! 3. While a panel's weights are in use, those of the next one are fetched into the second cache, evenly
 //!    over the loop: late layers read each weight from memory once and would wait for it.
@@ -28,14 +28,14 @@ pub(super) struct Product<'a> {
     /// Offsets of the segments.
     pub offsets: &'a [usize],
     /// Chunks of a segment, at least one.
-    pub chunks: usize,
+    pub steps: usize,
     /// Weights of the one or two vectors.
     pub weights: *const u8,
     /// Biases of the one or two vectors.
     pub bias: *const u8,
     /// Where the first pixel's sums go; the next pixel's follow at 256 bytes.
     pub sums: *mut u8,
-    /// What to fetch ahead: 64 bytes times the kernel's number in each chunk.
+    /// What to fetch ahead: 64 bytes times the kernel's number in each step.
     pub ahead: *const u8,
 }
 
@@ -96,10 +96,10 @@ impl Drop for Tiles {
 /// [`Tiles`] are configured; the pointers in [`Product`] cover what the sizes in it imply.
 pub(super) type ProductFn = unsafe fn(&Product<'_>);
 
-/// Makes a [`ProductFn`]: what to do before the loop, for each chunk (`{a}`: 16 pixels of input, `{b}`:
+/// Makes a [`ProductFn`]: what to do before the loop, for each step (`{a}`: 16 pixels of input, `{b}`:
 /// 16 more, `{s}`: 64), and behind it (`{s}`: 256).
 macro_rules! product {
-    ($name:ident, $weights:literal, [$($before:literal)*] [$($chunk:literal)*] [$($behind:literal)*]) => {
+    ($name:ident, $weights:literal, [$($before:literal)*] [$($step:literal)*] [$($behind:literal)*]) => {
         /// # Safety
         /// See [`ProductFn`].
         unsafe fn $name<const AHEAD: usize>(p: &Product<'_>) {
@@ -116,9 +116,9 @@ macro_rules! product {
                     "mov {b}, {step}",
                     "shl {b}, 4",
                     "add {b}, {a}",
-                    "mov {n}, {chunks}",
+                    "mov {n}, {steps}",
                     "3:",
-                    $($chunk,)*
+                    $($step,)*
                     ".rept {prefetches}",
                     "prefetcht1 [{ahead}]",
                     "add {ahead}, 64",
@@ -141,7 +141,7 @@ macro_rules! product {
                     segments = inout(reg) p.offsets.len() => _,
                     x = in(reg) p.x,
                     step = in(reg) p.step,
-                    chunks = in(reg) p.chunks,
+                    steps = in(reg) p.steps,
                     w = inout(reg) p.weights => _,
                     ahead = inout(reg) p.ahead => _,
                     sums = in(reg) p.sums,
@@ -180,7 +180,7 @@ product!(tiles_1x1, "1024",
     ["tileloadd tmm6, [{w} + {s}*1]" "tileloadd tmm4, [{a} + {step}*1]" "tdpbusd tmm0, tmm4, tmm6"]
     ["tilestored [{sums} + {s}*1], tmm0"]);
 
-/// Numbers of lines that a kernel may fetch ahead in each chunk.
+/// Numbers of lines that a kernel may fetch ahead in each step.
 const AHEAD: [usize; 7] = [0, 1, 2, 4, 8, 16, 32];
 
 /// One kernel's variants, as in [`AHEAD`].
@@ -195,7 +195,7 @@ static PRODUCTS: [[[ProductFn; AHEAD.len()]; 2]; 2] =
     [[by_ahead!(tiles_1x1), by_ahead!(tiles_1x2)], [by_ahead!(tiles_2x1), by_ahead!(tiles_2x2)]];
 
 /// The kernel for so many tiles of pixels and of channels that fetches at least `ahead` lines, at most
-/// 32, in each chunk.
+/// 32, in each step.
 pub(super) fn product(pixel_tiles: usize, vectors: usize, ahead: usize) -> ProductFn {
     let enough = AHEAD.iter().position(|&n| n >= ahead).unwrap_or(AHEAD.len() - 1);
     PRODUCTS[pixel_tiles - 1][vectors - 1][enough]

@@ -1,6 +1,6 @@
 //! AVX2: Haswell and later, Zen and later.
 //!
-//! The limit of the direct kernel is two instructions, `vpmaddwd` and `vpaddd`, for 16 products: 24 products a
+//! The limit of the direct kernel is two instructions, `vpmaddwd` and `vpaddd`, for 16 MACs: 24 MACs a
 //! cycle on three vector ports. Nothing here can saturate, whatever the weights, see [`tile`]. As a share of
 //! that limit (`share_of_peak avx2`):
 //!
@@ -8,15 +8,15 @@
 //!   Weights widened beforehand were tried: they no longer fit the first cache, and nothing was gained.
 //! - *Shallow 1×1 layers* reach seven tenths: an epilogue with a residual takes 28 instructions per 16 outputs,
 //!   where their sums take 128 for a depth of 64.
-//! - *The stem* reaches seven tenths: it has an epilogue for 147 products, and a kernel row of 21 is padded to 22.
-//! - *3×3 layers of stride 1* take a quarter of the products by [`winograd`] and pass the limit 2.8 times where the
+//! - *The stem* reaches seven tenths: it has an epilogue for a depth of 147, and a kernel row of 21 is padded to 22.
+//! - *3×3 layers of stride 1* take a quarter of the MACs by [`winograd`] and pass the limit 2.8 times where the
 //!   sides are 28, 2.4 times at a depth of 64 (transforms and epilogue take a third), twice at sides of 14, which
 //!   are computed as 16, and 1.4 times at sides of 7, where the weights' transform takes a third.
 
-pub(super) mod elementwise;
-pub(super) mod epilogue;
+mod pack_a;
 mod peak;
 mod tile;
+pub(super) mod vector;
 mod winograd;
 
 #[cfg(test)]
@@ -50,8 +50,8 @@ impl Avx2 {
 static KERNELS: Kernels = Kernels {
     tiling: &tile::TILING,
     tiles: &tile::TILES,
-    widen: elementwise::widen,
+    widen: pack_a::widen,
     winograd: Some(&winograd::KERNELS),
 };
 
-crate::tiled::set::kernel_set!(Avx2, "avx2", KERNELS, elementwise, 16.0, peak::dot_products);
+crate::tiled::set::kernel_set!(Avx2, "avx2", KERNELS, vector, 16.0, peak::dot_products);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! acc[m][v] = bias[v]
-//! for segment, step:                      2 products deep
+//! for segment, step:                      2 deep
 //!     w[v] = vpmovsxbw 16 bytes           8 channels × 2, i16
 //!     for m: a = broadcast two i16 of pixel m
 //!         acc[m][v] = vpaddd(acc[m][v], vpmaddwd(a, w[v]))
@@ -10,7 +10,7 @@
 //! ```
 //! 1. `vpmaddubsw`, which takes u8 × i8, saturates at 2¹⁵: two products of 255 · 127 are twice that, and
 //!    real layers have such pairs in nearly every panel. Products of i16 in i32 never do. It costs two
-//!    `vpmaddwd` and two `vpaddd` per 32 products where the other way needs `vpmaddubsw`, `vpmaddwd` and
+//!    `vpmaddwd` and two `vpaddd` per 32 MACs where the other way needs `vpmaddubsw`, `vpmaddwd` and
 //!    one `vpaddd`: the same number of multiplications, which is what binds where addition has ports of
 //!    its own. So there is one path, and nothing in it can saturate. (A step of 4 × 16 weights with such a pair
 //!    would need both ways' instructions, six for four; so it would pay if fewer than a third of the steps had
@@ -22,13 +22,12 @@
 
 use core::arch::x86_64::*;
 
-use super::epilogue;
+use super::vector::Avx2Vector;
 use crate::tiled::driver::{Tile, TileFn};
-use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES};
-use crate::tiled::geometry::{MAX_PIXELS, Tiling};
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, finish};
+use crate::tiled::geometry::{MAX_MR, Tiling};
 
-pub(super) const TILING: Tiling =
-    Tiling { lanes: 8, vectors: 2, pixels: [0, 8, 6, 0, 0], group: 2, widen: true };
+pub(super) const TILING: Tiling = Tiling { lanes: 8, nr_vectors: 2, mr: [0, 8, 6, 0, 0], kr: 2, widen: true };
 
 /// `M` pixels × `N` vectors of 8 channels.
 ///
@@ -68,12 +67,12 @@ unsafe fn tile<const M: usize, const N: usize, const MODE: usize>(t: &Tile, e: &
                 }
             }
         }
-        epilogue::finish::<M, N, MODE>(&t.out, e, &acc);
+        finish::<Avx2Vector, M, N, MODE>(&t.out, e, &acc);
     }
 }
 
-const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_PIXELS]; 4] {
-    let one: [TileFn; MAX_PIXELS] = [
+const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_MR]; 4] {
+    let one: [TileFn; MAX_MR] = [
         tile::<1, 1, MODE>,
         tile::<2, 1, MODE>,
         tile::<3, 1, MODE>,
@@ -83,7 +82,7 @@ const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_PIXELS]; 4] {
         tile::<7, 1, MODE>,
         tile::<8, 1, MODE>,
     ];
-    let two: [TileFn; MAX_PIXELS] = [
+    let two: [TileFn; MAX_MR] = [
         tile::<1, 2, MODE>,
         tile::<2, 2, MODE>,
         tile::<3, 2, MODE>,
@@ -97,5 +96,5 @@ const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_PIXELS]; 4] {
     [one, two, two, two]
 }
 
-pub(super) static TILES: [[[TileFn; MAX_PIXELS]; 4]; MODES] =
+pub(super) static TILES: [[[TileFn; MAX_MR]; 4]; MODES] =
     [by_vectors::<INT8>(), by_vectors::<INT8_SKIP>(), by_vectors::<BOTH_SKIP>(), by_vectors::<ANY>()];

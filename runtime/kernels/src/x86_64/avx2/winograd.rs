@@ -2,20 +2,20 @@
 //!
 //! A product of 6 tiles × 16 channels takes 12 accumulators, two weights, a broadcast and a product: all 16
 //! registers. Per pair of channels that is 12 `vpmaddwd` and 12 `vpaddd` for 2 + 6 loads, the same mix as the
-//! direct kernel, less its two widenings, and each product stands for 4 of the direct sum (for 2.9 and 3.1 where
+//! direct kernel, less its two widenings, and each MAC stands for 4 of the direct sum (for 2.9 and 3.1 where
 //! sides of 7 and 14 end in parts of tiles).
 
 use core::arch::x86_64::*;
 
-use super::epilogue;
-use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Outputs};
+use super::vector::Avx2Vector;
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Outputs, finish};
 use crate::tiled::geometry::Tiling;
 use crate::tiled::winograd::{CHANNELS, GROUP, Kernels, M_TILE, ProductFn, RowFn};
 use crate::winograd::{INVERSE_OF_9, POSITIONS, REACH, TILE};
 
 /// As the direct kernel's, but that inputs are not widened by the walk.
 pub(in super::super) const TILING: Tiling =
-    Tiling { lanes: 8, vectors: 2, pixels: [0, 0, GROUP, 0, 0], group: 2, widen: false };
+    Tiling { lanes: 8, nr_vectors: 2, mr: [0, 0, GROUP, 0, 0], kr: 2, widen: false };
 
 pub(crate) static KERNELS: Kernels = Kernels {
     tiling: &TILING,
@@ -219,7 +219,7 @@ unsafe fn row<const M: usize, const MODE: usize>(sums: *const i32, out: &Outputs
                 *acc = _mm256_loadu_si256(sums.add(m * CHANNELS + 8 * v).cast());
             }
         }
-        epilogue::finish::<M, 2, MODE>(out, e, &acc);
+        finish::<Avx2Vector, M, 2, MODE>(out, e, &acc);
     }
 }
 

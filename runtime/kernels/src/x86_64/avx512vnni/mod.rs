@@ -1,11 +1,10 @@
 //! AVX-512 with `vpdpbusd`: Ice Lake and later, Cascade Lake, Zen 4 and later.
 //!
-//! The limit is one `vpdpbusd` of 64 products per cycle (two on cores with two such units).
+//! The limit is one `vpdpbusd` of 64 MACs per cycle (two on cores with two such units).
 
-pub(super) mod elementwise;
-pub(super) mod epilogue;
 mod peak;
 mod tile;
+pub(super) mod vector;
 
 use crate::set::KernelSet;
 use crate::tiled::driver::Kernels;
@@ -54,4 +53,4 @@ unsafe fn no_widen(_: *const u8, _: *mut u8, _: usize, _: i16) {}
 static KERNELS: Kernels =
     Kernels { tiling: &tile::TILING, tiles: &tile::TILES, widen: no_widen, winograd: None };
 
-crate::tiled::set::kernel_set!(Avx512Vnni, "avx512vnni", KERNELS, elementwise, 64.0, peak::dot_products);
+crate::tiled::set::kernel_set!(Avx512Vnni, "avx512vnni", KERNELS, vector, 64.0, peak::dot_products);

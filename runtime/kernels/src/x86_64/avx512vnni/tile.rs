@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! acc[m][v] = bias[v]
-//! for segment, step:                      4 products deep
+//! for segment, step:                      4 deep
 //!     w[v] = load 64 bytes of weights     16 channels × 4
 //!     for m: a = broadcast 4 bytes of pixel m
 //!         acc[m][v] = vpdpbusd(acc[m][v], a, w[v])
@@ -16,13 +16,13 @@
 
 use core::arch::x86_64::*;
 
-use super::epilogue;
+use super::vector::Avx512Vector;
 use crate::tiled::driver::{Tile, TileFn};
-use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES};
-use crate::tiled::geometry::{MAX_PIXELS, Tiling};
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, finish};
+use crate::tiled::geometry::{MAX_MR, Tiling};
 
 pub(super) const TILING: Tiling =
-    Tiling { lanes: 16, vectors: 4, pixels: [0, 8, 8, 8, 6], group: 4, widen: false };
+    Tiling { lanes: 16, nr_vectors: 4, mr: [0, 8, 8, 8, 6], kr: 4, widen: false };
 
 /// `M` pixels × `N` vectors of 16 channels.
 ///
@@ -62,11 +62,11 @@ unsafe fn tile<const M: usize, const N: usize, const MODE: usize>(t: &Tile, e: &
                 }
             }
         }
-        epilogue::finish::<M, N, MODE>(&t.out, e, &acc);
+        finish::<Avx512Vector, M, N, MODE>(&t.out, e, &acc);
     }
 }
 
-const fn by_pixels<const N: usize, const MODE: usize>() -> [TileFn; MAX_PIXELS] {
+const fn by_pixels<const N: usize, const MODE: usize>() -> [TileFn; MAX_MR] {
     [
         tile::<1, N, MODE>,
         tile::<2, N, MODE>,
@@ -79,12 +79,12 @@ const fn by_pixels<const N: usize, const MODE: usize>() -> [TileFn; MAX_PIXELS] 
     ]
 }
 
-const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_PIXELS]; 4] {
+const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_MR]; 4] {
     [by_pixels::<1, MODE>(), by_pixels::<2, MODE>(), by_pixels::<3, MODE>(), by_six::<MODE>()]
 }
 
 /// Four vectors leave registers for six pixels.
-const fn by_six<const MODE: usize>() -> [TileFn; MAX_PIXELS] {
+const fn by_six<const MODE: usize>() -> [TileFn; MAX_MR] {
     [
         tile::<1, 4, MODE>,
         tile::<2, 4, MODE>,
@@ -97,5 +97,5 @@ const fn by_six<const MODE: usize>() -> [TileFn; MAX_PIXELS] {
     ]
 }
 
-pub(super) static TILES: [[[TileFn; MAX_PIXELS]; 4]; MODES] =
+pub(super) static TILES: [[[TileFn; MAX_MR]; 4]; MODES] =
     [by_vectors::<INT8>(), by_vectors::<INT8_SKIP>(), by_vectors::<BOTH_SKIP>(), by_vectors::<ANY>()];

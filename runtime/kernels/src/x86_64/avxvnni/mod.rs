@@ -1,13 +1,13 @@
 //! AVX-VNNI, `vpdpbusd` on 256 bits: Alder Lake and later without AVX-512, Zen 5.
 //!
-//! The limit is one `vpdpbusd` of 32 products per port that has it, two a cycle on most. All but
+//! The limit is one `vpdpbusd` of 32 MACs per port that has it, two a cycle on most. All but
 //! [`tile`] is AVX2's. The set's own encoding runs only on a CPU that has it; the tests below run the
 //! same tile in AVX-512 VL's encoding.
 
 mod peak;
 mod tile;
 
-use super::avx2::elementwise;
+use super::avx2::vector;
 use crate::set::KernelSet;
 use crate::tiled::driver::Kernels;
 
@@ -42,7 +42,7 @@ unsafe fn no_widen(_: *const u8, _: *mut u8, _: usize, _: i16) {}
 static KERNELS: Kernels =
     Kernels { tiling: &tile::TILING, tiles: &tile::vex::TILES, widen: no_widen, winograd: None };
 
-crate::tiled::set::kernel_set!(AvxVnni, "avxvnni", KERNELS, elementwise, 32.0, peak::dot_products);
+crate::tiled::set::kernel_set!(AvxVnni, "avxvnni", KERNELS, vector, 32.0, peak::dot_products);
 
 #[cfg(test)]
 mod tests {
@@ -61,7 +61,7 @@ mod tests {
     /// None needed.
     unsafe fn nothing(_: usize) {}
 
-    crate::tiled::set::kernel_set!(Twin, "avxvnni's twin", TWIN, elementwise, 32.0, nothing);
+    crate::tiled::set::kernel_set!(Twin, "avxvnni's twin", TWIN, vector, 32.0, nothing);
 
     fn run(check: fn(&dyn KernelSet)) {
         if std::is_x86_feature_detected!("avx512vl") && std::is_x86_feature_detected!("avx512vnni") {

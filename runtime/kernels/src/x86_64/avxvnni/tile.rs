@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! acc[m][v] = bias[v]
-//! for segment, step:                      4 products deep
+//! for segment, step:                      4 deep
 //!     w[v] = load 32 bytes of weights     8 channels × 4
 //!     for m: a = broadcast 4 bytes of pixel m
 //!         acc[m][v] = vpdpbusd(acc[m][v], a, w[v])
@@ -17,12 +17,12 @@
 use core::arch::x86_64::*;
 
 use crate::tiled::driver::{Tile, TileFn};
-use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES};
-use crate::tiled::geometry::{MAX_PIXELS, Tiling};
-use crate::x86_64::avx2::epilogue;
+use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, finish};
+use crate::tiled::geometry::{MAX_MR, Tiling};
+use crate::x86_64::avx2::vector::Avx2Vector;
 
 pub(super) const TILING: Tiling =
-    Tiling { lanes: 8, vectors: 2, pixels: [0, 8, 6, 0, 0], group: 4, widen: false };
+    Tiling { lanes: 8, nr_vectors: 2, mr: [0, 8, 6, 0, 0], kr: 4, widen: false };
 
 /// Defines the module `$name` with its table of tiles, of `$dot` under `$features`.
 macro_rules! tiles {
@@ -68,12 +68,12 @@ macro_rules! tiles {
                             }
                         }
                     }
-                    epilogue::finish::<M, N, MODE>(&t.out, e, &acc);
+                    finish::<Avx2Vector, M, N, MODE>(&t.out, e, &acc);
                 }
             }
 
-            const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_PIXELS]; 4] {
-                let one: [TileFn; MAX_PIXELS] = [
+            const fn by_vectors<const MODE: usize>() -> [[TileFn; MAX_MR]; 4] {
+                let one: [TileFn; MAX_MR] = [
                     tile::<1, 1, MODE>,
                     tile::<2, 1, MODE>,
                     tile::<3, 1, MODE>,
@@ -83,7 +83,7 @@ macro_rules! tiles {
                     tile::<7, 1, MODE>,
                     tile::<8, 1, MODE>,
                 ];
-                let two: [TileFn; MAX_PIXELS] = [
+                let two: [TileFn; MAX_MR] = [
                     tile::<1, 2, MODE>,
                     tile::<2, 2, MODE>,
                     tile::<3, 2, MODE>,
@@ -97,7 +97,7 @@ macro_rules! tiles {
                 [one, two, two, two]
             }
 
-            pub(in super::super) static TILES: [[[TileFn; MAX_PIXELS]; 4]; MODES] = [
+            pub(in super::super) static TILES: [[[TileFn; MAX_MR]; 4]; MODES] = [
                 by_vectors::<INT8>(),
                 by_vectors::<INT8_SKIP>(),
                 by_vectors::<BOTH_SKIP>(),
