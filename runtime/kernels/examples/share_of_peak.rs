@@ -44,7 +44,7 @@ fn main() {
     );
 }
 
-/// Seconds of one convolution, and the peak in products per second near that time.
+/// Seconds of one convolution, and the peak in MACs per second near that time.
 fn time(set: &dyn KernelSet, desc: &foldnet_kernels::ConvDesc) -> (f64, f64) {
     desc.validate().expect("a layer of the table");
     let mut rng = Rng(1);

@@ -60,11 +60,11 @@ unsafe impl KernelSet for Portable {
     #[cfg(feature = "alloc")]
     fn pack_conv(&self, desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
         let mut blob = Vec::with_capacity(blob_bytes(desc));
-        blob.extend(w.bias.iter().flat_map(|v| v.to_ne_bytes()));
-        blob.extend(w.multiplier.iter().flat_map(|v| v.to_ne_bytes()));
+        blob.extend(w.bias.iter().flat_map(|v| v.to_le_bytes()));
+        blob.extend(w.multiplier.iter().flat_map(|v| v.to_le_bytes()));
         if desc.output.has_affine() {
-            blob.extend(w.gain.iter().flat_map(|v| v.to_ne_bytes()));
-            blob.extend(w.offset.iter().flat_map(|v| v.to_ne_bytes()));
+            blob.extend(w.gain.iter().flat_map(|v| v.to_le_bytes()));
+            blob.extend(w.offset.iter().flat_map(|v| v.to_le_bytes()));
         }
         blob.extend(w.weights.iter().map(|&v| v as u8));
         blob
@@ -226,5 +226,36 @@ unsafe impl KernelSet for Portable {
                     reference::add_one(scalars, *a.cast::<i8>().add(i), *b.cast::<i8>().add(i));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_are_little_endian() {
+        let desc = ConvDesc {
+            x: Shape::new(1, 1, 2),
+            y: Shape::new(1, 1, 1),
+            kernel: [1, 1],
+            stride: [1, 1],
+            dilation: [1, 1],
+            pad: [0, 0],
+            groups: 1,
+            source: Source::Tensor,
+            skip: false,
+            output: ConvOutput::Affine,
+        };
+        let weights = ConvWeights {
+            weights: &[-1, 2],
+            bias: &[0x0102_0304],
+            multiplier: &[1.0],
+            gain: &[-2.0],
+            offset: &[0.5],
+            x_zero: &[0],
+        };
+        let expected = [4, 3, 2, 1, 0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0, 0, 0, 0, 0x3f, 0xff, 2];
+        assert_eq!(Portable.pack_conv(&desc, &weights), expected);
     }
 }

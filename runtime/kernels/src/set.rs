@@ -11,8 +11,8 @@
 //! asked for in `*_bytes`, and nothing else.
 //!
 //! Names of kernels follow one grammar, `<op>_<dtype>_<MRxNRcKR>_<isa>`: MR output pixels × NR output
-//! channels per tile, KR multiply-accumulates along the depth per instruction lane, for example
-//! `conv_i8_14x32c4_avx512vnni`. Rounding is always to nearest even and therefore not in the name.
+//! channels per tile, KR multiply-accumulates along the depth that one accumulator lane takes at once, for
+//! example `conv_i8_14x32c4_avx512vnni`; `f4x4` in front of the sizes is Winograd's output tile. Rounding is always to nearest even and therefore not in the name.
 
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
@@ -26,6 +26,9 @@ use crate::op::scale::ScaleScalars;
 use crate::op::sum::SumTerm;
 use crate::quant::Requant;
 use crate::shape::{ConvDesc, PoolDesc, Shape};
+
+// Packed constants are little-endian, and kernels read them where they lie.
+const _: () = assert!(cfg!(target_endian = "little"), "kernels run on little-endian processors only");
 
 /// Alignment in bytes of every tensor, scratch buffer and packed blob handed to a kernel.
 pub const ALIGN: usize = 64;
@@ -303,12 +306,12 @@ pub unsafe trait KernelSet: Sync + Send {
     #[cfg(feature = "gates")]
     unsafe fn sum(&self, terms: &[SumTerm], out: Requant, x: &[*const u8], y: *mut u8, bytes: Range<usize>) {
         // Values at a time: the sums stay in registers or near them, and the loops have a fixed length.
-        const BLOCK: usize = 64;
+        const VALUES: usize = 64;
         let flipped = self.flipped();
         let mut at = bytes.start;
         while at < bytes.end {
-            let n = BLOCK.min(bytes.end - at);
-            let mut sums = [0f32; BLOCK];
+            let n = VALUES.min(bytes.end - at);
+            let mut sums = [0f32; VALUES];
             for (k, (term, &x)) in terms.iter().zip(x).enumerate() {
                 // SAFETY: the bytes lie inside the buffer.
                 let x = unsafe { core::slice::from_raw_parts(x.add(at), n) };

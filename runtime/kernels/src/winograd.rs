@@ -4,7 +4,7 @@
 //! ```text
 //! Y = Aᵀ[ (G g Gᵀ) ⊙ (Bᵀ d B) ]A        d: 6×6 pixels, g: 3×3 weights, Y: 4×4 outputs
 //! ```
-//! makes 16 outputs from 36 products per channel pair instead of 144. Usually it is a method for floats,
+//! makes 16 outputs from 36 MACs per channel pair instead of 144. Usually it is a method for floats,
 //! as `G` holds sixths and twenty-fourths. Here every number is an integer and the result is exact:
 //!
 //! - **Input.** `Bᵀ`'s rows have magnitudes that sum to at most 10, so `Bᵀ d B` of int8 is at most

@@ -74,7 +74,7 @@ impl<'a> Plan<'a> {
         record(&self.bytes, i).expect("a loaded plan has only known steps")
     }
 
-    /// Where in the working memory the picture may stand, for [`Plan::run_in_place`].
+    /// Where in the working memory the image may stand, for [`Plan::run_in_place`].
     pub fn pixels(&self) -> Option<Range<usize>> {
         let at = self.header.pixels;
         (at != NOWHERE).then_some(at as usize..at as usize + self.header.input.len())
@@ -85,7 +85,7 @@ impl<'a> Plan<'a> {
         self.header.memory_bytes(threads)
     }
 
-    /// Classifies one picture. `pixels` holds `input.len()` bytes, `memory` at least
+    /// Classifies one image. `pixels` holds `input.len()` bytes, `memory` at least
     /// [`Plan::memory_bytes`], aligned to [`ALIGN`]. After each step `observe` is told its number and
     /// sees the memory: for timing, and to look at activations. Returns the logits, inside `memory`.
     ///
@@ -105,9 +105,9 @@ impl<'a> Plan<'a> {
         unsafe { self.steps(pool, memory, Pixels::Apart(pixels.as_ptr()), observe) }
     }
 
-    /// Classifies the picture that stands in the working memory at [`Plan::pixels`], on the caller's
+    /// Classifies the image that stands in the working memory at [`Plan::pixels`], on the caller's
     /// thread; it is overwritten. Returns the logits, inside `memory`, or `None` when the memory is
-    /// too small or not aligned or the plan has no place for a picture. Never panics.
+    /// too small or not aligned or the plan has no place for an image. Never panics.
     pub fn run_in_place<'m>(&self, memory: &'m mut [u8]) -> Option<&'m [f32]> {
         let at = self.pixels()?.start;
         let aligned = memory.as_ptr().addr().is_multiple_of(ALIGN);
@@ -119,7 +119,7 @@ impl<'a> Plan<'a> {
     }
 
     /// # Safety
-    /// `memory` is aligned and has `memory_bytes(pool.threads())` bytes, the picture `input.len()`.
+    /// `memory` is aligned and has `memory_bytes(pool.threads())` bytes, the image `input.len()`.
     unsafe fn steps<'m, P: Pool + ?Sized>(
         &self,
         pool: &P,

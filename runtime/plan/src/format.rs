@@ -42,7 +42,7 @@ pub struct Header {
     pub classes: u32,
     /// Name of the kernel set, padded with zeros.
     pub set: [u8; 16],
-    /// Where in the arena the picture may stand, for [`crate::Plan::run_in_place`], or [`NOWHERE`].
+    /// Where in the arena the image may stand, for [`crate::Plan::run_in_place`], or [`NOWHERE`].
     pub pixels: u32,
 }
 

@@ -4,7 +4,7 @@
 //! thread t of n owns tasks t·tasks/n … (t+1)·tasks/n
 //! each takes half of what is left of its own share, until nothing is; then half of what is left of another's
 //! ```
-//! 1. A share is the same part of the picture in every step, so what a thread wrote in one step it finds in its
+//! 1. A share is the same part of the image in every step, so what a thread wrote in one step it finds in its
 //!    own cache in the next; and it is one run, so a kernel that fetches the next weights ahead fetches its own.
 //! 2. Halves make few calls, each of which prepares its input, and leave little to wait for at the end: a slow or
 //!    late core's share is done by the others, and a core that does not come at all is not missed.

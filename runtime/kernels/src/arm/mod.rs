@@ -2,7 +2,7 @@
 //!
 //! Activations are plain NHWC int8. A convolution works through its output a few rows at a time
 //! ([`common::driver`]): it copies the input rows that these see, padding made, into a window in scratch;
-//! then, for each block of output channels, it sums over the window for a whole row of pixels
+//! then, for each panel of output channels, it sums over the window for a whole row of pixels
 //! ([`common::tile`], the hot loop) and finishes the sums ([`common::epilogue`]). Since the window is a copy,
 //! row `r` of the input is dead as soon as a window holds it; plans that run in stripes rely on that.
 //!

@@ -9,7 +9,7 @@ use alloc::string::ToString;
 use alloc::{format, string::String, vec, vec::Vec};
 use core::ops::Range;
 
-use super::Operation;
+use super::{Operation, table};
 #[cfg(feature = "network")]
 use super::Operator;
 #[cfg(feature = "alloc")]
@@ -26,7 +26,7 @@ use crate::shape::Shape;
 /// See the module; `x` and `y` are NHWC with `tables.len()` channels.
 pub fn channel_table(tables: &[[i8; 256]], x: &[i8], y: &mut [i8]) {
     for (i, (&x, y)) in x.iter().zip(y).enumerate() {
-        *y = tables[i % tables.len()][(i32::from(x) + 128) as usize];
+        *y = table::look_up(&tables[i % tables.len()], x);
     }
 }
 
@@ -48,9 +48,7 @@ impl Operation for ChannelTableRecord {
     const CODE: u32 = 10;
 
     fn check(&self, plan: &Checker<'_>) -> Result<(), Fault> {
-        self.shape.validate()?;
-        plan.constants(self.blob, 256 * self.shape.c)?;
-        plan.two((self.x, self.shape), (self.y, self.shape))
+        table::check(plan, self.shape, (self.blob, self.shape.c), self.x, self.y)
     }
 
     fn tasks(&self, _set: &dyn KernelSet) -> usize {
@@ -58,11 +56,9 @@ impl Operation for ChannelTableRecord {
     }
 
     unsafe fn run(&self, on: &Machine<'_>, _thread: usize, rows: Range<usize>) {
-        let Some(tables) = self.blob.get(on.plan()) else { return };
-        // SAFETY: `check` saw 256 bytes for each channel, each of which is an int8; the record was checked,
-        // and the rows are this thread's.
+        let tables = table::tables(self.blob, on.plan());
+        // SAFETY: the record was checked, so there is a table for each channel; the rows are this thread's.
         unsafe {
-            let tables = core::slice::from_raw_parts(tables.as_ptr().cast::<[i8; 256]>(), self.shape.c);
             on.set().channel_table(self.shape, tables, on.at(self.x), on.at(self.y), rows);
         }
     }

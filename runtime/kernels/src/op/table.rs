@@ -25,8 +25,33 @@ use crate::shape::Shape;
 /// See the module.
 pub fn table(table: &[i8; 256], x: &[i8], y: &mut [i8]) {
     for (&x, y) in x.iter().zip(y) {
-        *y = table[(i32::from(x) + 128) as usize];
+        *y = look_up(table, x);
     }
+}
+
+/// What the table holds for `x`.
+pub(super) fn look_up(table: &[i8; 256], x: i8) -> i8 {
+    table[(i32::from(x) + 128) as usize]
+}
+
+/// What is asked of a record with tables in its constants, `(constants, how many tables)`.
+pub(super) fn check(
+    plan: &Checker<'_>,
+    shape: Shape,
+    (blob, tables): (Blob, usize),
+    x: u32,
+    y: u32,
+) -> Result<(), Fault> {
+    shape.validate()?;
+    plan.constants(blob, 256 * tables)?;
+    plan.two((x, shape), (y, shape))
+}
+
+/// The tables in a record's constants.
+pub(super) fn tables(blob: Blob, plan: &[u8]) -> &[[i8; 256]] {
+    let (tables, _) = blob.get(plan).unwrap_or_default().as_chunks::<256>();
+    // SAFETY: an i8 is a u8 of the same bits.
+    unsafe { core::slice::from_raw_parts(tables.as_ptr().cast(), tables.len()) }
 }
 
 /// Bytes of a tensor that a thread takes at a time: the cost of preparing a table is 256.
@@ -55,9 +80,7 @@ impl Operation for TableRecord {
     const CODE: u32 = 6;
 
     fn check(&self, plan: &Checker<'_>) -> Result<(), Fault> {
-        self.shape.validate()?;
-        plan.constants(self.blob, 256)?;
-        plan.two((self.x, self.shape), (self.y, self.shape))
+        check(plan, self.shape, (self.blob, 1), self.x, self.y)
     }
 
     fn tasks(&self, set: &dyn KernelSet) -> usize {
@@ -65,12 +88,11 @@ impl Operation for TableRecord {
     }
 
     unsafe fn run(&self, on: &Machine<'_>, _thread: usize, tasks: Range<usize>) {
-        let constants = self.blob.get(on.plan()).and_then(|b| <&[u8; 256]>::try_from(b).ok());
         // Checked.
-        let Some(table) = constants.map(|b| b.map(|b| b as i8)) else { return };
+        let [table] = tables(self.blob, on.plan()) else { return };
         let bytes = piece(on.set(), self.shape, tasks);
         // SAFETY: the record was checked, and the bytes are this thread's.
-        unsafe { on.set().table(&table, on.at(self.x), on.at(self.y), bytes) }
+        unsafe { on.set().table(table, on.at(self.x), on.at(self.y), bytes) }
     }
 
     #[cfg(feature = "alloc")]

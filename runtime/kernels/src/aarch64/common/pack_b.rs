@@ -82,11 +82,11 @@ fn pack_constants<T: Tile>(desc: &ConvDesc, w: &ConvWeights<'_>, panel: usize, b
     };
     for channel in 0..BLOCK.min(desc.y.c - panel * BLOCK) {
         let c = panel * BLOCK + channel;
-        put(0, channel, bias(desc, w, c).to_ne_bytes());
-        put(1, channel, w.multiplier[c].to_ne_bytes());
+        put(0, channel, bias(desc, w, c).to_le_bytes());
+        put(1, channel, w.multiplier[c].to_le_bytes());
         if desc.output.has_affine() {
-            put(2, channel, w.gain[c].to_ne_bytes());
-            put(3, channel, w.offset[c].to_ne_bytes());
+            put(2, channel, w.gain[c].to_le_bytes());
+            put(3, channel, w.offset[c].to_le_bytes());
         }
     }
 }

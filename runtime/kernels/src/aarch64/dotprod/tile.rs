@@ -1,13 +1,13 @@
 //! `conv_i8_12x8c4_dotprod`: the register tile on `sdot`.
 //!
-//! `sdot acc.4s, w.16b, x.4b[lane]` adds, for four output channels, four products each of one pixel.
+//! `sdot acc.4s, w.16b, x.4b[lane]` adds, for four output channels, four MACs each of one pixel.
 //! The 64 bytes of weights are `[half of the depth][4 channels twice][4 depths]`, and a pair's
 //! vectors are channels 0…3 and 4…7 of the first pixel, then of the second.
 //!
 //! Distance to the limit: per block of depth, twelve pixels take 48 `sdot`, three loads and 1/8 of the
 //! loop's two instructions, 1.068 instructions per `sdot`; tiles of fewer pixels take 34, 18 and 10 instructions
 //! for 32, 16 and 8 `sdot`. Of a ResNet-50's instructions 83 % are `sdot`, 7 % load, 7 % requantize and add
-//! residuals, 3 % stage and loop: 13.2 of the instruction's 16 products each. Shallow layers are furthest off
+//! residuals, 3 % pack A and loop: 13.2 of the instruction's 16 MACs each. Shallow layers are furthest off
 //! (10.8 at a depth of 64), as an epilogue costs the same at any depth.
 //!
 //! All 32 registers are in use, so that a step's weights can only be loaded at its start. A core that issues out

@@ -8,7 +8,7 @@ use super::layout::{VECTOR, channel_stride};
 use super::pack_a::Gather;
 use super::pack_b::HEADER;
 use super::requant::is_tame;
-use super::tile::{self, CHUNK, MR, NR};
+use super::tile::{self, CHANNELS, MR, NR};
 use super::winograd::{self, CLASSES, Class, LANES, POSITIONS, TILE};
 use crate::set::ConvArgs;
 use crate::shape::ConvOutput;
@@ -51,7 +51,7 @@ impl Geometry<'_> {
             let end = ((band + 1) * self.splits).min(tasks.end);
             let first = self.split(task % self.splits).start;
             let last = self.split((end - 1) % self.splits).end;
-            // SAFETY: forwarded; band and chunks exist.
+            // SAFETY: forwarded; band and runs exist.
             unsafe {
                 match &self.winograd {
                     Some(tiling) => self.winograd_band(args, &epilogue, tiling, band, first..last),
@@ -64,14 +64,8 @@ impl Geometry<'_> {
 
     /// # Safety
     /// See [`crate::KernelSet`]; Winograd does not take the convolution.
-    unsafe fn direct_band(
-        &self,
-        args: &ConvArgs<'_>,
-        epilogue: &Epilogue,
-        band: usize,
-        chunks: Range<usize>,
-    ) {
-        let per_group = self.group_out.div_ceil(CHUNK);
+    unsafe fn direct_band(&self, args: &ConvArgs<'_>, epilogue: &Epilogue, band: usize, runs: Range<usize>) {
+        let per_group = self.group_out.div_ceil(CHANNELS);
         let pixels = band * self.band_pixels..((band + 1) * self.band_pixels).min(self.desc.y.pixels());
         let block = self.block_pixels();
         // SAFETY: forwarded.
@@ -79,15 +73,15 @@ impl Geometry<'_> {
         for at in pixels.clone().step_by(block) {
             let count = block.min(pixels.end - at);
             let mut packed = None;
-            for chunk in chunks.clone() {
-                let group = chunk / per_group;
+            for run in runs.clone() {
+                let group = run / per_group;
                 // SAFETY: forwarded; `count` pixels from `at` on exist, no more than a block.
                 unsafe {
                     if packed != Some(group) {
                         gather.pack(at, count, group);
                         packed = Some(group);
                     }
-                    self.direct_chunk(args, epilogue, at..at + count, gather.rows(), chunk);
+                    self.direct_run(args, epilogue, at..at + count, gather.rows(), run);
                 }
             }
         }
@@ -96,20 +90,20 @@ impl Geometry<'_> {
     /// Up to 16 channels of a block of pixels.
     ///
     /// # Safety
-    /// `rows` are the packed ones of these pixels and the chunk's group.
-    unsafe fn direct_chunk(
+    /// `rows` are the packed ones of these pixels and the run's group.
+    unsafe fn direct_run(
         &self,
         args: &ConvArgs<'_>,
         epilogue: &Epilogue,
         pixels: Range<usize>,
         rows: *const u8,
-        chunk: usize,
+        run: usize,
     ) {
-        let per_group = self.group_out.div_ceil(CHUNK);
-        let (group, chunk) = (chunk / per_group, chunk % per_group);
-        let count = CHUNK.min(self.group_out - chunk * CHUNK);
-        let first = group * self.group_out.div_ceil(NR) + chunk * (CHUNK / NR);
-        let channel = group * self.group_out + chunk * CHUNK;
+        let per_group = self.group_out.div_ceil(CHANNELS);
+        let (group, run) = (run / per_group, run % per_group);
+        let count = CHANNELS.min(self.group_out - run * CHANNELS);
+        let first = group * self.group_out.div_ceil(NR) + run * (CHANNELS / NR);
+        let channel = group * self.group_out + run * CHANNELS;
         let sums: *mut i32 = args.scratch.cast();
         let tiles = pixels.len() / MR;
         // SAFETY: panels and words lie in the blob, whose length and words `check` saw; the sums have
@@ -127,7 +121,7 @@ impl Geometry<'_> {
                 }
                 let left = rows.add(tiles * MR * self.row);
                 for p in 0..pixels.len() % MR {
-                    let sums = sums.add((tiles * MR + p) * CHUNK);
+                    let sums = sums.add((tiles * MR + p) * CHANNELS);
                     tile::panel_1x4(left.add(p * VECTOR), panel, words, end, sums);
                 }
             }
@@ -147,7 +141,7 @@ impl Geometry<'_> {
         epilogue: &Epilogue,
         tiling: &winograd::Geometry,
         band: usize,
-        chunks: Range<usize>,
+        runs: Range<usize>,
     ) {
         let d = self.desc;
         let c_in = d.x.c;
@@ -159,18 +153,18 @@ impl Geometry<'_> {
         let v: *mut i16 = args.scratch.wrapping_add(sums).cast();
         let m: *mut i32 = args.scratch.wrapping_add(sums + v_bytes).cast();
         let u: *const i16 = args.blob.as_ptr().wrapping_add(self.words_at()).cast();
-        let m_part = band.tiles() * POSITIONS * CHUNK;
-        // SAFETY: V holds `products_per_band` entries of c_in, M `most_parts` times as many tiles of 36 · CHUNK, and
+        let m_part = band.tiles() * POSITIONS * CHANNELS;
+        // SAFETY: V holds `products_per_band` entries of c_in, M `most_parts` times as many tiles of 36 · CHANNELS, and
         // `check` saw that there are no more parts; the blob has 36 · c_in · c_out weights; the rows and columns
         // of a tile that are stored exist.
         unsafe {
             transform_band(args, &band, v);
-            for chunk in chunks {
+            for run in runs {
                 for part in 0..parts {
                     let (first_step, end_step) = winograd::part(steps, parts, part);
                     for (class, half) in (0..CLASSES).flat_map(|c| [(c, 0), (c, 1)]) {
                         let tiles = band.class(class);
-                        let channels = chunk * (CHUNK / LANES) + half;
+                        let channels = run * (CHANNELS / LANES) + half;
                         for g in 0..winograd::groups(tiles.len()) {
                             let (first, count) = winograd::group(tiles.len(), g);
                             let of_step = first * c_in + first_step * count * LANES;
@@ -181,7 +175,9 @@ impl Geometry<'_> {
                                 u: u.add(channels * POSITIONS * c_in * LANES + first_step * LANES * LANES),
                                 u_stride: c_in * LANES,
                                 m: m.add(
-                                    part * m_part + (tiles.start + first) * POSITIONS * CHUNK + half * LANES,
+                                    part * m_part
+                                        + (tiles.start + first) * POSITIONS * CHANNELS
+                                        + half * LANES,
                                 ),
                             };
                             winograd::products(count, &of, end_step - first_step);
@@ -191,14 +187,14 @@ impl Geometry<'_> {
                 for t in 0..band.tiles() {
                     let ([oy, ox], four) = band.tile(t);
                     for part in 0..parts {
-                        let m = m.add(part * m_part + t * POSITIONS * CHUNK);
+                        let m = m.add(part * m_part + t * POSITIONS * CHANNELS);
                         winograd::transform_output(m, four, acc, part > 0);
                     }
                     let [high, wide] = four.map(|four| if four { TILE } else { TILE - 1 });
                     for i in 0..high.min(d.y.h - oy) {
                         let pixel = (oy + i) * d.y.w + ox;
-                        let acc = acc.add(i * TILE * CHUNK);
-                        epilogue.run(acc, pixel, wide.min(d.y.w - ox), chunk * CHUNK, CHUNK);
+                        let acc = acc.add(i * TILE * CHANNELS);
+                        epilogue.run(acc, pixel, wide.min(d.y.w - ox), run * CHANNELS, CHANNELS);
                     }
                 }
             }

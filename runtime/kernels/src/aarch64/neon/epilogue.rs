@@ -4,7 +4,7 @@
 //! v  = f32(acc + bias[c])·m[c]  (+ f32(skip − skip_zero)·m_skip)
 //! y  = clamp(rne(v) + z, lo, hi)        y2 = clamp(rne(v·gain[c] + offset[c]) + z2, lo2, hi2)
 //! ```
-//! The sums arrive in a buffer, [`CHUNK`] per pixel, so that channels are the fastest-running index
+//! The sums arrive in a buffer, [`CHANNELS`] per pixel, so that channels are the fastest-running index
 //! again, constants stay in registers over the run, and each pixel is one 16-byte store: 31 instructions
 //! per 16 values of `y`, 19 more with a residual. Where a constant is not *tame* ([`super::requant::is_tame`]), so
 //! that `v` might be a NaN, three more put the lower bound first.
@@ -12,7 +12,7 @@
 use core::arch::aarch64::*;
 
 use super::requant::{Quad, Round, load, minus_zero, scale, sum};
-use super::tile::CHUNK;
+use super::tile::CHANNELS;
 use crate::quant::Requant;
 
 /// Where results go and with which constants; pointers to constants and tensors are to channel 0.
@@ -41,7 +41,7 @@ pub struct Epilogue {
 
 impl Epilogue {
     /// Writes channels `channel..channel + count` of `pixels` consecutive pixels from `pixel` on, from
-    /// sums at `acc`, [`CHUNK`] per pixel.
+    /// sums at `acc`, [`CHANNELS`] per pixel.
     ///
     /// # Safety
     /// The pixels and channels exist in the output, and `acc` holds that many rows; `count ≤ 16`.
@@ -49,7 +49,7 @@ impl Epilogue {
     pub unsafe fn run(&self, acc: *const i32, pixel: usize, pixels: usize, channel: usize, count: usize) {
         // SAFETY: forwarded.
         unsafe {
-            if count < CHUNK {
+            if count < CHANNELS {
                 self.partial(acc, pixel, pixels, channel, count);
             } else if self.tame {
                 self.whole::<true>(acc, pixel, pixels, channel);
@@ -68,12 +68,12 @@ impl Epilogue {
         // SAFETY: forwarded.
         unsafe {
             match (self.has_skip, self.has_y, self.has_y2) {
-                (false, true, false) => self.chunk::<TAME, false, true, false>(acc, pixel, pixels, channel),
-                (true, true, false) => self.chunk::<TAME, true, true, false>(acc, pixel, pixels, channel),
-                (false, true, true) => self.chunk::<TAME, false, true, true>(acc, pixel, pixels, channel),
-                (true, true, true) => self.chunk::<TAME, true, true, true>(acc, pixel, pixels, channel),
-                (false, false, _) => self.chunk::<TAME, false, false, true>(acc, pixel, pixels, channel),
-                (true, false, _) => self.chunk::<TAME, true, false, true>(acc, pixel, pixels, channel),
+                (false, true, false) => self.outputs::<TAME, false, true, false>(acc, pixel, pixels, channel),
+                (true, true, false) => self.outputs::<TAME, true, true, false>(acc, pixel, pixels, channel),
+                (false, true, true) => self.outputs::<TAME, false, true, true>(acc, pixel, pixels, channel),
+                (true, true, true) => self.outputs::<TAME, true, true, true>(acc, pixel, pixels, channel),
+                (false, false, _) => self.outputs::<TAME, false, false, true>(acc, pixel, pixels, channel),
+                (true, false, _) => self.outputs::<TAME, true, false, true>(acc, pixel, pixels, channel),
             }
         }
     }
@@ -86,7 +86,7 @@ impl Epilogue {
     unsafe fn partial(&self, acc: *const i32, pixel: usize, pixels: usize, channel: usize, count: usize) {
         for i in 0..pixels {
             let at = (pixel + i) * self.stride + channel;
-            let (mut skip, mut y, mut y2) = ([0u8; CHUNK], [0u8; CHUNK], [0u8; CHUNK]);
+            let (mut skip, mut y, mut y2) = ([0u8; CHANNELS], [0u8; CHANNELS], [0u8; CHANNELS]);
             // SAFETY: `count` bytes at `at` exist in each tensor in use; the buffers stand in for one
             // pixel of 16 channels, hence the stride of 0 and the constants moved to channel 0.
             unsafe {
@@ -104,7 +104,7 @@ impl Epilogue {
                     stride: 0,
                     ..*self
                 };
-                one.run(acc.add(i * CHUNK), 0, 1, 0, CHUNK);
+                one.run(acc.add(i * CHANNELS), 0, 1, 0, CHANNELS);
                 if self.has_y {
                     core::ptr::copy_nonoverlapping(y.as_ptr(), self.y.add(at), count);
                 }
@@ -120,7 +120,7 @@ impl Epilogue {
     /// # Safety
     /// As [`Epilogue::run`]; the constants have 16 values from `channel` on.
     #[inline(never)]
-    unsafe fn chunk<const TAME: bool, const SKIP: bool, const Y: bool, const Y2: bool>(
+    unsafe fn outputs<const TAME: bool, const SKIP: bool, const Y: bool, const Y2: bool>(
         &self,
         mut acc: *const i32,
         pixel: usize,
@@ -143,7 +143,7 @@ impl Epilogue {
                 let sums: Quad =
                     core::array::from_fn(|i| vcvtq_f32_s32(vaddq_s32(vld1q_s32(acc.add(4 * i)), bias[i])));
                 let mut v = scale(sums, m);
-                acc = acc.add(CHUNK);
+                acc = acc.add(CHANNELS);
                 if SKIP {
                     v = sum(v, scale(minus_zero(vld1q_s8(skip.cast()), skip_zero), skip_m));
                     skip = skip.wrapping_add(self.stride);

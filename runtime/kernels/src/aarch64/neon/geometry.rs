@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use super::layout::channel_stride;
 use super::pack_b::HEADER;
-use super::tile::{self, BLOCK, CHUNK, MR, NR};
+use super::tile::{self, CHANNELS, DEPTH_STEP, MR, NR};
 use super::winograd::{self, LANES, POSITIONS, TILE};
 use crate::shape::{ConvDesc, ConvOutput, Source};
 
@@ -24,7 +24,7 @@ pub struct Geometry<'a> {
     pub desc: &'a ConvDesc,
     /// Bytes per tap in a row.
     pub tap: usize,
-    /// Bytes of a row, rounded up to [`BLOCK`].
+    /// Bytes of a row, rounded up to [`DEPTH_STEP`].
     pub row: usize,
     /// Output channels per group.
     pub group_out: usize,
@@ -33,7 +33,7 @@ pub struct Geometry<'a> {
     /// Output pixels per band of the direct kernel.
     pub band_pixels: usize,
     bands: usize,
-    /// Pieces that the chunks of output channels fall into.
+    /// Pieces that the runs of [`CHANNELS`] output channels fall into.
     pub splits: usize,
 }
 
@@ -44,8 +44,8 @@ impl<'a> Geometry<'a> {
         // Groups and pixels are packed without gaps, as their few channels would else be mostly gap.
         let dense = desc.source == Source::Pixels || desc.groups > 1;
         let tap = if dense { desc.c_in() } else { channel_stride(desc.x.c) };
-        let row = (desc.kernel[0] * desc.kernel[1] * tap).next_multiple_of(BLOCK);
-        let chunks = desc.groups * group_out.div_ceil(CHUNK);
+        let row = (desc.kernel[0] * desc.kernel[1] * tap).next_multiple_of(DEPTH_STEP);
+        let runs = desc.groups * group_out.div_ceil(CHANNELS);
         let winograd = winograd_tiling(desc, row);
         // Enough pixels make enough bands; few pixels stay together and the channels are split.
         let many = pixels >= 4 * TASKS * MR;
@@ -54,14 +54,14 @@ impl<'a> Geometry<'a> {
             Some(tiling) => tiling.bands(),
             None => pixels.div_ceil(band_pixels),
         };
-        let wanted = TASKS.div_ceil(bands).min(chunks);
-        let splits = if bands >= TASKS { 1 } else { divisor_from(chunks, wanted) };
+        let wanted = TASKS.div_ceil(bands).min(runs);
+        let splits = if bands >= TASKS { 1 } else { divisor_from(runs, wanted) };
         Self { desc, tap, row, group_out, winograd, band_pixels, bands, splits }
     }
 
     /// Words of decisions per panel.
     pub fn words(&self) -> usize {
-        tile::words(self.row / BLOCK)
+        tile::words(self.row / DEPTH_STEP)
     }
 
     /// Panels of [`NR`] output channels.
@@ -69,14 +69,14 @@ impl<'a> Geometry<'a> {
         self.desc.groups * self.group_out.div_ceil(NR)
     }
 
-    /// Chunks of [`CHUNK`] output channels.
-    fn chunks(&self) -> usize {
-        self.desc.groups * self.group_out.div_ceil(CHUNK)
+    /// Runs of [`CHANNELS`] output channels.
+    fn runs(&self) -> usize {
+        self.desc.groups * self.group_out.div_ceil(CHANNELS)
     }
 
     /// Values per vector of constants.
     pub fn constants(&self) -> usize {
-        (self.desc.y.c + CHUNK).next_multiple_of(CHUNK)
+        (self.desc.y.c + CHANNELS).next_multiple_of(CHANNELS)
     }
 
     /// Vectors of constants: bias and multiplier, with a second output gain and offset too.
@@ -126,15 +126,16 @@ impl<'a> Geometry<'a> {
         let pixels = self.block_pixels();
         let lines = if self.desc.source == Source::Pixels { self.desc.kernel[0] * self.line().1 } else { 0 };
         let aside = if self.is_dense() { MR * (self.row + 64) } else { self.tap };
-        [pixels * CHUNK * 4, pixels * self.row, aside.next_multiple_of(64), lines]
+        [pixels * CHANNELS * 4, pixels * self.row, aside.next_multiple_of(64), lines]
     }
 
     /// Scratch of Winograd: sums or, before there are any, a tile's pixels; V; M.
     pub fn winograd_scratch(&self, tiling: &winograd::Geometry) -> [usize; 3] {
         let patch = winograd::patch_bytes(channel_stride(self.desc.x.c));
-        let sums = TILE * TILE * CHUNK * 4;
+        let sums = TILE * TILE * CHANNELS * 4;
         let v = tiling.products_per_band() * self.desc.x.c * 2;
-        let m = winograd::most_parts(self.desc.x.c / LANES) * tiling.tiles_per_band() * POSITIONS * CHUNK * 4;
+        let m =
+            winograd::most_parts(self.desc.x.c / LANES) * tiling.tiles_per_band() * POSITIONS * CHANNELS * 4;
         [patch.max(sums), v, m]
     }
 
@@ -149,10 +150,10 @@ impl<'a> Geometry<'a> {
         self.bands * self.splits
     }
 
-    /// The chunks of output channels of one split.
+    /// The runs of output channels of one split.
     pub fn split(&self, split: usize) -> Range<usize> {
-        let chunks = self.chunks();
-        chunks * split / self.splits..chunks * (split + 1) / self.splits
+        let runs = self.runs();
+        runs * split / self.splits..runs * (split + 1) / self.splits
     }
 }
 
@@ -165,7 +166,7 @@ fn winograd_tiling(d: &ConvDesc, row: usize) -> Option<winograd::Geometry> {
         && d.groups == 1
         && d.source == Source::Tensor
         && d.x.c.is_multiple_of(LANES)
-        && d.y.c.is_multiple_of(CHUNK)
+        && d.y.c.is_multiple_of(CHANNELS)
         && d.output != ConvOutput::Float32;
     if !possible {
         return None;

@@ -2,14 +2,14 @@
 //!
 //! Two convolution kernels; the layer's shape alone decides between them ([`geometry`]):
 //!
-//! | kernel | what | products per instruction: mix, inner loop |
+//! | kernel | what | MACs per instruction: mix, inner loop |
 //! |---|---|---|
 //! | `conv_i8_4x4c8_neon` ([`tile`]) | everything, from rows packed by fours ([`pack_a`]) | 6.4, 5.95 |
-//! | `conv_i16_f4x4_8x8_neon` ([`winograd`]) | 3×3, stride 1, exactly | 16, 15.3 |
+//! | `conv_i16_f4x4_8x8c1_neon` ([`winograd`]) | 3×3, stride 1, exactly | 16, 15.3 |
 //!
 //! Where the instructions of a ResNet-50 with normally distributed weights go: 1×1 convolutions 69 %, Winograd's
 //! products 23 %, its transforms 2 %, the stem 5 %, pooling below 1 %; requantization and residuals, already
-//! counted there, are 5 %. It runs 6.8 products of the direct sum per instruction. What keeps the large layers
+//! counted there, are 5 %. It runs 6.8 MACs of the direct sum per instruction. What keeps the large layers
 //! from the mix's limit:
 //!
 //! - *Weights too wide for four products*: a block where they could overflow an int16 lane takes 96
@@ -74,7 +74,7 @@ unsafe impl KernelSet for Neon {
     }
 
     fn peak_macs_per_cycle(&self) -> Option<f64> {
-        // smull, 3 × smlal, sadalp: 32 products in 5 instructions.
+        // smull, 3 × smlal, sadalp: 32 MACs in 5 instructions.
         Some(6.4)
     }
 

@@ -177,7 +177,7 @@ impl<'a> Gather<'a> {
                         core::ptr::copy_nonoverlapping(line.add(kx * d.dilation[1] * c), to.add(kx * c), c);
                     }
                 } else if bytes <= 2 * VECTOR {
-                    // All that pictures come with, up to 10×10 of three colours; no loop.
+                    // All that images come with, up to 10×10 of three colours; no loop.
                     vst1q_u8(to, vld1q_u8(line));
                     vst1q_u8(to.add(VECTOR), vld1q_u8(line.add(VECTOR)));
                 } else {

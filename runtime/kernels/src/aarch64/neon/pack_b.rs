@@ -1,6 +1,6 @@
 //! A convolution's packed form.
 //!
-//! In the CPU's byte order: a header of 64 bytes, the first of which is 1 where all floats are tame
+//! Little-endian: a header of 64 bytes, the first of which is 1 where all floats are tame
 //! ([`super::requant::is_tame`]); bias, multiplier and, with a second output, gain and offset,
 //! each of `y.c + 16` values rounded up to 16; then
 //! - direct: per group and panel of 4 channels, the words of decisions ([`super::tile::decide`]);
@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 
 use super::geometry::Geometry;
 use super::requant::is_tame;
-use super::tile::{self, BLOCK, NR};
+use super::tile::{self, DEPTH_STEP, NR};
 use super::winograd::{self, LANES, POSITIONS};
 use crate::set::ConvWeights;
 
@@ -30,10 +30,10 @@ impl Geometry<'_> {
         for c in 0..self.desc.y.c {
             let at = HEADER + 4 * c;
             let bias = w.bias[c].wrapping_sub(self.zero_share(c, w));
-            blob[at..at + 4].copy_from_slice(&bias.to_ne_bytes());
+            blob[at..at + 4].copy_from_slice(&bias.to_le_bytes());
             for (i, values) in floats.iter().enumerate().take(self.constant_vectors() - 1) {
                 let at = at + (i + 1) * vector;
-                blob[at..at + 4].copy_from_slice(&values[c].to_ne_bytes());
+                blob[at..at + 4].copy_from_slice(&values[c].to_le_bytes());
             }
         }
         match self.winograd {
@@ -74,13 +74,13 @@ impl Geometry<'_> {
                 for (to, from) in line.chunks_exact_mut(self.tap).zip(weights.chunks_exact(group_in)) {
                     to.iter_mut().zip(from).for_each(|(to, &q)| *to = q as u8);
                 }
-                for (to, from) in panel.chunks_exact_mut(NR * BLOCK).zip(line.chunks_exact(BLOCK)) {
-                    to[c * BLOCK..][..BLOCK].copy_from_slice(from);
+                for (to, from) in panel.chunks_exact_mut(NR * DEPTH_STEP).zip(line.chunks_exact(DEPTH_STEP)) {
+                    to[c * DEPTH_STEP..][..DEPTH_STEP].copy_from_slice(from);
                 }
             }
             for (i, part) in panel.chunks(tile::WORD_BYTES).enumerate() {
                 let at = words_at + 8 * (p * self.words() + i);
-                blob[at..at + 8].copy_from_slice(&tile::decide(part).to_ne_bytes());
+                blob[at..at + 8].copy_from_slice(&tile::decide(part).to_le_bytes());
             }
             let at = panels_at + p * panel.len();
             blob[at..at + panel.len()].copy_from_slice(&panel);
@@ -90,14 +90,14 @@ impl Geometry<'_> {
     fn pack_winograd(&self, w: &ConvWeights<'_>, blob: &mut [u8]) {
         let c_in = self.desc.x.c;
         let parts = winograd::parts(w.weights, c_in);
-        blob[4..8].copy_from_slice(&(parts as u32).to_ne_bytes());
+        blob[4..8].copy_from_slice(&(parts as u32).to_le_bytes());
         let u = blob[self.words_at()..].as_chunks_mut::<2>().0;
         for (c, weights) in w.weights.chunks_exact(9 * c_in).enumerate() {
             let u = &mut u[c / LANES * POSITIONS * c_in * LANES..][..POSITIONS * c_in * LANES];
             for k in 0..c_in {
                 let g = core::array::from_fn(|i| core::array::from_fn(|j| weights[(i * 3 + j) * c_in + k]));
                 for (to, value) in u.chunks_exact_mut(c_in * LANES).zip(winograd::transform_weights(&g)) {
-                    to[k * LANES + c % LANES] = value.to_ne_bytes();
+                    to[k * LANES + c % LANES] = value.to_le_bytes();
                 }
             }
         }
@@ -105,7 +105,7 @@ impl Geometry<'_> {
 
     /// The number of parts in a Winograd blob's header.
     pub fn parts(blob: &[u8]) -> usize {
-        blob.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes) as usize
+        blob.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
     }
 
     /// See [`crate::KernelSet::check_conv`]. Any value of a constant or a weight is safe.
@@ -125,7 +125,7 @@ impl Geometry<'_> {
         let panels = blob[self.panels_at()..].chunks_exact(NR * self.row);
         words.chunks_exact(8 * self.words()).zip(panels).all(|(words, panel)| {
             let decisions = panel.chunks(tile::WORD_BYTES).map(tile::decide);
-            words.as_chunks::<8>().0.iter().map(|w| u64::from_ne_bytes(*w)).eq(decisions)
+            words.as_chunks::<8>().0.iter().map(|w| u64::from_le_bytes(*w)).eq(decisions)
         })
     }
 }

@@ -44,7 +44,7 @@ fn check(desc: &ConvDesc, weights: &[i8], x: &[i8]) -> Vec<u8> {
         y: Requant::full(0),
         y2: Requant::full(0),
     };
-    // The reference's sum in the middle of the picture.
+    // The reference's sum in the middle of the image.
     let bias: Vec<i32> = (0..desc.y.c)
         .map(|c| {
             let mut sum = 0i32;
@@ -205,7 +205,7 @@ fn foreign_parts_are_refused() {
     let d = desc(8, 456, 64, 3);
     let mut blob = check(&d, &vec![1; d.y.c * d.depth()], &vec![1; d.x.len()]);
     for (parts, good) in [(0, false), (1, true), (3, true), (4, false), (u32::MAX, false)] {
-        blob[4..8].copy_from_slice(&u32::to_ne_bytes(parts));
+        blob[4..8].copy_from_slice(&u32::to_le_bytes(parts));
         assert_eq!(set.check_conv(&d, &blob), good, "{parts} parts");
     }
 }

@@ -19,7 +19,7 @@
 //!     epilogue over pixels × 16 channels
 //! ```
 //!
-//! 1. *Four products per widening addition.* `smull`, `smlal` ×3 and one `sadalp` are 32 products in 5
+//! 1. *Four products per widening addition.* `smull`, `smlal` ×3 and one `sadalp` are 32 MACs in 5
 //!    instructions (6.4 each) where the textbook's `smull`, `smlal2`, `sadalp` are 16 in 3 (5.3). An
 //!    int16 lane holds four products exactly if its four weights' magnitudes sum to at most 255, as
 //!    128·255 < 2¹⁵. Packing decides this per panel and 32 of depth from the actual weights; where
@@ -35,7 +35,7 @@
 //! 6. *Left-over pixels run one at a time* on a 1×4 tile (26 instructions per 32 of depth and pixel,
 //!    where the 4×4 tile has 21.5), never as an idle part of the large one.
 //!
-//! A tile of 4×4 takes 80 arithmetic instructions, 4 loads and 2 of loop for 512 products: 5.95 products
+//! A tile of 4×4 takes 80 arithmetic instructions, 4 loads and 2 of loop for 512 MACs: 5.95 MACs
 //! per instruction, 93 % of the mix's 6.4; an exceptional block takes 96, 4 and 3: 4.97. No larger
 //! tile fits: 16 accumulators, 8 registers of pixels, 4 of weights and 4 of sums are all 32.
 
@@ -46,28 +46,28 @@ pub const NR: usize = 4;
 /// Output pixels per tile, whose rows are packed side by side.
 pub const MR: usize = 4;
 /// Depth per block, in bytes.
-pub const BLOCK: usize = 32;
+pub const DEPTH_STEP: usize = 32;
 /// Blocks per word of decisions; the sentinel needs the 64th bit.
-pub const BLOCKS_PER_WORD: usize = 63;
+pub const STEPS_PER_WORD: usize = 63;
 /// Channels per row of the accumulator buffer, hence its stride in int32s.
-pub const CHUNK: usize = 16;
+pub const CHANNELS: usize = 16;
 
 /// The most that four weight magnitudes in one lane may sum to: 128·255 fits int16.
 const LANE_LIMIT: u32 = 255;
 
 /// Words of decisions per panel.
 pub const fn words(blocks: usize) -> usize {
-    blocks.div_ceil(BLOCKS_PER_WORD)
+    blocks.div_ceil(STEPS_PER_WORD)
 }
 
 /// Bytes of a panel that one word of decisions is about, but for the last.
-pub const WORD_BYTES: usize = BLOCKS_PER_WORD * BLOCK * NR;
+pub const WORD_BYTES: usize = STEPS_PER_WORD * DEPTH_STEP * NR;
 
 /// The word of decisions for at most [`WORD_BYTES`] of a panel, `[block][channel][32]`.
 pub fn decide(blocks: &[u8]) -> u64 {
     let mut word = 0;
     let mut bit = 1 << 63;
-    for block in blocks.chunks_exact(BLOCK * NR) {
+    for block in blocks.chunks_exact(DEPTH_STEP * NR) {
         if needs_narrow_step(block) {
             word |= bit;
         }
@@ -78,7 +78,7 @@ pub fn decide(blocks: &[u8]) -> u64 {
 
 /// True when four products could overflow an int16 lane somewhere in the block.
 fn needs_narrow_step(block: &[u8]) -> bool {
-    block.chunks_exact(BLOCK).any(|channel| {
+    block.chunks_exact(DEPTH_STEP).any(|channel| {
         (0..8).any(|lane| {
             let sum: u32 = (0..4).map(|i| u32::from((channel[8 * i + lane] as i8).unsigned_abs())).sum();
             sum > LANE_LIMIT
@@ -249,12 +249,12 @@ macro_rules! blocks {
     };
 }
 
-/// `tiles` × 4 pixels by one panel of 4 channels; sums go to `acc`, [`CHUNK`] int32s per pixel.
+/// `tiles` × 4 pixels by one panel of 4 channels; sums go to `acc`, [`CHANNELS`] int32s per pixel.
 ///
 /// # Safety
 /// `tiles` is at least 1; `words` is what [`decide`] wrote, up to `words_end`, for `n` blocks; `rows` are
 /// `tiles` packed fours of `n` blocks, 128·n bytes each, the panel has as many; `acc` has room for
-/// 4·`tiles`·[`CHUNK`] int32s, of which the first four of each [`CHUNK`] are written.
+/// 4·`tiles`·[`CHANNELS`] int32s, of which the first four of each [`CHANNELS`] are written.
 #[inline(never)]
 pub unsafe fn panel_4x4(
     rows: *const u8,

@@ -1,4 +1,4 @@
-//! The loops around the tile: tasks, window rows, blocks of channels, rows of pixels.
+//! The loops around the tile: tasks, window rows, panels, rows of pixels.
 
 use core::mem::size_of;
 use core::ops::Range;
@@ -40,27 +40,28 @@ pub(crate) unsafe fn run<I: Isa>(args: &ConvArgs<'_>, tasks: Range<usize>) {
                 );
             }
             keep = shared;
-            blocks::<I>(args, &g, first, rows);
+            panels::<I>(args, &g, first, rows);
         }
     }
 }
 
 /// All output channels of the rows whose input the window holds.
-unsafe fn blocks<I: Isa>(args: &ConvArgs<'_>, g: &Geometry, first: usize, rows: usize) {
+unsafe fn panels<I: Isa>(args: &ConvArgs<'_>, g: &Geometry, first: usize, rows: usize) {
     let d = args.desc;
     let per_group = g.padded_group / I::NR;
     let vector = g.vector(d);
     let size = size_of::<I::Element>();
     for group in 0..d.groups {
-        for block in 0..per_group {
-            let padded = group * g.padded_group + block * I::NR;
-            let channel = group * g.group + block * I::NR;
-            let channels = I::NR.min(g.group - block * I::NR);
+        for panel in 0..per_group {
+            let padded = group * g.padded_group + panel * I::NR;
+            let channel = group * g.group + panel * I::NR;
+            let channels = I::NR.min(g.group - panel * I::NR);
             // SAFETY: the blob was checked to have the size that `Geometry` states, the scratch too.
             unsafe {
                 let constants = args.blob.as_ptr().cast::<f32>().add(padded);
-                let packed = args.blob.as_ptr().add(g.head(d) + (group * per_group + block) * g.block::<I>());
-                let weights = I::unpack(packed.cast(), g.block::<I>(), args.scratch.add(g.weights));
+                let packed =
+                    args.blob.as_ptr().add(g.head(d) + (group * per_group + panel) * g.panel_bytes::<I>());
+                let weights = I::unpack(packed.cast(), g.panel_bytes::<I>(), args.scratch.add(g.weights));
                 let out = args.scratch.add(g.sums).cast::<i32>();
                 let step = d.stride[1] * g.channels * size;
                 let mut sums = Sums {

@@ -5,7 +5,7 @@ use crate::quant::Requant;
 use crate::set::ConvScalars;
 use crate::shape::ConvOutput;
 
-/// Where one row of one block comes from and goes to. Pointers are those of the row's first pixel;
+/// Where one row of one panel comes from and goes to. Pointers are those of the row's first pixel;
 /// what the output does not call for is dangling and unused.
 pub(crate) struct Epilogue<'a> {
     pub(crate) scalars: &'a ConvScalars,
@@ -13,7 +13,7 @@ pub(crate) struct Epilogue<'a> {
     pub(crate) has_skip: bool,
     /// `[pixel][NR]`.
     pub(crate) sums: *const i32,
-    /// The block's multipliers, gains and offsets.
+    /// The panel's multipliers, gains and offsets.
     pub(crate) multiplier: *const f32,
     pub(crate) gain: *const f32,
     pub(crate) offset: *const f32,
@@ -27,7 +27,7 @@ pub(crate) struct Epilogue<'a> {
 }
 
 impl Epilogue<'_> {
-    /// Finishes `channels` of the block's `nr` for `pixels` pixels, in plain Rust.
+    /// Finishes `channels` of the panel's `nr` for `pixels` pixels, in plain Rust.
     ///
     /// # Safety
     /// The pointers hold what the fields say.

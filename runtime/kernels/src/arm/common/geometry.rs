@@ -5,9 +5,9 @@
 //! each pixel's patch is first copied together into one run.
 //!
 //! ```text
-//! scratch: window | patches (gathered only) | one block's weights (where unpacked) | sums
+//! scratch: window | patches (gathered only) | one panel's weights (where unpacked) | sums
 //! blob:    per vector: groups × padded channels × 4 bytes (bias, multiplier, gain, offset), then
-//!          per block: segments × padded segment × NR weights
+//!          per panel: segments × padded segment × NR weights
 //! ```
 //! Sizes saturate, so that a forged description cannot wrap them on a 32-bit machine.
 
@@ -16,7 +16,7 @@ use core::mem::size_of;
 use super::tile::Isa;
 use crate::shape::ConvDesc;
 
-/// Window columns that a task's output rows want at least, so that unpacking weights pays: a block's
+/// Window columns that a task's output rows want at least, so that unpacking weights pays: a panel's
 /// weights are unpacked once per task.
 const PIXELS_PER_TASK: usize = 16;
 
@@ -36,7 +36,7 @@ pub(crate) struct Geometry {
     /// Runs of elements that one pixel sees, and their padded length.
     pub(crate) segments: usize,
     pub(crate) segment: usize,
-    /// Output channels per group, and padded to blocks.
+    /// Output channels per group, and padded to panels.
     pub(crate) group: usize,
     pub(crate) padded_group: usize,
     /// Vectors of f32 or i32 in front of the weights.
@@ -110,8 +110,8 @@ impl Geometry {
         round_up(self.vector(d).saturating_mul(4 * self.vectors), 16)
     }
 
-    /// Weights of one block.
-    pub(crate) fn block<I: Isa>(&self) -> usize {
+    /// Weights of one panel.
+    pub(crate) fn panel_bytes<I: Isa>(&self) -> usize {
         self.segments.saturating_mul(self.segment).saturating_mul(I::NR)
     }
 

@@ -50,10 +50,10 @@ pub(crate) fn pack<I: Isa>(d: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
         }
     };
     for group in 0..d.groups {
-        for block in (0..g.padded_group).step_by(I::NR) {
+        for panel in (0..g.padded_group).step_by(I::NR) {
             for (s, k) in (0..g.segments).flat_map(|s| (0..g.segment).step_by(I::DEPTH).map(move |k| (s, k)))
             {
-                for n in block..block + I::NR {
+                for n in panel..panel + I::NR {
                     let c = group * g.group + n;
                     blob.extend(
                         (k..k + I::DEPTH).map(|k| if n < g.group { weight(c, s, k) as u8 } else { 0 }),

@@ -13,11 +13,11 @@ pub(crate) trait Isa: Sync + Send {
     const DEPTH: usize;
     /// Window pixels are padded to a multiple of this many channels.
     const CHANNELS: usize;
-    /// Output channels per block.
+    /// NR: output channels of a panel.
     const NR: usize;
-    /// Output pixels per step of the inner loop; rows are padded to a multiple of it.
+    /// MR: output pixels per step of the inner loop; rows are padded to a multiple of it.
     const MR: usize;
-    /// Bytes of scratch for one block's weights, per weight; 0 when they are used from the blob.
+    /// Bytes of scratch for one panel's weights, per weight; 0 when they are used from the blob.
     const UNPACKED: usize;
     /// Whether the blob's bias contains `−x_zero·Σw`; else the window holds `x − x_zero`.
     #[cfg(feature = "alloc")]
@@ -38,18 +38,18 @@ pub(crate) trait Isa: Sync + Send {
     /// Moves bytes, a multiple of 8, to lower addresses by at least 16. Both are multiples of 8.
     unsafe fn shift(to: *mut Self::Element, from: *const Self::Element, bytes: usize);
 
-    /// Prepares one block's weights: `n` of them, in the blob's order. Returns where they are now.
+    /// Prepares one panel's weights: `n` of them, in the blob's order. Returns where they are now.
     unsafe fn unpack(weights: *const i8, n: usize, to: *mut u8) -> *const u8;
 
-    /// Sums for a row of pixels and one block of channels, see [`Sums`].
+    /// Sums for a row of pixels and one panel, see [`Sums`].
     unsafe fn sums(sums: &Sums);
 
-    /// Finishes a row of pixels of one block.
+    /// Finishes a row of pixels of one panel.
     unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize);
 }
 
 /// `out[p][n] = bias[n] + Σ_s Σ_k x[p·step + s·row + k] · w[s][k][n]` for all pixels `p`, segments
-/// `s`, and the `NR` channels `n` of a block. The order of `k` and `n` within the weights is the
+/// `s`, and the `NR` channels `n` of a panel. The order of `k` and `n` within the weights is the
 /// set's own. All fields are 32 bits wide on the targets, and the assembly knows their order.
 #[repr(C)]
 pub(crate) struct Sums {
@@ -63,9 +63,9 @@ pub(crate) struct Sums {
     pub(crate) segments: usize,
     /// Elements of a segment, a multiple of [`Isa::DEPTH`].
     pub(crate) segment: usize,
-    /// The block's weights, as [`Isa::unpack`] left them.
+    /// The panel's weights, as [`Isa::unpack`] left them.
     pub(crate) weights: *const u8,
-    /// The block's biases.
+    /// The panel's biases.
     pub(crate) bias: *const i32,
     /// The sums.
     pub(crate) out: *mut i32,
@@ -75,7 +75,7 @@ pub(crate) struct Sums {
 
 #[cfg(not(target_arch = "arm"))]
 impl Sums {
-    /// The hot loop in plain Rust, for elements of `T` and blocks of `NR` channels; `place(k, n)` is where the
+    /// The hot loop in plain Rust, for elements of `T` and panels of `NR` channels; `place(k, n)` is where the
     /// weight of element `k` and channel `n` stands in a segment's.
     ///
     /// # Safety

@@ -48,7 +48,7 @@ impl Row {
             lo: both(out.lo),
             skip: e.skip,
             skip_zero: e.scalars.skip_zero.into(),
-            // SAFETY: a block has two.
+            // SAFETY: a panel has two.
             multiplier: unsafe { [*e.multiplier, *e.multiplier.add(1)] },
             skip_multiplier: e.scalars.skip_multiplier,
         })

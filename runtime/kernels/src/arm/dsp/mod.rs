@@ -4,7 +4,7 @@
 //! takes bytes 0 and 2 of a word (and, rotated, 1 and 3): so the window and the unpacked weights hold
 //! every four elements in the order 0 2 1 3, and nothing is ever reshuffled.
 //!
-//! The limit is ½ instruction per product; [`tile`] needs 11/16 + loop: per four elements of depth one
+//! The limit is ½ instruction per MAC; [`tile`] needs 11/16 + loop: per four elements of depth one
 //! `ldm` of two channels' weights and one `ldrd` for each of two pixels feed eight `smlad`. A larger
 //! tile would save loads but has no registers: 4 sums, 4 weights, 2 inputs, 3 pointers and a counter
 //! are all fourteen.
@@ -64,7 +64,7 @@ impl Isa for Dsp {
 
     unsafe fn sums(sums: &Sums) {
         // SAFETY: the caller's contract.
-        unsafe { tile::sums_i16_2x2(sums) }
+        unsafe { tile::conv_i16_2x2c2_dsp(sums) }
     }
 
     unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize) {

@@ -1,4 +1,4 @@
-//! The hot loop: two pixels × two channels.
+//! `conv_i16_2x2c2_dsp`: the register tile, two pixels × two channels.
 
 use crate::arm::common::tile::Sums;
 
@@ -19,7 +19,7 @@ use crate::arm::common::tile::Sums;
 /// The fields are true, and all pointers multiples of 4.
 #[cfg(target_arch = "arm")]
 #[unsafe(naked)]
-pub(super) unsafe extern "C" fn sums_i16_2x2(sums: *const Sums) {
+pub(super) unsafe extern "C" fn conv_i16_2x2c2_dsp(sums: *const Sums) {
     use core::mem::offset_of;
     macro_rules! four {
         () => {
@@ -120,7 +120,7 @@ pub(super) unsafe extern "C" fn sums_i16_2x2(sums: *const Sums) {
 /// # Safety
 /// The fields are true, and all pointers multiples of 4.
 #[cfg(not(target_arch = "arm"))]
-pub(super) unsafe fn sums_i16_2x2(s: &Sums) {
+pub(super) unsafe fn conv_i16_2x2c2_dsp(s: &Sums) {
     // Of eight weights, each channel's first two, then each channel's last two.
     // SAFETY: the caller's contract.
     unsafe { s.model::<i16, 2>(|k, n| (k & !3) * 2 + (k & 2) * 2 + n * 2 + (k & 1)) }

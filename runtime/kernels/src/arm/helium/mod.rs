@@ -1,8 +1,8 @@
 //! Armv8.1-M with the M-profile vector extension, integer and f32: Cortex-M55, M85.
 //!
-//! `vmladava.s8` does sixteen products and adds them to a core register, which must be an even one: eight
+//! `vmladava.s8` does sixteen MACs and adds them to a core register, which must be an even one: eight
 //! sums at most, two pixels × four channels, and the odd registers for everything else. The limit is
-//! 1/16 instruction per product; [`tile`] needs 14/128 + loop, the six loads for eight `vmladava`. Weights
+//! 1/16 instruction per MAC; [`tile`] needs 14/128 + loop, the six loads for eight `vmladava`. Weights
 //! are used from flash as they are; the input's zero point is in the bias.
 
 mod epilogue;
@@ -54,7 +54,7 @@ impl Isa for Helium {
 
     unsafe fn sums(sums: &Sums) {
         // SAFETY: the caller's contract.
-        unsafe { tile::sums_i8_2x4(sums) }
+        unsafe { tile::conv_i8_2x4c16_helium(sums) }
     }
 
     unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize) {

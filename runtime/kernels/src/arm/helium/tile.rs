@@ -1,4 +1,4 @@
-//! The hot loop: two pixels × four channels.
+//! `conv_i8_2x4c16_helium`: the register tile, two pixels × four channels.
 
 use crate::arm::common::tile::Sums;
 
@@ -19,7 +19,7 @@ use crate::arm::common::tile::Sums;
 /// The fields are true, and `bias` and `out` multiples of 4.
 #[cfg(target_arch = "arm")]
 #[unsafe(naked)]
-pub(super) unsafe extern "C" fn sums_i8_2x4(sums: *const Sums) {
+pub(super) unsafe extern "C" fn conv_i8_2x4c16_helium(sums: *const Sums) {
     use core::mem::offset_of;
     macro_rules! sixteen {
         () => {
@@ -125,7 +125,7 @@ pub(super) unsafe extern "C" fn sums_i8_2x4(sums: *const Sums) {
 /// # Safety
 /// The fields are true.
 #[cfg(not(target_arch = "arm"))]
-pub(super) unsafe fn sums_i8_2x4(s: &Sums) {
+pub(super) unsafe fn conv_i8_2x4c16_helium(s: &Sums) {
     // Of 64 weights, each channel's sixteen.
     // SAFETY: the caller's contract.
     unsafe { s.model::<i8, 4>(|k, n| (k & !15) * 4 + n * 16 + (k & 15)) }

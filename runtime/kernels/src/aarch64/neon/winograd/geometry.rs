@@ -72,7 +72,7 @@ impl Geometry {
         self.high * self.columns.tiles()
     }
 
-    /// Entries of V of one channel for the whole output; products per input and output channel.
+    /// Entries of V of one channel for the whole output; MACs per input and output channel.
     pub fn products(&self) -> usize {
         let line = |a: &Axis| a.fours * REACH + a.threes * COMMON;
         line(&self.rows) * line(&self.columns)

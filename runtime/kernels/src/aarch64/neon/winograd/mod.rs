@@ -1,7 +1,7 @@
-//! `conv_i16_f4x4_8x8_neon`: 3×3 convolutions of stride 1 by exact Winograd, see [`crate::winograd`].
+//! `conv_i16_f4x4_8x8c1_neon`: 3×3 convolutions of stride 1 by exact Winograd, see [`crate::winograd`].
 //!
 //! Sides that are no multiple of 4 end in tiles of 3: F(3, 3) on the points 0, 1, −1, 2, ∞, five of the six, so
-//! that the transformed weights serve both sizes. 14 = 4+4+3+3 takes 22 products per line where four tiles of 4
+//! that the transformed weights serve both sizes. 14 = 4+4+3+3 takes 22 MACs per line where four tiles of 4
 //! take 24, and 7 = 4+3 takes 11 where two take 12, so 16 % less in two dimensions. Its formulas, to the common
 //! factor 6:
 //! ```text
@@ -20,8 +20,8 @@
 //!
 //! 1. *The product* ([`product`]) holds 8 tiles × 8 channels in 16 accumulators. Eight channels of depth per
 //!    turn: two loads bring 8 tiles × 8, two 8 × 8 weights, 128 `smlal`/`smlal2` by lane follow. That
-//!    is 512 products in 134 instructions (3.82 each of the instruction's 4), and each stands for 4
-//!    products of the direct sum: 15.3 against the direct kernel's 5.95.
+//!    is 512 MACs in 134 instructions (3.82 each of the instruction's 4), and each stands for 4
+//!    MACs of the direct sum: 15.3 against the direct kernel's 5.95.
 //! 2. *Tiles are interleaved by 8 channels*, `[ξ][channel / 8][tile][8]`, which is as the input transform
 //!    makes them and as the product loads them; nothing is transposed.
 //! 3. *Tiles fall into even groups*: 49 are seven groups of 7, not six of 8 and one of 1.

@@ -1,10 +1,10 @@
-//! The products of Winograd's method: `conv_i16_8x8c1`, 8 tiles × 8 output channels in 16 accumulators.
+//! The matrix products of Winograd's method: `conv_i16_f4x4_8x8c1_neon`, 8 tiles × 8 output channels in 16 accumulators.
 
 use core::arch::asm;
 use core::ops::Range;
 
 use super::{POSITIONS, REACH};
-use crate::aarch64::neon::tile::CHUNK;
+use crate::aarch64::neon::tile::CHANNELS;
 
 /// One tile (its 8 channels in v`$x`, its sums in v`$lo`, v`$hi`) by lane `$k` of the depth, weights v`$w`.
 macro_rules! lane {
@@ -80,7 +80,7 @@ macro_rules! depth8 {
     };
 }
 
-/// `m[tile][0..8] = Σ_k v[tile][k]·u[k][0..8]` for MR tiles, whose rows of `m` are 36·[`CHUNK`] int32s apart.
+/// `m[tile][0..8] = Σ_k v[tile][k]·u[k][0..8]` for MR tiles, whose rows of `m` are 36·[`CHANNELS`] int32s apart.
 ///
 /// # Safety
 /// `v` holds `steps`·MR·8 int16s, `u` `steps`·64, `steps ≥ 1`; `m` room for MR rows.
@@ -108,7 +108,7 @@ unsafe fn product<const MR: usize>(v: *const i16, u: *const i16, m: *mut i32, st
             v = inout(reg) v => _,
             u = inout(reg) u => _,
             m = inout(reg) m => _,
-            next = in(reg) POSITIONS * CHUNK * size_of::<i32>(),
+            next = in(reg) POSITIONS * CHANNELS * size_of::<i32>(),
             steps = inout(reg) steps => _,
             out("v0") _, out("v1") _, out("v2") _, out("v3") _,
             out("v4") _, out("v5") _, out("v6") _, out("v7") _,
@@ -135,7 +135,7 @@ pub struct Class {
     pub u: *const i16,
     /// int16s from one position to the next.
     pub u_stride: usize,
-    /// The first output channel's sum of the group's first tile, position (0, 0): `[tile][36][CHUNK]`.
+    /// The first output channel's sum of the group's first tile, position (0, 0): `[tile][36][CHANNELS]`.
     pub m: *mut i32,
 }
 
@@ -157,7 +157,7 @@ pub unsafe fn products(tiles: usize, class: &Class, steps: usize) {
                     product::<MR>(
                         class.v.add(i * class.v_strides[0] + j * class.v_strides[1]),
                         class.u.add(position * class.u_stride),
-                        class.m.add(position * CHUNK),
+                        class.m.add(position * CHANNELS),
                         steps,
                     );
                 }

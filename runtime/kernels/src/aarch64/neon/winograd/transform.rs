@@ -5,7 +5,7 @@ use core::arch::asm;
 
 use super::geometry::CLASSES;
 use super::{LANES, REACH, TILE};
-use crate::aarch64::neon::tile::CHUNK;
+use crate::aarch64::neon::tile::CHANNELS;
 use crate::shape::Shape;
 use crate::winograd::INVERSE_OF_9;
 
@@ -265,11 +265,11 @@ fn shift(v: int32x4_t, s: u32) -> int32x4_t {
     }
 }
 
-/// Sums of one tile, [`CHUNK`] channels, from `m` (`[36][CHUNK]`) to `acc`, 4×4 pixels of [`CHUNK`]; added to what
+/// Sums of one tile, [`CHANNELS`] channels, from `m` (`[36][CHANNELS]`) to `acc`, 4×4 pixels of [`CHANNELS`]; added to what
 /// stands there if `add`. `four` is as in [`transform_input`].
 ///
 /// # Safety
-/// `m` holds [`CHUNK`] int32s at each of the 36 positions, `acc` room for 16·[`CHUNK`].
+/// `m` holds [`CHANNELS`] int32s at each of the 36 positions, `acc` room for 16·[`CHANNELS`].
 pub unsafe fn transform_output(m: *const i32, four: [bool; 2], acc: *mut i32, add: bool) {
     // SAFETY: forwarded.
     unsafe {
@@ -299,10 +299,10 @@ unsafe fn transform_output_of<const H: usize, const W: usize, const ADD: bool>(m
             six: opaque32(vdupq_n_s32(6)),
         };
         let inverse = opaque32(vdupq_n_s32(INVERSE_OF_9));
-        for quarter in 0..CHUNK / 4 {
+        for quarter in 0..CHANNELS / 4 {
             let m = m.add(4 * quarter);
             let column = |j: usize| {
-                let at = |i: usize| vld1q_s32(m.add((i * REACH + j) * CHUNK));
+                let at = |i: usize| vld1q_s32(m.add((i * REACH + j) * CHANNELS));
                 let last = if H == REACH { at(5) } else { f.two };
                 output_1d::<H>([at(0), at(1), at(2), at(3), at(4), last], f)
             };
@@ -311,7 +311,7 @@ unsafe fn transform_output_of<const H: usize, const W: usize, const ADD: bool>(m
             let store = |i: usize| {
                 let y = output_1d::<W>([c[0][i], c[1][i], c[2][i], c[3][i], c[4][i], c[5][i]], f);
                 for (j, &y) in y.iter().enumerate().take(W - 2) {
-                    let to = acc.add((i * TILE + j) * CHUNK + 4 * quarter);
+                    let to = acc.add((i * TILE + j) * CHANNELS + 4 * quarter);
                     let sum = shift(vmulq_s32(y, inverse), exponent(H, i) + exponent(W, j));
                     vst1q_s32(to, if ADD { vaddq_s32(vld1q_s32(to), sum) } else { sum });
                 }
