@@ -181,6 +181,13 @@ impl Classifier {
         Ok(self.labelled(pixels))
     }
 
+    /// The score of each class for such pixels, in the order of the classes. After the first call nothing is allocated.
+    pub fn scores(&mut self, pixels: &[u8]) -> Result<&[f32], WrongPixels> {
+        self.check(pixels)?;
+        self.reading.fill(self.session.classify(pixels), &mut self.scores);
+        Ok(&self.scores)
+    }
+
     /// The network's own numbers for such pixels, before softmax or sigmoid. Nothing is allocated.
     pub fn logits(&mut self, pixels: &[u8]) -> Result<&[f32], WrongPixels> {
         self.check(pixels)?;
@@ -265,6 +272,8 @@ mod tests {
         assert_eq!(classifier.classify(ImageRef::new(20, 30, 69, &wide).unwrap()), labels);
         let pixels = fit(&image(), classifier.input());
         assert_eq!(classifier.classify_pixels(&pixels).unwrap(), labels);
+        let scores = classifier.scores(&pixels).unwrap();
+        assert!(labels.iter().all(|label| scores[label.index] == label.score));
         let logits = classifier.logits(&pixels).unwrap().to_vec();
         let best = (0..logits.len()).max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap();
         assert_eq!(best, labels[0].index);

@@ -37,18 +37,29 @@ impl Planes {
 
     /// Takes the planes of as many pixels as there is room for.
     pub fn fill_from_rgb(&mut self, rgb: &[u8]) {
-        let planes = self.all_mut();
-        #[cfg(target_arch = "x86_64")]
-        let (rgb, planes) = super::avx2::split_rgb(rgb, planes);
-        let [r, g, b] = planes;
-        for (((pixel, r), g), b) in rgb.chunks_exact(3).zip(r).zip(g).zip(b) {
-            (*r, *g, *b) = (pixel[0], pixel[1], pixel[2]);
-        }
+        split(rgb, self.all_mut());
+    }
+
+    /// The same of `B G R`.
+    #[cfg(feature = "frame")]
+    pub fn fill_from_bgr(&mut self, bgr: &[u8]) {
+        let [r, g, b] = self.all_mut();
+        split(bgr, [b, g, r]);
     }
 
     /// Appends the pixels.
     pub fn append_rgb(&self, out: &mut Vec<u8>) {
         let [r, g, b] = self.all();
         out.extend(r.iter().zip(g).zip(b).flat_map(|((&r, &g), &b)| [r, g, b]));
+    }
+}
+
+/// Sorts the bytes of pixels of three into one plane each.
+fn split(pixels: &[u8], planes: [&mut [u8]; 3]) {
+    #[cfg(target_arch = "x86_64")]
+    let (pixels, planes) = super::avx2::split_rgb(pixels, planes);
+    let [first, second, third] = planes;
+    for (((pixel, a), b), c) in pixels.chunks_exact(3).zip(first).zip(second).zip(third) {
+        (*a, *b, *c) = (pixel[0], pixel[1], pixel[2]);
     }
 }

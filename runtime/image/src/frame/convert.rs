@@ -12,7 +12,7 @@
 
 use std::ops::Range as Span;
 
-use super::{Colors, Format, Frame, Matrix, Range};
+use super::{Colors, Format, FrameRef, Matrix, Range};
 use crate::Planes;
 
 /// A matrix of the above.
@@ -98,45 +98,50 @@ fn blocks(layout: Layout<'_>, factors: &Factors, out: [&mut [u8]; 3]) -> usize {
     }
 }
 
-/// Converts pixels `columns` of row `y` of a developed frame.
-pub fn row_to_planes(frame: &Frame, y: usize, columns: Span<usize>, out: &mut Planes) {
-    let (width, height) = (frame.width, frame.height);
-    let row = &frame.bytes[y * frame.stride..][..frame.format.row_bytes(width)];
+/// Converts pixels `columns` of row `y` of a frame.
+pub fn row_to_planes(frame: &FrameRef<'_>, y: usize, columns: Span<usize>, out: &mut Planes) {
+    let row = frame.row(0, y);
     out.resize(columns.len());
     // Vector units begin with a whole pair of pixels.
     let even = columns.start.next_multiple_of(2).min(columns.end);
-    match frame.format {
+    match frame.format() {
         Format::Rgb => out.fill_from_rgb(&row[3 * columns.start..3 * columns.end]),
+        Format::Bgr => out.fill_from_bgr(&row[3 * columns.start..3 * columns.end]),
+        Format::Rgbx => fill_from_four(&row[4 * columns.start..4 * columns.end], [0, 1, 2], out),
+        Format::Bgrx => fill_from_four(&row[4 * columns.start..4 * columns.end], [2, 1, 0], out),
         Format::Grey => out.all_mut().into_iter().for_each(|p| p.copy_from_slice(&row[columns.clone()])),
         Format::Yuyv => {
             let layout = Layout::Yuyv(&row[2 * even..]);
             let sample = |x: usize| [row[2 * x], row[4 * (x / 2) + 1], row[4 * (x / 2) + 3]];
-            convert(frame.colors, columns, layout, sample, out);
+            convert(frame.colors(), columns, layout, sample, out);
         }
         Format::Nv12 => {
-            let chroma = &frame.bytes[frame.stride * (height + y / 2)..];
+            let chroma = frame.row(1, y / 2);
             let layout = Layout::Nv(&row[even..], &chroma[even..]);
             let sample = |x: usize| [row[x], chroma[x / 2 * 2], chroma[x / 2 * 2 + 1]];
-            convert(frame.colors, columns, layout, sample, out);
+            convert(frame.colors(), columns, layout, sample, out);
         }
         Format::I420 | Format::I422 => {
-            let stride = frame.stride.div_ceil(2);
-            let (rows, line) =
-                if frame.format == Format::I420 { (height.div_ceil(2), y / 2) } else { (height, y) };
-            let u = &frame.bytes[frame.stride * height + stride * line..][..stride];
-            let v = &frame.bytes[frame.stride * height + stride * (rows + line)..][..stride];
-            let layout =
-                Layout::Planes(&row[even..], &u[(even / 2).min(stride)..], &v[(even / 2).min(stride)..]);
-            convert(frame.colors, columns, layout, |x| [row[x], u[x / 2], v[x / 2]], out);
+            let line = if frame.format() == Format::I420 { y / 2 } else { y };
+            let (u, v) = (frame.row(1, line), frame.row(2, line));
+            let layout = Layout::Planes(&row[even..], &u[even / 2..], &v[even / 2..]);
+            convert(frame.colors(), columns, layout, |x| [row[x], u[x / 2], v[x / 2]], out);
         }
         Format::I444 => {
-            let plane = frame.stride * height;
-            let u = &frame.bytes[plane + frame.stride * y..][..width];
-            let v = &frame.bytes[2 * plane + frame.stride * y..][..width];
+            let (u, v) = (frame.row(1, y), frame.row(2, y));
             let layout = Layout::Whole(&row[even..], &u[even..], &v[even..]);
-            convert(frame.colors, columns, layout, |x| [row[x], u[x], v[x]], out);
+            convert(frame.colors(), columns, layout, |x| [row[x], u[x], v[x]], out);
         }
         Format::Jpeg => out.all_mut().into_iter().for_each(|p| p.fill(0)),
+    }
+}
+
+/// Takes pixels of four bytes, whose red, green and blue stand at these places.
+fn fill_from_four(pixels: &[u8], places: [usize; 3], out: &mut Planes) {
+    for (plane, place) in out.all_mut().into_iter().zip(places) {
+        for (to, pixel) in plane.iter_mut().zip(pixels.chunks_exact(4)) {
+            *to = pixel[place];
+        }
     }
 }
 
@@ -165,6 +170,7 @@ fn convert(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::{Frame, Plane};
     use proptest::prelude::*;
 
     /// The standards' formulas in f64.
@@ -214,6 +220,9 @@ mod tests {
         let (hs, hh) = (s.div_ceil(2), h.div_ceil(2));
         let yuv = match frame.format {
             Format::Rgb => return [0, 1, 2].map(|c| b[y * s + 3 * x + c]),
+            Format::Bgr => return [2, 1, 0].map(|c| b[y * s + 3 * x + c]),
+            Format::Rgbx => return [0, 1, 2].map(|c| b[y * s + 4 * x + c]),
+            Format::Bgrx => return [2, 1, 0].map(|c| b[y * s + 4 * x + c]),
             Format::Grey => return [b[y * s + x]; 3],
             Format::Yuyv => {
                 let four = &b[y * s + 4 * (x / 2)..];
@@ -237,16 +246,29 @@ mod tests {
         Factors::of(frame.colors).rgb(yuv[0], yuv[1], yuv[2])
     }
 
+    const FORMATS: [Format; 10] = [
+        Format::Yuyv,
+        Format::Nv12,
+        Format::I420,
+        Format::I422,
+        Format::I444,
+        Format::Rgb,
+        Format::Bgr,
+        Format::Rgbx,
+        Format::Bgrx,
+        Format::Grey,
+    ];
+
     proptest! {
         #[test]
         fn every_layout_is_read_as_defined(
-            format in 0..7_usize,
+            format in 0..FORMATS.len(),
             (width, height, margin) in (1..90_usize, 1..7_usize, 0..5_usize),
             seed in any::<u32>(),
             colors in 0..4_usize,
             (from, to) in (0..90_usize, 0..90_usize),
         ) {
-            let format = Format::NAMED[format].1;
+            let format = FORMATS[format];
             let stride = format.row_bytes(width) + margin;
             let mut state = seed;
             let mut random = || {
@@ -260,12 +282,45 @@ mod tests {
             let (from, to) = (from.min(to).min(width), from.max(to).min(width));
             let mut out = Planes::default();
             for y in 0..height {
-                row_to_planes(&frame, y, from..to, &mut out);
                 let expected: Vec<u8> = (from..to).flat_map(|x| pixel(&frame, x, y)).collect();
                 let mut rgb = Vec::new();
+                row_to_planes(&frame.borrowed(), y, from..to, &mut out);
                 out.append_rgb(&mut rgb);
                 prop_assert_eq!(&rgb, &expected, "{:?} row {}", format, y);
             }
+            // The same planes, moved apart, each with a margin of its own and not a byte behind its last row.
+            let whole = frame.borrowed();
+            let moved: Vec<(Vec<u8>, usize)> = format
+                .planes(width, height)
+                .into_iter()
+                .enumerate()
+                .filter(|(_, (_, rows))| *rows > 0)
+                .map(|(plane, (row, rows))| {
+                    let stride = row + margin * plane;
+                    let mut bytes = vec![0; stride * (rows - 1) + row];
+                    for y in 0..rows {
+                        bytes[stride * y..][..row].copy_from_slice(whole.row(plane, y));
+                    }
+                    (bytes, stride)
+                })
+                .collect();
+            let planes: Vec<Plane<'_>> =
+                moved.iter().map(|(bytes, stride)| Plane { bytes, stride: *stride }).collect();
+            let apart = FrameRef::new(format, width, height, COLORS[colors], &planes).unwrap();
+            for y in 0..height {
+                let (mut one, mut other) = (Vec::new(), Vec::new());
+                row_to_planes(&whole, y, from..to, &mut out);
+                out.append_rgb(&mut one);
+                row_to_planes(&apart, y, from..to, &mut out);
+                out.append_rgb(&mut other);
+                prop_assert_eq!(one, other, "{:?} row {}", format, y);
+            }
+            for cut in 0..planes.len() {
+                let mut short = planes.clone();
+                short[cut].bytes = &short[cut].bytes[1..];
+                prop_assert!(FrameRef::new(format, width, height, COLORS[colors], &short).is_err());
+            }
+            prop_assert!(FrameRef::new(format, width, height, COLORS[colors], &planes[1..]).is_err());
             frame.bytes.pop();
             prop_assert!(frame.develop().is_err());
         }

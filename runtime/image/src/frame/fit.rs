@@ -10,7 +10,7 @@ use std::ops::Range;
 use foldnet_archive::{Input, Resize};
 
 use super::convert::row_to_planes;
-use super::{Format, Frame, FrameError};
+use super::{Format, Frame, FrameError, FrameRef};
 use crate::resize::{Axis, Filter};
 use crate::{Planes, channels, cropped_size, filter, window};
 
@@ -110,13 +110,22 @@ impl Fitter {
     /// # Panics
     /// When there are more or fewer.
     pub fn fit_into(&mut self, frame: &mut Frame, pixels: &mut [u8]) -> Result<(), FrameError> {
-        assert_eq!(pixels.len(), self.bytes(), "bytes of the network's pixels");
         frame.develop()?;
-        let size = (frame.width, frame.height);
-        if self.geometry.as_ref().is_none_or(|g| g.size != size || g.format != frame.format) {
-            self.geometry = Some(Geometry::new(&self.input, self.view, frame.format, size));
+        self.fit_ref(&frame.borrowed(), pixels);
+        Ok(())
+    }
+
+    /// [`Self::fit_into`] of a frame that stays where it is.
+    ///
+    /// # Panics
+    /// When there are more or fewer bytes of `pixels` than [`Self::bytes`].
+    pub fn fit_ref(&mut self, frame: &FrameRef<'_>, pixels: &mut [u8]) {
+        assert_eq!(pixels.len(), self.bytes(), "bytes of the network's pixels");
+        let (size, format) = (frame.size(), frame.format());
+        if self.geometry.as_ref().is_none_or(|g| g.size != size || g.format != format) {
+            self.geometry = Some(Geometry::new(&self.input, self.view, format, size));
         }
-        let Some(Geometry { x, y, swap, .. }) = &self.geometry else { return Ok(()) };
+        let Some(Geometry { x, y, swap, .. }) = &self.geometry else { return };
         let columns = x.axis.inputs();
         self.narrow.clear();
         for row in y.axis.inputs() {
@@ -128,12 +137,11 @@ impl Fitter {
         let whole = (x.axis.len(), y.axis.len()) == (x.length, y.length);
         if whole && !swap && !x.flip && !y.flip && self.input.channels == 3 {
             y.axis.resize_columns(&self.narrow, stride, &mut self.sums, pixels);
-            return Ok(());
+            return;
         }
         self.small.resize(stride * y.axis.len(), 0);
         y.axis.resize_columns(&self.narrow, stride, &mut self.sums, &mut self.small);
         self.place(stride, *swap, pixels);
-        Ok(())
     }
 
     /// Puts the small picture where it belongs: turned, mirrored, framed in black.

@@ -2,16 +2,19 @@
 //!
 //! ```text
 //! driver's bytes ── Frame ── convert.rs: one row to R, G, B ── fit.rs: crop, resize, turn ──▶ pixels (u8, HWC)
+//! caller's planes ─ FrameRef ─┘
 //! ```
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
+mod borrowed;
 mod convert;
 mod fit;
 mod huffman;
 
 use std::time::Instant;
 
+pub use borrowed::{FrameRef, Plane};
 pub use fit::{Fitter, Turn, View};
 
 use crate::{Image, ImageError, Planes};
@@ -36,6 +39,12 @@ pub enum Format {
     I444,
     /// `R G B`.
     Rgb,
+    /// `B G R`.
+    Bgr,
+    /// `R G B X`; the fourth byte, alpha or nothing, is not read.
+    Rgbx,
+    /// `B G R X`, likewise.
+    Bgrx,
     /// One byte a pixel.
     Grey,
     /// A JPEG file; [`Frame::develop`] makes it [`Format::Rgb`].
@@ -57,7 +66,12 @@ impl Format {
 
     /// The format's name.
     pub fn name(self) -> &'static str {
-        Self::NAMED.iter().find(|(_, f)| *f == self).map_or("", |(name, _)| name)
+        match self {
+            Self::Bgr => "bgr",
+            Self::Rgbx => "rgbx",
+            Self::Bgrx => "bgrx",
+            _ => Self::NAMED.iter().find(|(_, f)| *f == self).map_or("", |(name, _)| name),
+        }
     }
 
     /// Bytes of the shortest possible row (of the first plane).
@@ -65,8 +79,26 @@ impl Format {
         match self {
             Self::Yuyv => 4 * width.div_ceil(2),
             Self::Nv12 => width.next_multiple_of(2),
-            Self::Rgb => 3 * width,
+            Self::Rgb | Self::Bgr => 3 * width,
+            Self::Rgbx | Self::Bgrx => 4 * width,
             _ => width,
+        }
+    }
+
+    /// For each plane the bytes of its rows and their number. Planes that the format does not have contain no rows.
+    pub fn planes(self, width: usize, height: usize) -> [(usize, usize); 3] {
+        let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
+        let one = |row| [(row, height), (0, 0), (0, 0)];
+        let chroma = |row, rows| [(width, height), (row, rows), (row, rows)];
+        match self {
+            Self::Yuyv | Self::Rgb | Self::Bgr | Self::Rgbx | Self::Bgrx | Self::Grey => {
+                one(self.row_bytes(width))
+            }
+            Self::Nv12 => [(width, height), (2 * half_width, half_height), (0, 0)],
+            Self::I420 => chroma(half_width, half_height),
+            Self::I422 => chroma(half_width, height),
+            Self::I444 => chroma(width, height),
+            Self::Jpeg => [(0, 0); 3],
         }
     }
 
@@ -74,7 +106,7 @@ impl Format {
     pub fn frame_bytes(self, width: usize, height: usize, stride: usize) -> usize {
         let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
         match self {
-            Self::Yuyv | Self::Rgb | Self::Grey => stride * height,
+            Self::Yuyv | Self::Rgb | Self::Bgr | Self::Rgbx | Self::Bgrx | Self::Grey => stride * height,
             Self::Nv12 => stride * (height + half_height),
             Self::I420 if stride == width => width * height + 2 * half_width * half_height,
             Self::I422 if stride == width => width * height + 2 * half_width * height,
@@ -133,6 +165,19 @@ pub enum FrameError {
         /// The format's name.
         format: &'static str,
     },
+    /// Rows that are closer together than they are long.
+    #[error("rows {stride} bytes apart, where those of {format} have {row}")]
+    Stride {
+        /// Bytes from one row to the next.
+        stride: usize,
+        /// Bytes of a row.
+        row: usize,
+        /// The format's name.
+        format: &'static str,
+    },
+    /// A JPEG where pixels are needed.
+    #[error("a JPEG, which must be decoded first")]
+    Compressed,
     /// Empty or beyond our bounds.
     #[error("a frame of {0}×{1} pixels (a side has 1 to {MAX_SIDE}, and a frame at most 48 MB)")]
     Size(usize, usize),
@@ -269,8 +314,9 @@ impl Frame {
     pub fn picture(&self) -> Option<Image> {
         let mut rgb = Vec::with_capacity(3 * self.width * self.height);
         let mut planes = Planes::default();
+        let frame = self.borrowed();
         for y in 0..self.height {
-            convert::row_to_planes(self, y, 0..self.width, &mut planes);
+            convert::row_to_planes(&frame, y, 0..self.width, &mut planes);
             planes.append_rgb(&mut rgb);
         }
         Image::new(self.width, self.height, rgb)
