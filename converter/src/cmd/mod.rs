@@ -28,7 +28,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 use foldnet_cli::complete::Complete;
 use foldnet_cli::{Exit, Flags};
 
-pub use talk::Talk;
+/// Arguments are not understood.
+pub use clap::Error as UsageError;
+pub use quantize::quantize;
+pub use talk::{Listener, Talk};
 
 /// Quantize trained networks to int8, and measure what it costs
 #[derive(Parser)]

@@ -1,5 +1,6 @@
 //! `converter quantize`: reads the model and the images, converts, writes and prints.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -13,13 +14,14 @@ use super::model::{Around, FloatModel, InputFlags};
 use super::output::{OutputFlags, ThresholdFlag};
 use super::pictures::{Reader, check_labels, spread};
 use super::talk::{bytes, percent};
-use super::{Failure, Talk};
+use super::{Failure, Listener, Talk};
 use crate::calibrate::Method;
 use crate::convert::check::Drop;
 use crate::convert::images::{Images, Sample};
 use crate::convert::reading::{Evidence, decide};
 use crate::convert::verdict::Verdict;
-use crate::convert::{Settings, convert};
+use crate::convert::{Converted, Settings, convert};
+use crate::quantize::QuantizeError;
 use crate::quantize::recipe::{Effort, Options, Progress};
 use crate::report::{KeptPart, Report, html};
 
@@ -115,11 +117,37 @@ struct Outcome<'a> {
     preprocess: &'a str,
 }
 
+/// `converter quantize` in the process of a program that embeds it: the same arguments, the archive written, nothing
+/// printed. Returns the archive's path and the report. Arguments that are not understood are a
+/// [`super::UsageError`] in [`Failure::Input`].
+pub fn quantize<A: Into<OsString> + Clone>(
+    arguments: impl IntoIterator<Item = A>,
+    listener: impl Listener + 'static,
+) -> Result<(PathBuf, Report), Failure> {
+    #[derive(clap::Parser)]
+    #[command(no_binary_name = true, disable_help_flag = true)]
+    struct Arguments {
+        #[command(flatten)]
+        cmd: Cmd,
+    }
+    let Arguments { cmd } = clap::Parser::try_parse_from(arguments)?;
+    let (output, converted) = cmd.convert(&Talk::to(listener))?;
+    cmd.check_drop(converted.drop)?;
+    Ok((output, converted.report))
+}
+
 const CALIBRATION: &[u8] = include_bytes!("../../assets/calibration.bin");
 
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
+        let (output, converted) = self.convert(talk)?;
+        self.print(&output, &converted.report, talk);
+        self.check_drop(converted.drop)
+    }
+
+    /// Reads, converts and writes. Returns the archive's path, too.
+    fn convert(&self, talk: &Talk) -> Result<(PathBuf, Converted), Failure> {
         let output = self.output();
         let report = self.report.as_deref().map(|path| Ok((path, files::report_kind(path)?)));
         let report = report.transpose().map_err(Failure::Input)?;
@@ -161,16 +189,18 @@ impl Cmd {
         }
         let mut converted = convert(&model, &images, &self.settings(), talk)?;
         talk.clear();
+        if talk.stopped() {
+            return Err(QuantizeError::Stopped.into());
+        }
         // Everything is known: write.
         foldnet_archive::write_file(&output, &converted.archive)
             .with_context(|| format!("{}: the archive was not written", output.display()))?;
         if let Some((path, kind)) = report {
             converted.report.origin.date = super::date::today();
-            converted.report.origin.command = Some(super::date::command_line());
+            converted.report.origin.command = talk.prints().then(super::date::command_line);
             write_report(path, kind, &converted.report)?;
         }
-        self.print(&output, &converted.report, talk);
-        self.check_drop(converted.drop)
+        Ok((output, converted))
     }
 
     fn output(&self) -> PathBuf {

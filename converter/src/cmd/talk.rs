@@ -2,17 +2,24 @@
 
 use std::sync::{Arc, Mutex};
 
-use foldnet_cli::{Failure, Output};
+use foldnet_cli::{Failure, Flags, Output};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::quantize::recipe::Progress;
 
-/// The program's output, with a progress bar where standard error is a terminal.
+/// The program's output, with a progress bar where standard error is a terminal; or what hears it in its place.
 pub struct Talk {
     output: Output,
+    listener: Option<Box<dyn Listener>>,
     bar: Arc<Mutex<Option<ProgressBar>>>,
     /// Why a result could not be written.
     unwritten: Mutex<Option<Failure>>,
+}
+
+/// What hears a subcommand that a program runs in its own process, see [`super::quantize()`].
+pub trait Listener: Progress + Send {
+    /// A line that should be read by a person.
+    fn warn(&self, words: &str);
 }
 
 impl Talk {
@@ -21,12 +28,27 @@ impl Talk {
         let bar = Arc::default();
         let shared = Arc::clone(&bar);
         output.clear_with(move || remove(&shared));
-        Self { output: output.clone(), bar, unwritten: Mutex::default() }
+        Self { output: output.clone(), listener: None, bar, unwritten: Mutex::default() }
+    }
+
+    /// To this listener; nothing is printed.
+    pub fn to(listener: impl Listener + 'static) -> Self {
+        let flags = Flags { quiet: true, ..Flags::default() };
+        let output = Output::new("converter", flags);
+        Self { output, listener: Some(Box::new(listener)), bar: Arc::default(), unwritten: Mutex::default() }
+    }
+
+    /// Whether this is a program's own output.
+    pub fn prints(&self) -> bool {
+        self.listener.is_none()
     }
 
     /// A line for people.
     pub fn say(&self, words: impl AsRef<str>) {
-        self.output.say(words.as_ref());
+        match &self.listener {
+            Some(listener) => listener.note(words.as_ref()),
+            None => self.output.say(words.as_ref()),
+        }
     }
 
     /// A line of results for people.
@@ -42,7 +64,10 @@ impl Talk {
 
     /// A line that is printed even when quiet.
     pub fn warn(&self, words: impl AsRef<str>) {
-        self.output.warn(words.as_ref());
+        match &self.listener {
+            Some(listener) => listener.warn(words.as_ref()),
+            None => self.output.warn(words.as_ref()),
+        }
     }
 
     /// The result for scripts. [`Talk::written`] tells whether it could be written.
@@ -79,6 +104,9 @@ impl Progress for Talk {
     }
 
     fn stage(&self, name: &str, ticks: usize) {
+        if let Some(listener) = &self.listener {
+            return listener.stage(name, ticks);
+        }
         self.clear();
         if self.output.quiet() {
             return;
@@ -91,7 +119,14 @@ impl Progress for Talk {
         }
     }
 
+    fn stopped(&self) -> bool {
+        self.listener.as_ref().is_some_and(|listener| listener.stopped())
+    }
+
     fn tick(&self) {
+        if let Some(listener) = &self.listener {
+            return listener.tick();
+        }
         if let Ok(bar) = self.bar.lock()
             && let Some(bar) = bar.as_ref()
         {

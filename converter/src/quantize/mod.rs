@@ -81,6 +81,9 @@ pub enum QuantizeError {
     /// There is nothing to calibrate with.
     #[error("no picture to calibrate on")]
     NoPictures,
+    /// The caller gave up, see [`recipe::Progress::stopped`].
+    #[error("stopped")]
+    Stopped,
     /// The result does not validate: a fault of ours, or a shape the runtime does not take.
     #[error("the quantized network is not valid: {0}")]
     Network(#[from] NetworkError),

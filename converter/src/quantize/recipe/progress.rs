@@ -1,5 +1,7 @@
 //! What a caller hears of a quantization while it runs, and what was decided.
 
+use crate::quantize::QuantizeError;
+
 /// Told what is going on.
 pub trait Progress: Sync {
     /// A stage of this many ticks begins.
@@ -8,6 +10,16 @@ pub trait Progress: Sync {
     fn tick(&self);
     /// Something that a person may want to know.
     fn note(&self, _words: &str) {}
+    /// Whether the caller has given up. Asked on the thread that quantizes, between trials.
+    fn stopped(&self) -> bool {
+        false
+    }
+}
+
+/// One tick, and an error if the caller has given up.
+pub(super) fn step(progress: &dyn Progress) -> Result<(), QuantizeError> {
+    progress.tick();
+    if progress.stopped() { Err(QuantizeError::Stopped) } else { Ok(()) }
 }
 
 /// No reports.

@@ -3,6 +3,7 @@
 use foldnet_archive::Network;
 
 use super::draft::{Nearest, Plan, Source, draft};
+use super::progress::step;
 use super::{Decision, Effort, Options, Progress};
 use crate::calibrate::{Method, Observation};
 use crate::graph::NodeId;
@@ -126,7 +127,7 @@ impl<'a> Search<'a> {
         if rounding && searching {
             progress.stage("rounding", 1);
             self.rounding()?;
-            progress.tick();
+            step(progress)?;
         }
         if bias {
             self.bias(progress)?;
@@ -240,14 +241,14 @@ impl<'a> Search<'a> {
         progress.stage("rounding as an NPU", 2);
         let network = &self.best.network;
         let parts = apart(network, &Ranges::measure(network, &self.affordable_images(images, 256))?);
-        progress.tick();
+        step(progress)?;
         let before = self.trial.error(&parts)?.sqnr;
         let trials = self.options.effort.budget() / 2 / self.cost.max(1);
         let quality = |n: &Network| Ok(self.trial.error(n)?.sqnr);
         let mut tuned = tune(parts, network.tensors.len(), trials, &quality)?;
         // Other scales have other multiples.
         settle(&mut tuned);
-        progress.tick();
+        step(progress)?;
         let after = self.trial.error(&tuned)?.sqnr;
         let fused = self.best.distance.sqnr;
         let note = format!(
@@ -269,7 +270,7 @@ impl<'a> Search<'a> {
         for rule in 1..RULES.len() {
             let rules = vec![rule; classes];
             self.try_plan(Plan { rules, ..self.best.plan.clone() })?;
-            progress.tick();
+            step(progress)?;
         }
         for class in 0..classes {
             for rule in 0..RULES.len() {
@@ -280,7 +281,7 @@ impl<'a> Search<'a> {
                 plan.rules[class] = rule;
                 self.try_plan(plan)?;
             }
-            progress.tick();
+            step(progress)?;
         }
         let used = self.best.plan.rules.iter().filter(|&&r| r > 0).count();
         let note = format!("{used} of {classes} classes of tensors scaled per channel");
@@ -301,7 +302,7 @@ impl<'a> Search<'a> {
             let stretch = vec![stretch; all];
             self.try_plan(Plan { stretch, ..self.best.plan.clone() })?;
         }
-        progress.tick();
+        step(progress)?;
         for &slot in &slots {
             for method in Method::ALL {
                 if self.affordable() {
@@ -317,7 +318,7 @@ impl<'a> Search<'a> {
                     self.try_plan(plan)?;
                 }
             }
-            progress.tick();
+            step(progress)?;
         }
         self.decide("ranges", before, format!("{} tensors", slots.len()));
         Ok(())
@@ -372,7 +373,7 @@ impl<'a> Search<'a> {
                 self.adopt(current.clone());
                 self.changed_later = true;
             }
-            progress.tick();
+            step(progress)?;
         }
         self.decide("bias correction", before, format!("{} images", images.len()));
         Ok(())
