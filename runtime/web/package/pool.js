@@ -19,17 +19,16 @@ export class Pool {
   }
 
   /** Classifies an ImageData; its buffer is gone afterwards. */
-  async classify(image, options) {
+  async classify(image) {
     const worker = await this.#acquire();
     try {
-      return await this.#ask(worker, { ...options, image }, [image.data.buffer]);
+      return await this.#ask(worker, { image }, [image.data.buffer]);
     } finally {
       this.#release(worker);
     }
   }
 
   close() {
-    this.closed = true;
     for (const worker of this.#workers) worker.terminate();
     for (const { reject } of [...this.#answers.values(), ...this.#waiting]) reject(new Error('the network was closed'));
   }
