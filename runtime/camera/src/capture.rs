@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::slot::Slot;
-use crate::source::{self, Place, Source, SourceError, Wishes};
+use crate::source::{Place, Source, SourceError, Wishes};
 use foldnet_image::frame::{Frame, FrameError};
 
 /// A source that has given nothing for so long is opened anew, or longer where few frames are asked for.
@@ -118,7 +118,7 @@ impl Capture {
                 last_words.clear();
             }
             let Some(open) = &mut source else {
-                match source::open(&self.place, &self.wishes) {
+                match self.place.open(&self.wishes) {
                     Ok(opened) => {
                         tracing::info!("{}", opened.describe());
                         shared.describe(opened.describe());

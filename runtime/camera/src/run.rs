@@ -10,7 +10,7 @@ use crate::capture::Shared;
 use crate::rest::Rest;
 use crate::slot::Taken;
 use crate::smooth::{Smoother, most_likely};
-use crate::stats::Window;
+use crate::stats::{Numbers, Window};
 use crate::temperature::Thermometer;
 use foldnet::backend::Backend;
 use foldnet_image::frame::{Fitter, Frame, View};
@@ -45,8 +45,6 @@ pub struct Pace {
 /// What is known after a frame.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Report {
-    /// Frames classified.
-    pub classified: u64,
     /// The source's number of this one.
     pub number: u64,
     /// Size of the frame.
@@ -59,32 +57,8 @@ pub struct Report {
     pub scores: Vec<f32>,
     /// The most likely class by this frame alone, and its score.
     pub alone: (usize, f32),
-    /// From the pixels to the scores.
-    pub network_ms: f64,
-    /// From the driver's buffer to the pixels.
-    pub fit_ms: f64,
-    /// From the light to the label.
-    pub latency_ms: f64,
-    /// Of the last frames.
-    pub latency_p50_ms: f64,
-    /// Of the last frames.
-    pub latency_p99_ms: f64,
-    /// Frames classified a second.
-    pub fps: f64,
-    /// Frames captured.
-    pub captured: u64,
-    /// Captured frames that were not classified, because a newer one came.
-    pub dropped: u64,
-    /// Frames that could not be used.
-    pub damaged: u64,
-    /// Times that the source was lost.
-    pub lost: u64,
-    /// Frames that were not classified because nothing had changed.
-    pub rested: u64,
-    /// Whether the network rests.
-    pub resting: bool,
-    /// Degrees Celsius, where the board tells.
-    pub temperature: Option<f64>,
+    /// What is counted and measured.
+    pub numbers: Numbers,
 }
 
 /// Whoever is told of every frame.
@@ -158,132 +132,176 @@ pub fn run(
     control: &mut dyn Control,
     listener: &mut dyn Listener,
 ) -> Result<(), String> {
-    let mut report = Report::default();
-    let how = classify_all(shared, model, view, pace, top, control, listener, &mut report);
-    count(&mut report, shared);
-    listener.end(&report);
+    let mut state = Loop::new(shared, model, view, pace, top);
+    let how = state.run(control, listener);
+    state.count();
+    listener.end(&state.report);
     how
 }
 
-/// The loop of [`run`]; `report` is what is known at the end of it.
-#[expect(clippy::too_many_arguments, reason = "those of `run`, and what it tells in the end")]
-fn classify_all(
-    shared: &Arc<Shared>,
-    mut model: Model,
-    view: View,
+/// What [`run`] goes on with from frame to frame.
+struct Loop<'a> {
+    shared: &'a Shared,
+    model: Model,
     pace: Pace,
+    /// How many classes a report tells.
     top: usize,
-    control: &mut dyn Control,
-    listener: &mut dyn Listener,
-    report: &mut Report,
-) -> Result<(), String> {
-    let mut fitter = Fitter::new(model.manifest.input.clone(), view);
-    let mut smoother = Smoother::new(pace.smooth, pace.hysteresis);
-    let (mut frame, mut pixels, mut scores) = (Frame::default(), Vec::new(), Vec::new());
-    let mut latencies = Window::default();
-    let mut rest = pace.idle.map(Rest::new);
-    let mut thermometer = Thermometer::default();
-    let mut skipped = 0;
-    let mut due = Instant::now();
-    let mut told = due;
-    listener.model(&model);
-    loop {
-        if control.stop() {
-            return Ok(());
-        }
-        if let Some(other) = control.replacement() {
-            model = other;
-            fitter = Fitter::new(model.manifest.input.clone(), fitter.view());
-            smoother.reset();
-            rest = pace.idle.map(Rest::new);
-            // Its classes are others.
-            report.label = None;
-            report.top.clear();
-            report.scores.clear();
-            listener.model(&model);
-        }
-        if let Some(view) = listener.view() {
-            fitter.look(view);
-        }
-        // Also while frames come and none is classified: damaged ones, those of a picture that is still,
-        // those that are left out.
-        if told.elapsed() >= QUIET {
-            count(report, shared);
-            listener.idle(shared.alive.load(Ordering::Relaxed), report);
-            told = Instant::now();
-        }
-        let early = due.saturating_duration_since(Instant::now());
-        if !early.is_zero() {
-            std::thread::sleep(early.min(Duration::from_millis(100)));
-            continue;
-        }
-        match shared.slot.take(&mut frame, QUIET) {
-            Taken::Frame => {}
-            Taken::Nothing => continue,
-            Taken::End(how) => return how,
-        }
-        skipped += 1;
-        if skipped < pace.every {
-            continue;
-        }
-        skipped = 0;
-        if let Some(fps) = pace.fps_max {
-            due = Instant::now() + Duration::from_secs_f64(1.0 / fps);
-        }
-        let start = Instant::now();
-        let size = [model.manifest.input.width, model.manifest.input.height];
-        let room = pixels_of(&mut model, &mut pixels, fitter.bytes());
-        if let Err(e) = fitter.fit_into(&mut frame, room) {
-            shared.is_damaged(&e);
-            continue;
-        }
-        let fitted = Instant::now();
-        if let Some(rest) = &mut rest {
-            let skip = rest.may_skip(room, size, fitted);
-            report.resting = rest.resting();
-            if skip {
-                report.rested += 1;
-                continue;
-            }
-        }
-        let answer = match model.backend.memory() {
-            Some(memory) => memory.classify(),
-            None => model.backend.classify(&pixels),
-        };
-        model.scores.fill(answer.map_err(|e| e.to_string())?, &mut scores);
-        let done = Instant::now();
-        let latency = done.saturating_duration_since(frame.captured);
-        latencies.push(done, latency);
-        let ms = |d: Duration| d.as_secs_f64() * 1e3;
-        report.alone = most_likely(&scores).map_or((0, 0.0), |class| (class, scores[class]));
-        report.label = smoother.push(&scores);
-        report.scores.clear();
-        report.scores.extend_from_slice(smoother.scores());
-        report.top.clear();
-        report.top.extend(smoother.top(top).into_iter().map(|i| (i, smoother.scores()[i])));
-        report.classified += 1;
-        (report.number, report.size) = (frame.number, (frame.width, frame.height));
-        (report.fit_ms, report.network_ms) = (ms(fitted - start), ms(done - fitted));
-        report.latency_ms = ms(latency);
-        report.latency_p50_ms = latencies.quantile_ms(0.5);
-        report.latency_p99_ms = latencies.quantile_ms(0.99);
-        report.fps = latencies.fps(done);
-        count(report, shared);
-        report.temperature = thermometer.read(done);
-        let seen = pixels_of(&mut model, &mut pixels, fitter.bytes());
-        if !listener.frame(&frame, seen, report) {
-            return Ok(());
-        }
-        told = Instant::now();
-    }
+    frame: Frame,
+    fitter: Fitter,
+    pixels: Vec<u8>,
+    scores: Vec<f32>,
+    smoother: Smoother,
+    rest: Option<Rest>,
+    latencies: Window,
+    thermometer: Thermometer,
+    report: Report,
 }
 
-/// What became of the frames.
-fn count(report: &mut Report, shared: &Shared) {
-    report.captured = shared.captured.load(Ordering::Relaxed);
-    report.dropped = shared.slot.dropped();
-    report.damaged = shared.damaged.load(Ordering::Relaxed);
-    report.lost = shared.lost.load(Ordering::Relaxed);
+impl<'a> Loop<'a> {
+    fn new(shared: &'a Shared, model: Model, view: View, pace: Pace, top: usize) -> Self {
+        Self {
+            shared,
+            pace,
+            top,
+            frame: Frame::default(),
+            fitter: Fitter::new(model.manifest.input.clone(), view),
+            pixels: Vec::new(),
+            scores: Vec::new(),
+            smoother: Smoother::new(pace.smooth, pace.hysteresis),
+            rest: pace.idle.map(Rest::new),
+            latencies: Window::default(),
+            thermometer: Thermometer::default(),
+            report: Report::default(),
+            model,
+        }
+    }
+
+    fn run(&mut self, control: &mut dyn Control, listener: &mut dyn Listener) -> Result<(), String> {
+        let (mut skipped, mut due) = (0, Instant::now());
+        let mut told = due;
+        listener.model(&self.model);
+        loop {
+            if control.stop() {
+                return Ok(());
+            }
+            if let Some(model) = control.replacement() {
+                self.replace(model);
+                listener.model(&self.model);
+            }
+            if let Some(view) = listener.view() {
+                self.fitter.look(view);
+            }
+            // Also while frames come and none is classified: damaged ones, those of a picture that is still,
+            // those that are left out.
+            if told.elapsed() >= QUIET {
+                self.count();
+                listener.idle(self.shared.alive.load(Ordering::Relaxed), &self.report);
+                told = Instant::now();
+            }
+            let early = due.saturating_duration_since(Instant::now());
+            if !early.is_zero() {
+                std::thread::sleep(early.min(Duration::from_millis(100)));
+                continue;
+            }
+            match self.shared.slot.take(&mut self.frame, QUIET) {
+                Taken::Frame => {}
+                Taken::Nothing => continue,
+                Taken::End(how) => return how,
+            }
+            skipped += 1;
+            if skipped < self.pace.every {
+                continue;
+            }
+            skipped = 0;
+            if let Some(fps) = self.pace.fps_max {
+                due = Instant::now() + Duration::from_secs_f64(1.0 / fps);
+            }
+            if !self.classify()? {
+                continue;
+            }
+            let seen = pixels_of(&mut self.model, &mut self.pixels, self.fitter.bytes());
+            if !listener.frame(&self.frame, seen, &self.report) {
+                return Ok(());
+            }
+            told = Instant::now();
+        }
+    }
+
+    /// Goes on with another network, whose classes are others.
+    fn replace(&mut self, model: Model) {
+        self.model = model;
+        self.fitter = Fitter::new(self.model.manifest.input.clone(), self.fitter.view());
+        self.smoother.reset();
+        self.rest = self.pace.idle.map(Rest::new);
+        self.report.label = None;
+        self.report.top.clear();
+        self.report.scores.clear();
+    }
+
+    /// Classifies the frame and reports on it. `false`: it is damaged, or the network rests.
+    fn classify(&mut self) -> Result<bool, String> {
+        let start = Instant::now();
+        let size = [self.model.manifest.input.width, self.model.manifest.input.height];
+        let room = pixels_of(&mut self.model, &mut self.pixels, self.fitter.bytes());
+        if let Err(e) = self.fitter.fit_into(&mut self.frame, room) {
+            self.shared.is_damaged(&e);
+            return Ok(false);
+        }
+        let fitted = Instant::now();
+        if let Some(rest) = &mut self.rest {
+            let skip = rest.may_skip(room, size, fitted);
+            self.report.numbers.resting = rest.resting();
+            if skip {
+                self.report.numbers.rested += 1;
+                return Ok(false);
+            }
+        }
+        let answer = match self.model.backend.memory() {
+            Some(memory) => memory.classify(),
+            None => self.model.backend.classify(&self.pixels),
+        };
+        self.model.scores.fill(answer.map_err(|e| e.to_string())?, &mut self.scores);
+        self.measure(start, fitted, Instant::now());
+        self.answer();
+        Ok(true)
+    }
+
+    /// Counts and times the frame that was classified.
+    fn measure(&mut self, start: Instant, fitted: Instant, done: Instant) {
+        let latency = done.saturating_duration_since(self.frame.captured);
+        self.latencies.push(done, latency);
+        self.count();
+        let ms = |d: Duration| d.as_secs_f64() * 1e3;
+        let n = &mut self.report.numbers;
+        n.classified += 1;
+        (n.fit_ms, n.network_ms) = (ms(fitted - start), ms(done - fitted));
+        n.latency_ms = ms(latency);
+        n.latency_p50_ms = self.latencies.quantile_ms(0.5);
+        n.latency_p99_ms = self.latencies.quantile_ms(0.99);
+        n.fps = self.latencies.fps(done);
+        n.temperature = self.thermometer.read(done);
+    }
+
+    /// What the scores mean for the label.
+    fn answer(&mut self) {
+        let (r, scores) = (&mut self.report, &self.scores);
+        (r.number, r.size) = (self.frame.number, (self.frame.width, self.frame.height));
+        r.alone = most_likely(scores).map_or((0, 0.0), |class| (class, scores[class]));
+        r.label = self.smoother.push(scores);
+        r.scores.clear();
+        r.scores.extend_from_slice(self.smoother.scores());
+        r.top.clear();
+        r.top.extend(self.smoother.top(self.top).into_iter().map(|i| (i, self.smoother.scores()[i])));
+    }
+
+    /// What became of the frames.
+    fn count(&mut self) {
+        let n = &mut self.report.numbers;
+        n.captured = self.shared.captured.load(Ordering::Relaxed);
+        n.dropped = self.shared.slot.dropped();
+        n.damaged = self.shared.damaged.load(Ordering::Relaxed);
+        n.lost = self.shared.lost.load(Ordering::Relaxed);
+    }
 }
 
 /// Where the network's pixels are made and found: in the backend's own memory, or else in ours.

@@ -1,7 +1,42 @@
-//! Rates and latencies of the last frames, in constant memory.
+//! What is counted and measured, and the rates and latencies of the last frames in constant memory.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+/// What is counted and measured while the camera runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Numbers {
+    /// Frames classified.
+    pub classified: u64,
+    /// Frames captured.
+    pub captured: u64,
+    /// Captured frames that were not classified, because a newer one came.
+    pub dropped: u64,
+    /// Frames that could not be used.
+    pub damaged: u64,
+    /// Times that the source was lost.
+    pub lost: u64,
+    /// Frames that were not classified because nothing had changed.
+    pub rested: u64,
+    /// Whether the network rests.
+    pub resting: bool,
+    /// Frames classified a second.
+    pub fps: f64,
+    /// From the pixels to the scores.
+    pub network_ms: f64,
+    /// From the driver's buffer to the pixels.
+    pub fit_ms: f64,
+    /// From the light to the label.
+    pub latency_ms: f64,
+    /// Half of the last frames are as young.
+    pub latency_p50_ms: f64,
+    /// Of a hundred of the last frames 99 are as young.
+    pub latency_p99_ms: f64,
+    /// Degrees Celsius, where the board tells.
+    pub temperature: Option<f64>,
+}
 
 /// Frames looked back upon.
 const WINDOW: usize = 512;

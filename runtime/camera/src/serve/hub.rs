@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use crate::capture::Shared;
 use crate::preview::{self, Preview};
 use crate::source::Place;
+use crate::stats::Numbers;
 use crate::{Listener, Model, Report};
 use foldnet_image::frame::{Frame, View};
 
@@ -64,34 +65,9 @@ pub struct State {
     pub roi: Option<[f32; 4]>,
     /// Width and height of the camera's frames.
     pub size: [usize; 2],
-    /// Frames classified.
-    pub classified: u64,
-    /// Frames captured.
-    pub captured: u64,
-    /// Frames that gave way to newer ones.
-    pub dropped: u64,
-    /// Frames that could not be used.
-    pub damaged: u64,
-    /// Times that the source was lost.
-    pub lost: u64,
-    /// Frames that were not classified because nothing had changed.
-    pub rested: u64,
-    /// Whether the network rests.
-    pub resting: bool,
-    /// Frames classified a second.
-    pub fps: f64,
-    /// The network alone.
-    pub network_ms: f64,
-    /// Conversion and resizing.
-    pub fit_ms: f64,
-    /// From the light to the label.
-    pub latency_ms: f64,
-    /// Half of the last frames are as young.
-    pub latency_p50_ms: f64,
-    /// Of a hundred frames 99 are as young.
-    pub latency_p99_ms: f64,
-    /// Degrees Celsius, where the board tells.
-    pub temperature: Option<f64>,
+    /// What is counted and measured.
+    #[serde(flatten)]
+    pub numbers: Numbers,
     /// Open image streams; each page that is looked at has two.
     pub streams: usize,
     /// What is kept and told elsewhere.
@@ -292,20 +268,7 @@ impl Publisher {
             labels: r.top.iter().map(score).collect(),
             roi: self.view.roi,
             size: [r.size.0, r.size.1],
-            classified: r.classified,
-            captured: r.captured,
-            dropped: r.dropped,
-            damaged: r.damaged,
-            lost: r.lost,
-            rested: r.rested,
-            resting: r.resting,
-            fps: r.fps,
-            network_ms: r.network_ms,
-            fit_ms: r.fit_ms,
-            latency_ms: r.latency_ms,
-            latency_p50_ms: r.latency_p50_ms,
-            latency_p99_ms: r.latency_p99_ms,
-            temperature: r.temperature,
+            numbers: r.numbers.clone(),
             streams: self.hub.streams(),
             others: (self.others)(),
         }
@@ -334,8 +297,10 @@ impl Listener for Publisher {
 
     /// Publishes what has changed, the last frame too when it came too soon after another.
     fn idle(&mut self, alive: bool, last: &Report) {
-        let fps = if alive { last.fps } else { 0.0 };
-        let now = State { alive, fps, ..self.state(last) };
+        let mut now = State { alive, ..self.state(last) };
+        if !alive {
+            now.numbers.fps = 0.0;
+        }
         self.hub.state.send_if_modified(|state| {
             let changed = **state != now;
             if changed {
@@ -373,27 +338,31 @@ mod tests {
 
     #[test]
     fn the_last_frame_before_a_silence_is_told() {
-        let place = Place::Files("photos".into());
+        let place = Place::new("photos").unwrap();
         let hub = Hub::start(Arc::default(), place, View::default()).unwrap();
         let mut publisher = Publisher::new(hub.clone(), View::default(), Others::default);
         publisher.labels = vec!["cat".into(), "dog".into()];
-        let mut report = Report { classified: 1, label: Some(0), fps: 9.0, ..Report::default() };
+        let numbers = Numbers { classified: 1, fps: 9.0, ..Numbers::default() };
+        let mut report = Report { label: Some(0), numbers, ..Report::default() };
         publisher.frame(&Frame::default(), &[], &report);
         // As if just now, however busy the machine is.
         publisher.published = Some(Instant::now() + Duration::from_secs(3600));
-        (report.classified, report.label) = (2, Some(1));
+        (report.numbers.classified, report.label) = (2, Some(1));
         publisher.frame(&Frame::default(), &[], &report);
-        assert_eq!(hub.state.borrow().classified, 1);
+        assert_eq!(hub.state.borrow().numbers.classified, 1);
         publisher.idle(true, &report);
         let state = hub.state.borrow().clone();
-        assert_eq!((state.classified, state.label.as_deref(), state.fps), (2, Some("dog"), 9.0));
+        assert_eq!(
+            (state.numbers.classified, state.label.as_deref(), state.numbers.fps),
+            (2, Some("dog"), 9.0)
+        );
         // Nothing has changed, so no one is told.
         let mut changes = hub.state.subscribe();
         publisher.idle(true, &report);
         assert!(!changes.has_changed().unwrap());
         publisher.idle(false, &report);
         let state = changes.borrow_and_update().clone();
-        assert_eq!((state.alive, state.fps), (false, 0.0));
+        assert_eq!((state.alive, state.numbers.fps), (false, 0.0));
         hub.stop();
     }
 }

@@ -27,15 +27,15 @@ struct Snapshot(Arc<State>);
 
 impl Collector for Snapshot {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
-        let (s, o) = (&*self.0, &self.0.others);
+        let (s, n, o) = (&*self.0, &self.0.numbers, &self.0.others);
         // The encoder puts "_total" behind a counter's name.
         for (name, help, value) in [
-            ("frames_captured", "Frames that the source gave", Some(s.captured)),
-            ("frames_classified", "Frames that were classified", Some(s.classified)),
-            ("frames_dropped", "Frames that gave way to newer ones", Some(s.dropped)),
-            ("frames_damaged", "Frames that could not be used", Some(s.damaged)),
-            ("source_lost", "Times that the source was lost", Some(s.lost)),
-            ("frames_rested", "Frames in which nothing had changed", Some(s.rested)),
+            ("frames_captured", "Frames that the source gave", Some(n.captured)),
+            ("frames_classified", "Frames that were classified", Some(n.classified)),
+            ("frames_dropped", "Frames that gave way to newer ones", Some(n.dropped)),
+            ("frames_damaged", "Frames that could not be used", Some(n.damaged)),
+            ("source_lost", "Times that the source was lost", Some(n.lost)),
+            ("frames_rested", "Frames in which nothing had changed", Some(n.rested)),
             ("kept", "Frames written by --keep-uncertain", o.kept),
             ("kept_failed", "Frames that --keep-uncertain could not write", o.kept_failed),
             ("webhook_calls", "Webhook calls made", o.calls),
@@ -47,23 +47,23 @@ impl Collector for Snapshot {
         }
         let flag = |is: bool| Some(f64::from(u8::from(is)));
         for (name, help, value) in [
-            ("resting", "1 while the network rests", flag(s.resting)),
+            ("resting", "1 while the network rests", flag(n.resting)),
             ("source_alive", "1 while frames are coming", flag(s.alive)),
-            ("frames_per_second", "Frames classified a second", Some(s.fps)),
+            ("frames_per_second", "Frames classified a second", Some(n.fps)),
             (
                 "latency_p50_seconds",
                 "Age at the label, median of the last frames",
-                Some(s.latency_p50_ms / 1e3),
+                Some(n.latency_p50_ms / 1e3),
             ),
             (
                 "latency_p99_seconds",
                 "Age at the label, 99th percentile of the last frames",
-                Some(s.latency_p99_ms / 1e3),
+                Some(n.latency_p99_ms / 1e3),
             ),
-            ("network_seconds", "The network alone, last frame", Some(s.network_ms / 1e3)),
+            ("network_seconds", "The network alone, last frame", Some(n.network_ms / 1e3)),
             ("image_streams", "Open image streams", Some(s.streams as f64)),
             ("mqtt_connected", "1 while the broker is there", o.mqtt.and_then(flag)),
-            ("temperature_celsius", "Temperature of the board", s.temperature),
+            ("temperature_celsius", "Temperature of the board", n.temperature),
         ] {
             let Some(value) = value else { continue };
             let gauge = ConstGauge::new(value);
@@ -77,6 +77,7 @@ impl Collector for Snapshot {
 mod tests {
     use super::super::hub::Others;
     use super::*;
+    use crate::stats::Numbers;
     use std::collections::BTreeMap;
 
     /// What `promtool check metrics` holds against a text: names, types, help, labels and values.
@@ -111,7 +112,8 @@ mod tests {
     fn every_line_is_of_the_format() {
         let others = Others { kept: Some(3), mqtt: Some(true), ..Others::default() };
         let (classified, temperature, latency_p99_ms) = (7, Some(41.5), 12.0);
-        let state = State { classified, temperature, latency_p99_ms, others, ..State::default() };
+        let numbers = Numbers { classified, temperature, latency_p99_ms, ..Numbers::default() };
+        let state = State { numbers, others, ..State::default() };
         let values = parse(&text(&Arc::new(state)).unwrap());
         for (name, value) in [
             ("foldnet_frames_classified_total", 7.0),

@@ -152,7 +152,7 @@ async fn places(hub: Arc<Hub>) -> Vec<(Place, Camera)> {
         let mut all = vec![(start.clone(), Camera { camera: start.to_string(), name: "as started".into() })];
         #[cfg(target_os = "linux")]
         for listed in crate::source::v4l::devices().0 {
-            let place = Place::Device(listed.device);
+            let place = Place::device(listed.device);
             if place == start {
                 all[0].1.name = listed.name;
             } else {

@@ -7,10 +7,20 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use super::{Source, SourceError, Wishes, kind};
+use super::kind::{Kind, scheme, shown_as_path};
+use super::{Source, SourceError, Wishes, video};
 use foldnet_dataset::{LeftOut, find_images};
 use foldnet_image::frame::{Colors, Format, Frame};
 use foldnet_image::{Image, ImageError};
+
+/// See the module.
+pub static KIND: Kind = Kind {
+    claims: |at| scheme(at).is_none(),
+    shown: shown_as_path,
+    is_live: false,
+    is_stills: true,
+    open: |at, wishes| Ok(Box::new(Files::open(at.as_ref(), wishes)?)),
+};
 
 /// Frames per second when nothing is wished.
 const FPS: f64 = 10.0;
@@ -65,11 +75,11 @@ fn check(path: &Path, is_file: bool) -> Result<(), SourceError> {
     let at = |e: std::io::Error| SourceError::Lost(format!("{}: {e}", path.display()));
     let mut start = Vec::new();
     let file = std::fs::File::open(path).map_err(at)?;
-    file.take(kind::PREFIX as u64).read_to_end(&mut start).map_err(at)?;
-    match kind::video(&start) {
+    file.take(video::PREFIX as u64).read_to_end(&mut start).map_err(at)?;
+    match video::kind(&start) {
         Some(kind) => Err(unusable(format!(
             "{kind}, which is not decoded here; {}",
-            kind::advice(&path.to_string_lossy())
+            video::advice(&path.to_string_lossy())
         ))),
         None if start.starts_with(b"YUV4MPEG2 ") => {
             Err(unusable("Y4M video comes on standard input: runtime camera ARCHIVE --input - < FILE".into()))

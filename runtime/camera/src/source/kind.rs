@@ -1,48 +1,102 @@
-//! What a file or a stream is, told by its first bytes, so that what cannot be read is named together with
-//! the command that makes it readable.
+//! The kinds of places that frames come from. Each source's file declares its own; the table in the
+//! parent module lists them.
 
-/// As many bytes are looked at.
-pub const PREFIX: usize = 512;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::Path;
 
-/// What begins with these bytes and is video that we do not decode.
-pub fn video(start: &[u8]) -> Option<&'static str> {
-    let at = |offset: usize, magic: &[u8]| start.get(offset..).is_some_and(|rest| rest.starts_with(magic));
-    Some(match start {
-        _ if at(4, b"ftypavif") || at(4, b"ftypheic") || at(4, b"ftypmif1") => return None,
-        _ if at(4, b"ftyp") || at(4, b"moov") || at(4, b"mdat") => "MP4 or QuickTime video",
-        _ if at(0, b"\x1a\x45\xdf\xa3") => "Matroska or WebM video",
-        _ if at(0, b"RIFF") && at(8, b"AVI ") => "AVI video",
-        _ if at(0, b"FLV\x01") => "Flash video",
-        _ if at(0, b"OggS") => "Ogg video",
-        _ if at(0, b"\x00\x00\x01\xba") || at(0, b"\x00\x00\x01\xb3") => "MPEG video",
-        _ if at(0, b"\x47") && at(188, b"\x47") => "an MPEG transport stream",
-        _ if at(0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11") => "Windows Media video",
-        _ if at(0, b"DKIF") => "IVF video",
-        _ if at(0, b"\x00\x00\x00\x01") || at(0, b"\x00\x00\x01") => "H.264 or H.265 video",
-        _ => return None,
-    })
+use super::{KINDS, Source, SourceError, Wishes, video};
+
+/// A kind of source.
+#[derive(Debug)]
+pub struct Kind {
+    /// Whether what a user wrote is a place of this kind. The first kind of the table that claims it gets it.
+    pub claims: fn(&OsStr) -> bool,
+    /// How a place is shown, without a login.
+    pub shown: fn(&OsStr) -> String,
+    /// Whether frames come by themselves, so that a silence means that the source is frozen.
+    pub is_live: bool,
+    /// Whether frames are images that have nothing to do with each other.
+    pub is_stills: bool,
+    /// Opens a place.
+    pub open: fn(&OsStr, &Wishes) -> Result<Box<dyn Source>, SourceError>,
 }
 
-/// The command that reads such an input, whose login it does not show.
-pub fn advice(input: &str) -> String {
-    let (tcp, input) = match input.split_once("://") {
-        Some((scheme, _)) => {
-            let tcp = if scheme.starts_with("rtsp") { "-rtsp_transport tcp " } else { "" };
-            (tcp, crate::address::without_login(input))
+/// What to open.
+#[derive(Clone, Debug)]
+pub struct Place {
+    kind: &'static Kind,
+    at: OsString,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, other: &Self) -> bool {
+        std::ptr::eq(self.kind, other.kind) && self.at == other.at
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&(self.kind.shown)(&self.at))
+    }
+}
+
+impl Place {
+    /// A place of this kind, whatever it looks like.
+    pub(super) fn of(kind: &'static Kind, at: OsString) -> Self {
+        Self { kind, at }
+    }
+
+    /// What a user wrote: the first kind that claims it is taken.
+    ///
+    /// # Errors
+    /// [`SourceError::Unusable`] for an address of a scheme that is not read.
+    pub fn new(what: impl AsRef<OsStr>) -> Result<Self, SourceError> {
+        let at = what.as_ref();
+        if let Some(kind) = KINDS.iter().find(|kind| (kind.claims)(at)) {
+            return Ok(Self::of(kind, at.into()));
         }
-        None => ("", input.to_owned()),
-    };
-    // Quoted for a shell, unless nothing in it needs that.
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-._/:@%+=,".contains(c);
-    let input = if !input.is_empty() && input.chars().all(plain) {
-        input
-    } else {
-        format!("'{}'", input.replace('\'', "'\\''"))
-    };
-    format!(
-        "ffmpeg decodes it: ffmpeg -loglevel error {tcp}-i {input} -f yuv4mpegpipe -pix_fmt yuv420p - | \
-         runtime camera ARCHIVE --input -"
-    )
+        let what = at.to_string_lossy();
+        Err(SourceError::unusable(match scheme(at) {
+            None | Some("file") => format!("{what}: give the path alone"),
+            Some(scheme) => format!(
+                "{}: {scheme}:// is not read here; {}",
+                crate::address::without_login(&what),
+                video::advice(&what)
+            ),
+        }))
+    }
+
+    /// Whether it is a set of images that have nothing to do with each other.
+    pub fn is_stills(&self) -> bool {
+        self.kind.is_stills
+    }
+
+    /// Whether frames come by themselves, so that a silence means that the source is frozen.
+    pub fn is_live(&self) -> bool {
+        self.kind.is_live
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`SourceError::Lost`] where it may be there later, [`SourceError::Unusable`] where it can never be used.
+    pub fn open(&self, wishes: &Wishes) -> Result<Box<dyn Source>, SourceError> {
+        (self.kind.open)(&self.at, wishes)
+    }
+}
+
+/// The scheme of an address; paths have none.
+pub fn scheme(at: &OsStr) -> Option<&str> {
+    let (scheme, _) = at.to_str()?.split_once("://")?;
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
+    is_scheme.then_some(scheme)
+}
+
+/// How places are shown that are paths.
+pub fn shown_as_path(at: &OsStr) -> String {
+    Path::new(at).display().to_string()
 }
 
 #[cfg(test)]
@@ -50,37 +104,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn containers_are_told_from_images_and_text() {
-        let transport = [&[0x47][..], &[0; 187], &[0x47]].concat();
-        for bytes in [
-            &b"\0\0\0\x20ftypisom"[..],
-            b"AAAAftypmp42",
-            b"\x1a\x45\xdf\xa3....",
-            b"RIFF....AVI LIST",
-            b"\0\0\0\x01\x27\x64",
-            &transport,
-        ] {
-            assert!(video(bytes).is_some(), "{bytes:?}");
-        }
-        for bytes in [
-            &b""[..],
-            b"\xff\xd8\xff\xe0",
-            b"\x89PNG\r\n",
-            b"RIFF....WEBPVP8 ",
-            b"\0\0\0\x1cftypheic",
-            b"hello",
-        ] {
-            assert_eq!(video(bytes), None, "{bytes:?}");
+    fn places_are_told_by_their_looks() {
+        let told = |what: &str| {
+            let place = Place::new(what).unwrap();
+            (place.is_live(), place.is_stills(), place.to_string())
+        };
+        assert_eq!(told("-"), (false, false, "standard input".into()));
+        assert_eq!(told("/dev/video7"), (true, false, "/dev/video7".into()));
+        assert_eq!(told("http://me:secret@cam/live"), (true, false, "http://cam/live".into()));
+        assert_eq!(told("https://cam/"), (true, false, "https://cam/".into()));
+        assert_eq!(told("my photos"), (false, true, "my photos".into()));
+        assert_eq!(told("./http:/x"), (false, true, "./http:/x".into()));
+        for unread in ["rtsp://me:secret@cam/live", "file:///tmp/a.png"] {
+            let said = Place::new(unread).unwrap_err().to_string();
+            assert!(!said.contains("secret") && said.contains("://"), "{said}");
         }
     }
 
+    #[cfg(unix)]
     #[test]
-    fn the_command_shows_no_login_and_survives_a_shell() {
-        let line = advice("rtsp://me:secret@cam/live");
-        assert!(
-            line.contains("-rtsp_transport tcp -i rtsp://cam/live -f") && !line.contains("secret"),
-            "{line}"
-        );
-        assert!(advice("my cat's.mp4").contains(r"-i 'my cat'\''s.mp4' -f"));
+    fn paths_need_not_be_text() {
+        use std::os::unix::ffi::OsStrExt;
+        let place = Place::new(OsStr::from_bytes(b"photos\xff")).unwrap();
+        assert!(place.is_stills());
+        assert!(matches!(place.open(&Wishes::default()), Err(SourceError::Lost(_))));
     }
 }

@@ -1,20 +1,39 @@
 //! Where frames come from: one file for each kind of source, behind one trait.
 
-mod files;
-mod http;
 mod jpeg_stream;
 mod kind;
 mod raw;
 mod stride;
 #[cfg(target_os = "linux")]
 pub mod v4l;
+mod video;
 mod y4m;
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use foldnet_image::frame::{Colors, Format, Frame, FrameError, Matrix, Range};
+
+pub use kind::{Kind, Place};
+pub use stdin::stream;
+
+/// Declares the modules of the sources, and the table of the kinds that they define as `KIND`.
+macro_rules! sources {
+    ($(mod $module:ident;)*) => {
+        $(mod $module;)*
+        /// All kinds of sources, in the order in which they are asked whether a place is theirs.
+        const KINDS: &[&Kind] = &[$(&$module::KIND),*];
+    };
+}
+
+sources! {
+    mod stdin;
+    mod http;
+    mod device;
+    // Claims what is left and is no address.
+    mod files;
+}
 
 /// How long [`Source::next`] may wait for a frame before it says [`SourceError::Nothing`], where the
 /// source can tell.
@@ -59,65 +78,6 @@ pub trait Source: Send {
     fn describe(&self) -> String;
 }
 
-/// What to open.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Place {
-    /// A V4L2 camera.
-    Device(PathBuf),
-    /// An image file, or a folder of them, over and over.
-    Files(PathBuf),
-    /// Y4M, JPEGs, or raw video on standard input.
-    Stdin,
-    /// `http[s]://[user:password@]host[:port]/path`, of motion JPEG or of single images.
-    Http(String),
-}
-
-impl std::fmt::Display for Place {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Device(path) | Self::Files(path) => write!(f, "{}", path.display()),
-            Self::Stdin => write!(f, "standard input"),
-            Self::Http(url) => write!(f, "{}", crate::address::without_login(url)),
-        }
-    }
-}
-
-impl Place {
-    /// Tells by the looks of it.
-    ///
-    /// # Errors
-    /// [`SourceError::Unusable`] for an address of a scheme that is not read.
-    pub fn new(what: &str) -> Result<Self, SourceError> {
-        let is_scheme = |scheme: &&str| {
-            scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-                && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-        };
-        let scheme = what.split_once("://").map(|(scheme, _)| scheme).filter(is_scheme);
-        match (what, scheme) {
-            ("-", _) => Ok(Self::Stdin),
-            (_, Some("http" | "https")) => Ok(Self::Http(what.into())),
-            (_, Some("file")) => Err(SourceError::unusable(format!("{what}: give the path alone"))),
-            (_, Some(scheme)) => Err(SourceError::unusable(format!(
-                "{}: {scheme}:// is not read here; {}",
-                crate::address::without_login(what),
-                kind::advice(what)
-            ))),
-            (_, None) if what.starts_with("/dev/") => Ok(Self::Device(what.into())),
-            (_, None) => Ok(Self::Files(what.into())),
-        }
-    }
-
-    /// Whether it is a set of images that have nothing to do with each other.
-    pub fn is_stills(&self) -> bool {
-        matches!(self, Self::Files(_))
-    }
-
-    /// Whether frames come by themselves, so that a silence means that the source is frozen.
-    pub fn is_live(&self) -> bool {
-        matches!(self, Self::Device(_) | Self::Http(_))
-    }
-}
-
 /// What is wished of a source.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
@@ -142,49 +102,6 @@ pub struct Wishes {
 impl Wishes {
     fn colors(&self, said: Colors) -> Colors {
         Colors { matrix: self.matrix.unwrap_or(said.matrix), range: self.range.unwrap_or(said.range) }
-    }
-}
-
-/// Opens a source.
-pub fn open(place: &Place, wishes: &Wishes) -> Result<Box<dyn Source>, SourceError> {
-    match place {
-        Place::Files(path) => Ok(Box::new(files::Files::open(path, wishes)?)),
-        Place::Stdin => stream(BufReader::with_capacity(1 << 16, std::io::stdin()), wishes),
-        Place::Http(url) => Ok(Box::new(http::Http::open(url, wishes)?)),
-        #[cfg(target_os = "linux")]
-        Place::Device(path) => Ok(Box::new(v4l::Camera::open(path, wishes)?)),
-        #[cfg(not(target_os = "linux"))]
-        Place::Device(_) => Err(SourceError::unusable("cameras need Linux")),
-    }
-}
-
-/// Video in a byte stream: told by its first bytes, or by the format that is wished.
-pub fn stream(
-    mut from: impl BufRead + Send + 'static,
-    wishes: &Wishes,
-) -> Result<Box<dyn Source>, SourceError> {
-    match wishes.format {
-        Some(Format::Jpeg) => return Ok(Box::new(jpeg_stream::Jpegs::new(from))),
-        Some(format) => return Ok(Box::new(raw::Raw::new(from, format, wishes)?)),
-        None => {}
-    }
-    let start = from.fill_buf().map_err(SourceError::lost)?;
-    match start {
-        [] => Err(SourceError::End),
-        [b'Y', ..] => Ok(Box::new(y4m::Y4m::new(from, wishes)?)),
-        // Some programs greet before the first image.
-        [0xff, ..] => Ok(Box::new(jpeg_stream::Jpegs::new(from))),
-        _ if start.windows(3).any(|bytes| bytes == [0xff, 0xd8, 0xff]) && kind::video(start).is_none() => {
-            Ok(Box::new(jpeg_stream::Jpegs::new(from)))
-        }
-        _ => Err(SourceError::unusable(match kind::video(start) {
-            Some(kind) => {
-                format!("standard input is {kind}, which is not decoded here; {}", kind::advice("-"))
-            }
-            None => {
-                "video on standard input is neither Y4M nor JPEGs; raw video needs --format and --size".into()
-            }
-        })),
     }
 }
 

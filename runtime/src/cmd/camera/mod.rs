@@ -2,31 +2,19 @@
 // Help texts show addresses as `mqtt[s]://…`, which rustdoc would take for links.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod outputs;
 mod tell;
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use foldnet_camera::capture::{Capture, Shared};
-use foldnet_camera::keep::{Keep, Keeper, Kept};
-#[cfg(feature = "publish")]
-use foldnet_camera::publish::{
-    mqtt::{Destination, Mqtt},
-    webhook::{Calls, Webhook},
-};
 #[cfg(feature = "publish")]
 use foldnet_camera::rule::Rule;
-#[cfg(feature = "serve")]
-use foldnet_camera::serve::{
-    self,
-    access::Access,
-    hub::{Hub, Others, Publisher},
-};
 use foldnet_camera::service::Service;
-use foldnet_camera::source::{Place, SourceError, Wishes, open};
-#[cfg(feature = "tls")]
-use foldnet_camera::tls;
+use foldnet_camera::source::{Place, SourceError, Wishes};
 use foldnet_camera::{Control, Listener, Model, Pace, Report, run, signals};
 use foldnet_image::frame::{Format, Frame, Matrix, Range, Turn, View};
 
@@ -56,7 +44,7 @@ pub struct Cmd {
     /// %2F). ffmpeg converts everything else:
     /// ffmpeg -i INPUT -f yuv4mpegpipe -pix_fmt yuv420p - | runtime camera ARCHIVE --input -
     #[arg(long, help_heading = "Input", value_name = "INPUT", conflicts_with = "device")]
-    input: Option<String>,
+    input: Option<OsString>,
     /// Pixel format: yuyv, nv12, i420, i422, i444, rgb, grey or mjpeg (required for raw video)
     #[arg(long, help_heading = "Input", value_name = "NAME", value_parser = format)]
     format: Option<Format>,
@@ -217,11 +205,11 @@ impl Cmd {
         let model = load(&self.archive, &self.choice)?;
         let place = match &self.input {
             Some(what) => Place::new(what).map_err(Failure::input)?,
-            None => Place::Device(self.device.clone()),
+            None => Place::device(&self.device),
         };
         let wishes = self.wishes();
         let pace = self.pace(place.is_stills());
-        let source = match open(&place, &wishes) {
+        let source = match place.open(&wishes) {
             Ok(source) => Some(source),
             Err(SourceError::Lost(why)) if self.wait => {
                 tracing::warn!("{why}; waiting for it");
@@ -248,96 +236,6 @@ impl Cmd {
         drop(others);
         teller.end()?;
         ended.map_err(Failure::input)
-    }
-
-    /// Whoever else wants to know of frames.
-    fn others(
-        &self,
-        model: &Model,
-        shared: &Arc<Shared>,
-        place: &Place,
-        output: &Output,
-    ) -> Result<Vec<Box<dyn Listener>>, Failure> {
-        let mut all: Vec<Box<dyn Listener>> = Vec::new();
-        let mut facts = Facts::default();
-        if let Some(folder) = &self.keep_uncertain {
-            let keep =
-                Keep { folder: folder.clone(), max_bytes: self.keep_mb * 1_000_000, below: self.keep_below };
-            let keeper = Keeper::start(keep).map_err(Failure::input)?;
-            facts.kept = Some(keeper.kept());
-            all.push(Box::new(keeper));
-        }
-        #[cfg(feature = "publish")]
-        self.publish(model, &mut all, &mut facts)?;
-        #[cfg(not(feature = "publish"))]
-        let _ = model;
-        #[cfg(feature = "serve")]
-        if let Some(page) = self.page(shared, place, output, facts)? {
-            all.push(Box::new(page));
-        }
-        #[cfg(not(feature = "serve"))]
-        let _ = (shared, place, output, facts);
-        Ok(all)
-    }
-
-    #[cfg(feature = "publish")]
-    fn publish(
-        &self,
-        model: &Model,
-        all: &mut Vec<Box<dyn Listener>>,
-        facts: &mut Facts,
-    ) -> Result<(), Failure> {
-        if let Some(rule) = self.when.iter().find(|rule| rule.class(&model.labels).is_none()) {
-            return Err(Failure::input(format!("--when {:?}: the network has no such label", rule.text)));
-        }
-        if let (Some(rule), None, None) = (self.when.first(), &self.webhook, &self.mqtt) {
-            let text = &rule.text;
-            return Err(Failure::input(format!(
-                "--when {text:?}: --webhook or --mqtt says who is to be told"
-            )));
-        }
-        if let Some(url) = &self.webhook {
-            let images = self.webhook_image.then(|| self.view());
-            let webhook = Webhook::start(url, self.when.clone(), images, || tls::client(self.ca.as_deref()))
-                .map_err(|e| Failure::input(format!("--webhook {e}")))?;
-            facts.calls = Some(webhook.calls());
-            all.push(Box::new(webhook));
-        }
-        if let Some(url) = &self.mqtt {
-            let to = Destination {
-                url: url.clone(),
-                password: std::env::var("FOLDNET_MQTT_PASSWORD").ok(),
-                name: self.mqtt_name.clone().unwrap_or_else(host_name),
-                rules: self.when.clone(),
-                view: self.view(),
-            };
-            let mqtt = Mqtt::start(to, || tls::config(self.ca.as_deref()))
-                .map_err(|e| Failure::input(format!("--mqtt {e}")))?;
-            facts.mqtt = Some(mqtt.connected());
-            all.push(Box::new(mqtt));
-        }
-        Ok(())
-    }
-
-    /// Starts the page, if it is wanted.
-    #[cfg(feature = "serve")]
-    fn page(
-        &self,
-        shared: &Arc<Shared>,
-        place: &Place,
-        output: &Output,
-        facts: Facts,
-    ) -> Result<Option<Publisher>, Failure> {
-        let Some(listen) = self.listen else { return Ok(None) };
-        let token = self.token.clone().or_else(|| std::env::var("FOLDNET_TOKEN").ok());
-        let with_token = token.is_some();
-        let access = Access::new(listen, token).map_err(Failure::input)?;
-        let hub = Hub::start(shared.clone(), place.clone(), self.view()).map_err(Failure::internal)?;
-        let address = serve::start(listen, access, hub.clone())
-            .map_err(|e| Failure::input(format!("--listen {listen}: {e}")))?;
-        let token = if with_token { "/?token=…" } else { "/" };
-        output.say(format_args!("page: http://{address}{token}"));
-        Ok(Some(Publisher::new(hub, self.view(), move || facts.read())))
     }
 
     fn wishes(&self) -> Wishes {
@@ -382,43 +280,6 @@ impl Cmd {
 
 /// As many labels as the page and MQTT tell.
 const MIN_TOP: usize = 5;
-
-/// How those fare who keep and tell.
-#[derive(Default)]
-struct Facts {
-    kept: Option<Arc<Kept>>,
-    #[cfg(feature = "publish")]
-    calls: Option<Arc<Calls>>,
-    #[cfg(feature = "publish")]
-    mqtt: Option<Arc<std::sync::atomic::AtomicBool>>,
-}
-
-#[cfg(feature = "serve")]
-impl Facts {
-    fn read(&self) -> Others {
-        use std::sync::atomic::Ordering::Relaxed;
-        #[cfg_attr(not(feature = "publish"), expect(unused_mut))]
-        let mut others = Others {
-            kept: self.kept.as_ref().map(|k| k.written.load(Relaxed)),
-            kept_failed: self.kept.as_ref().map(|k| k.failed.load(Relaxed)),
-            ..Others::default()
-        };
-        #[cfg(feature = "publish")]
-        {
-            others.calls = self.calls.as_ref().map(|c| c.made.load(Relaxed));
-            others.calls_failed = self.calls.as_ref().map(|c| c.failed.load(Relaxed));
-            others.mqtt = self.mqtt.as_ref().map(|m| m.load(Relaxed));
-        }
-        others
-    }
-}
-
-#[cfg(feature = "publish")]
-fn host_name() -> String {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "camera".into() } else { name.into() }
-}
 
 /// The one who speaks, whose word ends the program, and all others.
 struct Everyone<'a> {

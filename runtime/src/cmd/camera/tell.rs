@@ -7,7 +7,7 @@ use foldnet_camera::{Listener, Model, Report};
 use foldnet_image::frame::Frame;
 use serde::Serialize;
 
-use crate::cmd::{Failure, Output, printable};
+use crate::cmd::{Failure, Output, count, printable};
 
 /// A line of `--json`.
 #[derive(Serialize)]
@@ -68,6 +68,7 @@ impl Teller {
     }
 
     fn tell(&mut self, report: &Report) -> Result<(), Failure> {
+        let n = &report.numbers;
         if self.output.quiet() && !self.output.json() {
             return Ok(());
         }
@@ -79,14 +80,14 @@ impl Teller {
                 frame: report.number,
                 label: report.label.map(name),
                 labels: labels.collect(),
-                latency_ms: report.latency_ms,
-                ms: report.network_ms,
-                fps: report.fps,
-                captured: report.captured,
-                dropped: report.dropped,
-                damaged: report.damaged,
-                resting: report.resting,
-                temperature: report.temperature,
+                latency_ms: n.latency_ms,
+                ms: n.network_ms,
+                fps: n.fps,
+                captured: n.captured,
+                dropped: n.dropped,
+                damaged: n.damaged,
+                resting: n.resting,
+                temperature: n.temperature,
             };
             self.output.data(&line)?;
             return self.output.flush();
@@ -110,14 +111,10 @@ impl Teller {
                 format!("{} {}", printable(&self.labels[i]), shown.trim_start())
             })
             .collect();
-        let warm = report.temperature.map_or(String::new(), |celsius| format!("  {celsius:.0} °C"));
-        let resting = if report.resting { "  at rest" } else { "" };
-        let line = format!(
-            "{:<48}  {:5.1} fps  {:6.1} ms old{warm}{resting}",
-            top.join("   "),
-            report.fps,
-            report.latency_ms
-        );
+        let warm = n.temperature.map_or(String::new(), |celsius| format!("  {celsius:.0} °C"));
+        let resting = if n.resting { "  at rest" } else { "" };
+        let line =
+            format!("{:<48}  {:5.1} fps  {:6.1} ms old{warm}{resting}", top.join("   "), n.fps, n.latency_ms);
         if self.terminal {
             self.output.status(line)?;
         } else {
@@ -144,14 +141,18 @@ impl Teller {
             self.output.line("")?;
         }
         self.output.flush()?;
-        let r = &self.last;
-        let age = match r.classified {
+        let n = &self.last.numbers;
+        let age = match n.classified {
             0 => String::new(),
-            _ => format!("; age at the label p50 {:.1} ms, p99 {:.1} ms", r.latency_p50_ms, r.latency_p99_ms),
+            _ => format!("; age at the label p50 {:.1} ms, p99 {:.1} ms", n.latency_p50_ms, n.latency_p99_ms),
         };
         self.output.say(format_args!(
-            "{} frames classified of {} captured, {} dropped, {} damaged; source lost {} times{age}",
-            r.classified, r.captured, r.dropped, r.damaged, r.lost
+            "{} classified of {} captured, {} dropped, {} damaged; source lost {}{age}",
+            count(n.classified as usize, "frame"),
+            n.captured,
+            n.dropped,
+            n.damaged,
+            count(n.lost as usize, "time")
         ));
         Ok(())
     }
@@ -164,7 +165,7 @@ impl Listener for Teller {
             return false;
         }
         self.last.clone_from(report);
-        self.limit.is_none_or(|limit| report.classified < limit)
+        self.limit.is_none_or(|limit| report.numbers.classified < limit)
     }
 
     fn model(&mut self, model: &Model) {

@@ -19,7 +19,8 @@ use ureq::{Agent, Body};
 use url::Url;
 
 use super::jpeg_stream::Splitter;
-use super::{PATIENCE, Source, SourceError, Wishes, kind};
+use super::kind::{Kind, scheme};
+use super::{PATIENCE, Source, SourceError, Wishes, video};
 use crate::address::{Address, Login};
 use foldnet_image::frame::Frame;
 
@@ -31,6 +32,15 @@ const CONNECT: Duration = Duration::from_secs(5);
 const MAX_REDIRECTS: usize = 5;
 /// Images per second that a server of single images is asked for when no rate is wished.
 const SNAPSHOTS: f64 = 2.0;
+
+/// `http[s]://[user:password@]host[:port]/path`, see the module.
+pub static KIND: Kind = Kind {
+    claims: |at| matches!(scheme(at), Some("http" | "https")),
+    shown: |at| crate::address::without_login(&at.to_string_lossy()),
+    is_live: true,
+    is_stills: false,
+    open: |at, wishes| Ok(Box::new(Http::open(&at.to_string_lossy(), wishes)?)),
+};
 
 /// What the reading thread found.
 type Found = Result<Frame, SourceError>;
@@ -267,7 +277,7 @@ fn is_snapshot(headers: &HeaderMap, address: &Address) -> Result<bool, String> {
         "" | "application/octet-stream" | "video/x-motion-jpeg" | "video/x-mjpeg" => Ok(false),
         other if other.starts_with("multipart/") => Ok(false),
         other if other.starts_with("video/") || other.contains("mpegurl") => {
-            Err(format!("the answer is {other}, not motion JPEG; {}", kind::advice(address.url.as_str())))
+            Err(format!("the answer is {other}, not motion JPEG; {}", video::advice(address.url.as_str())))
         }
         other => Err(format!(
             "the answer is {other}, not motion JPEG; give the address of the camera's stream or snapshot"

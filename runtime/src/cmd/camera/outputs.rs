@@ -1,0 +1,152 @@
+//! Whoever else is told of frames, as the flags ask: kept frames, MQTT, webhooks, the page.
+
+use std::sync::Arc;
+
+use foldnet_camera::capture::Shared;
+use foldnet_camera::keep::{Keep, Keeper, Kept};
+#[cfg(feature = "publish")]
+use foldnet_camera::publish::{
+    mqtt::{Destination, Mqtt},
+    webhook::{Calls, Webhook},
+};
+#[cfg(feature = "serve")]
+use foldnet_camera::serve::{
+    self,
+    access::Access,
+    hub::{Hub, Others, Publisher},
+};
+use foldnet_camera::source::Place;
+#[cfg(feature = "tls")]
+use foldnet_camera::tls;
+use foldnet_camera::{Listener, Model};
+
+use super::{Cmd, Failure, Output};
+
+impl Cmd {
+    /// Whoever else wants to know of frames.
+    pub(super) fn others(
+        &self,
+        model: &Model,
+        shared: &Arc<Shared>,
+        place: &Place,
+        output: &Output,
+    ) -> Result<Vec<Box<dyn Listener>>, Failure> {
+        let mut all: Vec<Box<dyn Listener>> = Vec::new();
+        let mut facts = Facts::default();
+        if let Some(folder) = &self.keep_uncertain {
+            let keep =
+                Keep { folder: folder.clone(), max_bytes: self.keep_mb * 1_000_000, below: self.keep_below };
+            let keeper = Keeper::start(keep).map_err(Failure::input)?;
+            facts.kept = Some(keeper.kept());
+            all.push(Box::new(keeper));
+        }
+        #[cfg(feature = "publish")]
+        self.publish(model, &mut all, &mut facts)?;
+        #[cfg(not(feature = "publish"))]
+        let _ = model;
+        #[cfg(feature = "serve")]
+        if let Some(page) = self.page(shared, place, output, facts)? {
+            all.push(Box::new(page));
+        }
+        #[cfg(not(feature = "serve"))]
+        let _ = (shared, place, output, facts);
+        Ok(all)
+    }
+
+    #[cfg(feature = "publish")]
+    fn publish(
+        &self,
+        model: &Model,
+        all: &mut Vec<Box<dyn Listener>>,
+        facts: &mut Facts,
+    ) -> Result<(), Failure> {
+        if let Some(rule) = self.when.iter().find(|rule| rule.class(&model.labels).is_none()) {
+            return Err(Failure::input(format!("--when {:?}: the network has no such label", rule.text)));
+        }
+        if let (Some(rule), None, None) = (self.when.first(), &self.webhook, &self.mqtt) {
+            let text = &rule.text;
+            return Err(Failure::input(format!(
+                "--when {text:?}: --webhook or --mqtt says who is to be told"
+            )));
+        }
+        if let Some(url) = &self.webhook {
+            let images = self.webhook_image.then(|| self.view());
+            let webhook = Webhook::start(url, self.when.clone(), images, || tls::client(self.ca.as_deref()))
+                .map_err(|e| Failure::input(format!("--webhook {e}")))?;
+            facts.calls = Some(webhook.calls());
+            all.push(Box::new(webhook));
+        }
+        if let Some(url) = &self.mqtt {
+            let to = Destination {
+                url: url.clone(),
+                password: std::env::var("FOLDNET_MQTT_PASSWORD").ok(),
+                name: self.mqtt_name.clone().unwrap_or_else(host_name),
+                rules: self.when.clone(),
+                view: self.view(),
+            };
+            let mqtt = Mqtt::start(to, || tls::config(self.ca.as_deref()))
+                .map_err(|e| Failure::input(format!("--mqtt {e}")))?;
+            facts.mqtt = Some(mqtt.connected());
+            all.push(Box::new(mqtt));
+        }
+        Ok(())
+    }
+
+    /// Starts the page, if it is wanted.
+    #[cfg(feature = "serve")]
+    fn page(
+        &self,
+        shared: &Arc<Shared>,
+        place: &Place,
+        output: &Output,
+        facts: Facts,
+    ) -> Result<Option<Publisher>, Failure> {
+        let Some(listen) = self.listen else { return Ok(None) };
+        let token = self.token.clone().or_else(|| std::env::var("FOLDNET_TOKEN").ok());
+        let with_token = token.is_some();
+        let access = Access::new(listen, token).map_err(Failure::input)?;
+        let hub = Hub::start(shared.clone(), place.clone(), self.view()).map_err(Failure::internal)?;
+        let address = serve::start(listen, access, hub.clone())
+            .map_err(|e| Failure::input(format!("--listen {listen}: {e}")))?;
+        let token = if with_token { "/?token=…" } else { "/" };
+        output.say(format_args!("page: http://{address}{token}"));
+        Ok(Some(Publisher::new(hub, self.view(), move || facts.read())))
+    }
+}
+
+/// How those fare who keep and tell.
+#[derive(Default)]
+struct Facts {
+    kept: Option<Arc<Kept>>,
+    #[cfg(feature = "publish")]
+    calls: Option<Arc<Calls>>,
+    #[cfg(feature = "publish")]
+    mqtt: Option<Arc<std::sync::atomic::AtomicBool>>,
+}
+
+#[cfg(feature = "serve")]
+impl Facts {
+    fn read(&self) -> Others {
+        use std::sync::atomic::Ordering::Relaxed;
+        #[cfg_attr(not(feature = "publish"), expect(unused_mut))]
+        let mut others = Others {
+            kept: self.kept.as_ref().map(|k| k.written.load(Relaxed)),
+            kept_failed: self.kept.as_ref().map(|k| k.failed.load(Relaxed)),
+            ..Others::default()
+        };
+        #[cfg(feature = "publish")]
+        {
+            others.calls = self.calls.as_ref().map(|c| c.made.load(Relaxed));
+            others.calls_failed = self.calls.as_ref().map(|c| c.failed.load(Relaxed));
+            others.mqtt = self.mqtt.as_ref().map(|m| m.load(Relaxed));
+        }
+        others
+    }
+}
+
+#[cfg(feature = "publish")]
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "camera".into() } else { name.into() }
+}
