@@ -23,11 +23,12 @@ use foldnet::{Session, SessionError};
 use foldnet_archive::{Calibration, Manifest, Network, OutputKind};
 
 use crate::model::FloatModel;
-use crate::quantize::recipe::{Options, Progress, quantize};
+use crate::quantize::recipe::{Options, Outcome, Progress, quantize};
+use crate::quantize::sensitivity::Share;
 use crate::quantize::{QuantizeError, score::Measure};
-use crate::report::{Origin, Report};
+use crate::report::{KeptReport, Origin, Report};
 use crate::run::RunError;
-use check::{Check, Drop};
+use check::{Answers, Check, Drop};
 use images::Images;
 use reading::Evidence;
 
@@ -91,6 +92,50 @@ impl From<SessionError> for ConvertError {
     }
 }
 
+/// The network that is written, and what is known of it.
+struct Chosen {
+    network: Network,
+    answers: Answers,
+    /// Each layer's share of the noise, where it was asked for or needed.
+    shares: Vec<Share>,
+    /// What stays in 16 bits.
+    kept: Option<KeptReport>,
+    notes: Vec<String>,
+}
+
+/// The int8 network, or where that loses more than it may, one that keeps some of it in 16 bits.
+fn choose(
+    outcome: &Outcome,
+    images: &Images,
+    settings: &Settings,
+    check: &Check<'_>,
+    manifest: &mut Manifest,
+    progress: &dyn Progress,
+) -> Result<Chosen, ConvertError> {
+    let network = outcome.for_npu.clone().unwrap_or_else(|| outcome.network.clone());
+    let answers = check.answers(&network)?;
+    let over = settings.max_drop.zip(answers.drop()).filter(|(limit, drop)| drop.points > *limit);
+    let mut shares = Vec::new();
+    if over.is_some() || settings.details {
+        shares = describe::sensitivity(outcome, &images.calibrate, progress)?;
+    }
+    let mut chosen = Chosen { network, answers, shares, kept: None, notes: Vec::new() };
+    let Some((limit, drop)) = over else { return Ok(chosen) };
+    progress.note(&format!("int8 alone: {drop}; searching for what to keep in 16 bits"));
+    match budget::keep(outcome, &chosen.shares, &images.calibrate, limit, check, progress)? {
+        Ok(mixed) => {
+            manifest.format = mixed.network.format();
+            chosen.kept = Some(budget::report(outcome, &mixed, limit, drop.points, manifest)?);
+            chosen.network = mixed.network;
+            chosen.answers = check.answers(&chosen.network)?;
+        }
+        Err(left) => chosen.notes.push(format!(
+            "with everything in 16 bits that can be, {left:.2} points would still be lost; the archive is int8"
+        )),
+    }
+    Ok(chosen)
+}
+
 /// Converts.
 pub fn convert(
     model: &FloatModel,
@@ -121,31 +166,8 @@ pub fn convert(
         npu: Vec::new(),
     };
     let check = Check::new(model, &images.check, measure, progress)?;
-    let mut network = outcome.for_npu.clone().unwrap_or_else(|| outcome.network.clone());
-    let mut answers = check.answers(&network)?;
-
-    let over = settings.max_drop.zip(answers.drop()).filter(|(limit, drop)| drop.points > *limit);
-    let mut shares = Vec::new();
-    if over.is_some() || settings.details {
-        shares = describe::sensitivity(&outcome, &images.calibrate, progress)?;
-    }
-    let mut kept = None;
-    let mut notes = Vec::new();
-    if let Some((limit, drop)) = over {
-        progress.note(&format!("int8 alone: {drop}; searching for what to keep in 16 bits"));
-        let found = budget::keep(&outcome, &shares, &images.calibrate, limit, &check, progress)?;
-        match found {
-            Ok(mixed) => {
-                manifest.format = mixed.network.format();
-                kept = Some(budget::report(&outcome, &mixed, limit, drop.points, &manifest)?);
-                network = mixed.network;
-                answers = check.answers(&network)?;
-            }
-            Err(left) => notes.push(format!(
-                "with everything in 16 bits that can be, {left:.2} points would still be lost; the archive is int8"
-            )),
-        }
-    }
+    let Chosen { network, answers, shares, mut kept, notes } =
+        choose(&outcome, images, settings, &check, &mut manifest, progress)?;
     manifest.calibration.agreement = answers.distance.and_then(|d| d.agreement);
     let archive = foldnet_archive::pack(&network, &manifest);
     if let Some(kept) = &mut kept {

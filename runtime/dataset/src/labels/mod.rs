@@ -1,5 +1,6 @@
 //! Class names: from a file, built in, and matched with class folders.
 
+mod forms;
 pub mod known;
 mod matching;
 mod read;
