@@ -4,9 +4,9 @@
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::Parser;
 use foldnet_cli::complete::Complete;
-use foldnet_cli::{Flags, Program};
+use foldnet_cli::{Flags, Output, Program};
 
 mod cmd;
 
@@ -20,39 +20,30 @@ struct Cli {
     flags: Flags,
 }
 
-#[derive(clap::Subcommand)]
-enum Command {
-    Classify(cmd::classify::Cmd),
-    Camera(Box<cmd::camera::Cmd>),
-    Devices(cmd::devices::Cmd),
-    Bench(cmd::bench::Cmd),
-    Inspect(cmd::inspect::Cmd),
-    Kernels(cmd::kernels::Cmd),
-    #[command(after_help = "Example:\n  runtime complete target/package")]
-    Complete(Complete),
+foldnet_cli::commands! {
+    enum Command(Output) {
+        Classify(cmd::classify::Cmd),
+        Camera(Box<cmd::camera::Cmd>),
+        Devices(cmd::devices::Cmd),
+        Bench(cmd::bench::Cmd),
+        Inspect(cmd::inspect::Cmd),
+        Kernels(cmd::kernels::Cmd),
+        #[command(after_help = "Example:\n  runtime complete target/package")]
+        Complete(Complete<Cli>),
+    }
 }
 
 const PROGRAM: Program =
     Program { name: "runtime", classify: cmd::classify_error, panic_is_caught: || false };
 
 fn main() -> ExitCode {
-    foldnet_cli::run(
-        &PROGRAM,
-        |cli: &Cli| cli.flags,
-        |cli, output| match cli.command {
-            Command::Classify(cmd) => cmd.run(output),
-            Command::Camera(cmd) => cmd.run(output),
-            Command::Devices(cmd) => cmd.run(output),
-            Command::Bench(cmd) => cmd.run(output),
-            Command::Inspect(cmd) => cmd.run(output),
-            Command::Kernels(cmd) => cmd.run(output),
-            Command::Complete(cmd) => cmd.run(Cli::command()),
-        },
-    )
+    foldnet_cli::run(&PROGRAM, |cli: &Cli| cli.flags, |cli, output| cli.command.run(output))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::flash_mcu::program;
 use super::{Failure, Talk, board};
 use crate::source;
+use foldnet_cli::printable;
 
 /// Build the programs of a board from a checkout
 ///
@@ -38,7 +39,7 @@ impl Cmd {
         } else {
             self.for_board(talk)?
         };
-        let text = output.display().to_string();
+        let text = printable(&output.display().to_string()).into_owned();
         talk.result(&Outcome { output }, text)?;
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{Failure, Talk};
+use foldnet_cli::printable;
 use foldnet_sign as sign;
 
 /// Make a pair of signing keys in minisign's format
@@ -31,7 +32,8 @@ impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let [secret, public] = sign::keygen(&self.name, !self.no_password)?;
-        let text = format!("{} (keep it secret)\n{}", secret.display(), public.display());
+        let shown = |path: &std::path::Path| printable(&path.display().to_string()).into_owned();
+        let text = format!("{} (keep it secret)\n{}", shown(&secret), shown(&public));
         talk.result(&Outcome { secret, public }, text)?;
         Ok(())
     }

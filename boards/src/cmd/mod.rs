@@ -26,7 +26,7 @@ mod trust;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::Parser;
 use foldnet_archive::{Input, Resize};
 use foldnet_cli::complete::Complete;
 use foldnet_cli::{Exit, Flags, GLOBAL};
@@ -51,26 +51,27 @@ pub struct Program {
     board: Option<PathBuf>,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    List(list::Cmd),
-    Show(show::Cmd),
-    Fit(fit::Cmd),
-    Build(build::Cmd),
-    Run(run::Cmd),
-    Classify(classify::Cmd),
-    Bench(bench::Cmd),
-    #[command(after_help = "Example:\n  boards complete target/package")]
-    Complete(Complete),
-    Picture(picture::Cmd),
-    Flash(flash::Cmd),
-    Image(image::Cmd),
-    Rollout(rollout::Cmd),
-    Status(status::Cmd),
-    Rollback(rollback::Cmd),
-    Doctor(doctor::Cmd),
-    Keygen(keygen::Cmd),
-    Trust(trust::Cmd),
+foldnet_cli::commands! {
+    enum Command(Talk) {
+        List(list::Cmd),
+        Show(show::Cmd),
+        Fit(fit::Cmd),
+        Build(build::Cmd),
+        Run(run::Cmd),
+        Classify(classify::Cmd),
+        Bench(bench::Cmd),
+        #[command(after_help = "Example:\n  boards complete target/package")]
+        Complete(Complete<Program>),
+        Picture(picture::Cmd),
+        Flash(flash::Cmd),
+        Image(image::Cmd),
+        Rollout(rollout::Cmd),
+        Status(status::Cmd),
+        Rollback(rollback::Cmd),
+        Doctor(doctor::Cmd),
+        Keygen(keygen::Cmd),
+        Trust(trust::Cmd),
+    }
 }
 
 /// The board of this name, or the one that `--board` brings.
@@ -110,31 +111,15 @@ pub fn main() -> ExitCode {
         |program: &Program| program.flags,
         |program, output| {
             let talk = Talk { output: output.clone(), board: program.board };
-            match program.command {
-                Command::List(cmd) => cmd.run(&talk),
-                Command::Show(cmd) => cmd.run(&talk),
-                Command::Fit(cmd) => cmd.run(&talk),
-                Command::Build(cmd) => cmd.run(&talk),
-                Command::Run(cmd) => cmd.run(&talk),
-                Command::Classify(cmd) => cmd.run(&talk),
-                Command::Bench(cmd) => cmd.run(&talk),
-                Command::Complete(cmd) => cmd.run(Program::command()),
-                Command::Picture(cmd) => cmd.run(&talk),
-                Command::Flash(cmd) => cmd.run(&talk),
-                Command::Image(cmd) => cmd.run(&talk),
-                Command::Rollout(cmd) => cmd.run(&talk),
-                Command::Status(cmd) => cmd.run(&talk),
-                Command::Rollback(cmd) => cmd.run(&talk),
-                Command::Doctor(cmd) => cmd.run(&talk),
-                Command::Keygen(cmd) => cmd.run(&talk),
-                Command::Trust(cmd) => cmd.run(&talk),
-            }
+            program.command.run(&talk)
         },
     )
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]

@@ -24,7 +24,7 @@ mod values;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::Parser;
 use foldnet_cli::complete::Complete;
 use foldnet_cli::{Exit, Flags};
 
@@ -43,16 +43,17 @@ struct Program {
     flags: Flags,
 }
 
-#[derive(Subcommand)]
-enum Command {
-    Quantize(quantize::Cmd),
-    Inspect(inspect::Cmd),
-    Eval(eval::Cmd),
-    Compare(compare::Cmd),
-    Export(export::Cmd),
-    Sign(sign::Cmd),
-    #[command(after_help = "Example:\n  converter complete target/package")]
-    Complete(Complete),
+foldnet_cli::commands! {
+    enum Command(Talk) {
+        Quantize(quantize::Cmd),
+        Inspect(inspect::Cmd),
+        Eval(eval::Cmd),
+        Compare(compare::Cmd),
+        Export(export::Cmd),
+        Sign(sign::Cmd),
+        #[command(after_help = "Example:\n  converter complete target/package")]
+        Complete(Complete<Program>),
+    }
 }
 
 /// Why a command did not succeed.
@@ -111,15 +112,7 @@ pub fn main() -> ExitCode {
         |program: &Program| program.flags,
         |program, output| {
             let talk = Talk::new(output);
-            let result = match program.command {
-                Command::Quantize(cmd) => cmd.run(&talk),
-                Command::Inspect(cmd) => cmd.run(&talk),
-                Command::Eval(cmd) => cmd.run(&talk),
-                Command::Compare(cmd) => cmd.run(&talk),
-                Command::Export(cmd) => cmd.run(&talk),
-                Command::Sign(cmd) => cmd.run(&talk),
-                Command::Complete(cmd) => return cmd.run(Program::command()),
-            };
+            let result = program.command.run(&talk);
             talk.clear();
             result?;
             talk.written()
@@ -129,6 +122,8 @@ pub fn main() -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
 
     #[test]

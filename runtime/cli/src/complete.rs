@@ -1,21 +1,26 @@
 //! The subcommand `complete`: shell completions and manual pages.
 
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
+use clap::CommandFactory;
 use clap_complete::Shell;
 
 use crate::Failure;
 
 /// Write shell completions (bash, zsh, fish) and manual pages
-#[derive(clap::Args, Debug)]
-pub struct Complete {
+#[derive(clap::Args)]
+pub struct Complete<P> {
     /// Folder to write to; created if it does not exist
     folder: PathBuf,
+    #[arg(skip)]
+    program: PhantomData<P>,
 }
 
-impl Complete {
-    /// Writes the files for a program's command line.
-    pub fn run(self, mut command: clap::Command) -> Result<(), Failure> {
+impl<P: CommandFactory> Complete<P> {
+    /// Writes the files for the program's command line. Nothing of the context is needed.
+    pub fn run<C>(self, _context: &C) -> Result<(), Failure> {
+        let mut command = P::command();
         let failure =
             |path: &Path, e: std::io::Error| Failure::input(format_args!("{}: {e}", path.display()));
         std::fs::create_dir_all(&self.folder).map_err(|e| failure(&self.folder, e))?;
@@ -32,17 +37,25 @@ impl Complete {
 mod tests {
     use super::*;
 
+    /// A tool
+    #[derive(clap::Parser)]
+    #[command(name = "tool")]
+    enum Tool {
+        /// Works
+        Work,
+    }
+
     #[test]
     fn writes_completions_and_manuals() {
         let folder = tempfile::tempdir().unwrap();
-        let command = clap::Command::new("tool").subcommand(clap::Command::new("work").about("Works"));
-        Complete { folder: folder.path().join("new") }.run(command).unwrap();
+        let complete =
+            |name: &str| Complete::<Tool> { folder: folder.path().join(name), program: PhantomData };
+        complete("new").run(&()).unwrap();
         for file in ["tool.bash", "_tool", "tool.fish", "tool.1", "tool-work.1"] {
             let text = std::fs::read_to_string(folder.path().join("new").join(file)).expect(file);
             assert!(text.contains("work"), "{file}");
         }
         std::fs::write(folder.path().join("file"), "").unwrap();
-        let failed = Complete { folder: folder.path().join("file") }.run(clap::Command::new("tool"));
-        assert!(failed.unwrap_err().message().contains("file"));
+        assert!(complete("file").run(&()).unwrap_err().message().contains("file"));
     }
 }

@@ -3,11 +3,13 @@
 //! - [`Flags`] are the options that every subcommand has: `--json`, `--quiet`, `--verbose`.
 //! - [`Output`] writes results to standard output, and everything else to standard error.
 //! - [`Failure`] is why a command failed, with its [`Exit`] code.
+//! - [`commands!`] is the table of a program's subcommands.
 //! - [`run`] is the programs' `main`: it parses, starts logging, catches panics and reports.
 //! - [`printable`] makes text from files and other machines safe to print; [`count`] is "1 image", "2 images".
 //! - [`complete`] writes shell completions and manual pages.
 //! - [`problems`] checks a command line, for the programs' tests.
 
+mod commands;
 pub mod complete;
 mod failure;
 mod journal;

@@ -34,8 +34,8 @@ type Clear = Box<dyn FnMut() + Send>;
 /// and whole results at once. A result that cannot be
 /// written is a failure, except when the reader has closed the pipe: then the program ends without an error.
 ///
-/// Control characters are escaped, except line breaks and tabs. Pass labels and file names through
-/// [`printable`](crate::printable), so that they stay on their line.
+/// Control characters are escaped, so that a label or a file name stays on its line. Only the text of
+/// [`Output::result`] may have several lines; pass names in it through [`printable`].
 #[derive(Clone)]
 pub struct Output {
     program: &'static str,
@@ -69,8 +69,7 @@ impl Output {
 
     /// One line of results.
     pub fn line(&self, text: impl Display) -> Result<(), Failure> {
-        let text = text.to_string();
-        writeln!(self.stdout(), "{}", printable_lines(&text)).map_err(failure)
+        writeln!(self.stdout(), "{}", printable(&text.to_string())).map_err(failure)
     }
 
     /// A line of results for people: on standard output, or with `--json` on standard error.
@@ -96,7 +95,7 @@ impl Output {
         if text.is_empty() {
             return Ok(());
         }
-        self.line(text.trim_end())?;
+        writeln!(self.stdout(), "{}", printable_lines(text.trim_end())).map_err(failure)?;
         self.flush()
     }
 
@@ -131,20 +130,26 @@ impl Output {
     /// A line for people on standard error, unless quiet.
     pub fn say(&self, text: impl Display) {
         if !self.flags.quiet {
-            self.to_stderr(format_args!("{text}"));
+            self.to_stderr(&printable(&text.to_string()));
         }
     }
 
     /// A detail for people on standard error, with `-v`.
     pub fn detail(&self, text: impl Display) {
         if self.flags.verbose > 0 {
-            self.to_stderr(format_args!("{text}"));
+            self.to_stderr(&printable(&text.to_string()));
         }
     }
 
     /// A warning or an error on standard error, also when quiet.
     pub fn warn(&self, text: impl Display) {
-        self.to_stderr(format_args!("{}: {text}", self.program));
+        self.to_stderr(&printable(&format!("{}: {text}", self.program)));
+    }
+
+    /// Why the program ends. Further lines are indented, so that text from a file cannot pass for a message of ours.
+    pub(crate) fn error(&self, text: &str) {
+        let text = text.trim_end().replace('\n', "\n  ");
+        self.to_stderr(&printable_lines(&format!("{}: {text}", self.program)));
     }
 
     /// Registers what is called before each line on standard error.
@@ -152,14 +157,14 @@ impl Output {
         *self.clear.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(clear));
     }
 
-    fn to_stderr(&self, text: std::fmt::Arguments<'_>) {
+    fn to_stderr(&self, text: &str) {
         // So that both streams appear on a terminal in the order they were written. A failure shows at the next
         // result, or at the end.
         let _ = self.stdout().flush();
         if let Some(clear) = self.clear.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             clear();
         }
-        let _ = writeln!(std::io::stderr(), "{}", printable_lines(&text.to_string()));
+        let _ = writeln!(std::io::stderr(), "{text}");
     }
 
     fn stdout(&self) -> MutexGuard<'_, BufWriter<Stdout>> {

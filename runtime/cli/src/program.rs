@@ -55,11 +55,9 @@ pub fn run<C: Parser>(
     let exit = failure.exit(program.classify);
     let message = failure.message();
     if !message.is_empty() {
-        // Further lines of a message are indented, so that text from a file cannot pass for a message of ours.
-        let message = message.trim_end().replace('\n', "\n  ");
         match exit {
-            Exit::Internal => output.warn(format_args!("internal error (please report it): {message}")),
-            _ => output.warn(message),
+            Exit::Internal => output.error(&format!("internal error (please report it): {message}")),
+            _ => output.error(&message),
         }
     }
     code(exit)
