@@ -63,7 +63,7 @@ pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Ke
     let desc = args.desc;
     let g = Geometry::new(desc, kernels.tiling);
     let blob = BlobLayout::new(desc, kernels.tiling, &g);
-    let walk = Walk { args, kernels, epilogue: Epilogue::new(args), blob };
+    let driver = Driver { args, kernels, epilogue: Epilogue::new(args), blob };
     let all_panels = g.panels * desc.groups;
     if g.by_panel {
         let (first, last) = (tasks.start, tasks.end - 1);
@@ -78,7 +78,7 @@ pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Ke
         unsafe {
             let x = pack_rows(args, kernels, &g, prepared.clone());
             for panel in first_panel..=last_panel {
-                walk.panel(&g, panel, rows(panel), x, prepared.start);
+                driver.panel(&g, panel, rows(panel), x, prepared.start);
             }
         }
     } else {
@@ -92,21 +92,21 @@ pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Ke
             unsafe {
                 let x = pack_rows(args, kernels, &g, rows.clone());
                 for panel in 0..all_panels {
-                    walk.panel(&g, panel, rows.clone(), x, rows.start);
+                    driver.panel(&g, panel, rows.clone(), x, rows.start);
                 }
             }
         }
     }
 }
 
-struct Walk<'a> {
+struct Driver<'a> {
     args: &'a ConvArgs<'a>,
     kernels: &'a Kernels,
     epilogue: Epilogue,
     blob: BlobLayout,
 }
 
-impl Walk<'_> {
+impl Driver<'_> {
     /// All tiles of one panel in the given output rows; `x` is the input of row `first_row`.
     ///
     /// # Safety

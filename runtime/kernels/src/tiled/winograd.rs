@@ -1,4 +1,4 @@
-//! Walks a 3×3 convolution of stride 1 by exact Winograd, see [`crate::winograd`].
+//! The loops around 3×3 convolutions of stride 1 by exact Winograd, see [`crate::winograd`].
 //!
 //! ```text
 //! for block of tile rows (its V fits in V_BYTES)
@@ -168,21 +168,21 @@ pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Ke
     let (rows, panels) =
         if geometry.by_panel { (0..geometry.tiles[0], tasks) } else { (tasks, 0..geometry.panels) };
     let layout = BlobLayout::new(d, kernels.tiling, &Geometry::new(d, kernels.tiling));
-    let walk = Walk { args, kernels, epilogue: Epilogue::new(args), layout, geometry };
-    let blocks = rows.len().div_ceil(walk.geometry.block_rows);
+    let driver = Driver { args, kernels, epilogue: Epilogue::new(args), layout, geometry };
+    let blocks = rows.len().div_ceil(driver.geometry.block_rows);
     let at = |i: usize| rows.start + i * rows.len() / blocks;
     // SAFETY: the caller's contract; a block has at most `block_rows` rows.
     unsafe {
         for block in 0..blocks {
-            walk.transform_input(at(block)..at(block + 1));
+            driver.transform_input(at(block)..at(block + 1));
             for panel in panels.clone() {
-                walk.panel(panel, at(block)..at(block + 1));
+                driver.panel(panel, at(block)..at(block + 1));
             }
         }
     }
 }
 
-struct Walk<'a> {
+struct Driver<'a> {
     args: &'a ConvArgs<'a>,
     kernels: &'a Kernels,
     epilogue: Epilogue,
@@ -190,7 +190,7 @@ struct Walk<'a> {
     geometry: WinogradGeometry,
 }
 
-impl Walk<'_> {
+impl Driver<'_> {
     /// Where the zero points, V, U, M and the sums stand.
     fn places(&self) -> [*mut u8; 5] {
         let mut at = self.args.scratch;

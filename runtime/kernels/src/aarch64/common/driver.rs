@@ -3,15 +3,15 @@
 //!
 //! ```text
 //! for band of output pixels:               the band's input stays in the second-level cache
-//!     stage its input, unless it can be read in place
+//!     pack its input, unless it can be read in place
 //!     for panel of 8 output channels:      the panel's weights stay in the first-level cache
 //!         for tile of 12, 8, 4 or 2 pixels:
 //!             acc = tile(input, weights); write epilogue(acc)
 //! ```
 //! Optimizations:
 //! 1. 1×1 convolutions read the input in place; its pixels are one row, with one tail per band.
-//! 2. Others read a staged copy in which each kernel tap is an offset to such a row, see
-//!    [`super::geometry::Stage`]: no pixel is computed that is not an output.
+//! 2. Others read a packed copy in which each kernel tap is an offset to such a row, see
+//!    [`super::geometry::PackedBand`]: no pixel is computed that is not an output.
 //! 3. Everything about an epilogue that does not vary inside a convolution is a parameter of the code.
 
 use core::arch::aarch64::float32x4_t;
@@ -20,7 +20,7 @@ use core::ops::Range;
 use super::epilogue::{AFFINE, BOTH, FLOAT, INT8, Places, Scalars, scaled, write_pair};
 use super::geometry::{Geometry, HEADER};
 use super::layout::{BLOCK, pitch};
-use super::pack_a::{stage, write_table};
+use super::pack_a::{pack_band, write_table};
 use super::pack_b::is_tame;
 use super::tile::{Depth, Pair, Tile, WIDEST};
 use crate::quant::Requant;
@@ -64,7 +64,7 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
 ) {
     let desc = args.desc;
     let geometry = Geometry::new::<T>(desc);
-    let staged_input = args.scratch.wrapping_add(if geometry.direct { 0 } else { geometry.table_bytes() });
+    let packed_input = args.scratch.wrapping_add(if geometry.direct { 0 } else { geometry.table_bytes() });
     let taps: *const usize = if geometry.direct {
         ONE_TAP.as_ptr()
     } else {
@@ -72,7 +72,7 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
         unsafe { write_table(desc, &geometry, args.scratch.cast()) };
         args.scratch.cast_const().cast()
     };
-    let mut staged = None;
+    let mut packed = None;
     for task in tasks {
         let (band, split) = (task / geometry.splits, task % geometry.splits);
         let first = band * geometry.band;
@@ -80,12 +80,12 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
             // SAFETY: `first` is a pixel of the input: it has the output's width, and no fewer rows.
             unsafe { args.x.add(first * BLOCK) }
         } else {
-            if staged != Some(band) {
-                // SAFETY: the scratch has the staged band's bytes behind the table.
-                unsafe { stage(args, &geometry, band * geometry.stage.rows, staged_input) };
-                staged = Some(band);
+            if packed != Some(band) {
+                // SAFETY: the scratch has the packed band's bytes behind the table.
+                unsafe { pack_band(args, &geometry, band * geometry.packed.rows, packed_input) };
+                packed = Some(band);
             }
-            staged_input.cast_const()
+            packed_input.cast_const()
         };
         let pixels = first..desc.y.pixels().min(first + geometry.band);
         let part = |n: usize| n * geometry.panels / geometry.splits;
@@ -97,7 +97,7 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
                 stride: geometry.block_stride(desc),
             };
             // SAFETY: `check_conv` saw that the blob has all panels. The panel's blocks lie inside the
-            // input (`first_block`), and pixels in pairs inside its planes, or inside the staged band
+            // input (`first_block`), and pixels in pairs inside its planes, or inside the packed band
             // and its slack. The task owns these pixels of the outputs' planes, which have room for
             // the last pair.
             unsafe {

@@ -38,8 +38,8 @@ pub(crate) struct Geometry {
     pub bands: usize,
     /// Parts that the panels are split into, within each band.
     pub splits: usize,
-    /// How bands are staged; meaningless when `direct`.
-    pub stage: Stage,
+    /// How bands are packed; meaningless when `direct`.
+    pub packed: PackedBand,
 }
 
 /// The copy of a band's input in which every tap of the kernel sees one row of pixels without gaps.
@@ -49,7 +49,7 @@ pub(crate) struct Geometry {
 /// meets follow each other; there is one copy per kernel column, already moved and strided. For pixels
 /// there are no kernel columns, and the blocks are pieces of the kernel row's `kw·c` bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stage {
+pub(crate) struct PackedBand {
     /// Output rows per band.
     pub rows: usize,
     /// Blocks of a kernel column.
@@ -60,11 +60,11 @@ pub(crate) struct Stage {
     pub phases: usize,
     /// Rows per phase.
     pub slots: usize,
-    /// Bytes of one staged row.
+    /// Bytes of one packed row.
     pub row_bytes: usize,
 }
 
-impl Stage {
+impl PackedBand {
     /// Bytes from one block to the next.
     pub(crate) const fn block_bytes(&self) -> usize {
         self.columns * self.phases * self.slots * self.row_bytes
@@ -129,13 +129,13 @@ impl Geometry {
         };
         let constant_bytes = if desc.output.has_affine() { 4 * CONSTANTS } else { 2 * CONSTANTS };
         let all = desc.y.pixels();
-        let (stage, band) = if direct {
+        let (packed, band) = if direct {
             let most = (BAND_BYTES / desc.x.c).max(4 * WIDEST);
             let band = all.div_ceil(all.div_ceil(most)).next_multiple_of(WIDEST);
-            (Stage::new(desc, 1), band.min(all))
+            (PackedBand::new(desc, 1), band.min(all))
         } else {
             let rows = band_rows::<T>(desc, panels * taps * depth);
-            (Stage::new(desc, rows), (rows * desc.y.w).min(all))
+            (PackedBand::new(desc, rows), (rows * desc.y.w).min(all))
         };
         let bands = all.div_ceil(band);
         Self {
@@ -148,7 +148,7 @@ impl Geometry {
             band,
             bands,
             splits: TASKS.div_ceil(bands).min(panels),
-            stage,
+            packed,
         }
     }
 
@@ -162,7 +162,7 @@ impl Geometry {
         (self.taps * 8).next_multiple_of(64)
     }
 
-    /// Bytes of the padded row of pixels behind the staged band.
+    /// Bytes of the padded row of pixels behind the packed band.
     pub(crate) const fn pixel_row_bytes(&self, desc: &ConvDesc) -> usize {
         match desc.source {
             Source::Tensor => 0,
@@ -173,22 +173,22 @@ impl Geometry {
         }
     }
 
-    /// Bytes of scratch: table, staged band, slack for the last pixel pair, a row of pixels.
+    /// Bytes of scratch: table, packed band, slack for the last pixel pair, a row of pixels.
     pub(crate) const fn scratch_bytes(&self, desc: &ConvDesc) -> usize {
         if self.direct {
             return 0;
         }
-        self.table_bytes() + self.staged_bytes() + self.pixel_row_bytes(desc)
+        self.table_bytes() + self.packed_bytes() + self.pixel_row_bytes(desc)
     }
 
-    /// Bytes of the staged band and its slack.
-    pub(crate) const fn staged_bytes(&self) -> usize {
-        (self.stage.blocks * self.stage.block_bytes()).next_multiple_of(64) + 64
+    /// Bytes of the packed band and its slack.
+    pub(crate) const fn packed_bytes(&self) -> usize {
+        (self.packed.blocks * self.packed.block_bytes()).next_multiple_of(64) + 64
     }
 
     /// Bytes from one block of depth to the next.
     pub(crate) const fn block_stride(&self, desc: &ConvDesc) -> usize {
-        if self.direct { pitch(desc.x) } else { self.stage.block_bytes() }
+        if self.direct { pitch(desc.x) } else { self.packed.block_bytes() }
     }
 
     /// The first input block that panel `p` reads; it reads `depth` of them.
@@ -208,19 +208,19 @@ fn needed_blocks(desc: &ConvDesc, panel: usize) -> (usize, usize) {
     (first * group_in / BLOCK, ((last + 1) * group_in).div_ceil(BLOCK))
 }
 
-/// The number of output rows per band that costs least: tiles that fill up, and few rows staged twice.
+/// The number of output rows per band that costs least: tiles that fill up, and few rows packed twice.
 /// A band that is not the last has an even number of pixels, as tiles write pixels in pairs.
 fn band_rows<T: Tile>(desc: &ConvDesc, steps: usize) -> usize {
     let cost = |rows: usize| {
-        let stage = Stage::new(desc, rows);
-        let staged = stage.blocks * stage.columns * stage.phases * stage.slots * (16 + desc.y.w / 2);
+        let packed = PackedBand::new(desc, rows);
+        let packed = packed.blocks * packed.columns * packed.phases * packed.slots * (16 + desc.y.w / 2);
         let (whole, rest) = (desc.y.h / rows, desc.y.h % rows);
         let tiles = whole * band_cost::<T>(rows * desc.y.w) + band_cost::<T>(rest * desc.y.w);
-        tiles.saturating_mul(steps).saturating_add(staged.saturating_mul(whole + usize::from(rest > 0)))
+        tiles.saturating_mul(steps).saturating_add(packed.saturating_mul(whole + usize::from(rest > 0)))
     };
     let fits = |rows: &usize| {
-        let stage = Stage::new(desc, *rows);
-        *rows <= 2 || stage.blocks * stage.block_bytes() <= BAND_BYTES
+        let packed = PackedBand::new(desc, *rows);
+        *rows <= 2 || packed.blocks * packed.block_bytes() <= BAND_BYTES
     };
     let even = |rows: &usize| (*rows * desc.y.w).is_multiple_of(2) || *rows == desc.y.h;
     (1..=desc.y.h.min(64)).take_while(fits).filter(even).min_by_key(|&r| cost(r)).unwrap_or(desc.y.h)

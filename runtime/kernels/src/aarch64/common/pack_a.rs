@@ -1,4 +1,4 @@
-//! Copies the input of one band into the scratch, see [`Stage`].
+//! Copies the input of one band into the scratch, see [`PackedBand`].
 //!
 //! Optimizations:
 //! 1. The copy is made once per band and read by every panel: its cost is divided by the output
@@ -8,7 +8,7 @@
 
 use core::arch::aarch64::*;
 
-use super::geometry::{Geometry, Stage};
+use super::geometry::{Geometry, PackedBand};
 use super::layout::{BLOCK, pitch};
 use crate::set::ConvArgs;
 use crate::shape::{ConvDesc, Source};
@@ -24,38 +24,38 @@ pub(crate) unsafe fn write_table(desc: &ConvDesc, geometry: &Geometry, table: *m
             Source::Pixels => (tap, 0),
         };
         // SAFETY: the caller's promise.
-        unsafe { table.add(tap).write(geometry.stage.tap_offset(desc, ky, kx)) };
+        unsafe { table.add(tap).write(geometry.packed.tap_offset(desc, ky, kx)) };
     }
 }
 
-/// Stages the band whose first output row is `first_row`.
+/// Packs the band whose first output row is `first_row`.
 ///
 /// # Safety
-/// `args` as [`crate::KernelSet::conv`] wants it; `band` has `geometry.staged_bytes()` bytes, and for
+/// `args` as [`crate::KernelSet::conv`] wants it; `band` has `geometry.packed_bytes()` bytes, and for
 /// pixels `geometry.pixel_row_bytes()` more.
-pub(crate) unsafe fn stage(args: &ConvArgs<'_>, geometry: &Geometry, first_row: usize, band: *mut u8) {
+pub(crate) unsafe fn pack_band(args: &ConvArgs<'_>, geometry: &Geometry, first_row: usize, band: *mut u8) {
     let desc = args.desc;
-    let stage = &geometry.stage;
-    let rows = stage.rows.min(desc.y.h - first_row);
+    let packed = &geometry.packed;
+    let rows = packed.rows.min(desc.y.h - first_row);
     let input_rows = (rows - 1) * desc.stride[0] + (desc.kernel[0] - 1) * desc.dilation[0] + 1;
     let top = first_row * desc.stride[0];
     let zeros = args.scalars.x_zero.map(|z| z as u8);
-    let wanted = (0..input_rows).filter(|r| r % desc.stride[0] < stage.phases).map(|r| {
-        let at = (r % desc.stride[0] * stage.slots + r / desc.stride[0]) * stage.row_bytes;
+    let wanted = (0..input_rows).filter(|r| r % desc.stride[0] < packed.phases).map(|r| {
+        let at = (r % desc.stride[0] * packed.slots + r / desc.stride[0]) * packed.row_bytes;
         ((top + r).checked_sub(desc.pad[0]).filter(|&iy| iy < desc.x.h), at)
     });
     match desc.source {
         Source::Tensor => {
-            for block in 0..stage.blocks {
-                for kx in 0..stage.columns {
+            for block in 0..packed.blocks {
+                for kx in 0..packed.columns {
                     let columns = Columns::new(desc, kx);
                     for (iy, at) in wanted.clone() {
-                        // SAFETY: `at` is a row of the phase and slot that `Stage` has room for, and
+                        // SAFETY: `at` is a row of the phase and slot that `PackedBand` has room for, and
                         // `iy` a row of the input.
                         unsafe {
                             let to = band.add(
-                                block * stage.block_bytes()
-                                    + kx * stage.phases * stage.slots * stage.row_bytes
+                                block * packed.block_bytes()
+                                    + kx * packed.phases * packed.slots * packed.row_bytes
                                     + at,
                             );
                             match iy {
@@ -72,11 +72,11 @@ pub(crate) unsafe fn stage(args: &ConvArgs<'_>, geometry: &Geometry, first_row: 
         }
         Source::Pixels => {
             for (iy, at) in wanted {
-                // SAFETY: as above; the padded row stands behind the staged band.
+                // SAFETY: as above; the padded row stands behind the packed band.
                 unsafe {
-                    let row = band.add(geometry.staged_bytes());
+                    let row = band.add(geometry.packed_bytes());
                     pad_pixels(args, geometry, iy, row);
-                    stage_pixels(desc, stage, row, band.add(at));
+                    pack_pixels(desc, packed, row, band.add(at));
                 }
             }
         }
@@ -189,15 +189,15 @@ unsafe fn pad_pixels(args: &ConvArgs<'_>, geometry: &Geometry, iy: Option<usize>
 /// The pieces of eight bytes that each output column sees of a padded row.
 ///
 /// # Safety
-/// `row` as [`pad_pixels`] leaves it, `to` the place of this row in the first staged block.
-unsafe fn stage_pixels(desc: &ConvDesc, stage: &Stage, row: *const u8, to: *mut u8) {
+/// `row` as [`pad_pixels`] leaves it, `to` the place of this row in the first packed block.
+unsafe fn pack_pixels(desc: &ConvDesc, packed: &PackedBand, row: *const u8, to: *mut u8) {
     let c = desc.x.c;
     let step = desc.stride[1] * c;
-    for block in 0..stage.blocks {
+    for block in 0..packed.blocks {
         // SAFETY: the padded row has 64 bytes behind the last byte that the last column sees, and each
-        // staged block room for this row.
+        // packed block room for this row.
         unsafe {
-            let to = to.add(block * stage.block_bytes());
+            let to = to.add(block * packed.block_bytes());
             if desc.dilation[1] == 1 {
                 let from = row.add(block * BLOCK);
                 for ox in 0..desc.y.w {

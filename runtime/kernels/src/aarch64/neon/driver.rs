@@ -5,7 +5,7 @@ use core::ops::Range;
 use super::epilogue::Epilogue;
 use super::geometry::Geometry;
 use super::layout::{VECTOR, channel_stride};
-use super::pack_a::Gather;
+use super::pack_a::PackA;
 use super::pack_b::HEADER;
 use super::requant::is_tame;
 use super::tile::{self, CHANNELS, MR, NR};
@@ -69,7 +69,7 @@ impl Geometry<'_> {
         let pixels = band * self.band_pixels..((band + 1) * self.band_pixels).min(self.desc.y.pixels());
         let block = self.block_pixels();
         // SAFETY: forwarded.
-        let mut gather = unsafe { Gather::new(self, args) };
+        let mut packed_rows = unsafe { PackA::new(self, args) };
         for at in pixels.clone().step_by(block) {
             let count = block.min(pixels.end - at);
             let mut packed = None;
@@ -78,10 +78,10 @@ impl Geometry<'_> {
                 // SAFETY: forwarded; `count` pixels from `at` on exist, no more than a block.
                 unsafe {
                     if packed != Some(group) {
-                        gather.pack(at, count, group);
+                        packed_rows.pack(at, count, group);
                         packed = Some(group);
                     }
-                    self.direct_run(args, epilogue, at..at + count, gather.rows(), run);
+                    self.direct_run(args, epilogue, at..at + count, packed_rows.rows(), run);
                 }
             }
         }

@@ -19,7 +19,7 @@ use crate::set::ConvArgs;
 use crate::shape::Source;
 
 /// Where a task packs, in its scratch.
-pub struct Gather<'a> {
+pub struct PackA<'a> {
     plan: &'a Geometry<'a>,
     args: &'a ConvArgs<'a>,
     /// Packed rows.
@@ -34,7 +34,7 @@ pub struct Gather<'a> {
     lines_of: Option<usize>,
 }
 
-impl<'a> Gather<'a> {
+impl<'a> PackA<'a> {
     /// # Safety
     /// See [`crate::KernelSet`]; the convolution is a direct one.
     pub unsafe fn new(plan: &'a Geometry<'a>, args: &'a ConvArgs<'a>) -> Self {
@@ -94,7 +94,7 @@ impl<'a> Gather<'a> {
     /// Four pixels of a convolution whose taps are whole vectors.
     ///
     /// # Safety
-    /// As [`Gather::pack`], for up to four pixels; `to` has room for four.
+    /// As [`PackA::pack`], for up to four pixels; `to` has room for four.
     #[inline]
     unsafe fn taps(&self, first: usize, count: usize, mut to: *mut u8) {
         let d = self.plan.desc;

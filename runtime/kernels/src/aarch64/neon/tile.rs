@@ -213,7 +213,7 @@ macro_rules! reduce {
     };
 }
 
-/// The walk over the decisions around one tile's blocks. `{m}` holds the first word, `{next}` points behind it.
+/// The loop over the decisions around one tile's blocks. `{m}` holds the first word, `{next}` points behind it.
 macro_rules! blocks {
     ($block:ident, $wide:ident, $narrow:ident) => {
         concat!(

@@ -10,7 +10,7 @@ use crate::tiled::geometry::Tiling;
 use crate::tiled::winograd::{CHANNELS, GROUP, Kernels, M_TILE, ProductFn, RowFn};
 use crate::winograd::{INVERSE_OF_9, POSITIONS, REACH, TILE};
 
-/// As the direct kernel's, but that a panel has [`CHANNELS`] channels, and inputs are not widened by the walk.
+/// As the direct kernel's, but that a panel has [`CHANNELS`] channels, and inputs are not widened by the driver.
 pub(super) const TILING: Tiling =
     Tiling { lanes: 4, nr_vectors: 4, mr: [0, 0, 0, 0, GROUP], kr: 2, widen: false };
 

@@ -1,8 +1,8 @@
-//! Walks a convolution's blocks and panels.
+//! The loops around the tile: blocks of pixels and panels.
 //!
 //! ```text
-//! by panel:  prepare; for panel { for block { multiply; finish the block before } }
-//! by block:  for piece of rows { prepare; for block { for panel { multiply; finish the one before } } }
+//! by panel:  pack; for panel { for block { multiply; finish the block before } }
+//! by block:  for piece of rows { pack; for block { for panel { multiply; finish the one before } } }
 //! ```
 //! A block's sums go through memory (tiles can go nowhere else) and are turned into bytes between the
 //! multiplications of the *next* block: so they have left the store queue by then. That tiles and vectors,
@@ -12,7 +12,7 @@ use core::ops::Range;
 
 use super::epilogue::{FINISH, FinishFn, Pending};
 use super::geometry::{Geometry, LANES, MR, NR_VECTORS, SUMS, TILE};
-use super::pack_a::prepare;
+use super::pack_a::pack_rows;
 use super::pack_b::BlobLayout;
 use super::tile::{Product, Tiles, product};
 use crate::set::ConvArgs;
@@ -32,7 +32,7 @@ pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
     // SAFETY: the caller's contract.
     let _tiles = unsafe { Tiles::configure(g.count.min(TILE), rest) };
     let epilogue = Epilogue::new(args);
-    let mut walk = Walk {
+    let mut driver = Driver {
         args,
         blob: BlobLayout::new(desc, &g),
         finish: &FINISH[epilogue.mode()],
@@ -54,10 +54,10 @@ pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
         let all = if first_panel == last_panel { blocks(first_panel) } else { 0..g.blocks };
         // SAFETY: the caller's contract; the blocks are the caller's tasks.
         unsafe {
-            let origin = walk.prepare(g.rows(all));
+            let origin = driver.pack(g.rows(all));
             for panel in first_panel..=last_panel {
                 for block in blocks(panel) {
-                    walk.block(panel, block, origin);
+                    driver.block(panel, block, origin);
                 }
             }
         }
@@ -71,10 +71,10 @@ pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
             }
             // SAFETY: the caller's contract; a piece has at most `block_rows` rows.
             unsafe {
-                let origin = walk.prepare(g.rows(from..to));
+                let origin = driver.pack(g.rows(from..to));
                 for block in from..to {
                     for panel in 0..g.panels {
-                        walk.block(panel, block, origin);
+                        driver.block(panel, block, origin);
                     }
                 }
             }
@@ -82,10 +82,10 @@ pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
         }
     }
     // SAFETY: the caller's contract.
-    unsafe { walk.finish(0, 1) };
+    unsafe { driver.finish(0, 1) };
 }
 
-struct Walk<'a> {
+struct Driver<'a> {
     args: &'a ConvArgs<'a>,
     g: &'a Geometry,
     blob: BlobLayout,
@@ -98,19 +98,19 @@ struct Walk<'a> {
     ahead: usize,
 }
 
-impl Walk<'_> {
+impl Driver<'_> {
     /// Makes the input of these output rows ready; returns where pixel 0 would be.
     ///
     /// # Safety
     /// As [`conv`].
-    unsafe fn prepare(&self, rows: Range<usize>) -> *const u8 {
+    unsafe fn pack(&self, rows: Range<usize>) -> *const u8 {
         if self.g.direct {
             return self.args.x;
         }
         // SAFETY: behind the sums is the room that `scratch_bytes` asked for.
         unsafe {
             let copy = self.args.scratch.add(2 * SUMS);
-            prepare(self.args, self.g, rows.clone(), copy);
+            pack_rows(self.args, self.g, rows.clone(), copy);
             copy.wrapping_sub(rows.start * self.g.row_bytes())
         }
     }

@@ -12,7 +12,7 @@ use crate::tiled::geometry::SLACK;
 /// # Safety
 /// As [`crate::KernelSet::conv`]; `to` has room for `plane_rows` rows of every plane and the slack, and
 /// `rows` are at most `block_rows` rows of the output.
-pub(super) unsafe fn prepare(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to: *mut u8) {
+pub(super) unsafe fn pack_rows(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to: *mut u8) {
     // SAFETY: the caller's contract; see the two functions.
     unsafe {
         if g.interleaved {
@@ -29,7 +29,7 @@ pub(super) unsafe fn prepare(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usiz
 /// Deals rows to planes.
 ///
 /// # Safety
-/// As [`prepare`].
+/// As [`pack_rows`].
 unsafe fn copy_planes(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to: *mut u8) {
     let desc = args.desc;
     let (c, pitch) = (desc.x.c, g.row_bytes());
@@ -70,7 +70,7 @@ unsafe fn copy_planes(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to:
 /// read, and the padding go byte by byte.
 ///
 /// # Safety
-/// As [`prepare`].
+/// As [`pack_rows`].
 unsafe fn interleave(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to: *mut u8) {
     let desc = args.desc;
     debug_assert_eq!(desc.source, Source::Pixels);

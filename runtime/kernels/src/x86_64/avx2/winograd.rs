@@ -13,7 +13,7 @@ use crate::tiled::geometry::Tiling;
 use crate::tiled::winograd::{CHANNELS, GROUP, Kernels, M_TILE, ProductFn, RowFn};
 use crate::winograd::{INVERSE_OF_9, POSITIONS, REACH, TILE};
 
-/// As the direct kernel's, but that inputs are not widened by the walk.
+/// As the direct kernel's, but that inputs are not widened by the driver.
 pub(in super::super) const TILING: Tiling =
     Tiling { lanes: 8, nr_vectors: 2, mr: [0, 0, GROUP, 0, 0], kr: 2, widen: false };
 

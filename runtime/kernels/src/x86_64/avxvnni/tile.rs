@@ -11,7 +11,7 @@
 //! 1. 12 accumulators, two weights and a broadcast leave one of 16 registers: 12 `vpdpbusd`, six cycles'
 //!    worth, for 8 loads.
 //! 2. The tile is one macro over the two encodings of `vpdpbusd`: VEX, which is AVX-VNNI's, and EVEX,
-//!    which is AVX-512 VL's. The second exists for tests: CPUs with AVX-512 run the same walk, packing
+//!    which is AVX-512 VL's. The second exists for tests: CPUs with AVX-512 run the same driver, packing
 //!    and epilogue through it, so that all but the encoding of one instruction is checked there, too.
 
 use core::arch::x86_64::*;
