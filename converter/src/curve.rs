@@ -141,7 +141,7 @@ impl Operator {
 }
 
 /// Values that [`Curve::map`] works on at a time.
-const BLOCK: usize = 512;
+const VALUES_AT_ONCE: usize = 512;
 
 impl Curve {
     /// The function that returns its argument.
@@ -251,10 +251,10 @@ impl Curve {
     /// Its values for a tensor whose last axis is the channels.
     pub fn map(&self, values: &[f32], channels: usize) -> Vec<f32> {
         let mut results = Vec::with_capacity(values.len());
-        let mut found = vec![[0.0; BLOCK]; self.terms.len()];
-        let mut operands = [[0.0; BLOCK]; 3];
-        for (number, x) in values.chunks(BLOCK).enumerate() {
-            let first = number * BLOCK % channels.max(1);
+        let mut found = vec![[0.0; VALUES_AT_ONCE]; self.terms.len()];
+        let mut operands = [[0.0; VALUES_AT_ONCE]; 3];
+        for (number, x) in values.chunks(VALUES_AT_ONCE).enumerate() {
+            let first = number * VALUES_AT_ONCE % channels.max(1);
             for (t, term) in self.terms.iter().enumerate() {
                 for (to, operand) in operands.iter_mut().zip(&term.operands) {
                     read_block(operand, &found, x, first, to);
@@ -272,7 +272,13 @@ impl Curve {
 }
 
 /// An operand's values for the arguments `x`, the first of which is in channel `first`.
-fn read_block(operand: &Operand, found: &[[f64; BLOCK]], x: &[f32], first: usize, to: &mut [f64; BLOCK]) {
+fn read_block(
+    operand: &Operand,
+    found: &[[f64; VALUES_AT_ONCE]],
+    x: &[f32],
+    first: usize,
+    to: &mut [f64; VALUES_AT_ONCE],
+) {
     match operand {
         Operand::X => to.iter_mut().zip(x).for_each(|(to, &x)| *to = f64::from(x)),
         Operand::Term(t) => *to = found[*t],

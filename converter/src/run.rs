@@ -55,11 +55,11 @@ impl Tensors {
         let net = FloatNet::new(graph)?;
         // The names that the archive made from this graph has.
         let graph = with_dense_end(graph);
-        let layout = fuse(&graph)?;
-        let names = tensor_names(&graph, &layout);
-        let named = (1..layout.slots.len())
-            .filter(|&id| id != layout.logits)
-            .map(|id| (layout.slots[id].node, names[id].clone(), layout.slots[id].shape.c))
+        let fusion = fuse(&graph)?;
+        let names = tensor_names(&graph, &fusion);
+        let named = (1..fusion.slots.len())
+            .filter(|&id| id != fusion.logits)
+            .map(|id| (fusion.slots[id].node, names[id].clone(), fusion.slots[id].shape.c))
             .collect();
         Ok(Self { net, named })
     }

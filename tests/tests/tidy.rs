@@ -36,13 +36,8 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 /// Files that have more than [`LINES`] lines, and why they are one idea.
 const LONG_FILES: &[(&str, &str)] = &[
-    ("converter/src/quantize/rounding.rs", "one method, with its matrices; a fifth is its tests"),
-    ("converter/src/report/html/mod.rs", "one page, from top to bottom; a fourth is its tests"),
     ("converter/tests/cli.rs", "a list of command lines and what they answer"),
     ("converter/tests/functions.rs", "a list of functions and networks that have them"),
-    ("runtime/camera/src/publish/mqtt.rs", "one connection and what it publishes; a seventh is its tests"),
-    ("runtime/dataset/src/labels/read.rs", "the forms of one file; a fourth is its tests"),
-    ("runtime/src/cmd/camera/mod.rs", "one subcommand's options and what is made of them"),
 ];
 /// Functions that have more than [`FUNCTION_LINES`] lines, and why.
 const LONG_FUNCTIONS: &[(&str, &str, &str)] = &[

@@ -71,7 +71,7 @@ struct Layer {
     sqnr: f64,
 }
 
-const CHUNK: usize = 64;
+const IMAGES_AT_ONCE: usize = 64;
 /// At most this many changed images are named.
 const NAMED: usize = 20;
 
@@ -112,8 +112,8 @@ impl Cmd {
         let mut reader = Reader::new(&dataset, b.input(), talk);
         let (mut logits_a, mut logits_b, mut names) = (Vec::new(), Vec::new(), Vec::new());
         talk.stage("comparing", dataset.len());
-        for start in (0..dataset.len()).step_by(CHUNK) {
-            let samples = reader.read(start..dataset.len().min(start + CHUNK));
+        for start in (0..dataset.len()).step_by(IMAGES_AT_ONCE) {
+            let samples = reader.read(start..dataset.len().min(start + IMAGES_AT_ONCE));
             names.extend(samples.iter().map(|s| s.name.clone()));
             let pixels: Vec<Vec<u8>> = samples.into_iter().map(|s| s.pixels).collect();
             logits_a.extend(run_a.logits(&pixels)?);

@@ -67,7 +67,7 @@ struct Outcome {
 }
 
 /// Images held in memory at once.
-const CHUNK: usize = 64;
+const IMAGES_AT_ONCE: usize = 64;
 
 /// Answers that have labels, and how many of them are right.
 #[derive(Default)]
@@ -156,8 +156,8 @@ impl Cmd {
         let mut per_class = self.per_class.then(|| PerClass::new(classes));
         let mut all_logits: Vec<f32> = Vec::new();
         talk.stage("evaluating", dataset.len());
-        for start in (0..dataset.len()).step_by(CHUNK) {
-            let samples = reader.read(start..dataset.len().min(start + CHUNK));
+        for start in (0..dataset.len()).step_by(IMAGES_AT_ONCE) {
+            let samples = reader.read(start..dataset.len().min(start + IMAGES_AT_ONCE));
             if classes > 0 {
                 check_labels(&samples, classes)?;
             }

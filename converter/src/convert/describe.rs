@@ -95,7 +95,7 @@ pub fn not_folded(outcome: &Outcome) -> Vec<String> {
         }
         _ => None,
     };
-    outcome.draft.layout.layers.iter().filter_map(alone).collect()
+    outcome.draft.fusion.layers.iter().filter_map(alone).collect()
 }
 
 /// The largest share of values that any of the first layers cuts off at the upper end of its range.
@@ -138,7 +138,7 @@ pub fn tensors(
         progress.tick();
     }
     // By the tensors of int8 alone: those are what calibration saw.
-    let slots = &outcome.draft.layout.slots;
+    let slots = &outcome.draft.fusion.slots;
     let own = |(id, tensor): (SlotId, &Tensor)| {
         let (lo, hi, histogram) = outcome.observation.histogram(slots[id].node, 0).plot(64);
         let kept = !network.tensors.iter().any(|t| t.name == tensor.name);
@@ -150,7 +150,7 @@ pub fn tensors(
             method: if kept {
                 "16 bits".into()
             } else {
-                outcome.methods[outcome.draft.layout.root(id)].name().into()
+                outcome.methods[outcome.draft.fusion.root(id)].name().into()
             },
             sqnr: noise.get(&tensor.name).map(Noise::sqnr),
             seen: (lo, hi),

@@ -52,11 +52,11 @@ pub fn correct(
         Ok(seen)
     });
     let lanes = lanes.into_iter().collect::<Result<Vec<_>, _>>()?;
-    for (i, layer) in draft.layout.layers.clone().into_iter().enumerate() {
+    for (i, layer) in draft.fusion.layers.clone().into_iter().enumerate() {
         let Layer::Conv { conv, y, second, .. } = layer else { continue };
         // The logits have no trace and need none: what reaches them was corrected.
-        let Some(slot) = y.or(second.map(|s| s.slot)).filter(|&s| s != draft.layout.logits) else { continue };
-        let Some(target) = means(draft.layout.slots[slot].node) else { continue };
+        let Some(slot) = y.or(second.map(|s| s.slot)).filter(|&s| s != draft.fusion.logits) else { continue };
+        let Some(target) = means(draft.fusion.slots[slot].node) else { continue };
         let (scale, zero) = draft.quantization(slot);
         let gain = match (y, second.and_then(|s| s.affine)) {
             (None, Some(affine)) => match &draft.graph.nodes[affine].op {

@@ -12,7 +12,7 @@ use foldnet_archive as archive;
 use foldnet_archive::{Network, Out, PIXELS, Tensor};
 
 use super::QuantizeError;
-use super::fuse::{Layer, Layout, SlotId};
+use super::fuse::{Fusion, Layer, SlotId};
 use super::weights;
 use crate::calibrate::Range;
 use crate::curve::Curve;
@@ -33,7 +33,7 @@ pub struct Draft {
     /// The float graph; its biases are what gets rounded, corrections included.
     pub graph: Graph,
     /// The fused layers.
-    pub layout: Layout,
+    pub fusion: Fusion,
     /// Per slot; those of the pixels, of the logits and of max pooling's outputs are not used.
     pub ranges: Vec<Range>,
     /// Per node; none for what is no convolution.
@@ -77,13 +77,13 @@ impl Draft {
     pub fn quantization(&self, slot: SlotId) -> (f32, i8) {
         match slot {
             0 => (1.0, 0),
-            s if s == self.layout.logits => (1.0, 0),
+            s if s == self.fusion.logits => (1.0, 0),
             s => {
                 if let Some(Given { scale, zero }) = self.given(s) {
                     return (scale, zero);
                 }
-                let Range { lo, hi } = self.ranges[self.layout.root(s)];
-                match self.layout.slots[s].bounds {
+                let Range { lo, hi } = self.ranges[self.fusion.root(s)];
+                match self.fusion.slots[s].bounds {
                     Some((least, most)) => Range { lo: lo.max(least), hi: hi.min(most) }.quantization(),
                     None => Range { lo, hi }.quantization(),
                 }
@@ -93,7 +93,7 @@ impl Draft {
 
     /// What the source model says, of this slot or the one whose scale it shares.
     fn given(&self, slot: SlotId) -> Option<Given> {
-        let node = self.layout.slots[self.layout.root(slot)].node;
+        let node = self.fusion.slots[self.fusion.root(slot)].node;
         self.graph.given.get(&self.graph.nodes[node].name).copied()
     }
 
@@ -110,28 +110,28 @@ impl Draft {
     pub(super) fn levels(&self, slot: SlotId) -> (i8, i8) {
         let (scale, zero) = self.quantization(slot);
         let level = |v: f32| (v / scale).round_ties_even() + f32::from(zero);
-        let (lo, hi) = self.layout.slots[slot].bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
+        let (lo, hi) = self.fusion.slots[slot].bounds.unwrap_or((f32::NEG_INFINITY, f32::INFINITY));
         // A conversion to int8 saturates.
         (level(lo) as i8, level(hi) as i8)
     }
 
     /// Builds the network; it validates.
     pub fn network(&self) -> Result<Network, QuantizeError> {
-        let names = tensor_names(&self.graph, &self.layout);
+        let names = tensor_names(&self.graph, &self.fusion);
         let tensors = names
             .into_iter()
             .enumerate()
             .map(|(id, name)| {
                 let (scale, zero) = self.quantization(id);
-                Tensor { name, shape: self.layout.slots[id].shape, scale, zero }
+                Tensor { name, shape: self.fusion.slots[id].shape, scale, zero }
             })
             .collect();
-        let steps = self.layout.layers.iter().map(|l| self.step(l)).collect::<Result<Vec<_>, _>>()?;
+        let steps = self.fusion.layers.iter().map(|l| self.step(l)).collect::<Result<Vec<_>, _>>()?;
         let network = Network {
             tensors,
             pixel_zero: pixel_zero(&self.graph),
             steps,
-            logits: self.layout.logits,
+            logits: self.fusion.logits,
             activation: self.graph.activation,
         };
         network.validate()?;
@@ -144,20 +144,20 @@ impl Draft {
             Layer::Conv { .. } => archive::Step::Conv(Box::new(self.conv(layer, name)?)),
             Layer::MaxPool { node, x, y } => {
                 let Op::MaxPool { window, floor_at_zero } = &self.graph.nodes[node].op else {
-                    unreachable!("the layout is of this graph")
+                    unreachable!("the fusion is of this graph")
                 };
                 let (kernel, stride, pad) = (window.kernel, window.stride, window.pad);
                 let floor_at_zero = *floor_at_zero;
                 archive::Step::MaxPool(archive::MaxPool { name, x, y, kernel, stride, pad, floor_at_zero })
             }
             Layer::AvgPool { x, y, .. } => {
-                let pixels = self.layout.slots[x].shape.pixels() as f32;
+                let pixels = self.fusion.slots[x].shape.pixels() as f32;
                 let multiplier = self.scale(x) / (self.scale(y) * pixels);
                 archive::Step::AvgPool(archive::AvgPool { name, x, y: self.out(y), multiplier })
             }
             Layer::Affine { node, x, y } => {
                 let (from, to) = (self.scale(x), self.scale(y));
-                let (gain, offset) = self.affine(Some(node), self.layout.slots[x].shape.c);
+                let (gain, offset) = self.affine(Some(node), self.fusion.slots[x].shape.c);
                 archive::Step::Affine(archive::Affine {
                     name,
                     x,
@@ -173,7 +173,7 @@ impl Draft {
             }
             Layer::Curve { node, x, y } => {
                 let Op::Curve(curve) = &self.graph.nodes[node].op else {
-                    unreachable!("the layout is of this graph")
+                    unreachable!("the fusion is of this graph")
                 };
                 let table = |channel| table(curve, channel, self.quantization(x), self.quantization(y));
                 match curve.channels() {
@@ -204,7 +204,7 @@ impl Draft {
         let Layer::Conv { conv: node, x, skip, y, second, .. } = *layer else {
             unreachable!("called for convolutions")
         };
-        let Op::Conv(conv) = &self.graph.nodes[node].op else { unreachable!("the layout is of this graph") };
+        let Op::Conv(conv) = &self.graph.nodes[node].op else { unreachable!("the fusion is of this graph") };
         let packed = self.packed[node].as_ref().expect("every convolution is packed");
         let s_x = self.scale(x);
         // The unit of the unrounded sum.
@@ -280,9 +280,9 @@ fn table(curve: &Curve, channel: usize, (s_x, z_x): (f32, i8), (s_y, z_y): (f32,
 }
 
 /// Names of tensors: the source model's, in letters, digits and underscores, unique.
-pub fn tensor_names(graph: &Graph, layout: &Layout) -> Vec<String> {
+pub fn tensor_names(graph: &Graph, fusion: &Fusion) -> Vec<String> {
     let mut taken = HashSet::new();
-    layout
+    fusion
         .slots
         .iter()
         .enumerate()

@@ -16,7 +16,7 @@
 //! noise enters one sum only: what that gained could not be told from chance, so it stays as it is.
 
 use super::QuantizeError;
-use super::fuse::{Layer, Layout, Slot, SlotId};
+use super::fuse::{Fusion, Layer, Slot, SlotId};
 use crate::calibrate::{Observation, observe};
 use crate::graph::{Graph, NodeId, Op};
 
@@ -24,22 +24,22 @@ use crate::graph::{Graph, NodeId, Op};
 const SEEN: usize = 48;
 
 /// Centres the graph on what some of the pictures show, and says how many tensors that were.
-pub fn center(graph: &Graph, layout: &Layout, pictures: &[Vec<u8>]) -> Result<(Graph, usize), QuantizeError> {
-    if layout.layers.iter().all(|l| written(graph, layout, l).is_none()) {
+pub fn center(graph: &Graph, fusion: &Fusion, pictures: &[Vec<u8>]) -> Result<(Graph, usize), QuantizeError> {
+    if fusion.layers.iter().all(|l| written(graph, fusion, l).is_none()) {
         return Ok((graph.clone(), 0));
     }
     let n = SEEN.min(pictures.len());
     let seen: Vec<Vec<u8>> = (0..n).map(|i| pictures[i * pictures.len() / n].clone()).collect();
-    let observation = observe(graph, &layout.nodes(), &seen, &[], &|| {})?;
-    Ok(centred(graph, layout, &observation))
+    let observation = observe(graph, &fusion.nodes(), &seen, &[], &|| {})?;
+    Ok(centred(graph, fusion, &observation))
 }
 
 /// The same function in float, its linear tensors centred on what was observed, and how many those are.
-fn centred(graph: &Graph, layout: &Layout, observation: &Observation) -> (Graph, usize) {
-    let mut middles: Vec<Option<Vec<f64>>> = vec![None; layout.slots.len()];
-    for layer in &layout.layers {
-        if let Some(y) = written(graph, layout, layer)
-            && let Some(seen) = observation.channels(layout.slots[y].node)
+fn centred(graph: &Graph, fusion: &Fusion, observation: &Observation) -> (Graph, usize) {
+    let mut middles: Vec<Option<Vec<f64>>> = vec![None; fusion.slots.len()];
+    for layer in &fusion.layers {
+        if let Some(y) = written(graph, fusion, layer)
+            && let Some(seen) = observation.channels(fusion.slots[y].node)
         {
             let middle = |(lo, hi): (&f32, &f32)| (f64::from(*lo) + f64::from(*hi)) / 2.0;
             middles[y] = Some(seen.min.iter().zip(&seen.max).map(middle).collect());
@@ -47,7 +47,7 @@ fn centred(graph: &Graph, layout: &Layout, observation: &Observation) -> (Graph,
     }
     let of = |slot: SlotId| middles[slot].as_deref();
     let mut graph = graph.clone();
-    for layer in &layout.layers {
+    for layer in &fusion.layers {
         match *layer {
             Layer::Conv { conv, x, skip, y, second, .. } => {
                 let Op::Conv(c) = &mut graph.nodes[conv].op else { continue };
@@ -89,20 +89,20 @@ fn give_back(graph: &mut Graph, affine: NodeId, middles: &[f64]) {
 }
 
 /// The tensor written by this layer, if it can be centred.
-fn written(graph: &Graph, layout: &Layout, layer: &Layer) -> Option<SlotId> {
+fn written(graph: &Graph, fusion: &Fusion, layer: &Layer) -> Option<SlotId> {
     match *layer {
-        Layer::Conv { y: Some(y), .. } if movable(graph, layout, y) => Some(y),
+        Layer::Conv { y: Some(y), .. } if movable(graph, fusion, y) => Some(y),
         _ => None,
     }
 }
 
 /// Whether everything that reads a convolution's output can give back what is taken off.
-fn movable(graph: &Graph, layout: &Layout, slot: SlotId) -> bool {
-    let Slot { node, bounds, .. } = &layout.slots[slot];
-    if bounds.is_some() || slot == layout.logits || *node == graph.output {
+fn movable(graph: &Graph, fusion: &Fusion, slot: SlotId) -> bool {
+    let Slot { node, bounds, .. } = &fusion.slots[slot];
+    if bounds.is_some() || slot == fusion.logits || *node == graph.output {
         return false;
     }
-    layout.layers.iter().all(|layer| match *layer {
+    fusion.layers.iter().all(|layer| match *layer {
         // Its own second output, if that is an affine map and no bare ReLU.
         Layer::Conv { y, second, .. } if y == Some(slot) => second.is_none_or(|s| s.affine.is_some()),
         Layer::Conv { conv, x, .. } if x == slot => match &graph.nodes[conv].op {
@@ -111,7 +111,7 @@ fn movable(graph: &Graph, layout: &Layout, slot: SlotId) -> bool {
         },
         // As a residual of a trunk that goes on, or not at all.
         Layer::Conv { skip, y, .. } => {
-            skip != Some(slot) || y.is_none_or(|y| y != layout.logits && layout.slots[y].bounds.is_none())
+            skip != Some(slot) || y.is_none_or(|y| y != fusion.logits && fusion.slots[y].bounds.is_none())
         }
         Layer::Affine { node, x, .. } => x != slot || matches!(graph.nodes[node].op, Op::Affine { .. }),
         Layer::MaxPool { x, .. }
@@ -137,10 +137,10 @@ mod tests {
 
     /// What centring makes of a graph, and how many tensors it moved; the answers stay.
     fn check(graph: &Graph) -> (Graph, usize, Observation) {
-        let layout = fuse(graph).unwrap();
+        let fusion = fuse(graph).unwrap();
         let pictures = pictures(graph);
-        let seen = |g: &Graph| observe(g, &layout.nodes(), &pictures, &[], &|| {}).unwrap();
-        let (moved, n) = centred(graph, &layout, &seen(graph));
+        let seen = |g: &Graph| observe(g, &fusion.nodes(), &pictures, &[], &|| {}).unwrap();
+        let (moved, n) = centred(graph, &fusion, &seen(graph));
         let answer = |g: &Graph| FloatNet::new(g).unwrap().run(&pictures[0]).unwrap().swap_remove(g.output);
         let (before, after) = (answer(graph), answer(&moved));
         let range = before.iter().fold(0.0f32, |m, v| m.max(v.abs()));

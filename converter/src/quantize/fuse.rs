@@ -21,7 +21,7 @@ use super::QuantizeError;
 use crate::curve::Curve;
 use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
 
-/// Index into [`Layout::slots`].
+/// Index into [`Fusion::slots`].
 pub type SlotId = usize;
 
 /// An activation that will be int8 (or, for the last, f32).
@@ -163,9 +163,9 @@ impl Layer {
     }
 }
 
-/// The fused network.
+/// The fused network: its tensors and layers.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Layout {
+pub struct Fusion {
     /// Number 0 is the pixels.
     pub slots: Vec<Slot>,
     /// In execution order.
@@ -174,7 +174,7 @@ pub struct Layout {
     pub logits: SlotId,
 }
 
-impl Layout {
+impl Fusion {
     /// The slot that decides this one's scale.
     pub fn root(&self, mut slot: SlotId) -> SlotId {
         while let Some(up) = self.slots[slot].same_as {
@@ -241,7 +241,7 @@ pub fn with_dense_end(graph: &Graph) -> Graph {
 }
 
 /// Fuses. The graph's output must be what [`with_dense_end`] makes it.
-pub fn fuse(graph: &Graph) -> Result<Layout, QuantizeError> {
+pub fn fuse(graph: &Graph) -> Result<Fusion, QuantizeError> {
     Fuser::new(graph).run()
 }
 
@@ -253,7 +253,7 @@ struct Fuser<'a> {
     /// Nodes computed by a layer that was emitted before.
     taken: Vec<bool>,
     slot_of: HashMap<NodeId, SlotId>,
-    layout: Layout,
+    fusion: Fusion,
 }
 
 impl<'a> Fuser<'a> {
@@ -265,7 +265,7 @@ impl<'a> Fuser<'a> {
             into: HashMap::new(),
             taken: vec![false; graph.nodes.len()],
             slot_of: HashMap::from([(0, 0)]),
-            layout: Layout { slots: vec![pixels], layers: Vec::new(), logits: 0 },
+            fusion: Fusion { slots: vec![pixels], layers: Vec::new(), logits: 0 },
         };
         for (id, node) in graph.nodes.iter().enumerate() {
             if node.op == Op::Add {
@@ -300,8 +300,8 @@ impl<'a> Fuser<'a> {
     }
 
     fn slot(&mut self, node: NodeId, bounds: Option<(f32, f32)>, same_as: Option<SlotId>) -> SlotId {
-        let id = self.layout.slots.len();
-        self.layout.slots.push(Slot { node, shape: self.graph.nodes[node].shape, bounds, same_as });
+        let id = self.fusion.slots.len();
+        self.fusion.slots.push(Slot { node, shape: self.graph.nodes[node].shape, bounds, same_as });
         self.slot_of.insert(node, id);
         self.taken[node] = true;
         id
@@ -326,7 +326,7 @@ impl<'a> Fuser<'a> {
         }
     }
 
-    fn run(mut self) -> Result<Layout, QuantizeError> {
+    fn run(mut self) -> Result<Fusion, QuantizeError> {
         for id in 1..self.graph.nodes.len() {
             if self.taken[id] {
                 continue;
@@ -358,26 +358,26 @@ impl<'a> Fuser<'a> {
                 }
                 Op::MaxPool { .. } => {
                     let x = self.read(id, 0)?;
-                    Layer::MaxPool { node: id, x, y: self.slot(id, self.layout.slots[x].bounds, Some(x)) }
+                    Layer::MaxPool { node: id, x, y: self.slot(id, self.fusion.slots[x].bounds, Some(x)) }
                 }
                 Op::GlobalAvgPool => {
                     let x = self.read(id, 0)?;
                     // The mean of what a ReLU made is not negative either.
-                    Layer::AvgPool { node: id, x, y: self.slot(id, self.layout.slots[x].bounds, None) }
+                    Layer::AvgPool { node: id, x, y: self.slot(id, self.fusion.slots[x].bounds, None) }
                 }
             };
-            self.layout.layers.push(layer);
+            self.fusion.layers.push(layer);
         }
-        if self.layout.logits == 0
+        if self.fusion.logits == 0
             && let Some(&x) = self.slot_of.get(&self.graph.output)
         {
             let (node, y) = (self.graph.output, self.slot(self.graph.output, None, None));
-            self.layout.logits = y;
-            self.layout.layers.push(Layer::Dequantize { node, x, y });
+            self.fusion.logits = y;
+            self.fusion.layers.push(Layer::Dequantize { node, x, y });
         }
-        match self.layout.logits {
+        match self.fusion.logits {
             0 => Err(QuantizeError::Order { node: self.graph.nodes[self.graph.output].name.clone() }),
-            _ => Ok(self.layout),
+            _ => Ok(self.fusion),
         }
     }
 
@@ -394,8 +394,8 @@ impl<'a> Fuser<'a> {
         };
         self.taken[sum] = true;
         if sum == graph.output && graph.nodes[sum].shape.pixels() == 1 {
-            self.layout.logits = self.slot(sum, None, None);
-            let y = Some(self.layout.logits);
+            self.fusion.logits = self.slot(sum, None, None);
+            let y = Some(self.fusion.logits);
             return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
         }
         if self.clip_behind(sum).is_some() {

@@ -122,9 +122,9 @@ struct Candidate {
 
 /// What can be kept, the noisiest first.
 fn order(draft: &Draft, shares: &[Share]) -> Vec<Candidate> {
-    let eligible = widen::eligible(&draft.layout);
+    let eligible = widen::eligible(&draft.fusion);
     let slots: BTreeMap<NodeId, SlotId> =
-        eligible.values.iter().map(|&s| (draft.layout.slots[s].node, s)).collect();
+        eligible.values.iter().map(|&s| (draft.fusion.slots[s].node, s)).collect();
     let mut order: Vec<Candidate> = shares
         .iter()
         .filter_map(|share| {

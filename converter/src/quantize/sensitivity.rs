@@ -40,16 +40,16 @@ fn with_weights(exact: &Graph, draft: &Draft, node: NodeId) -> Graph {
 
 /// The grids of the draft's tensors, those of shared scale with the one that decides it.
 fn grids(draft: &Draft) -> Grids {
-    let layout = &draft.layout;
+    let fusion = &draft.fusion;
     let mut grids = Grids::default();
-    for slot in layout.scaled() {
+    for slot in fusion.scaled() {
         let (scale, zero) = draft.quantization(slot);
         let (lo, hi) = draft.levels(slot);
-        grids.rounded.push((layout.slots[slot].node, Grid { scale, zero, lo, hi }));
+        grids.rounded.push((fusion.slots[slot].node, Grid { scale, zero, lo, hi }));
     }
-    for layer in &layout.layers {
+    for layer in &fusion.layers {
         if let Layer::Conv { second: Some(second), .. } = *layer {
-            grids.unrounded.push(second.affine.unwrap_or(layout.slots[second.slot].node));
+            grids.unrounded.push(second.affine.unwrap_or(fusion.slots[second.slot].node));
         }
     }
     grids
@@ -63,8 +63,8 @@ fn logits(graph: &Graph, grids: &Grids, pictures: &[Vec<u8>]) -> Result<Vec<Vec<
 
 /// How many parts [`shares`] looks at.
 pub fn parts(draft: &Draft) -> usize {
-    let convs = draft.layout.layers.iter().filter(|l| matches!(l, Layer::Conv { .. })).count();
-    convs + draft.layout.scaled().count()
+    let convs = draft.fusion.layers.iter().filter(|l| matches!(l, Layer::Conv { .. })).count();
+    convs + draft.fusion.scaled().count()
 }
 
 /// The share of every tensor and of every layer's weights, in the layers' order. `exact` is the float
@@ -78,7 +78,7 @@ pub fn shares(
 ) -> Result<Vec<Share>, QuantizeError> {
     let all = grids(draft);
     let truth = logits(exact, &Grids::default(), pictures)?;
-    let convs = draft.layout.layers.iter().filter(|l| matches!(l, Layer::Conv { .. }));
+    let convs = draft.fusion.layers.iter().filter(|l| matches!(l, Layer::Conv { .. }));
     let mut parts: Vec<(NodeId, bool)> = convs.map(|l| (l.node(), true)).collect();
     parts.extend(all.rounded.iter().map(|r| (r.0, false)));
     parts.sort_unstable();

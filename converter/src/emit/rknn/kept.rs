@@ -10,20 +10,20 @@ use foldnet_archive::{Network, Step};
 
 use super::is_logits;
 
-const BLOCK: usize = 16;
+const PIECE: usize = 16;
 
 /// The share of our blocks that stand in the model unchanged; `None` for a network with none. Layers whose
 /// channels do not fill blocks are left out, and so is the last one, which is f16.
 pub fn weights_kept(network: &Network, model: &[u8]) -> Option<f64> {
-    let there: HashSet<&[u8; BLOCK]> = model.as_chunks().0.iter().collect();
+    let there: HashSet<&[u8; PIECE]> = model.as_chunks().0.iter().collect();
     let (mut all, mut kept) = (0_u64, 0_u64);
     for step in &network.steps {
         let Step::Conv(c) = step else { continue };
-        if c.groups != 1 || !network.tensors[c.x].shape.c.is_multiple_of(BLOCK) || is_logits(network, c) {
+        if c.groups != 1 || !network.tensors[c.x].shape.c.is_multiple_of(PIECE) || is_logits(network, c) {
             continue;
         }
         // OHWI: inputs lie side by side.
-        for block in c.weights.as_chunks::<BLOCK>().0 {
+        for block in c.weights.as_chunks::<PIECE>().0 {
             all += 1;
             kept += u64::from(there.contains(&block.map(|w| w as u8)));
         }

@@ -3,7 +3,7 @@
 //! The numbers are the schema's (`tensorflow/lite/schema/schema.fbs`): operators, their versions for int8,
 //! their tables of options and the fields in them.
 
-use super::flat::{Table, Value, file};
+use super::flat::{Content, Table, file};
 
 /// Index of a tensor in the model.
 pub type Id = i32;
@@ -107,13 +107,13 @@ impl Operator {
     /// `BuiltinOptions`: number and table.
     fn options(self) -> Option<(u8, Table)> {
         let table = Table::default();
-        let int = |v: usize| Value::Int(v as i32);
-        let fused = |f: Fused| Value::Byte(f as u8);
+        let int = |v: usize| Content::Int(v as i32);
+        let fused = |f: Fused| Content::Byte(f as u8);
         // The schema has the width first.
         let window = |w: Window| {
             table
                 .clone()
-                .with(0, Value::Byte(w.padding as u8))
+                .with(0, Content::Byte(w.padding as u8))
                 .with(1, int(w.stride[1]))
                 .with(2, int(w.stride[0]))
         };
@@ -132,7 +132,7 @@ impl Operator {
                 Some((5, window(w).with(3, int(width)).with(4, int(height))))
             }
             Self::Maximum | Self::Minimum => Some((39, table)),
-            Self::Mean => Some((27, table.with(0, Value::Byte(1)))),
+            Self::Mean => Some((27, table.with(0, Content::Byte(1)))),
             Self::Mul(f) => Some((21, table.with(0, fused(f)))),
             Self::Pad => Some((22, table)),
             Self::PadV2 => Some((43, table)),
@@ -170,15 +170,15 @@ impl Builder {
         let mut buffer = 0;
         if let Some(data) = data {
             buffer = self.buffers.len();
-            self.buffers.push(Table::default().with(0, Value::Bytes(data)));
+            self.buffers.push(Table::default().with(0, Content::Bytes(data)));
         }
         let mut table = Table::default()
-            .with(0, Value::Ints(shape.iter().map(|&n| n as i32).collect()))
-            .with(1, Value::Byte(of))
-            .with(2, Value::Int(buffer as i32))
-            .with(3, Value::Text(name.into()));
+            .with(0, Content::Ints(shape.iter().map(|&n| n as i32).collect()))
+            .with(1, Content::Byte(of))
+            .with(2, Content::Int(buffer as i32))
+            .with(3, Content::Text(name.into()));
         if let Some(scales) = scales {
-            table = table.with(4, Value::Table(scales));
+            table = table.with(4, Content::Table(scales));
         }
         self.tensors.push(table);
         self.tensors.len() as Id - 1
@@ -221,11 +221,11 @@ impl Builder {
             self.codes.len() - 1
         });
         let mut table = Table::default()
-            .with(0, Value::Int(index as i32))
-            .with(1, Value::Ints(inputs.to_vec()))
-            .with(2, Value::Ints(vec![output]));
+            .with(0, Content::Int(index as i32))
+            .with(1, Content::Ints(inputs.to_vec()))
+            .with(2, Content::Ints(vec![output]));
         if let Some((number, options)) = operator.options() {
-            table = table.with(3, Value::Byte(number)).with(4, Value::Table(options));
+            table = table.with(3, Content::Byte(number)).with(4, Content::Table(options));
         }
         self.operators.push(table);
     }
@@ -235,33 +235,33 @@ impl Builder {
         let code = |&(code, version): &(i32, i32)| {
             // Readers from before operators above 126 look at the first field.
             Table::default()
-                .with(0, Value::Byte(code.min(127) as u8))
-                .with(2, Value::Int(version))
-                .with(3, Value::Int(code))
+                .with(0, Content::Byte(code.min(127) as u8))
+                .with(2, Content::Int(version))
+                .with(3, Content::Int(code))
         };
         let graph = Table::default()
-            .with(0, Value::Tables(self.tensors))
-            .with(1, Value::Ints(vec![input]))
-            .with(2, Value::Ints(vec![output]))
-            .with(3, Value::Tables(self.operators))
-            .with(4, Value::Text("main".into()));
+            .with(0, Content::Tables(self.tensors))
+            .with(1, Content::Ints(vec![input]))
+            .with(2, Content::Ints(vec![output]))
+            .with(3, Content::Tables(self.operators))
+            .with(4, Content::Text("main".into()));
         let model = Table::default()
-            .with(0, Value::Int(SCHEMA))
-            .with(1, Value::Tables(self.codes.iter().map(code).collect()))
-            .with(2, Value::Tables(vec![graph]))
-            .with(3, Value::Text(name.into()))
-            .with(4, Value::Tables(self.buffers));
+            .with(0, Content::Int(SCHEMA))
+            .with(1, Content::Tables(self.codes.iter().map(code).collect()))
+            .with(2, Content::Tables(vec![graph]))
+            .with(3, Content::Text(name.into()))
+            .with(4, Content::Tables(self.buffers));
         file(&model, IDENTIFIER)
     }
 }
 
 fn per_tensor(scale: f32, zero: i8) -> Table {
-    Table::default().with(2, Value::Floats(vec![scale])).with(3, Value::Longs(vec![i64::from(zero)]))
+    Table::default().with(2, Content::Floats(vec![scale])).with(3, Content::Longs(vec![i64::from(zero)]))
 }
 
 fn per_channel(scales: &[f32], axis: usize) -> Table {
     Table::default()
-        .with(2, Value::Floats(scales.to_vec()))
-        .with(3, Value::Longs(vec![0; scales.len()]))
-        .with(6, Value::Int(axis as i32))
+        .with(2, Content::Floats(scales.to_vec()))
+        .with(3, Content::Longs(vec![0; scales.len()]))
+        .with(6, Content::Int(axis as i32))
 }

@@ -6,7 +6,7 @@
 
 /// What a field of a table holds.
 #[derive(Clone)]
-pub enum Value {
+pub enum Content {
     /// `bool`, `byte` or `ubyte`, an enumeration as a rule.
     Byte(u8),
     /// `int` or `uint`.
@@ -27,7 +27,7 @@ pub enum Value {
     Tables(Vec<Table>),
 }
 
-impl Value {
+impl Content {
     /// Bytes in the table itself.
     fn size(&self) -> usize {
         if matches!(self, Self::Byte(_)) { 1 } else { 4 }
@@ -37,11 +37,11 @@ impl Value {
 /// A table's fields, each with its number in the schema, in ascending order; what is left out has the schema's
 /// default.
 #[derive(Clone, Default)]
-pub struct Table(pub Vec<(u16, Value)>);
+pub struct Table(pub Vec<(u16, Content)>);
 
 impl Table {
     /// With one more field.
-    pub fn with(mut self, field: u16, value: Value) -> Self {
+    pub fn with(mut self, field: u16, value: Content) -> Self {
         self.0.push((field, value));
         self
     }
@@ -93,8 +93,8 @@ impl Writer {
         for (field, value) in &table.0 {
             let at = start + usize::from(places[usize::from(*field)]);
             match value {
-                Value::Byte(v) => self.0[at] = *v,
-                Value::Int(v) => self.0[at..at + 4].copy_from_slice(&v.to_le_bytes()),
+                Content::Byte(v) => self.0[at] = *v,
+                Content::Int(v) => self.0[at..at + 4].copy_from_slice(&v.to_le_bytes()),
                 _ => {
                     let to = self.target(value);
                     self.point(at, to);
@@ -104,20 +104,20 @@ impl Writer {
         start
     }
 
-    fn target(&mut self, value: &Value) -> usize {
+    fn target(&mut self, value: &Content) -> usize {
         match value {
-            Value::Byte(_) | Value::Int(_) => unreachable!("it stands in the table"),
-            Value::Table(table) => self.table(table),
-            Value::Text(text) => {
+            Content::Byte(_) | Content::Int(_) => unreachable!("it stands in the table"),
+            Content::Table(table) => self.table(table),
+            Content::Text(text) => {
                 let at = self.vector(text.len(), 1, text.as_bytes());
                 self.0.push(0);
                 at
             }
-            Value::Bytes(bytes) => self.vector(bytes.len(), 16, bytes),
-            Value::Ints(v) => self.vector(v.len(), 4, v.iter().flat_map(|v| v.to_le_bytes())),
-            Value::Longs(v) => self.vector(v.len(), 8, v.iter().flat_map(|v| v.to_le_bytes())),
-            Value::Floats(v) => self.vector(v.len(), 4, v.iter().flat_map(|v| v.to_le_bytes())),
-            Value::Tables(tables) => {
+            Content::Bytes(bytes) => self.vector(bytes.len(), 16, bytes),
+            Content::Ints(v) => self.vector(v.len(), 4, v.iter().flat_map(|v| v.to_le_bytes())),
+            Content::Longs(v) => self.vector(v.len(), 8, v.iter().flat_map(|v| v.to_le_bytes())),
+            Content::Floats(v) => self.vector(v.len(), 4, v.iter().flat_map(|v| v.to_le_bytes())),
+            Content::Tables(tables) => {
                 let at = self.vector(tables.len(), 4, std::iter::repeat_n(&0, 4 * tables.len()));
                 for (i, table) in tables.iter().enumerate() {
                     let to = self.table(table);
@@ -150,10 +150,10 @@ mod tests {
     #[test]
     fn a_file_is_what_the_format_says_byte_by_byte() {
         let root = Table::default()
-            .with(0, Value::Byte(7))
-            .with(2, Value::Int(-2))
-            .with(3, Value::Text("ab".into()))
-            .with(4, Value::Longs(vec![1]));
+            .with(0, Content::Byte(7))
+            .with(2, Content::Int(-2))
+            .with(3, Content::Text("ab".into()))
+            .with(4, Content::Longs(vec![1]));
         let written = file(&root, *b"TEST");
         #[rustfmt::skip]
         let expected = [

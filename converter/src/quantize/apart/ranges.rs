@@ -30,7 +30,7 @@ pub(super) struct Range {
 }
 
 /// One value of a convolution, and what came of it; real values.
-struct Value {
+struct Sample {
     bare: f32,
     skip: f32,
     /// int8 of the sum.
@@ -43,7 +43,7 @@ impl Ranges {
     /// From what the values are on pictures (u8, HWC).
     pub fn measure(network: &Network, pictures: &[Vec<u8>]) -> Result<Self, SessionError> {
         let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 0)?;
-        let mut sampled: Vec<Vec<Value>> = network.steps.iter().map(|_| Vec::new()).collect();
+        let mut sampled: Vec<Vec<Sample>> = network.steps.iter().map(|_| Vec::new()).collect();
         for pixels in pictures {
             let mut tensors: Vec<Vec<i8>> = vec![Vec::new(); network.tensors.len()];
             tensors[PIXELS] = pixels.iter().map(|&p| (i16::from(p) - 128) as i8).collect();
@@ -61,7 +61,7 @@ impl Ranges {
                 }
             }
         }
-        let range = |(step, values): (&Step, &Vec<Value>)| match step {
+        let range = |(step, values): (&Step, &Vec<Sample>)| match step {
             Step::Conv(c) if !values.is_empty() => Layer { network, conv: c, values }.range(),
             _ => Range::default(),
         };
@@ -69,7 +69,7 @@ impl Ranges {
     }
 }
 
-fn sample(network: &Network, c: &Conv, tensors: &[Vec<i8>], pictures: usize, values: &mut Vec<Value>) {
+fn sample(network: &Network, c: &Conv, tensors: &[Vec<i8>], pictures: usize, values: &mut Vec<Sample>) {
     let unit = unit(network, c);
     let bare = without_skip(network, c, &tensors[c.x]);
     let channels = c.bias.len();
@@ -77,7 +77,7 @@ fn sample(network: &Network, c: &Conv, tensors: &[Vec<i8>], pictures: usize, val
     let stride = (bare.len() * pictures / SAMPLES) | 1;
     let skip = c.skip.map(|(id, m)| (&tensors[id], f32::from(network.tensors[id].zero), m));
     for i in (0..bare.len()).step_by(stride) {
-        values.push(Value {
+        values.push(Sample {
             bare: bare[i] * unit,
             skip: skip.map_or(0.0, |(q, zero, m)| (f32::from(q[i]) - zero) * m * unit),
             y: c.y.map(|y| tensors[y.tensor][i]),
@@ -89,7 +89,7 @@ fn sample(network: &Network, c: &Conv, tensors: &[Vec<i8>], pictures: usize, val
 struct Layer<'a> {
     network: &'a Network,
     conv: &'a Conv,
-    values: &'a [Value],
+    values: &'a [Sample],
 }
 
 impl Layer<'_> {
@@ -99,7 +99,7 @@ impl Layer<'_> {
                 self.values.iter().map(|v| self.error(v, range.rounded(v.bare) + v.skip, true)).sum()
             })
         });
-        let summed = |v: &Value| bare.map_or(v.bare, |bare| bare.rounded(v.bare)) + v.skip;
+        let summed = |v: &Sample| bare.map_or(v.bare, |bare| bare.rounded(v.bare)) + v.skip;
         let sum = reads_sum(self.conv).then(|| {
             best(self.values.iter().map(summed), |range| {
                 self.values.iter().map(|v| self.error(v, range.rounded(summed(v)), false)).sum()
@@ -109,7 +109,7 @@ impl Layer<'_> {
     }
 
     /// Squared distance from our int8 results, in their steps, when this is the sum.
-    fn error(&self, value: &Value, sum: f32, with_y: bool) -> f64 {
+    fn error(&self, value: &Sample, sum: f32, with_y: bool) -> f64 {
         let distance = |out: Out, real: f32, ours: i8| {
             let tensor = &self.network.tensors[out.tensor];
             let to = Quantization { scale: tensor.scale, zero: tensor.zero };

@@ -7,7 +7,7 @@ use crate::calibrate::{Method, Observation, Range, in_lanes};
 use crate::graph::{Graph, NodeId, Op};
 use crate::quantize::build::{Draft, Packed, effective_bias, pixel_zero};
 use crate::quantize::equalize::{self, Class, RULES};
-use crate::quantize::fuse::{Layer, Layout, SlotId};
+use crate::quantize::fuse::{Fusion, Layer, SlotId};
 use crate::quantize::rounding::{Rounded, Rounder};
 use crate::quantize::weights;
 
@@ -17,7 +17,7 @@ pub struct Source<'a> {
     /// The float graph.
     pub graph: &'a Graph,
     /// Its int8 tensors and steps.
-    pub layout: &'a Layout,
+    pub fusion: &'a Fusion,
     /// The classes of tensors that are equalized together.
     pub classes: &'a [Class],
     /// What was seen of the tensors on calibration images.
@@ -26,7 +26,7 @@ pub struct Source<'a> {
 
 /// The decisions that define a draft before rounding and bias correction.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub struct Choices {
     /// Per class.
     pub rules: Vec<usize>,
     /// Per slot.
@@ -35,11 +35,11 @@ pub struct Plan {
     pub stretch: Vec<f32>,
 }
 
-impl Plan {
+impl Choices {
     /// Nothing equalized, every range by one method.
-    pub fn first(classes: usize, layout: &Layout, method: Method) -> Self {
+    pub fn first(classes: usize, fusion: &Fusion, method: Method) -> Self {
         let method = if method == Method::Auto { Method::Mse } else { method };
-        let slots = layout.slots.len();
+        let slots = fusion.slots.len();
         Self { rules: vec![0; classes], methods: vec![method; slots], stretch: vec![1.0; slots] }
     }
 
@@ -66,47 +66,47 @@ pub fn factors(
     all
 }
 
-/// The draft that follows from a plan. `factors` are the plan's; weights are rounded by `rounder` where
+/// The draft that follows from the choices. `factors` are theirs; weights are rounded by `rounder` where
 /// there is one, else to their nearest levels, which `nearest` remembers.
 pub fn draft(
     source: Source<'_>,
-    plan: &Plan,
+    choices: &Choices,
     factors: &equalize::Factors,
     rounder: Option<&Rounder>,
     nearest: &Nearest,
 ) -> Draft {
-    let Source { graph: source, layout, classes, observation } = source;
+    let Source { graph: source, fusion, classes, observation } = source;
     let mut graph = equalize::apply(source, factors);
     let rule_of = |node: NodeId| {
-        classes.iter().position(|c| c.nodes.binary_search(&node).is_ok()).map_or(0, |c| plan.rules[c])
+        classes.iter().position(|c| c.nodes.binary_search(&node).is_ok()).map_or(0, |c| choices.rules[c])
     };
-    let ranges = layout
+    let ranges = fusion
         .slots
         .iter()
         .enumerate()
         .map(|(id, slot)| {
             let histogram = observation.histogram(slot.node, rule_of(slot.node));
-            let range = match layout.only_curve(source, id) {
-                Some(curve) => plan.methods[id].range_through(histogram, &|x| curve.at(x, 0)),
-                None => plan.methods[id].range(histogram),
+            let range = match fusion.only_curve(source, id) {
+                Some(curve) => choices.methods[id].range_through(histogram, &|x| curve.at(x, 0)),
+                None => choices.methods[id].range(histogram),
             };
-            Range { lo: range.lo * plan.stretch[id], hi: range.hi * plan.stretch[id] }
+            Range { lo: range.lo * choices.stretch[id], hi: range.hi * choices.stretch[id] }
         })
         .collect();
     let mut packed: Vec<Option<Packed>> = vec![None; graph.nodes.len()];
-    let rounded = in_lanes(layout.layers.len(), |i| {
-        let Layer::Conv { conv, x, .. } = layout.layers[i] else { return None };
+    let rounded = in_lanes(fusion.layers.len(), |i| {
+        let Layer::Conv { conv, x, .. } = fusion.layers[i] else { return None };
         let Op::Conv(c) = &source.nodes[conv].op else { return None };
-        let (node, rule) = (layout.slots[x].node, rule_of(layout.slots[x].node));
+        let (node, rule) = (fusion.slots[x].node, rule_of(fusion.slots[x].node));
         let by_inputs = rounder.and_then(|r| r.rounded(c, conv, rule, factors[node].as_deref()));
         Some(by_inputs.unwrap_or_else(|| Rounded {
             packed: nearest.packed(conv, rule, || {
-                pack(&graph, conv, &input_squares(&graph, layout, observation, factors, x), factors)
+                pack(&graph, conv, &input_squares(&graph, fusion, observation, factors, x), factors)
             }),
             shift: vec![0.0; c.bias.len()],
         }))
     });
-    for (layer, rounded) in layout.layers.iter().zip(rounded) {
+    for (layer, rounded) in fusion.layers.iter().zip(rounded) {
         let (Layer::Conv { conv, .. }, Some(Rounded { packed: mut whole, shift })) = (*layer, rounded) else {
             continue;
         };
@@ -126,7 +126,7 @@ pub fn draft(
         }
         packed[conv] = Some(whole);
     }
-    Draft { graph, layout: layout.clone(), ranges, packed }
+    Draft { graph, fusion: fusion.clone(), ranges, packed }
 }
 
 /// A convolution's weights rounded to their nearest levels, with scales as they are before the layer's own
@@ -172,13 +172,13 @@ impl Nearest {
 /// The mean square of each channel of a layer's input, as int8 sees it.
 fn input_squares(
     graph: &Graph,
-    layout: &Layout,
+    fusion: &Fusion,
     observation: &Observation,
     factors: &equalize::Factors,
     slot: SlotId,
 ) -> Vec<f32> {
-    let node = layout.slots[slot].node;
-    let channels = layout.slots[slot].shape.c;
+    let node = fusion.slots[slot].node;
+    let channels = fusion.slots[slot].shape.c;
     let Some(seen) = observation.channels(node) else { return vec![1.0; channels] };
     let mut squares = seen.mean_squares();
     if slot == 0 {

@@ -98,7 +98,7 @@ pub struct Outcome {
     pub network: Network,
     /// The same with an NPU's roundings, where that was asked for.
     pub for_npu: Option<Network>,
-    /// The numbers it was built from; the layout's slots are the network's tensors.
+    /// The numbers it was built from; the fusion's slots are the network's tensors.
     pub draft: Draft,
     /// The float graph with [`crate::quantize::fuse::with_dense_end`] and [`crate::quantize::center`]
     /// applied; its nodes are what slots refer to.
@@ -142,17 +142,17 @@ pub fn quantize(
     if options.for_npu {
         one_zero(&mut graph);
     }
-    let layout = fuse(&graph)?;
+    let fusion = fuse(&graph)?;
     let (graph, centred) = match options.effort {
         Effort::Low => (graph, 0),
-        _ => center(&graph, &layout, &fit)?,
+        _ => center(&graph, &fusion, &fit)?,
     };
-    let watch = layout.nodes();
+    let watch = fusion.nodes();
     let classes = if options.equalize { equalize::classes(&graph) } else { Vec::new() };
     let seen = |pictures: &[Vec<u8>]| observations(&graph, &watch, &classes, pictures, options, progress);
     let observation = seen(&fit)?;
     let classes = if options.effort == Effort::Low { Vec::new() } else { classes.clone() };
-    let source = Source { graph: &graph, layout: &layout, classes: &classes, observation: &observation };
+    let source = Source { graph: &graph, fusion: &fusion, classes: &classes, observation: &observation };
     let mut search = Search::new(source, &fit, Trial { images: trial, truth, measure }, options)?;
     search.run(progress)?;
     let refitted = if fit.len() < pictures.len() && search.follows_from_plan() {
@@ -163,13 +163,13 @@ pub fn quantize(
         None
     };
     let for_npu = if options.for_npu { Some(search.for_npu(pictures, progress)?) } else { None };
-    let (Candidate { plan, factors, draft, network, distance }, decisions) = search.finish();
+    let (Candidate { choices, factors, draft, network, distance }, decisions) = search.finish();
     Ok(Outcome {
         measure,
         for_npu,
         distance,
         factors,
-        methods: plan.methods,
+        methods: choices.methods,
         centred,
         decisions,
         draft,

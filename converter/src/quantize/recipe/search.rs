@@ -2,7 +2,7 @@
 
 use foldnet_archive::Network;
 
-use super::draft::{Nearest, Plan, Source, draft};
+use super::draft::{Choices, Nearest, Source, draft};
 use super::progress::step;
 use super::{Decision, Effort, Options, Progress};
 use crate::calibrate::{Method, Observation};
@@ -18,7 +18,7 @@ use crate::quantize::{QuantizeError, bias};
 /// A draft with its network and what came out.
 #[derive(Clone)]
 pub struct Candidate {
-    pub plan: Plan,
+    pub choices: Choices,
     pub factors: equalize::Factors,
     pub draft: Draft,
     pub network: Network,
@@ -46,7 +46,7 @@ pub struct Search<'a> {
     budget: u64,
     cost: u64,
     best: Candidate,
-    /// A pass after the search, which a plan does not tell, has changed the best network.
+    /// A pass after the search, which no choice stands for, has changed the best network.
     changed_later: bool,
     decisions: Vec<Decision>,
 }
@@ -87,10 +87,10 @@ impl<'a> Search<'a> {
         trial: Trial,
         options: Options,
     ) -> Result<Self, QuantizeError> {
-        let plan = Plan::first(source.classes.len(), source.layout, options.method);
+        let choices = Choices::first(source.classes.len(), source.fusion, options.method);
         let factors = vec![None; source.graph.nodes.len()];
         let nearest = Nearest::default();
-        let draft = draft(source, &plan, &factors, None, &nearest);
+        let draft = draft(source, &choices, &factors, None, &nearest);
         let network = draft.network()?;
         let macs = network.macs().max(1);
         let trial = trial.fewer(macs, options.effort);
@@ -104,7 +104,7 @@ impl<'a> Search<'a> {
             rounder: None,
             nearest,
             budget: options.effort.budget(),
-            best: Candidate { plan, factors, draft, network, distance },
+            best: Candidate { choices, factors, draft, network, distance },
             changed_later: false,
             decisions: Vec::new(),
         })
@@ -135,7 +135,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Whether the best network is what its plan gives with every layer rounded by its inputs, and no
+    /// Whether the best network is what its choices give with every layer rounded by its inputs, and no
     /// later pass has changed it.
     pub fn follows_from_plan(&self) -> bool {
         self.rounder.is_some() && !self.changed_later
@@ -146,14 +146,14 @@ impl<'a> Search<'a> {
         (self.best, self.decisions)
     }
 
-    /// A plan's network, measured.
-    fn attempt(&mut self, plan: Plan) -> Result<Candidate, QuantizeError> {
+    /// The network that follows from choices, measured.
+    fn attempt(&mut self, choices: Choices) -> Result<Candidate, QuantizeError> {
         self.budget = self.budget.saturating_sub(self.cost);
-        let factors = plan.factors(self.source);
-        let draft = draft(self.source, &plan, &factors, self.rounder.as_ref(), &self.nearest);
+        let factors = choices.factors(self.source);
+        let draft = draft(self.source, &choices, &factors, self.rounder.as_ref(), &self.nearest);
         let network = draft.network()?;
         let distance = self.trial.error(&network)?;
-        Ok(Candidate { plan, factors, draft, network, distance })
+        Ok(Candidate { choices, factors, draft, network, distance })
     }
 
     /// Makes a candidate the best, whatever it scores.
@@ -161,12 +161,12 @@ impl<'a> Search<'a> {
         self.best = candidate;
     }
 
-    /// Tries a plan; adopts it if the answers carry less noise.
-    fn try_plan(&mut self, plan: Plan) -> Result<(), QuantizeError> {
-        if plan == self.best.plan {
+    /// Tries choices; adopts them if the answers carry less noise.
+    fn try_choices(&mut self, choices: Choices) -> Result<(), QuantizeError> {
+        if choices == self.best.choices {
             return Ok(());
         }
-        let candidate = self.attempt(plan)?;
+        let candidate = self.attempt(choices)?;
         if candidate.distance.sqnr > self.best.distance.sqnr {
             self.adopt(candidate);
         }
@@ -183,7 +183,7 @@ impl<'a> Search<'a> {
 
     /// Whether every candidate can have its weights rounded by inputs.
     fn may_round_throughout(&self) -> bool {
-        let work = rounding::work(self.source.graph, self.source.layout);
+        let work = rounding::work(self.source.graph, self.source.fusion);
         work * RULES.len() as u64 <= self.budget / 10
     }
 
@@ -191,7 +191,7 @@ impl<'a> Search<'a> {
     fn round_throughout(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
         let before = self.best.distance.sqnr;
         self.rounder = Some(self.rounder(self.images, progress, "rounding")?);
-        let again = self.attempt(self.best.plan.clone())?;
+        let again = self.attempt(self.best.choices.clone())?;
         self.adopt(again);
         self.decide("rounding by inputs", before, "every layer".into());
         Ok(())
@@ -204,9 +204,9 @@ impl<'a> Search<'a> {
         stage: &str,
     ) -> Result<Rounder, QuantizeError> {
         progress.stage(stage, images.len());
-        let Source { graph, layout, .. } = self.source;
+        let Source { graph, fusion, .. } = self.source;
         let care = self.options.effort.care();
-        Ok(Rounder::new(graph, layout, images, care, &|| progress.tick())?)
+        Ok(Rounder::new(graph, fusion, images, care, &|| progress.tick())?)
     }
 
     /// The same decisions, with ranges, equalization and rounding measured on all images: what was left
@@ -219,12 +219,12 @@ impl<'a> Search<'a> {
     ) -> Result<(), QuantizeError> {
         let rounder = self.rounder(images, progress, "rounding on all")?;
         let source = Source { observation, ..self.source };
-        let plan = self.best.plan.clone();
-        let factors = plan.factors(source);
-        let draft = draft(source, &plan, &factors, Some(&rounder), &Nearest::default());
+        let choices = self.best.choices.clone();
+        let factors = choices.factors(source);
+        let draft = draft(source, &choices, &factors, Some(&rounder), &Nearest::default());
         let network = draft.network()?;
         let distance = self.trial.error(&network)?;
-        self.adopt(Candidate { plan, factors, draft, network, distance });
+        self.adopt(Candidate { choices, factors, draft, network, distance });
         self.decisions.push(Decision {
             pass: "final fit".into(),
             // What was the best of many tries on some images flatters itself on those.
@@ -269,7 +269,7 @@ impl<'a> Search<'a> {
         progress.stage("equalization", RULES.len() - 1 + classes);
         for rule in 1..RULES.len() {
             let rules = vec![rule; classes];
-            self.try_plan(Plan { rules, ..self.best.plan.clone() })?;
+            self.try_choices(Choices { rules, ..self.best.choices.clone() })?;
             step(progress)?;
         }
         for class in 0..classes {
@@ -277,13 +277,13 @@ impl<'a> Search<'a> {
                 if self.budget < self.cost * 4 {
                     break;
                 }
-                let mut plan = self.best.plan.clone();
-                plan.rules[class] = rule;
-                self.try_plan(plan)?;
+                let mut choices = self.best.choices.clone();
+                choices.rules[class] = rule;
+                self.try_choices(choices)?;
             }
             step(progress)?;
         }
-        let used = self.best.plan.rules.iter().filter(|&&r| r > 0).count();
+        let used = self.best.choices.rules.iter().filter(|&&r| r > 0).count();
         let note = format!("{used} of {classes} classes of tensors scaled per channel");
         self.decide("equalization", before, note);
         Ok(())
@@ -291,31 +291,31 @@ impl<'a> Search<'a> {
 
     fn ranges(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
         let before = self.best.distance.sqnr;
-        let slots: Vec<SlotId> = self.source.layout.scaled().collect();
-        let all = self.source.layout.slots.len();
+        let slots: Vec<SlotId> = self.source.fusion.scaled().collect();
+        let all = self.source.fusion.slots.len();
         progress.stage("ranges", slots.len() + 1);
         for method in Method::ALL {
             let methods = vec![method; all];
-            self.try_plan(Plan { methods, ..self.best.plan.clone() })?;
+            self.try_choices(Choices { methods, ..self.best.choices.clone() })?;
         }
         for stretch in STRETCHES {
             let stretch = vec![stretch; all];
-            self.try_plan(Plan { stretch, ..self.best.plan.clone() })?;
+            self.try_choices(Choices { stretch, ..self.best.choices.clone() })?;
         }
         step(progress)?;
         for &slot in &slots {
             for method in Method::ALL {
                 if self.affordable() {
-                    let mut plan = self.best.plan.clone();
-                    plan.methods[slot] = method;
-                    self.try_plan(plan)?;
+                    let mut choices = self.best.choices.clone();
+                    choices.methods[slot] = method;
+                    self.try_choices(choices)?;
                 }
             }
             for stretch in STRETCHES {
                 if self.affordable() {
-                    let mut plan = self.best.plan.clone();
-                    plan.stretch[slot] *= stretch;
-                    self.try_plan(plan)?;
+                    let mut choices = self.best.choices.clone();
+                    choices.stretch[slot] *= stretch;
+                    self.try_choices(choices)?;
                 }
             }
             step(progress)?;

@@ -37,7 +37,7 @@ use foldnet_archive::{Network, PIXELS};
 
 use super::QuantizeError;
 use super::build::{Draft, Packed, pixel_zero};
-use super::fuse::{Layer, Layout};
+use super::fuse::{Fusion, Layer};
 use crate::calibrate::in_lanes;
 use crate::float::{FloatError, FloatNet};
 use crate::graph::{Conv, Graph, NodeId, Op};
@@ -63,9 +63,9 @@ pub struct Rounded {
 }
 
 /// The layers that can be rounded by their inputs: convolution and the slot it reads.
-fn layers_of(graph: &Graph, layout: &Layout) -> Vec<(usize, NodeId, usize)> {
+fn layers_of(graph: &Graph, fusion: &Fusion) -> Vec<(usize, NodeId, usize)> {
     let short = |c: &Conv| c.groups == 1 && (2..=LONGEST).contains(&depth(c));
-    let layers = layout.layers.iter().enumerate();
+    let layers = fusion.layers.iter().enumerate();
     layers
         .filter_map(|(i, layer)| match *layer {
             Layer::Conv { conv, x, .. } => match &graph.nodes[conv].op {
@@ -82,7 +82,7 @@ fn depth(c: &Conv) -> usize {
 }
 
 /// Multiplications that rounding every layer once takes.
-pub fn work(graph: &Graph, layout: &Layout) -> u64 {
+pub fn work(graph: &Graph, fusion: &Fusion) -> u64 {
     let cost = |&(_, conv, _): &(usize, NodeId, usize)| match &graph.nodes[conv].op {
         Op::Conv(c) => {
             let n = depth(c) as u64;
@@ -90,7 +90,7 @@ pub fn work(graph: &Graph, layout: &Layout) -> u64 {
         }
         _ => 0,
     };
-    layers_of(graph, layout).iter().map(cost).sum()
+    layers_of(graph, fusion).iter().map(cost).sum()
 }
 
 /// How much trouble is taken.
@@ -119,12 +119,12 @@ impl Rounder {
     /// Runs the float network over the pictures and sums up every layer's inputs.
     pub fn new(
         graph: &Graph,
-        layout: &Layout,
+        fusion: &Fusion,
         pictures: &[Vec<u8>],
         care: Care,
         tick: &(dyn Fn() + Sync),
     ) -> Result<Self, FloatError> {
-        let layers = layers_of(graph, layout);
+        let layers = layers_of(graph, fusion);
         let net = FloatNet::new(graph)?;
         let lanes = in_lanes(LANES, |lane| -> Result<Vec<Moments>, FloatError> {
             let mut moments = fresh(graph, &layers);
@@ -132,7 +132,7 @@ impl Rounder {
                 let mut values = net.run(pixels)?;
                 centre(&mut values[0], &pixel_zero(graph));
                 for (m, &(_, conv, x)) in moments.iter_mut().zip(&layers) {
-                    m.add_picture(graph, conv, &values[layout.slots[x].node], n, care.patches());
+                    m.add_picture(graph, conv, &values[fusion.slots[x].node], n, care.patches());
                 }
                 tick();
             }
@@ -177,7 +177,7 @@ pub fn round_with_inputs(
     pictures: &[Vec<u8>],
     care: Care,
 ) -> Result<usize, QuantizeError> {
-    let layers = layers_of(&draft.graph, &draft.layout);
+    let layers = layers_of(&draft.graph, &draft.fusion);
     let moments = gather(draft, network, &layers, pictures, care)?;
     let done: Vec<Option<Rounded>> = in_lanes(layers.len(), |i| {
         let Op::Conv(c) = &draft.graph.nodes[layers[i].1].op else { return None };

@@ -13,9 +13,9 @@ use crate::quantize::build::{Draft, effective_bias};
 use crate::quantize::fuse::{Layer, SlotId};
 use crate::quantize::weights;
 
-/// An input: one tensor, or quotient and remainder.
+/// How an input is held: one tensor, or quotient and remainder.
 #[derive(Clone, Copy, Debug)]
-enum Value {
+enum Width {
     Narrow(TensorId),
     Wide(TensorId, TensorId),
 }
@@ -28,7 +28,7 @@ struct Spec<'a> {
     dilation: [usize; 2],
     pad: [usize; 4],
     groups: usize,
-    x: Value,
+    x: Width,
     /// OHWI, and their scale per output channel.
     q: Vec<i8>,
     scale: Vec<f32>,
@@ -64,7 +64,7 @@ impl<'a> Widener<'a> {
     }
 
     pub fn build(mut self) -> Result<(Network, Vec<Measured>), QuantizeError> {
-        for layer in &self.draft.layout.layers {
+        for layer in &self.draft.fusion.layers {
             self.layer(layer)?;
         }
         self.network.validate()?;
@@ -74,9 +74,9 @@ impl<'a> Widener<'a> {
     fn layer(&mut self, layer: &Layer) -> Result<(), QuantizeError> {
         let wide = |slot: SlotId| self.wide.contains_key(&slot);
         let kept = |slot: SlotId| self.kept.values.contains(&slot);
-        let layout = &self.draft.layout;
+        let fusion = &self.draft.fusion;
         match *layer {
-            Layer::Conv { conv, x, skip, y, second, .. } if !makes_logits(layout, layer) => {
+            Layer::Conv { conv, x, skip, y, second, .. } if !makes_logits(fusion, layer) => {
                 let outputs = [y, second.map(|s| s.slot)];
                 let results = outputs.into_iter().flatten().any(kept);
                 let rounded_once = skip.is_some() || results;
@@ -125,9 +125,9 @@ impl<'a> Widener<'a> {
         let name = spec.name.to_owned();
         let first = y.or(second.map(|s| s.slot)).expect("it writes something");
         let unit = self.draft.quantization(first).0;
-        let shape = self.draft.layout.slots[first].shape;
+        let shape = self.draft.fusion.slots[first].shape;
         let mut parts = self.parts(&spec, shape, unit);
-        parts.extend(skip.map(|s| self.value(s)).into_iter().flat_map(Value::parts));
+        parts.extend(skip.map(|s| self.value(s)).into_iter().flat_map(Width::parts));
         if let Some(y) = y {
             self.write(&name, &parts, y);
         }
@@ -160,7 +160,7 @@ impl<'a> Widener<'a> {
             dilation: [1, 1],
             pad: [0; 4],
             groups: gain.len(),
-            x: Value::Wide(sum.0, sum.1),
+            x: Width::Wide(sum.0, sum.1),
             q: gain.iter().map(|&g| if g == 0.0 { 0 } else { 127 * g.signum() as i8 }).collect(),
             rest: None,
             bias: bias.map(|(&o, &s)| integer(f64::from(o) / (s_x * f64::from(s)))).collect(),
@@ -273,7 +273,7 @@ impl<'a> Widener<'a> {
         let mut sum = None;
         let shape = self.output(spec);
         let none = vec![0; spec.bias.len()];
-        if let Value::Wide(_, lo) = spec.x {
+        if let Width::Wide(_, lo) = spec.x {
             let to = self.part(&format!("{}_of_rest", clean(spec.name)), shape, unit / 64.0, 90.0);
             let mut step =
                 self.product(spec, lo, &spec.q, &spec.scale, self.network.tensors[to].scale, &none);
@@ -310,14 +310,14 @@ impl<'a> Widener<'a> {
 
     /// Adds the parts up into a slot, in 16 bits if it is kept, in 8 if somebody wants that.
     fn write(&mut self, name: &str, parts: &Parts, slot: SlotId) {
-        let layout = &self.draft.layout;
+        let fusion = &self.draft.fusion;
         if self.kept.values.contains(&slot) {
             let Tensor { shape, scale, .. } = self.network.tensors[slot].clone();
-            let relu = layout.slots[slot].bounds.is_some();
+            let relu = fusion.slots[slot].bounds.is_some();
             let pair = self.pair(name, &format!("{}_hi", self.tensor_name(slot)), parts, shape, scale, relu);
             self.wide.insert(slot, pair);
-            let narrow = |l: &Layer| reads(l).contains(&slot) && !takes_wide(layout, l, slot);
-            if !layout.layers.iter().any(narrow) {
+            let narrow = |l: &Layer| reads(l).contains(&slot) && !takes_wide(fusion, l, slot);
+            if !fusion.layers.iter().any(narrow) {
                 return;
             }
         }
@@ -363,8 +363,8 @@ impl<'a> Widener<'a> {
         Term { x, zero: f32::from(zero), multiplier: scale / unit }
     }
 
-    fn value(&self, slot: SlotId) -> Value {
-        self.wide.get(&slot).map_or(Value::Narrow(slot), |&(hi, lo)| Value::Wide(hi, lo))
+    fn value(&self, slot: SlotId) -> Width {
+        self.wide.get(&slot).map_or(Width::Narrow(slot), |&(hi, lo)| Width::Wide(hi, lo))
     }
 
     fn tensor_name(&self, slot: SlotId) -> String {
@@ -403,7 +403,7 @@ impl<'a> Widener<'a> {
     }
 }
 
-impl Value {
+impl Width {
     fn main(self) -> TensorId {
         match self {
             Self::Narrow(x) | Self::Wide(x, _) => x,

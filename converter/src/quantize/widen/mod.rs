@@ -32,7 +32,7 @@ use foldnet_archive::{Network, PIXELS, Step, TensorId};
 
 use super::QuantizeError;
 use super::build::Draft;
-use super::fuse::{Layer, Layout, SlotId};
+use super::fuse::{Fusion, Layer, SlotId};
 use crate::graph::{Graph, NodeId};
 use builder::Widener;
 
@@ -47,11 +47,11 @@ pub struct Kept {
 
 /// Everything that can be kept: weights of all convolutions but the one that makes the logits, and tensors
 /// that a convolution or addition writes and another reads.
-pub fn eligible(layout: &Layout) -> Kept {
+pub fn eligible(fusion: &Fusion) -> Kept {
     let mut all = Kept::default();
-    for layer in &layout.layers {
+    for layer in &fusion.layers {
         if let Layer::Conv { conv, .. } = *layer
-            && !makes_logits(layout, layer)
+            && !makes_logits(fusion, layer)
         {
             all.weights.insert(conv);
         }
@@ -60,17 +60,17 @@ pub fn eligible(layout: &Layout) -> Kept {
             Layer::Add { y, .. } => vec![y],
             _ => Vec::new(),
         };
-        let read = |slot: &SlotId| layout.layers.iter().any(|l| takes_wide(layout, l, *slot));
+        let read = |slot: &SlotId| fusion.layers.iter().any(|l| takes_wide(fusion, l, *slot));
         // What a clip bounds from above, or from below at another value than 0, stays in one part.
-        let open = |slot: &SlotId| matches!(layout.slots[*slot].bounds, None | Some((0.0, f32::INFINITY)));
-        let written = written.into_iter().filter(|slot| *slot != layout.logits);
+        let open = |slot: &SlotId| matches!(fusion.slots[*slot].bounds, None | Some((0.0, f32::INFINITY)));
+        let written = written.into_iter().filter(|slot| *slot != fusion.logits);
         all.values.extend(written.filter(open).filter(read));
     }
     all
 }
 
-fn makes_logits(layout: &Layout, layer: &Layer) -> bool {
-    matches!(*layer, Layer::Conv { y, .. } if y == Some(layout.logits))
+fn makes_logits(fusion: &Fusion, layer: &Layer) -> bool {
+    matches!(*layer, Layer::Conv { y, .. } if y == Some(fusion.logits))
 }
 
 /// The slots that a layer reads.
@@ -88,9 +88,9 @@ fn reads(layer: &Layer) -> Vec<SlotId> {
 }
 
 /// Whether the layer reads the slot and can do so in two parts.
-fn takes_wide(layout: &Layout, layer: &Layer, slot: SlotId) -> bool {
+fn takes_wide(fusion: &Fusion, layer: &Layer, slot: SlotId) -> bool {
     let able = match layer {
-        Layer::Conv { .. } => !makes_logits(layout, layer),
+        Layer::Conv { .. } => !makes_logits(fusion, layer),
         Layer::Add { .. } => true,
         _ => false,
     };

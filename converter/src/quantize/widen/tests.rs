@@ -67,7 +67,7 @@ fn held(network: &Network, hi: &str, pixels: &[u8]) -> Vec<f32> {
 fn with_everything_kept_the_trunk_is_as_in_float() {
     for graph in [residual(), preactivated()] {
         let (outcome, exact) = quantized(&graph);
-        let kept = eligible(&outcome.draft.layout);
+        let kept = eligible(&outcome.draft.fusion);
         assert!(kept.weights.len() == 3 && kept.values.len() >= 2, "{kept:?}");
         let network = network(&outcome.draft, &exact, &kept, &pictures(24)).unwrap();
         let narrow = &outcome.network;
@@ -79,7 +79,7 @@ fn with_everything_kept_the_trunk_is_as_in_float() {
             for &slot in &kept.values {
                 let name = format!("{}_hi", narrow.tensors[slot].name);
                 let ours = held(&network, &name, picture);
-                let node = outcome.draft.layout.slots[slot].node;
+                let node = outcome.draft.fusion.slots[slot].node;
                 let most = truth[node].iter().fold(0.0f32, |m, v| m.max(v.abs()));
                 for (a, b) in truth[node].iter().zip(&ours) {
                     assert!((a - b).abs() < most / 1500.0, "{name}: {a} became {b} of {most}");
@@ -94,7 +94,7 @@ fn with_everything_kept_the_trunk_is_as_in_float() {
 fn every_kernel_set_and_stock_tract_have_the_same_bits() {
     for graph in [residual(), preactivated()] {
         let (outcome, exact) = quantized(&graph);
-        let kept = eligible(&outcome.draft.layout);
+        let kept = eligible(&outcome.draft.fusion);
         let network = network(&outcome.draft, &exact, &kept, &pictures(12)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kept.nnef.tgz");
@@ -134,7 +134,7 @@ fn every_part_alone_makes_a_sound_network_that_is_nearer_to_float() {
             let answers = crate::quantize::score::logits(network, &pictures(16)).unwrap();
             crate::quantize::score::Distance::between(&truth, &answers, outcome.measure).sqnr
         };
-        let all = eligible(&outcome.draft.layout);
+        let all = eligible(&outcome.draft.fusion);
         let single = |weights: Option<NodeId>, values: Option<SlotId>| Kept {
             weights: weights.into_iter().collect(),
             values: values.into_iter().collect(),

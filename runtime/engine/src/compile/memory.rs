@@ -45,15 +45,15 @@ pub(super) struct Pair {
 
 /// Places everything the ordinary way: whole tensors, picture and scratch outside the arena.
 pub(super) fn place(network: &Network, set: &dyn KernelSet) -> Placement {
-    Layout::new(network, set, &[], false).place()
+    Buffers::new(network, set, &[], false).place()
 }
 
 /// Places the picture and each step's scratch in the arena too, and runs `pairs` in turns.
 pub(super) fn place_small(network: &Network, set: &dyn KernelSet, pairs: &[Pair]) -> Placement {
-    Layout::new(network, set, pairs, true).place()
+    Buffers::new(network, set, pairs, true).place()
 }
 
-struct Layout<'a> {
+struct Buffers<'a> {
     network: &'a Network,
     set: &'a dyn KernelSet,
     pairs: &'a [Pair],
@@ -65,7 +65,7 @@ struct Layout<'a> {
     buffer: Vec<usize>,
 }
 
-impl<'a> Layout<'a> {
+impl<'a> Buffers<'a> {
     fn new(network: &'a Network, set: &'a dyn KernelSet, pairs: &'a [Pair], small: bool) -> Self {
         let n = network.tensors.len();
         let mut layout = Self {

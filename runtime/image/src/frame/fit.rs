@@ -51,7 +51,7 @@ struct Side {
     flip: bool,
 }
 
-struct Geometry {
+struct Mapping {
     format: Format,
     size: (usize, usize),
     x: Side,
@@ -63,7 +63,7 @@ struct Geometry {
 pub struct Fitter {
     input: Input,
     view: View,
-    geometry: Option<Geometry>,
+    mapping: Option<Mapping>,
     planes: Planes,
     narrow: Vec<u8>,
     sums: Vec<i32>,
@@ -76,7 +76,7 @@ impl Fitter {
         Self {
             input,
             view,
-            geometry: None,
+            mapping: None,
             planes: Planes::default(),
             narrow: Vec::new(),
             sums: Vec::new(),
@@ -91,7 +91,7 @@ impl Fitter {
 
     /// Looks at another part.
     pub fn look(&mut self, view: View) {
-        (self.view, self.geometry) = (view, None);
+        (self.view, self.mapping) = (view, None);
     }
 
     /// The frame as `height × width × channels` bytes in `pixels`, whatever was there. Develops it.
@@ -122,10 +122,10 @@ impl Fitter {
     pub fn fit_ref(&mut self, frame: &FrameRef<'_>, pixels: &mut [u8]) {
         assert_eq!(pixels.len(), self.bytes(), "bytes of the network's pixels");
         let (size, format) = (frame.size(), frame.format());
-        if self.geometry.as_ref().is_none_or(|g| g.size != size || g.format != format) {
-            self.geometry = Some(Geometry::new(&self.input, self.view, format, size));
+        if self.mapping.as_ref().is_none_or(|g| g.size != size || g.format != format) {
+            self.mapping = Some(Mapping::new(&self.input, self.view, format, size));
         }
-        let Some(Geometry { x, y, swap, .. }) = &self.geometry else { return };
+        let Some(Mapping { x, y, swap, .. }) = &self.mapping else { return };
         let columns = x.axis.inputs();
         self.narrow.clear();
         for row in y.axis.inputs() {
@@ -146,7 +146,7 @@ impl Fitter {
 
     /// Puts the small picture where it belongs: turned, mirrored, framed in black.
     fn place(&self, stride: usize, swap: bool, pixels: &mut [u8]) {
-        let Some(Geometry { x, y, .. }) = &self.geometry else { return };
+        let Some(Mapping { x, y, .. }) = &self.mapping else { return };
         let count = self.input.channels;
         for black in pixels.chunks_exact_mut(count) {
             channels(&[0; 3], black);
@@ -199,7 +199,7 @@ fn span(full: usize, start: f32, length: f32) -> Range<usize> {
     first..at(start + length).clamp(first + 1, full)
 }
 
-impl Geometry {
+impl Mapping {
     fn new(input: &Input, view: View, format: Format, size: (usize, usize)) -> Self {
         let swap = matches!(view.turn, Turn::Right | Turn::Left);
         let (width, height) = if swap { (size.1, size.0) } else { size };
