@@ -8,7 +8,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use common::{Onnx, small_classifier};
+use common::{Attribute, Onnx, small_classifier};
 use foldnet_archive::OutputKind;
 use serde_json::Value;
 
@@ -170,10 +170,59 @@ fn the_verdict_notices_what_makes_agreement_worthless() {
     let noise = place.json("quantize net.onnx --synthetic -o a.nnef.tgz")["verdict"].clone();
     assert!(noise["grade"] == "look" && noise["sentence"].as_str().unwrap().contains("noise"), "{noise}");
     let shown = place.run("quantize net.onnx --images flat -o a.nnef.tgz");
-    let at = |text: &str| stderr(&shown).find(text).unwrap_or_else(|| panic!("{text}: {}", stderr(&shown)));
-    assert!(at("look: ") < at("layers in int8"), "the verdict comes first");
+    let results = String::from_utf8(shown.stdout.clone()).unwrap();
+    assert!(results.starts_with("look: "), "the verdict comes first: {results}");
+    assert!(results.contains("layers in int8"), "{results}");
+    assert!(!stderr(&shown).contains("look: "), "results are printed once: {}", stderr(&shown));
     assert!(!stderr(&shown).contains("dB"), "decibels are for -v: {}", stderr(&shown));
     assert!(stderr(&place.run("quantize net.onnx --images flat -o a.nnef.tgz -v")).contains("dB"));
+}
+
+#[test]
+fn images_whose_answer_changes_are_named() {
+    let place = Place::new();
+    place.write("net.onnx", &small_classifier(3).bytes());
+    place.write("stubborn.onnx", &stubborn());
+    place.images("photos", &["ant", "bee", "cow"], 10);
+    let line = "compare net.onnx stubborn.onnx --images photos";
+    let said = place.json(line);
+    let changed: Vec<&str> =
+        said["changed"].as_array().unwrap().iter().map(|n| n.as_str().unwrap()).collect();
+    assert!(!changed.is_empty(), "{said}");
+    let same = 30 - changed.len();
+    assert!((said["agreement"].as_f64().unwrap() - same as f64 / 30.0).abs() < 1e-9, "{said}");
+    let ends: Vec<f64> = said["interval"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect();
+    assert!(ends[0] <= same as f64 / 30.0 && same as f64 / 30.0 <= ends[1] && ends[0] < ends[1], "{said}");
+    let shown = String::from_utf8(place.run(line).stdout).unwrap();
+    assert!(shown.contains(&format!("another answer: {}", changed[0])) && shown.contains("95 %"), "{shown}");
+}
+
+#[test]
+fn a_published_network_has_imagenets_names_unless_told_otherwise() {
+    let place = Place::new();
+    let network = |side: i64, classes: i64| {
+        Onnx::new(13, &[1, 3, side, side])
+            .conv("x", "layer1.0.conv1", [4, 3, 3, 3], &[])
+            .node("Relu", "layer1.0.conv1", "r", &[])
+            .node("GlobalAveragePool", "r", "pooled", &[])
+            .node("Flatten", "pooled", "flat", &[])
+            .weight("fc.w", &[classes, 4])
+            .weight("fc.b", &[classes])
+            .node("Gemm", "flat fc.w fc.b", "logits", &[("transB", Attribute::Int(1))])
+            .output("logits", &[1, classes])
+            .bytes()
+    };
+    place.write("published.onnx", &network(64, 1000));
+    place.write("other.onnx", &network(64, 999));
+    let labels = |words: &str| {
+        place.json(&format!("quantize {words} --synthetic --effort low -o a.nnef.tgz"));
+        foldnet_archive::read(&place.path("a.nnef.tgz")).unwrap().1.labels
+    };
+    let names = labels("published.onnx");
+    assert_eq!((names.len(), names[0].as_str()), (1000, "tench"));
+    assert!(labels("published.onnx --no-labels").is_empty() && labels("other.onnx").is_empty());
+    let said = stderr(&place.run("quantize published.onnx --synthetic --effort low -o a.nnef.tgz"));
+    assert!(said.contains("labels: ImageNet-1k's") && said.contains("--no-labels"), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::Path;
 
 use foldnet_converter::float::FloatNet;
-use foldnet_converter::import::{Options, read_with};
+use foldnet_converter::import::{Options, Size, read_with};
 use foldnet_converter::pass::fold;
 use foldnet_converter::quantize::fuse::{fuse, with_dense_end};
 use foldnet_kernels::Shape;
@@ -95,8 +95,8 @@ fn problem(model: &[u8], story: &Story) -> Option<String> {
     let value =
         |flag: &str| story.flags.iter().position(|f| f == flag).and_then(|i| story.flags.get(i + 1)).cloned();
     let size = value("--input-size").map(|text| {
-        let (h, w) = text.split_once('x').unwrap();
-        [h.parse().unwrap(), w.parse().unwrap()]
+        let (width, height) = text.split_once('x').unwrap();
+        Size { width: width.parse().unwrap(), height: height.parse().unwrap() }
     });
     let options = Options { input_size: size, output: value("--output-name") };
     let mut graph = match read_with(model, Path::new(""), &options) {

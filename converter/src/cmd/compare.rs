@@ -4,12 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
+use foldnet_archive::Input;
+use foldnet_dataset::Dataset;
 use serde::Serialize;
 
-use super::model::{Around, InputFlags, Model, Runner};
+use super::model::{Around, InputFlags, Model, Runner, Values};
 use super::output::OutputFlags;
 use super::pictures::{Reader, spread};
 use super::talk::percent;
+use super::values::finite;
 use super::{Failure, Talk};
 use crate::interval::wilson;
 use crate::quantize::recipe::Progress;
@@ -37,7 +40,7 @@ pub struct Cmd {
     #[arg(long, default_value_t = 32)]
     layer_images: usize,
     /// Signal-to-noise ratio in dB below which a layer is reported
-    #[arg(long, default_value_t = 20.0)]
+    #[arg(long, default_value_t = 20.0, value_parser = finite)]
     threshold: f64,
     /// Exit with code 2 if an image cannot be read
     #[arg(long)]
@@ -75,6 +78,30 @@ const IMAGES_AT_ONCE: usize = 64;
 /// At most this many changed images are named.
 const NAMED: usize = 20;
 
+/// Both models' answers.
+struct Answers {
+    a: Vec<Vec<f32>>,
+    b: Vec<Vec<f32>>,
+    names: Vec<String>,
+    skipped: usize,
+}
+
+impl Answers {
+    /// The images whose answer is another one.
+    fn changed(&self, measure: Measure) -> Vec<String> {
+        let answers = self.a.iter().zip(&self.b).zip(&self.names);
+        answers
+            .filter(|((a, b), _)| measure.same(a, b) == Some(false))
+            .map(|(_, name)| name.clone())
+            .collect()
+    }
+
+    fn largest_difference(&self) -> f64 {
+        let pairs = self.a.iter().flatten().zip(self.b.iter().flatten());
+        pairs.fold(0.0f64, |largest, (a, b)| largest.max(f64::from((a - b).abs())))
+    }
+}
+
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
@@ -85,6 +112,41 @@ impl Cmd {
                 talk.say(model.pixels());
             }
         }
+        self.check_shapes(&a, &b)?;
+        let dataset = super::pictures::open(&self.images, talk)?;
+        let reading = self.meaning.reading(&a, dataset.classes())?;
+        let measure = Measure::new(reading.kind);
+        if reading.must_be_told {
+            talk.say(format!("output: {} ({})", reading.kind, reading.reason));
+        }
+        let (mut run_a, mut run_b) = (Runner::new(&a)?, Runner::new(&b)?);
+        let answers = self.answers(&mut run_a, &mut run_b, &dataset, b.input(), talk)?;
+        let layers = self.layers(&mut run_a, &mut run_b, &dataset, b.input(), talk)?;
+        talk.clear();
+        let distance = Distance::between(&answers.a, &answers.b, measure);
+        let first = layers.iter().find(|l| l.sqnr < self.threshold).map(|l| l.name.clone());
+        let outcome = Outcome {
+            images: distance.images,
+            output: reading.kind.name(),
+            interval: distance.same.map(|same| wilson(same, distance.images)),
+            r2: distance.r2,
+            cosine: distance.cosine,
+            changed: answers.changed(measure),
+            agreement: distance.agreement,
+            kl: distance.kl,
+            sqnr: distance.sqnr,
+            largest_difference: answers.largest_difference(),
+            skipped: answers.skipped,
+            first_diverging: first,
+            layers,
+        };
+        self.print(&outcome, &distance, talk);
+        talk.result(&outcome);
+        Ok(())
+    }
+
+    /// Only models of the same inputs and outputs can be compared.
+    fn check_shapes(&self, a: &Model, b: &Model) -> Result<(), Failure> {
         if a.classes() != b.classes() {
             return Err(Failure::Input(anyhow::anyhow!(
                 "{} has {} outputs, {} has {}",
@@ -95,55 +157,55 @@ impl Cmd {
             )));
         }
         let size = |m: &Model| (m.input().height, m.input().width, m.input().channels);
-        if size(&a) != size(&b) {
+        if size(a) != size(b) {
             return Err(Failure::Input(anyhow::anyhow!(
                 "the inputs differ in size: {:?} and {:?}",
-                size(&a),
-                size(&b)
+                size(a),
+                size(b)
             )));
         }
-        let dataset = super::pictures::open(&self.images, talk)?;
-        let reading = self.meaning.reading(&a, dataset.classes())?;
-        let measure = Measure::new(reading.kind);
-        if reading.must_be_told {
-            talk.say(format!("output: {} ({})", reading.kind, reading.reason));
-        }
-        let (mut run_a, mut run_b) = (Runner::new(&a)?, Runner::new(&b)?);
-        let mut reader = Reader::new(&dataset, b.input(), talk);
-        let (mut logits_a, mut logits_b, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(())
+    }
+
+    fn answers(
+        &self,
+        run_a: &mut Runner<'_>,
+        run_b: &mut Runner<'_>,
+        dataset: &Dataset,
+        input: &Input,
+        talk: &Talk,
+    ) -> Result<Answers, Failure> {
+        let mut reader = Reader::new(dataset, input, talk);
+        let (mut a, mut b, mut names) = (Vec::new(), Vec::new(), Vec::new());
         talk.stage("comparing", dataset.len());
         for start in (0..dataset.len()).step_by(IMAGES_AT_ONCE) {
             let samples = reader.read(start..dataset.len().min(start + IMAGES_AT_ONCE));
             names.extend(samples.iter().map(|s| s.name.clone()));
             let pixels: Vec<Vec<u8>> = samples.into_iter().map(|s| s.pixels).collect();
-            logits_a.extend(run_a.logits(&pixels)?);
-            logits_b.extend(run_b.logits(&pixels)?);
+            a.extend(run_a.logits(&pixels)?);
+            b.extend(run_b.logits(&pixels)?);
             pixels.iter().for_each(|_| talk.tick());
         }
-        reader.check(logits_a.len(), self.strict)?;
-        let skipped = reader.skipped;
-        let distance = Distance::between(&logits_a, &logits_b, measure);
-        let answers = logits_a.iter().zip(&logits_b).zip(&names);
-        let changed: Vec<String> = answers
-            .filter(|((a, b), _)| measure.same(a, b) == Some(false))
-            .map(|(_, name)| name.clone())
-            .collect();
-        let interval = distance.same.map(|same| wilson(same, distance.images));
-        let largest = logits_a
-            .iter()
-            .flatten()
-            .zip(logits_b.iter().flatten())
-            .fold(0.0f64, |m, (a, b)| m.max(f64::from((a - b).abs())));
+        reader.check(a.len(), self.strict)?;
+        Ok(Answers { a, b, names, skipped: reader.skipped })
+    }
 
-        let mut noise: NoiseMap = BTreeMap::new();
+    /// The noise of each tensor that both models have.
+    fn layers(
+        &self,
+        run_a: &mut Runner<'_>,
+        run_b: &mut Runner<'_>,
+        dataset: &Dataset,
+        input: &Input,
+        talk: &Talk,
+    ) -> Result<Vec<Layer>, Failure> {
+        let (mut noise, mut order) = (NoiseMap::new(), Vec::new());
         talk.stage("comparing layers", self.layer_images.min(dataset.len()));
-        let mut reader = Reader::new(&dataset, b.input(), talk);
-        let mut order = Vec::new();
+        let mut reader = Reader::new(dataset, input, talk);
         for number in spread(dataset.len(), self.layer_images) {
             for sample in reader.read([number]) {
                 let (values_a, values_b) = (run_a.tensors(&sample.pixels)?, run_b.tensors(&sample.pixels)?);
-                let known: BTreeMap<&str, &super::model::Values> =
-                    values_a.iter().map(|v| (v.name.as_str(), v)).collect();
+                let known: BTreeMap<&str, &Values> = values_a.iter().map(|v| (v.name.as_str(), v)).collect();
                 for theirs in &values_b {
                     let Some(ours) = known.get(theirs.name.as_str()) else { continue };
                     if ours.values.len() != theirs.values.len() {
@@ -158,45 +220,31 @@ impl Cmd {
             }
             talk.tick();
         }
-        let layers: Vec<Layer> =
-            order.into_iter().map(|name| Layer { sqnr: noise[&name].sqnr(), name }).collect();
-        let first = layers.iter().find(|l| l.sqnr < self.threshold).map(|l| l.name.clone());
-        talk.clear();
-        for layer in &layers {
+        Ok(order.into_iter().map(|name| Layer { sqnr: noise[&name].sqnr(), name }).collect())
+    }
+
+    fn print(&self, o: &Outcome, distance: &Distance, talk: &Talk) {
+        for layer in &o.layers {
             talk.human(format!("{:>7.2} dB  {}", layer.sqnr, layer.name));
         }
-        for name in changed.iter().take(NAMED) {
+        for name in o.changed.iter().take(NAMED) {
             talk.human(format!("another answer: {name}"));
         }
-        if changed.len() > NAMED {
-            talk.human(format!("… and {} more (--json lists all)", changed.len() - NAMED));
+        if o.changed.len() > NAMED {
+            talk.human(format!("… and {} more (--json lists all)", o.changed.len() - NAMED));
         }
-        let within =
-            interval.map_or(String::new(), |(lo, hi)| format!(" (95 %: {} … {})", percent(lo), percent(hi)));
+        let within = o
+            .interval
+            .map_or(String::new(), |(lo, hi)| format!(" (95 %: {} … {})", percent(lo), percent(hi)));
         talk.human(format!(
-            "{} images: {}, largest difference {largest:.4}{within}",
-            distance.images,
-            distance.words()
+            "{} images: {}, largest difference {:.4}{within}",
+            o.images,
+            distance.words(),
+            o.largest_difference
         ));
-        talk.human(match &first {
+        talk.human(match &o.first_diverging {
             Some(name) => format!("first layer below {} dB: {name}", self.threshold),
             None => format!("no layer below {} dB", self.threshold),
         });
-        talk.result(&Outcome {
-            images: distance.images,
-            output: reading.kind.name(),
-            interval,
-            r2: distance.r2,
-            cosine: distance.cosine,
-            changed,
-            agreement: distance.agreement,
-            kl: distance.kl,
-            sqnr: distance.sqnr,
-            largest_difference: largest,
-            skipped,
-            first_diverging: first,
-            layers,
-        });
-        Ok(())
     }
 }

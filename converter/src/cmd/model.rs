@@ -13,7 +13,7 @@ use super::Talk;
 use super::labels::LabelFlags;
 use crate::convert::held_out::HeldOut;
 use crate::foreign;
-use crate::import::{self, Imported};
+use crate::import::{self, Imported, Size};
 pub use crate::model::{FloatModel, Int8Model, Model};
 use crate::pass::{Preprocess, fold, prepend};
 use crate::pixels::trial::Choice;
@@ -38,20 +38,20 @@ pub struct InputFlags {
     /// the centre).
     #[arg(long, value_name = "RULE", value_parser = parse_resize)]
     resize: Option<Resize>,
-    /// Height and width of the network's input, if the model leaves them open
-    #[arg(long, value_name = "HxW", value_parser = parse_size)]
-    input_size: Option<[usize; 2]>,
+    /// Width and height of the network's input, if the model leaves them open
+    #[arg(long, value_name = "WxH", value_parser = parse_size)]
+    input_size: Option<Size>,
     /// The output to use, if the model has several
     #[arg(long, value_name = "NAME")]
     output_name: Option<String>,
 }
 
-/// As for `--input-size`.
-fn parse_size(text: &str) -> Result<[usize; 2], String> {
+/// As for `--input-size`: width before height, the order of every `--size` option.
+fn parse_size(text: &str) -> Result<Size, String> {
     let side = |text: &str| text.trim().parse().ok().filter(|n| (1..=foldnet_kernels::MAX_SIDE).contains(n));
     text.split_once(['x', '×'])
-        .and_then(|(h, w)| Some([side(h)?, side(w)?]))
-        .ok_or_else(|| "height and width, for example 224x224".into())
+        .and_then(|(width, height)| Some(Size { width: side(width)?, height: side(height)? }))
+        .ok_or_else(|| "width and height, for example 320x240".into())
 }
 
 /// What may decide where the model does not tell.
@@ -143,6 +143,9 @@ impl FloatModel {
         let (labels, mut notes) = labels(&imported, outputs, around.labels)?;
         let decided = decide(&imported, flags, &labels, outputs, around)?;
         notes.extend(decided.note);
+        if let Some(Size { width, height }) = flags.input_size.filter(|size| size.width != size.height) {
+            notes.push(format!("input: {width} wide, {height} high"));
+        }
         let (preprocess, resize) = (decided.preprocess, decided.resize);
         prepend(&mut imported.graph, &preprocess)?;
         fold(&mut imported.graph);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::bail;
 use foldnet_archive::Input;
+use foldnet_cli::count;
 use foldnet_dataset::{Dataset, DatasetError};
 use foldnet_image::fit;
 
@@ -55,16 +56,19 @@ impl<'a> Reader<'a> {
     pub fn check(&self, read: usize, strict: bool) -> Result<(), Failure> {
         if read == 0 {
             return Err(Failure::Input(anyhow::anyhow!(
-                "{}: none of the {} pictures can be read",
+                "{}: {}",
                 self.dataset.path().display(),
-                self.skipped
+                match self.skipped {
+                    1 => "the only image cannot be read".into(),
+                    n => format!("none of the {n} images can be read"),
+                }
             )));
         }
         if strict && self.skipped > 0 {
             return Err(Failure::Input(anyhow::anyhow!(
-                "{}: {} pictures cannot be read (--strict)",
+                "{}: {} cannot be read (--strict)",
                 self.dataset.path().display(),
-                self.skipped
+                count(self.skipped, "image")
             )));
         }
         Ok(())

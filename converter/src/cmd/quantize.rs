@@ -14,6 +14,7 @@ use super::model::{Around, FloatModel, InputFlags};
 use super::output::{OutputFlags, ThresholdFlag};
 use super::pictures::{Reader, check_labels, spread};
 use super::talk::{bytes, percent};
+use super::values::finite;
 use super::{Failure, Listener, Talk};
 use crate::calibrate::Method;
 use crate::convert::check::Drop;
@@ -86,10 +87,6 @@ pub struct Cmd {
     /// Exit with code 2 if an image cannot be read
     #[arg(long)]
     strict: bool,
-}
-
-fn finite(text: &str) -> Result<f64, String> {
-    text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| "not a finite number".into())
 }
 
 /// The result for scripts.
@@ -295,64 +292,19 @@ impl Cmd {
     }
 
     fn print(&self, output: &Path, r: &Report, talk: &Talk) {
-        talk.say(format!("{}: {}", r.verdict.grade.name(), r.verdict.sentence));
-        for reason in r.verdict.reasons.iter().skip(1) {
-            talk.say(format!("also: {reason}"));
-        }
-        if r.centred > 0 {
-            talk.detail(format!("{} tensors of the trunk centred per channel", r.centred));
-        }
         for d in &r.passes {
             let before = d.before.map_or(String::new(), |before| format!("{before:.2} dB → "));
             let kept = if d.kept { "" } else { ", not kept" };
             talk.detail(format!("{}: answers {before}{:.2} dB{kept} ({})", d.pass, d.after, d.note));
         }
-        if let Some(k) = &r.kept {
-            for part in &k.parts {
-                talk.say(format!(
-                    "in 16 bits: {} of {} ({:.1} dB in 8 bits; {:.1} million MACs more)",
-                    part.what,
-                    part.name,
-                    part.sqnr,
-                    part.macs as f64 / 1e6
-                ));
-            }
-            talk.say(format!(
-                "{} kept of {} networks tried: {:.2} points lost become {:.2}; MACs {:.1} → {:.1} million, {} → {}, \
-                 {:.2} ms → {:.2} ms",
-                k.parts.len(),
-                k.tried,
-                k.drop_before,
-                k.drop,
-                k.macs_before as f64 / 1e6,
-                k.macs as f64 / 1e6,
-                bytes(k.bytes_before),
-                bytes(k.bytes),
-                k.ms_before,
-                k.ms
-            ));
+        if r.centred > 0 {
+            talk.detail(format!("{} tensors of the trunk centred per channel", r.centred));
         }
-        r.notes.iter().for_each(|note| talk.warn(note));
         if let Some(d) = &r.held_out {
             talk.detail(format!("on {} checked images: {}", d.images, d.words()));
         }
-        let float = if r.layers_float > 0 { format!(", {} in f32", r.layers_float) } else { String::new() };
-        talk.say(format!(
-            "{}: {} layers in int8{float}; {} → {}; calibrated on {} images",
-            output.display(),
-            r.layers_quantized,
-            bytes(r.bytes_before),
-            bytes(r.bytes),
-            r.calibration_images
-        ));
-        if let Some(a) = &r.accuracy {
-            talk.say(format!(
-                "right on {} labelled images: f32 {}, int8 {}",
-                a.images,
-                percent(a.float),
-                percent(a.int8)
-            ));
-        }
+        r.notes.iter().for_each(|note| talk.warn(note));
+        results(output, r).iter().for_each(|line| talk.human(line));
         talk.result(&Outcome {
             output,
             verdict: &r.verdict,
@@ -383,6 +335,55 @@ impl Cmd {
             _ => Ok(()),
         }
     }
+}
+
+/// The results for people, the verdict first.
+fn results(output: &Path, r: &Report) -> Vec<String> {
+    let mut lines = vec![format!("{}: {}", r.verdict.grade.name(), r.verdict.sentence)];
+    lines.extend(r.verdict.reasons.iter().skip(1).map(|reason| format!("also: {reason}")));
+    if let Some(k) = &r.kept {
+        lines.extend(k.parts.iter().map(|part| {
+            format!(
+                "in 16 bits: {} of {} ({:.1} dB in 8 bits; {:.1} million MACs more)",
+                part.what,
+                part.name,
+                part.sqnr,
+                part.macs as f64 / 1e6
+            )
+        }));
+        lines.push(format!(
+            "{} kept of {} networks tried: {:.2} points lost become {:.2}; MACs {:.1} → {:.1} million, {} → {}, \
+             {:.2} ms → {:.2} ms",
+            k.parts.len(),
+            k.tried,
+            k.drop_before,
+            k.drop,
+            k.macs_before as f64 / 1e6,
+            k.macs as f64 / 1e6,
+            bytes(k.bytes_before),
+            bytes(k.bytes),
+            k.ms_before,
+            k.ms
+        ));
+    }
+    let float = if r.layers_float > 0 { format!(", {} in f32", r.layers_float) } else { String::new() };
+    lines.push(format!(
+        "{}: {} layers in int8{float}; {} → {}; calibrated on {} images",
+        output.display(),
+        r.layers_quantized,
+        bytes(r.bytes_before),
+        bytes(r.bytes),
+        r.calibration_images
+    ));
+    if let Some(a) = &r.accuracy {
+        lines.push(format!(
+            "right on {} labelled images: f32 {}, int8 {}",
+            a.images,
+            percent(a.float),
+            percent(a.int8)
+        ));
+    }
+    lines
 }
 
 /// What the rule of [`crate::convert::held_out`] is applied to.

@@ -67,3 +67,8 @@ impl ValueEnum for OutputValue {
         Some(PossibleValue::new(self.0.name()).help(help))
     }
 }
+
+/// A number that is neither infinite nor none.
+pub fn finite(text: &str) -> Result<f64, String> {
+    text.parse().ok().filter(|v: &f64| v.is_finite()).ok_or_else(|| "not a finite number".into())
+}

@@ -79,7 +79,7 @@ impl<'a> Importer<'a> {
     }
 
     /// The one input that is no constant becomes node 0.
-    pub fn input(&mut self, graph: &'a GraphProto, size: Option<[usize; 2]>) -> Result<(), ImportError> {
+    pub fn input(&mut self, graph: &'a GraphProto, size: Option<super::Size>) -> Result<(), ImportError> {
         let inputs: Vec<&ValueInfoProto> =
             graph.input.iter().filter(|i| !self.constants.contains_key(i.name.as_str())).collect();
         let [input] = inputs[..] else {

@@ -6,6 +6,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
 use tract_onnx::pb::type_proto::Value as Type;
 
+use super::Size;
 use super::node::Problem;
 use super::value::Axis;
 
@@ -19,9 +20,9 @@ pub struct Picture {
     pub integer: bool,
 }
 
-/// Shape of the picture, and which axis each dimension is; `size` is its height and width where the model leaves
-/// them open.
-pub fn picture(input: &ValueInfoProto, size: Option<[usize; 2]>) -> Result<Picture, Problem> {
+/// Shape of the picture, and which axis each dimension is; `size` is its size where the model leaves
+/// it open.
+pub fn picture(input: &ValueInfoProto, size: Option<Size>) -> Result<Picture, Problem> {
     let Some(Type::TensorType(tensor)) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
         return Err("its type is not stated".into());
     };
@@ -70,14 +71,15 @@ pub fn picture(input: &ValueInfoProto, size: Option<[usize; 2]>) -> Result<Pictu
 }
 
 /// The sizes of the dimensions behind the batch, those that are open taken from `size`.
-fn with_size(stated: [Option<i64>; 3], size: Option<[usize; 2]>) -> Result<[i64; 3], Problem> {
-    let size = size.map(|s| s.map(|n| i64::try_from(n).unwrap_or(i64::MAX)));
+fn with_size(stated: [Option<i64>; 3], size: Option<Size>) -> Result<[i64; 3], Problem> {
+    let side = |n| i64::try_from(n).unwrap_or(i64::MAX);
+    let size = size.map(|s| [side(s.height), side(s.width)]);
     match (stated, size) {
         ([Some(a), Some(b), Some(c)], None) => Ok([a, b, c]),
         ([a, b, c], None) => {
             let text = |n: Option<i64>| n.map_or("?".to_owned(), |n| n.to_string());
             Err(format!(
-                "its dimensions are dynamic ({}×{}×{} behind the batch): give its height and width with \
+                "its dimensions are dynamic ({}×{}×{} behind the batch): give its width and height with \
                  --input-size, for example --input-size 224x224",
                 text(a),
                 text(b),
@@ -92,11 +94,34 @@ fn with_size(stated: [Option<i64>; 3], size: Option<[usize; 2]>) -> Result<[i64;
                 [a, b, c] => ([a, b, c], [0, 1, 2]),
             };
             let wanted = [h, w, sides[2].unwrap_or(3)];
-            let other = |i: usize| sides[i].is_some_and(|n| n != wanted[i]);
-            if other(0) || other(1) {
-                return Err(format!("its size is fixed and is not {h}×{w}: leave out --input-size"));
+            let fits = |i: usize, n: i64| sides[i].is_none_or(|side| side == n);
+            if !(fits(0, h) && fits(1, w)) {
+                let instead = if fits(0, w) && fits(1, h) {
+                    format!("--input-size {h}x{w} fits: width before height")
+                } else {
+                    "leave out --input-size".into()
+                };
+                return Err(format!("its size is fixed and is not {w} wide and {h} high; {instead}"));
             }
             Ok(at.map(|i| wanted[i]))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stated_size_is_width_before_height() {
+        let wide = Some(Size { width: 320, height: 240 });
+        let open = |last| with_size([Some(3), None, last], wide);
+        assert_eq!(open(None), Ok([3, 240, 320]));
+        assert_eq!(open(Some(320)), Ok([3, 240, 320]));
+        assert_eq!(with_size([None, None, Some(3)], wide), Ok([240, 320, 3]));
+        let refused = open(Some(240)).unwrap_err();
+        assert!(refused.contains("--input-size 240x320 fits"), "{refused}");
+        let fixed = with_size([Some(3), Some(32), Some(32)], wide).unwrap_err();
+        assert!(fixed.contains("leave out --input-size"), "{fixed}");
     }
 }

@@ -80,11 +80,20 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, ImportError> {
     Ok(bytes)
 }
 
+/// The size of an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    /// Pixels in a row.
+    pub width: usize,
+    /// Rows.
+    pub height: usize,
+}
+
 /// What a file leaves open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Height and width of the picture, where the model's are dynamic.
-    pub input_size: Option<[usize; 2]>,
+    /// Size of the image, where the model's is dynamic.
+    pub input_size: Option<Size>,
     /// The output, or any other tensor, that counts.
     pub output: Option<String>,
 }

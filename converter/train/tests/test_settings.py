@@ -1,9 +1,11 @@
 """Settings from flags and files, and what is said about wrong ones."""
 
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from foldnet_train.cli import main
 from foldnet_train.errors import BadInput
 from foldnet_train.settings import NETWORKS, Settings, convert, from_file
 
@@ -51,3 +53,10 @@ def test_a_file_of_settings_is_read_and_written_alike(tmp_path: Path) -> None:
 def test_the_networks_of_the_readme_are_there() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text()
     assert [name for name in NETWORKS if f"`{name}`" not in readme] == []
+
+
+def test_the_program_tells_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"foldnet-train {version('foldnet-train')}\n"

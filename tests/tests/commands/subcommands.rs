@@ -142,6 +142,7 @@ fn results_that_cannot_be_written_are_failures() {
         "boards list",
         "boards show rock-5b",
         "boards fit model.nnef.tgz",
+        "converter quantize -o full.nnef.tgz",
         "converter inspect model.onnx",
         "converter eval model.nnef.tgz --images test",
         "converter compare model.onnx model.nnef.tgz --images test",

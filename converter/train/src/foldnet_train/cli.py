@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from importlib.metadata import version
 
 from foldnet_train.commands import Command, evaluate, export, fit, qat, tune
 from foldnet_train.errors import BadInput, LimitMissed
@@ -44,6 +45,7 @@ def failed(problem: object, code: int) -> int:
 def parser() -> argparse.ArgumentParser:
     """All flags."""
     top = argparse.ArgumentParser(prog="foldnet-train", description="Train, tune and export networks for Foldnet.")
+    top.add_argument("--version", action="version", version=f"%(prog)s {version('foldnet-train')}")
     commands = top.add_subparsers(dest="command", required=True)
     for name, command in COMMANDS.items():
         about = command.__doc__ or ""
