@@ -17,6 +17,7 @@ use super::shell::{Simple, split};
 const OTHERS: &[(&str, &str)] = &[
     (".ci/fuzz", "run by hand and by the weekly workflow"),
     (".ci/miri", "run by hand and by the weekly workflow"),
+    (".ci/nightly", "run by hand and by the weekly workflow"),
     ("apt-get", "changes the system"),
     ("cargo", "CI builds, tests and packages"),
     ("cc", ".ci/c compiles programs so"),

@@ -3,6 +3,7 @@
 
 mod documents;
 mod help;
+mod hostile;
 mod links;
 mod sandbox;
 mod shell;
