@@ -129,6 +129,8 @@ const ROLES: &[&str] = &[
     "pack_b",
     "peak",
     "permission",
+    "cores",
+    "tile_in_order",
     "requant",
     "set",
     "tests",

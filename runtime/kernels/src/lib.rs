@@ -13,6 +13,7 @@
 //! |---|---|
 //! | `mod.rs` | the set: what the CPU must have, and how far it is from its limit |
 //! | `tile.rs` | the register tile: MR pixels × NR channels, summed over the whole depth |
+//! | `tile_in_order.rs` | the same tile for cores that issue in order |
 //! | `geometry.rs` | how a convolution falls into panels, tiles and tasks; sizes of scratch and blob |
 //! | `pack_a.rs` | pack A (im2col): input rows as the tile reads them |
 //! | `pack_b.rs` | pack B: weights and constants as the tile reads them, the blob |
@@ -26,6 +27,7 @@
 //! | `vector.rs` | an instruction set's vectors, for what is written once over them |
 //! | `set.rs` | a [`KernelSet`] out of these parts |
 //! | `peak.rs` | the loop that measures what the CPU can do at best |
+//! | `cores.rs` | which kind of core a thread runs on |
 //! | `permission.rs` | asks the operating system for registers (`amx`) |
 //! | `tests.rs` | what the shared tests cannot know |
 //!

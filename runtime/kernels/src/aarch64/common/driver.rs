@@ -4,23 +4,27 @@
 //! ```text
 //! for band of output pixels:               the band's input stays in the second-level cache
 //!     pack its input, unless it can be read in place
-//!     for panel of 8 output channels:      the panel's weights stay in the first-level cache
-//!         for tile of 12, 8, 4 or 2 pixels:
-//!             acc = tile(input, weights); write epilogue(acc)
+//!     for group of the band's pixels:      all of them, or as many as the first-level cache holds
+//!         for panel of 8 output channels:  the panel's weights stay in the first-level cache
+//!             for tile of 12, 8, 4 or 2 pixels:
+//!                 acc = tile(input, weights); write epilogue(acc)
 //! ```
 //! Optimizations:
 //! 1. 1×1 convolutions read the input in place; its pixels are one row, with one tail per band.
 //! 2. Others read a packed copy in which each kernel tap is an offset to such a row, see
 //!    [`super::geometry::PackedBand`]: no pixel is computed that is not an output.
-//! 3. Everything about an epilogue that does not vary inside a convolution is a parameter of the code.
+//! 3. Cores that issue in order wait for each miss, and have few of them in flight. They take small groups
+//!    ([`Tile::GROUP`]), whose input all panels of a band then find in the first-level cache.
+//! 4. Everything about an epilogue that does not vary inside a convolution is a parameter of the code.
 
 use core::arch::aarch64::float32x4_t;
+use core::mem::MaybeUninit;
 use core::ops::Range;
 
 use super::epilogue::{AFFINE, BOTH, FLOAT, INT8, Places, Scalars, scaled, write_pair};
 use super::geometry::{Geometry, HEADER};
 use super::layout::{BLOCK, pitch};
-use super::pack_a::{pack_band, write_table};
+use super::pack_a::{GROUP_ROOM, pack_band, pack_group, write_table};
 use super::pack_b::is_tame;
 use super::tile::{Depth, Pair, Tile, WIDEST};
 use crate::quant::Requant;
@@ -60,7 +64,7 @@ pub(crate) unsafe fn conv<T: Tile>(args: &ConvArgs<'_>, tasks: Range<usize>) {
 
 unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
     args: &ConvArgs<'_>,
-    tasks: Range<usize>,
+    mut tasks: Range<usize>,
 ) {
     let desc = args.desc;
     let geometry = Geometry::new::<T>(desc);
@@ -72,9 +76,14 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
         unsafe { write_table(desc, &geometry, args.scratch.cast()) };
         args.scratch.cast_const().cast()
     };
+    let mut group_input = [MaybeUninit::uninit(); GROUP_ROOM];
     let mut packed = None;
-    for task in tasks {
-        let (band, split) = (task / geometry.splits, task % geometry.splits);
+    while !tasks.is_empty() {
+        // All tasks of a band at once, so that a group of pixels meets all of their panels.
+        let band = tasks.start / geometry.splits;
+        let end = tasks.end.min((band + 1) * geometry.splits);
+        let splits = tasks.start % geometry.splits..end - band * geometry.splits;
+        tasks.start = end;
         let first = band * geometry.band;
         let input = if geometry.direct {
             // SAFETY: `first` is a pixel of the input: it has the output's width, and no fewer rows.
@@ -89,32 +98,46 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
         };
         let pixels = first..desc.y.pixels().min(first + geometry.band);
         let part = |n: usize| n * geometry.panels / geometry.splits;
-        for panel in part(split)..part(split + 1) {
-            let depth = Depth {
+        let group = geometry.group::<T>();
+        for start in pixels.clone().step_by(group) {
+            let count = group.min(pixels.end - start);
+            let mut depth = Depth {
                 taps,
                 tap_count: geometry.taps,
                 blocks: geometry.depth,
                 stride: geometry.block_stride(desc),
             };
-            // SAFETY: `check_conv` saw that the blob has all panels. The panel's blocks lie inside the
-            // input (`first_block`), and pixels in pairs inside its planes, or inside the packed band
-            // and its slack. The task owns these pixels of the outputs' planes, which have room for
-            // the last pair.
-            unsafe {
-                let x = input.add(geometry.first_block(desc, panel) * depth.stride);
-                let blob = args.blob.as_ptr().add(HEADER + panel * geometry.panel_bytes);
-                let weights = blob.add(geometry.constant_bytes);
-                if OUTPUT == FLOAT {
-                    floats::<T>(args, panel, &depth, x, weights, blob);
-                    continue;
+            // SAFETY: the group's pixels are the input's.
+            let mut input = unsafe { input.add((start - first) * BLOCK) };
+            // What is read in place lies a plane apart, on a page of its own for each block.
+            let bytes = count.next_multiple_of(2) * BLOCK;
+            if T::GROUP.is_some() && geometry.direct && desc.groups == 1 && bytes * depth.blocks <= GROUP_ROOM
+            {
+                // SAFETY: room was just compared, and the input has all blocks' planes.
+                input = unsafe { pack_group(input, &depth, bytes, &mut group_input) };
+                depth.stride = bytes;
+            }
+            for panel in part(splits.start)..part(splits.end) {
+                // SAFETY: `check_conv` saw that the blob has all panels. The panel's blocks lie inside the
+                // input (`first_block`), and pixels in pairs inside its planes, or inside the packed band
+                // and its slack. The task owns these pixels of the outputs' planes, which have room for
+                // the last pair.
+                unsafe {
+                    let x = input.add(geometry.first_block(desc, panel) * depth.stride);
+                    let blob = args.blob.as_ptr().add(HEADER + panel * geometry.panel_bytes);
+                    let weights = blob.add(geometry.constant_bytes);
+                    if OUTPUT == FLOAT {
+                        floats::<T>(args, panel, &depth, x, weights, blob);
+                        continue;
+                    }
+                    let at = panel * pitch(desc.y) + start * BLOCK;
+                    let to = Places {
+                        skip: args.skip.wrapping_add(at),
+                        y: args.y.wrapping_add(at),
+                        y2: args.y2.wrapping_add(at),
+                    };
+                    row::<T, SKIP, OUTPUT, CAREFUL>(args, count, &depth, x, weights, blob, to);
                 }
-                let at = panel * pitch(desc.y) + pixels.start * BLOCK;
-                let to = Places {
-                    skip: args.skip.wrapping_add(at),
-                    y: args.y.wrapping_add(at),
-                    y2: args.y2.wrapping_add(at),
-                };
-                row::<T, SKIP, OUTPUT, CAREFUL>(args, pixels.len(), &depth, x, weights, blob, to);
             }
         }
     }

@@ -191,6 +191,12 @@ impl Geometry {
         if self.direct { pitch(desc.x) } else { self.packed.block_bytes() }
     }
 
+    /// Pixels that all panels of a band pass over before the next ones.
+    pub(crate) fn group<T: Tile>(&self) -> usize {
+        let Some(bytes) = T::GROUP else { return self.band };
+        (bytes / (self.taps * self.depth * BLOCK) / WIDEST).max(1) * WIDEST
+    }
+
     /// The first input block that panel `p` reads; it reads `depth` of them.
     pub(crate) fn first_block(&self, desc: &ConvDesc, panel: usize) -> usize {
         if desc.groups == 1 {

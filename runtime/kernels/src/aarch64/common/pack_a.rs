@@ -7,9 +7,11 @@
 //! 3. Without a horizontal stride a row is copied 64 bytes at a time, whatever its alignment.
 
 use core::arch::aarch64::*;
+use core::mem::MaybeUninit;
 
 use super::geometry::{Geometry, PackedBand};
 use super::layout::{BLOCK, pitch};
+use super::tile::Depth;
 use crate::set::ConvArgs;
 use crate::shape::{ConvDesc, Source};
 
@@ -216,4 +218,28 @@ unsafe fn pack_pixels(desc: &ConvDesc, packed: &PackedBand, row: *const u8, to: 
             }
         }
     }
+}
+
+/// Bytes of a packed group at most: the first-level cache of the cores that it is for.
+pub(crate) const GROUP_ROOM: usize = 32 << 10;
+
+/// Copies `bytes` of each block's plane, one after the other; the copy.
+///
+/// # Safety
+/// `x` has `depth.blocks` planes of `depth.stride` bytes with `bytes`, a multiple of 16, readable; `to` has room
+/// for all.
+pub(crate) unsafe fn pack_group(
+    x: *const u8,
+    depth: &Depth,
+    bytes: usize,
+    to: &mut [MaybeUninit<u8>; GROUP_ROOM],
+) -> *const u8 {
+    let to = to.as_mut_ptr().cast::<u8>();
+    for block in 0..depth.blocks {
+        for i in (0..bytes).step_by(16) {
+            // SAFETY: the caller's promise.
+            unsafe { vst1q_u8(to.add(block * bytes + i), vld1q_u8(x.add(block * depth.stride + i))) };
+        }
+    }
+    to
 }

@@ -7,6 +7,7 @@ use core::ops::Range;
 use super::geometry::Geometry;
 use super::tile::Tile;
 use super::{add, affine, avg_pool, driver, layout, max_pool, pack_b};
+use crate::aarch64::cores;
 use crate::set::{ConvArgs, ConvWeights, KernelSet, forward_operators};
 use crate::shape::{ConvDesc, Shape};
 
@@ -69,7 +70,13 @@ unsafe impl<T: Tile> KernelSet for Blocked<T> {
 
     unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
         // SAFETY: the caller's promise, passed on; `self` proves the CPU's features.
-        unsafe { driver::conv::<T>(args, tasks) }
+        unsafe {
+            if cores::in_order() {
+                driver::conv::<T::InOrder>(args, tasks);
+            } else {
+                driver::conv::<T>(args, tasks);
+            }
+        }
     }
 
     forward_operators!(max_pool::max_pool, avg_pool::avg_pool, affine::affine, add::add);

@@ -45,6 +45,11 @@ pub(crate) struct Depth {
 /// The CPU has the instructions; `x` plus every tap's offset, and each of `blocks` strides onward, has
 /// the tile's pixels readable; `weights` has `tap_count · blocks · 64` bytes and `bias` 64.
 pub(crate) trait Tile: Sync + Send + 'static {
+    /// The tile for cores that issue in order: the same layout, costs and bits.
+    type InOrder: Tile;
+    /// Bytes of input that a group of pixels has at most, where the first-level cache is to hold it; none where
+    /// the second-level cache does well enough with a whole band.
+    const GROUP: Option<usize> = None;
     /// The set's name.
     const NAME: &'static str;
     /// Multiply-accumulates of one instruction.

@@ -1,6 +1,7 @@
 //! ARMv8.2 with the dot product extension (Cortex-A55, A75, A76 and later): `sdot`.
 
 mod tile;
+mod tile_in_order;
 
 use super::common::Blocked;
 use crate::set::KernelSet;

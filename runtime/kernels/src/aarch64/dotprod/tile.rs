@@ -11,7 +11,7 @@
 //! (10.8 at a depth of 64), as an epilogue costs the same at any depth.
 //!
 //! All 32 registers are in use, so that a step's weights can only be loaded at its start. A core that issues out
-//! of order (Cortex-A76) does not notice; one in order (Cortex-A55) waits for them once per 48 `sdot`.
+//! of order (Cortex-A76) does not notice; one in order (Cortex-A55) has [`super::tile_in_order`].
 
 use core::arch::aarch64::*;
 
@@ -98,6 +98,7 @@ tiles!(
 );
 
 impl Tile for Dotprod {
+    type InOrder = super::tile_in_order::InOrder;
     const NAME: &'static str = "dotprod";
     const MACS: f64 = 16.0;
     const COST: [usize; 4] = COST;

@@ -80,6 +80,7 @@ tiles!(
 );
 
 impl Tile for I8mm {
+    type InOrder = Self;
     const NAME: &'static str = "i8mm";
     const MACS: f64 = 32.0;
     const COST: [usize; 4] = COST;
