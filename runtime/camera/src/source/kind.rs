@@ -7,6 +7,9 @@ use std::path::Path;
 
 use super::{KINDS, Source, SourceError, Wishes, video};
 
+/// An opened source, or why there is none.
+pub type Opened = Result<Box<dyn Source>, SourceError>;
+
 /// A kind of source.
 #[derive(Debug)]
 pub struct Kind {
@@ -19,7 +22,7 @@ pub struct Kind {
     /// Whether frames are images that have nothing to do with each other.
     pub is_stills: bool,
     /// Opens a place.
-    pub open: fn(&OsStr, &Wishes) -> Result<Box<dyn Source>, SourceError>,
+    pub open: fn(&OsStr, &Wishes) -> Opened,
 }
 
 /// What to open.
@@ -81,7 +84,7 @@ impl Place {
     ///
     /// # Errors
     /// [`SourceError::Lost`] where it may be there later, [`SourceError::Unusable`] where it can never be used.
-    pub fn open(&self, wishes: &Wishes) -> Result<Box<dyn Source>, SourceError> {
+    pub fn open(&self, wishes: &Wishes) -> Opened {
         (self.kind.open)(&self.at, wishes)
     }
 }
