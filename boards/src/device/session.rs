@@ -92,6 +92,7 @@ fn answer(device: &Device, request: Request, line: &mut impl BufRead) -> Result<
             device.recover(&lock)?;
             is_this_board(device, &release, any_board, Path::new("/proc/device-tree/compatible"))?;
             if runs_already(device, &release) {
+                // The Ansible role in boards/fleet looks for these words.
                 step("this release already runs");
                 tell(&Event::Want(vec![]));
                 return Ok(Event::Done(device.status()));
