@@ -46,7 +46,7 @@ def run(command: list) -> dict:
     if done.returncode:
         raise SystemExit(f"`{' '.join(words)}` ended with code {done.returncode}:\n{done.stderr.strip()}")
     lines = done.stdout.strip().splitlines()
-    return json.loads(lines[-1]) if lines else {}
+    return json.loads(lines[-1]) if lines and "--json" in words else {}
 
 
 def export(converter: Path, option: list, archive: Path, output: Path, arguments: argparse.Namespace) -> dict:
