@@ -41,6 +41,7 @@ pub(crate) struct Features {
     at: usize,
     quantized: Quantized,
     values: Vec<f32>,
+    integers: Vec<i8>,
 }
 
 impl Features {
@@ -56,6 +57,7 @@ impl Features {
                 at: conv.x as usize,
                 quantized,
                 values: vec![0.0; shape.len()],
+                integers: vec![0; shape.len()],
             })
         })
     }
@@ -70,14 +72,32 @@ impl Features {
     ) -> &[f32] {
         plan.run(pool, memory, pixels, |step, memory| {
             if step == self.step {
-                self.read(plan, memory);
+                self.read(plan, memory, self.quantized);
             }
         });
         &self.values
     }
 
-    fn read(&mut self, plan: &Plan<'_>, memory: &[u8]) {
-        let Quantized { zero, scale } = self.quantized;
+    /// As [`Features::run`], but returns the logits and the features as the integers that they are.
+    pub(crate) fn run_integers<'a>(
+        &'a mut self,
+        plan: &Plan<'_>,
+        pool: &dyn foldnet_plan::Pool,
+        memory: &'a mut [u8],
+        pixels: &[u8],
+    ) -> (&'a [f32], &'a [i8]) {
+        let logits = plan.run(pool, memory, pixels, |step, memory| {
+            if step == self.step {
+                // With these two every integer is its own value, which an f32 holds exactly.
+                self.read(plan, memory, Quantized { zero: 0, scale: 1.0 });
+            }
+        });
+        self.integers.iter_mut().zip(&self.values).for_each(|(to, &value)| *to = value as i8);
+        (logits, &self.integers)
+    }
+
+    fn read(&mut self, plan: &Plan<'_>, memory: &[u8], quantized: Quantized) {
+        let Quantized { zero, scale } = quantized;
         let x = memory[self.at..].as_ptr();
         debug_assert!(x.addr().is_multiple_of(ALIGN));
         // SAFETY: the plan was validated for this set, so that the whole tensor lies inside the arena at a multiple
@@ -124,6 +144,16 @@ mod tests {
                     let logits = session.run(&pixels).to_vec();
                     assert_eq!(session.features(&pixels), expected.as_deref(), "{}", entry.name);
                     assert_eq!(session.features_shape().map(|s| s.len()), expected.as_ref().map(Vec::len));
+                    let quantized = Quantized::features(&network);
+                    let both = session.run_with_features(&pixels).map(|(l, f)| (l.to_vec(), f.to_vec()));
+                    assert_eq!(both.is_some(), expected.is_some());
+                    if let (Some((both_logits, integers)), Some(Quantized { zero, scale })) =
+                        (both, quantized)
+                    {
+                        let value = |&q: &i8| (i32::from(q) - i32::from(zero)) as f32 * scale;
+                        assert_eq!(Some(integers.iter().map(value).collect()), expected, "{}", entry.name);
+                        assert_eq!(both_logits, logits, "{}", entry.name);
+                    }
                     // The step that reads them has run, too, and can run again.
                     assert_eq!(session.run(&pixels), logits);
                     with += usize::from(expected.is_some());

@@ -29,6 +29,7 @@
 //! - [`Classifier`] brings images to the network's size and names classes. [`Builder`] sets threads and kernels.
 //! - [`Session`] runs a network on pixels that already have its size; [`compile`](mod@compile) makes its plan.
 //! - [`backend`] is what can answer in place of a session.
+//! - [`explain`] tells which parts of an image speak for a class.
 //!
 //! The same archive gives the same bits on every processor and with every number of threads.
 
@@ -39,6 +40,7 @@ pub mod cache;
 mod classifier;
 pub mod compile;
 pub mod cores;
+pub mod explain;
 mod features;
 pub mod pool;
 pub mod session;

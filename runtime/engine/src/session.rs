@@ -147,6 +147,16 @@ impl Session {
         Some(features.as_mut()?.run(plan, &**pool, memory, pixels))
     }
 
+    /// The logits of [`Session::run`], and the integers that [`Session::features`] are made of: their value is
+    /// `(q − zero) · scale`, see [`NetworkInfo::features`]. `None` if there are no features.
+    ///
+    /// # Panics
+    /// When the number of pixels is wrong.
+    pub fn run_with_features(&mut self, pixels: &[u8]) -> Option<(&[f32], &[i8])> {
+        let Self { plan, memory, pool, features, .. } = self;
+        Some(features.as_mut()?.run_integers(plan, &**pool, memory, pixels))
+    }
+
     /// The shape of [`Session::features`], if there are any.
     pub fn features_shape(&self) -> Option<Shape> {
         self.features.as_ref().map(Features::shape)
@@ -173,6 +183,16 @@ impl Session {
             let read = outputs.map(|w| plan.set().read_tensor(w.shape, &memory[w.at as usize..]));
             see(step, read.collect());
         })
+    }
+
+    /// As [`Session::run`]; after each step `see` gets its number, the plan and its memory.
+    pub(crate) fn run_observed(
+        &mut self,
+        pixels: &[u8],
+        mut see: impl FnMut(usize, &Plan<'_>, &[u8]),
+    ) -> &[f32] {
+        let plan = &self.plan;
+        plan.run(&*self.pool, &mut self.memory, pixels, |step, memory| see(step, plan, memory))
     }
 
     /// Shape of the pictures.

@@ -19,6 +19,7 @@ fn classifying_allocates_nothing() {
             let counts = counting::allocations(|| {
                 session.classify(&pixels);
                 session.features(&pixels);
+                session.run_with_features(&pixels);
             });
             assert!(counts.contains(&0), "{} with {threads} threads: {counts:?}", entry.name);
         }
