@@ -92,6 +92,7 @@ fn format_pages_name_the_versions_of_the_source() {
     let title = |name: &str| page(name).lines().next().unwrap().to_owned();
     let (oldest, newest) = (foldnet_archive::OLDEST_FORMAT, foldnet_archive::FORMAT);
     assert_eq!(title("archive.md"), format!("# Archive (formats {oldest} to {newest})"));
+    assert_eq!(title("teaching.md"), format!("# Teaching file (version {})", foldnet_teach::VERSION));
     assert_eq!(title("plan.md"), format!("# Plan (version {})", foldnet_plan::format::VERSION));
     assert_eq!(
         title("agent.md"),
