@@ -25,6 +25,7 @@ foldnet_cli::commands! {
         Classify(cmd::classify::Cmd),
         Camera(Box<cmd::camera::Cmd>),
         Devices(cmd::devices::Cmd),
+        Teach(cmd::teach::Cmd),
         Bench(cmd::bench::Cmd),
         Inspect(cmd::inspect::Cmd),
         Kernels(cmd::kernels::Cmd),

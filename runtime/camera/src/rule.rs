@@ -1,14 +1,17 @@
-//! Rules on labels: `cat > 0.8 for 5 frames`, `cat > 0.8 for 5 seconds`.
+//! Rules on labels: `cat > 0.8 for 5 frames`, `cat > 0.8 for 5 seconds`, `unknown for 10 frames`.
 //!
 //! ```text
 //! rule = LABEL ('>' | '<') SHARE ['for' (N 'frames' | T 'seconds')]
+//!      | LABEL 'for' (N 'frames' | T 'seconds')
 //! ```
-//! It speaks of smoothed scores. A rule is fulfilled when its condition has held for N frames in a row, or from
+//! It speaks of smoothed scores; without a share, of the label whose score is the greatest. A rule is fulfilled when its condition has held for N frames in a row, or from
 //! one frame to another T seconds later, until the first frame for which the condition does not hold. It
 //! fires when it becomes fulfilled. A source that gives nothing breaks it.
 
 use std::str::FromStr;
 use std::time::{Duration, Instant};
+
+use crate::smooth::most_likely;
 
 /// How long a condition must hold.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -17,14 +20,21 @@ enum Span {
     Time(Duration),
 }
 
+/// What must hold for a label's score.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Condition {
+    Above(f32),
+    Below(f32),
+    Greatest,
+}
+
 /// See the module.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
     /// As it was written.
     pub text: String,
     label: String,
-    above: bool,
-    share: f32,
+    condition: Condition,
     span: Span,
 }
 
@@ -32,22 +42,32 @@ impl FromStr for Rule {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || "a rule reads as 'cat > 0.8 for 5 frames' or 'cat > 0.8 for 5 seconds'".to_string();
-        let (condition, span) = match text.rsplit_once(" for ") {
-            Some((condition, span)) => (condition, span_of(span.trim()).ok_or_else(bad)?),
-            None => (text, Span::Frames(1)),
+        let bad = || {
+            "a rule reads as 'cat > 0.8 for 5 frames', 'cat > 0.8 for 5 seconds' or 'cat for 5 frames'"
+                .to_string()
         };
-        let at = condition.rfind(['>', '<']).ok_or_else(bad)?;
-        let (label, share) = (condition[..at].trim(), condition[at + 1..].trim());
-        let share: f32 = share.parse().map_err(|_| bad())?;
+        let (words, span) = match text.rsplit_once(" for ") {
+            Some((words, span)) => (words, Some(span_of(span.trim()).ok_or_else(bad)?)),
+            None => (text, None),
+        };
+        let (label, condition) = match words.rfind(['>', '<']) {
+            Some(at) => {
+                let share: f32 = words[at + 1..].trim().parse().map_err(|_| bad())?;
+                if !(0.0..=1.0).contains(&share) {
+                    return Err(format!("{share} is no share: 0 to 1"));
+                }
+                let above = words.as_bytes()[at] == b'>';
+                (&words[..at], if above { Condition::Above(share) } else { Condition::Below(share) })
+            }
+            None if span.is_some() => (words, Condition::Greatest),
+            None => return Err(bad()),
+        };
+        let label = label.trim();
         if label.is_empty() {
             return Err(bad());
         }
-        if !(0.0..=1.0).contains(&share) {
-            return Err(format!("{share} is no share: 0 to 1"));
-        }
-        let above = condition.as_bytes()[at] == b'>';
-        Ok(Self { text: text.trim().into(), label: label.into(), above, share, span })
+        let span = span.unwrap_or(Span::Frames(1));
+        Ok(Self { text: text.trim().into(), label: label.into(), condition, span })
     }
 }
 
@@ -112,7 +132,12 @@ impl Watch {
         let Some((class, score)) = self.class.and_then(|class| Some((class, *scores.get(class)?))) else {
             return Change::None;
         };
-        if !(if self.rule.above { score > self.rule.share } else { score < self.rule.share }) {
+        let holds = match self.rule.condition {
+            Condition::Above(share) => score > share,
+            Condition::Below(share) => score < share,
+            Condition::Greatest => most_likely(scores) == Some(class),
+        };
+        if !holds {
             return self.reset();
         }
         self.held = self.held.saturating_add(1);
@@ -149,11 +174,14 @@ mod tests {
     fn rules_are_read() {
         let rule = |text: &str| text.parse::<Rule>();
         let cat = rule("Tabby Cat > 0.8 for 5 frames").unwrap();
-        assert_eq!((cat.above, cat.share, cat.span), (true, 0.8, Span::Frames(5)));
+        assert_eq!((cat.condition, cat.span), (Condition::Above(0.8), Span::Frames(5)));
         assert_eq!(cat.class(&labels()), Some(1));
         assert_eq!(rule("dog<.5").unwrap().class(&labels()), Some(0));
         assert_eq!(rule("a < b > 0 for 1 frame").unwrap().class(&labels()), Some(2));
         assert_eq!(rule("tab > 0.5").unwrap().class(&labels()), None);
+        let greatest = rule("tabby cat for 10 frames").unwrap();
+        assert_eq!((greatest.condition, greatest.span), (Condition::Greatest, Span::Frames(10)));
+        assert_eq!(greatest.class(&labels()), Some(1));
         for (text, seconds) in [("5 seconds", 5.0), ("1 second", 1.0), ("0.25 s", 0.25), ("90s", 90.0)] {
             let span = Span::Time(Duration::from_secs_f64(seconds));
             assert_eq!(rule(&format!("dog > 0.5 for {text}")).unwrap().span, span, "{text}");
@@ -168,6 +196,9 @@ mod tests {
             "cat > -1",
             "cat > nan",
             "cat > 0.5 for",
+            " for 5 frames",
+            "cat for 0 frames",
+            "cat > for 5 frames",
             "cat > 0.5 for 0 frames",
             "cat > 0.5 for 1.5 frames",
             "cat > 0.5 for five frames",
@@ -198,6 +229,16 @@ mod tests {
         assert_eq!(gone.push(&[0.1, 0.0, 0.0], Instant::now()), Change::None);
         assert_eq!(watch("bird > 0").push(&[1.0; 3], Instant::now()), Change::None);
         assert_eq!(gone.push(&[], Instant::now()), Change::None);
+    }
+
+    #[test]
+    fn without_a_share_the_label_must_have_the_greatest_score() {
+        let mut dog = watch("dog for 2 frames");
+        let now = Instant::now();
+        let frames = [[0.4, 0.3, 0.3], [0.3, 0.4, 0.3], [0.35, 0.33, 0.32], [0.4, 0.3, 0.3], [0.1, 0.1, 0.8]];
+        let changes = frames.map(|scores| dog.push(&scores, now));
+        let none = Change::None;
+        assert_eq!(changes, [none, none, none, Change::Fires(0, 0.4), Change::Ends]);
     }
 
     #[test]

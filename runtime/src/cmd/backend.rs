@@ -2,8 +2,10 @@
 
 use std::path::Path;
 
+use foldnet::Session;
 use foldnet::backend::Backend;
-use foldnet_archive::{Manifest, Scores};
+use foldnet_archive::{Activation, Manifest, Network, OutputKind, Scores};
+use foldnet_teach::Taught;
 
 #[cfg(any(feature = "rknn", feature = "tract"))]
 use super::read;
@@ -55,18 +57,50 @@ pub struct Loaded {
 }
 
 impl Choice {
-    /// Loads an archive for it.
-    pub fn load(&self, archive: &Path) -> Result<Loaded, Failure> {
+    /// Loads an archive for it, to say its own classes, or those of a teaching file.
+    pub fn load(&self, archive: &Path, teaching: Option<&Path>) -> Result<Loaded, Failure> {
+        match teaching {
+            Some(file) => self.load_taught(archive, file),
+            None => self.load_own(archive),
+        }
+    }
+
+    /// A session for a network, to do with it what no other backend can.
+    pub fn session(&self, network: &Network, flag: &str) -> Result<Session, Failure> {
+        self.only_cpu(flag)?;
+        self.engine.session(network, self.threads)
+    }
+
+    fn only_cpu(&self, flag: &str) -> Result<(), Failure> {
+        if self.backend == By::Cpu {
+            return Ok(());
+        }
+        Err(Failure::input(format_args!("{flag} works with --backend cpu only")))
+    }
+
+    fn load_taught(&self, archive: &Path, file: &Path) -> Result<Loaded, Failure> {
+        self.only_cpu("--teach")?;
+        let teaching = foldnet_teach::read(file)?;
+        let hash = foldnet_teach::hash_archive(archive)?;
+        let (manifest, session) = self.engine.load(archive, self.threads)?;
+        let taught = Taught::new(session, hash, &teaching)
+            .map_err(|error| Failure::input(format_args!("{}: {error}", file.display())))?;
+        // The scores are shares, with nothing left to apply.
+        let manifest = Manifest { labels: teaching.labels(), output: Some(OutputKind::Softmax), ..manifest };
+        let scores = Scores::new(&manifest, Activation::Softmax, manifest.labels.len());
+        Ok(Loaded { backend: Box::new(taught), scores, manifest })
+    }
+
+    fn load_own(&self, archive: &Path) -> Result<Loaded, Failure> {
         #[cfg(feature = "tract")]
         use foldnet_backends::tract::{Float, Stock};
 
         #[cfg(any(feature = "rknn", feature = "tract"))]
-        let with_network =
-            |backend: Box<dyn Backend>, network: foldnet_archive::Network, manifest: Manifest| Loaded {
-                backend,
-                scores: Scores::new(&manifest, network.activation, network.classes()),
-                manifest,
-            };
+        let with_network = |backend: Box<dyn Backend>, network: Network, manifest: Manifest| Loaded {
+            backend,
+            scores: Scores::new(&manifest, network.activation, network.classes()),
+            manifest,
+        };
         Ok(match self.backend {
             By::Cpu => {
                 let (manifest, session) = self.engine.load(archive, self.threads)?;

@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use foldnet_archive::Scores;
-use foldnet_dataset::{Dataset, DatasetError, Found, ItemError, find_images};
+use foldnet_dataset::DatasetError;
 use foldnet_image::{Image, fit};
 use serde::Serialize;
 
 use super::backend::{Choice, Loaded};
+use super::explain::Explainer;
+use super::images::Images;
 use super::{Exit, Failure, Output, count, fitted, printable};
 
 /// Classify images
@@ -17,7 +19,9 @@ use super::{Exit, Failure, Output, count, fitted, printable};
 /// are reported and skipped.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  runtime classify model.nnef.tgz picture.jpg\n  \
-                        runtime classify model.nnef.tgz photos/ --top 1 --json")]
+                        runtime classify model.nnef.tgz photos/ --top 1 --json\n  \
+                        runtime classify model.nnef.tgz picture.jpg --explain heat.png\n  \
+                        runtime classify model.nnef.tgz picture.jpg --teach pets.teach")]
 pub struct Cmd {
     /// Archive from `converter quantize`
     archive: PathBuf,
@@ -27,6 +31,14 @@ pub struct Cmd {
     /// Number of labels to print for each image
     #[arg(long, value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
+    /// Answer with the classes of a teaching file from `runtime teach`
+    #[arg(long, value_name = "FILE")]
+    teach: Option<PathBuf>,
+    /// Write a PNG that shows which parts of the image speak for the best label
+    ///
+    /// Takes one image, and a network whose last layer follows global average pooling.
+    #[arg(long, value_name = "FILE", conflicts_with = "teach")]
+    explain: Option<PathBuf>,
     #[command(flatten)]
     choice: Choice,
     /// Exit with code 2 if an image cannot be read
@@ -52,7 +64,10 @@ struct Label {
 impl Cmd {
     /// Runs the command.
     pub fn run(self, output: &Output) -> Result<(), Failure> {
-        let mut classifier = self.choice.load(&self.archive)?;
+        if let Some(file) = &self.explain {
+            return self.explain(file, output);
+        }
+        let mut classifier = self.choice.load(&self.archive, self.teach.as_deref())?;
         let mut report = Report::new(&self, output, &classifier);
         for argument in &self.images {
             if let Err(problem) = report.argument(argument, &mut classifier) {
@@ -62,6 +77,30 @@ impl Cmd {
                 }
                 report.skip(&problem.message());
             }
+        }
+        report.end(self.strict)
+    }
+
+    /// Classifies one image, and writes its heat map.
+    fn explain(&self, file: &Path, output: &Output) -> Result<(), Failure> {
+        let one = |count| Failure::input(format_args!("--explain takes one image, not {count}"));
+        let [argument] = &self.images[..] else { return Err(one(self.images.len())) };
+        let images = Images::open(argument)?;
+        if images.count() != 1 {
+            return Err(one(images.count()));
+        }
+        let mut explainer = Explainer::load(&self.archive, &self.choice)?;
+        let mut classifier = self.choice.load(&self.archive, None)?;
+        let mut report = Report::new(self, output, &classifier);
+        report.widths(images.widest(), &classifier);
+        for (name, picture) in images.iter() {
+            if let Ok(picture) = &picture {
+                let class = explainer.write(picture, &classifier, file)?;
+                let label = classifier.scores.name(&classifier.manifest, class);
+                let shown = file.display().to_string();
+                output.say(format_args!("{}: what speaks for {}", printable(&shown), printable(&label)));
+            }
+            report.item(name, picture, &mut classifier)?;
         }
         report.end(self.strict)
     }
@@ -120,42 +159,12 @@ impl<'a> Report<'a> {
     }
 
     fn argument(&mut self, argument: &Path, classifier: &mut Loaded) -> Result<(), Failure> {
-        if argument.as_os_str() == "-" {
-            self.widths(1, classifier);
-            return self.item("-".into(), Image::read(std::io::stdin()), classifier);
+        let images = Images::open(argument)?;
+        if let Some(left_out) = images.left_out() {
+            self.output.say(format_args!("{}: {left_out}", printable(&argument.display().to_string())));
         }
-        if argument.is_dir() {
-            let Found { files, left_out } = find_images(argument)?;
-            if files.is_empty() {
-                return Err(match left_out.count() {
-                    0 => DatasetError::Empty(argument.into()),
-                    _ => DatasetError::OtherKinds { path: argument.into(), left_out },
-                }
-                .into());
-            }
-            if left_out.count() > 0 {
-                self.output.say(format_args!("{}: {left_out}", printable(&argument.display().to_string())));
-            }
-            self.widths(
-                files.iter().map(|f| f.to_string_lossy().chars().count()).max().unwrap_or(0),
-                classifier,
-            );
-            for file in files {
-                self.item(file.to_string_lossy().into_owned(), Image::open(&file), classifier)?;
-            }
-            return Ok(());
-        }
-        let dataset = Dataset::open(argument)?;
-        let folder = argument.parent().unwrap_or(Path::new(""));
-        let shown = |name: &str| folder.join(name).to_string_lossy().into_owned();
-        self.widths(shown(&dataset.name(dataset.len() - 1)).chars().count(), classifier);
-        for item in dataset.iter() {
-            match item {
-                Ok(item) => self.item(shown(&item.name), Ok(item.picture), classifier)?,
-                Err(ItemError { name, problem }) => self.item(shown(&name), Err(problem), classifier)?,
-            }
-        }
-        Ok(())
+        self.widths(images.widest(), classifier);
+        images.iter().try_for_each(|(name, picture)| self.item(name, picture, classifier))
     }
 
     /// Columns only ever widen, so that arguments line up as far as one pass can have it.

@@ -5,10 +5,13 @@ pub mod bench;
 pub mod camera;
 pub mod classify;
 pub mod devices;
+mod explain;
+mod images;
 pub mod inspect;
 pub mod kernels;
 #[cfg(feature = "rknn")]
 pub mod npu;
+pub mod teach;
 
 use std::path::Path;
 

@@ -31,7 +31,11 @@ const READERS: &[&str] = &[
     "runtime camera model.nnef.tgz --input FILE --once",
     "runtime classify FILE picture.jpg",
     "runtime classify model.nnef.tgz FILE",
+    "runtime classify model.nnef.tgz picture.jpg --teach FILE",
     "runtime inspect FILE",
+    "runtime teach FILE --class cat photos/cat -o OUT",
+    "runtime teach model.nnef.tgz --class cat FILE -o OUT",
+    "runtime teach model.nnef.tgz --from FILE -o OUT",
 ];
 
 /// A folder of this test's own in the sandbox.
@@ -179,6 +183,8 @@ fn numbers_out_of_range_are_refused() {
         "runtime camera model.nnef.tgz --input - --format i420 --size 8x8 --stride 1",
         "runtime classify model.nnef.tgz picture.jpg --threads 18446744073709551615",
         "runtime classify model.nnef.tgz picture.jpg --top 0",
+        "runtime teach model.nnef.tgz --class cat photos/cat -o number.nnef.tgz --false-alarms 51%",
+        "runtime teach model.nnef.tgz --class cat photos/cat -o number.nnef.tgz --false-alarms nan",
     ] {
         let words: Vec<&str> = line.split(' ').collect();
         let outcome = sandbox().run(words[0], &words[1..], &[0; 100]);
@@ -204,6 +210,8 @@ const WRITERS: &[&str] = &[
     "runtime camera model.nnef.tgz --input photos --once --fps 1000",
     "runtime classify model.nnef.tgz photos",
     "runtime inspect model.nnef.tgz",
+    "runtime classify model.nnef.tgz picture.jpg --explain OUT",
+    "runtime teach model.nnef.tgz --class cat photos/cat -o OUT",
 ];
 
 #[test]

@@ -40,6 +40,7 @@ const ONCE: &[(&str, i32, &str)] = &[
     ("runtime devices", 0, ""),
     ("runtime inspect model.nnef.tgz", 0, "conv"),
     ("runtime kernels", 0, "portable"),
+    ("runtime teach model.nnef.tgz --class cat photos/cat --class dog photos/dog -o once.teach", 0, "cat"),
 ];
 
 #[test]
@@ -199,6 +200,10 @@ fn messages_are_not_doubled_and_name_their_file() {
         "runtime camera model.nnef.tgz --input absent.png",
         "runtime bench absent.nnef.tgz",
         "runtime inspect absent.nnef.tgz",
+        "runtime classify model.nnef.tgz picture.jpg --teach absent.teach",
+        "runtime teach absent.nnef.tgz --class cat photos/cat -o absence.teach",
+        "runtime teach model.nnef.tgz --class cat absent -o absence.teach",
+        "runtime teach model.nnef.tgz --from absent.teach",
     ] {
         let words: Vec<&str> = line.split(' ').collect();
         let outcome = sandbox().run(words[0], &words[1..], &[]);

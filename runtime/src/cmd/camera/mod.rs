@@ -98,6 +98,12 @@ pub struct Cmd {
     /// Mirror the image
     #[arg(long, help_heading = "Image")]
     flip: bool,
+    /// Answer with the classes of a teaching file from `runtime teach`
+    ///
+    /// What is none of them is `unknown`, which rules can name: --when 'unknown for 10 frames'. SIGHUP reads this file
+    /// again, too.
+    #[arg(long, help_heading = "Labels", value_name = "FILE")]
+    teach: Option<PathBuf>,
     /// Number of labels to print
     #[arg(long, help_heading = "Labels", value_name = "K", default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..))]
     top: u16,
@@ -133,7 +139,7 @@ pub struct Cmd {
     #[cfg(feature = "publish")]
     #[arg(long, help_heading = "Notifications", value_name = "NAME", requires = "mqtt")]
     mqtt_name: Option<String>,
-    /// Notify when a rule holds, for example 'cat > 0.8 for 5 seconds' (repeatable)
+    /// Notify when a rule holds, for example 'cat > 0.8 for 5 seconds' or 'unknown for 10 frames' (repeatable)
     #[cfg(feature = "publish")]
     #[arg(long, help_heading = "Notifications", value_name = "RULE")]
     when: Vec<Rule>,
@@ -202,7 +208,7 @@ impl Cmd {
     /// Runs the command.
     pub fn run(self, output: &Output) -> Result<(), Failure> {
         signals::listen();
-        let model = load(&self.archive, &self.choice)?;
+        let model = load(&self.archive, self.teach.as_deref(), &self.choice)?;
         let place = match &self.input {
             Some(what) => Place::new(what).map_err(Failure::input)?,
             None => Place::device(&self.device),
@@ -313,8 +319,8 @@ impl Listener for Everyone<'_> {
     }
 }
 
-fn load(archive: &Path, choice: &Choice) -> Result<Model, Failure> {
-    let Loaded { backend, scores, manifest } = choice.load(archive)?;
+fn load(archive: &Path, teaching: Option<&Path>, choice: &Choice) -> Result<Model, Failure> {
+    let Loaded { backend, scores, manifest } = choice.load(archive, teaching)?;
     let labels = (0..scores.len()).map(|class| scores.name(&manifest, class)).collect();
     Ok(Model { manifest, backend, scores, labels })
 }
@@ -337,10 +343,11 @@ impl Control for Signals<'_> {
     fn replacement(&mut self) -> Option<Model> {
         if self.reload.is_none() && signals::take_reload() {
             let (send, receive) = channel();
-            let (archive, choice) = (self.cmd.archive.clone(), self.cmd.choice.clone());
+            let (archive, teaching) = (self.cmd.archive.clone(), self.cmd.teach.clone());
+            let choice = self.cmd.choice.clone();
             std::thread::spawn(move || {
                 // Without a receiver nobody waits for it any more.
-                let _ = send.send(load(&archive, &choice));
+                let _ = send.send(load(&archive, teaching.as_deref(), &choice));
             });
             self.reload = Some(receive);
         }
