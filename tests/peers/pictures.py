@@ -48,13 +48,17 @@ def cifar(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(images, np.float32), records[:, 0].astype(np.int64)
 
 
-def labelled_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (NHWC float32 in 0..255) and labels of `<class>/<picture>`; classes by name."""
+def read(files: list[Path]) -> np.ndarray:
+    """Images of one size, NHWC float32 in 0..255."""
     from PIL import Image
 
+    return np.stack([np.asarray(Image.open(file).convert("RGB"), np.float32) for file in files])
+
+
+def labelled_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Images (NHWC float32 in 0..255) and labels of `<class>/<picture>`; classes by name."""
     files = sorted(f for f in folder.glob("*/*") if f.suffix.lower() in {".jpg", ".jpeg", ".png"})
     names = sorted({f.parent.name for f in files})
     if not files:
         raise SystemExit(f"{folder}: no pictures in folders by class")
-    images = np.stack([np.asarray(Image.open(f).convert("RGB"), np.float32) for f in files])
-    return images, np.array([names.index(f.parent.name) for f in files])
+    return read(files), np.array([names.index(f.parent.name) for f in files])
