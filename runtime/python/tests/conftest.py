@@ -13,7 +13,7 @@ import foldnet
 
 ROOT = Path(__file__).parents[3]
 PICTURES = ROOT / "tests" / "pictures"
-SHARED = Path(os.environ.get("FOLDNET_SHARED", ROOT.parent / "shared"))
+DOORS = Path(os.environ["FOLDNET_DOORS"])
 
 
 @pytest.fixture(scope="session")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import foldnet
 
-from conftest import PICTURES, SHARED, pictures
+from conftest import DOORS, PICTURES, pictures
 
 
 def scores(program: str, archive: Path, images: Path) -> list[dict[int, np.float32]]:
@@ -32,17 +35,22 @@ def test_on_images(program: str, archive: Path, model: foldnet.Model) -> None:
     assert [ours(model.classify(path, top=10)) for path in pictures()] == theirs
 
 
-def test_on_cifar(program: str, archive: Path, model: foldnet.Model) -> None:
-    records = SHARED / "data" / "cifar10" / "test-1017.bin"
-    if not records.exists():
-        pytest.skip(f"SKIPPED: no {records}")
-    data = np.fromfile(records, np.uint8).reshape(-1, 3073)
-    batch = np.ascontiguousarray(data[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))
-    theirs = scores(program, archive, records)
-    assert len(theirs) == len(batch) == 1017
-    assert [ours(answer) for answer in model.classify(batch, top=10)] == theirs
-    # Scores are a softmax of the logits, each in f32.
-    logits = model.logits(batch)
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares = powers / powers.sum(axis=1, keepdims=True)
-    assert np.allclose(shares, [[row[i] for i in range(10)] for row in theirs], rtol=1e-5, atol=1e-7)
+def images(path: Path) -> Iterator[npt.NDArray[np.uint8]]:
+    """PPM images that follow each other in a file."""
+    data, at = path.read_bytes(), 0
+    while header := re.compile(rb"P6\n(\d+) (\d+)\n255\n").match(data, at):
+        width, height = map(int, header.groups())
+        at = header.end() + 3 * width * height
+        yield np.frombuffer(data, np.uint8, 3 * width * height, header.end()).reshape(height, width, 3)
+    assert at == len(data)
+
+
+@pytest.mark.parametrize("network", ["resnet20", "resnet50"])
+def test_logits(network: str) -> None:
+    """Of what `.ci/doors` makes."""
+    model = foldnet.load(DOORS / f"{network}.nnef.tgz", threads=1)
+    expected = (DOORS / f"{network}.logits").read_text(encoding="ascii").splitlines()
+    found = [model.logits(model.fit(image)) for image in images(DOORS / f"{network}.ppm")]
+    assert len(found) == len(expected) > 20
+    for logits, line in zip(found, expected):
+        assert logits.astype(">f4").tobytes().hex(" ", 4) == line

@@ -27,6 +27,7 @@ const OTHERS: &[(&str, &str)] = &[
     ("ffmpeg", "its half of a pipe is replaced by a stream of the same format"),
     ("foldnet-train", ".ci/train runs these"),
     ("git", "needs a network"),
+    ("gst-launch-1.0", ".ci/gstreamer runs the element"),
     ("import", "a line of Python; .ci/python runs these blocks"),
     ("k3s", "needs a cluster"),
     ("lsblk", "shows the machine's drives"),
