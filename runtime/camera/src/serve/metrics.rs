@@ -79,6 +79,8 @@ mod tests {
     use super::*;
     use crate::stats::Numbers;
     use std::collections::BTreeMap;
+    use std::io::Write;
+    use std::process::{Command, Stdio};
 
     /// What `promtool check metrics` holds against a text: names, types, help, labels and values.
     fn parse(text: &str) -> BTreeMap<String, f64> {
@@ -106,6 +108,43 @@ mod tests {
             }
         }
         values
+    }
+
+    /// All the metrics that a program can have.
+    fn everything() -> String {
+        let others = Others {
+            kept: Some(3),
+            kept_failed: Some(1),
+            calls: Some(5),
+            calls_failed: Some(2),
+            mqtt: Some(true),
+        };
+        let numbers =
+            Numbers { classified: 7, temperature: Some(41.5), latency_p99_ms: 12.0, ..Numbers::default() };
+        text(&Arc::new(State { numbers, others, ..State::default() })).unwrap()
+    }
+
+    /// Prometheus' own check, which CI installs.
+    #[test]
+    fn promtool_finds_nothing() {
+        let check = Command::new("promtool")
+            .args(["check", "metrics"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut check = match check {
+            Ok(check) => check,
+            Err(_) if std::env::var_os("FOLDNET_REQUIRE_PROMTOOL").is_none() => {
+                eprintln!("SKIPPED: promtool is not installed; Debian has it in the package prometheus");
+                return;
+            }
+            Err(error) => panic!("promtool: {error}"),
+        };
+        check.stdin.take().unwrap().write_all(everything().as_bytes()).unwrap();
+        let output = check.wait_with_output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        assert!(output.status.success() && said.is_empty(), "{}", String::from_utf8_lossy(&said));
     }
 
     #[test]
