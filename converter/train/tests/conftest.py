@@ -1,4 +1,4 @@
-"""Small pictures, and the programs that are called."""
+"""Small images, and the programs that are called."""
 
 from __future__ import annotations
 

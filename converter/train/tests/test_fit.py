@@ -150,7 +150,7 @@ def test_frames_kept_by_a_camera_train_on_with_classes_added_and_removed(
     model, notes = storage.load(tmp_path / "run")
     assert notes.labels == ["bee", "cow", "dog"] and model.output_shape == (None, 3)
     for words, expected in [
-        (["--init", trained, "--side", "24"], "takes pictures of 16×16"),
+        (["--init", trained, "--side", "24"], "takes images of 16×16"),
         (["--init", tmp_path / "absent.keras"], "no such model"),
         (["--init", "a.nnef.tgz"], "an archive holds integers"),
     ]:

@@ -1,4 +1,4 @@
-"""Folders of pictures as people have them."""
+"""Folders of images as people have them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -37,11 +37,11 @@ def test_grey_transparent_deep_palette_and_mixed_sizes_become_rgb_of_one_size(tm
 
 def test_unreadable_pictures_are_named_and_skipped(tmp_path: Path, call: Callable[..., tuple[int, str, str]]) -> None:
     photos = write_pictures(tmp_path / "photos")
-    (photos / "ant/broken.png").write_bytes(b"no picture")
+    (photos / "ant/broken.png").write_bytes(b"no image")
     whole = (photos / "bee/0.png").read_bytes()
     (photos / "bee/cut.png").write_bytes(whole[: len(whole) // 2])
     (photos / "cow/.hidden.png").write_bytes(b"")
-    (photos / "no pictures").mkdir()
+    (photos / "no images").mkdir()
     read = load(photos, 16)
     assert len(read) == 36 and read.classes == ["ant", "bee", "cow"]
     assert [Path(line.split(":")[0]).name for line in read.skipped] == ["broken.png", "cut.png"]
@@ -62,7 +62,7 @@ def test_bad_folders_are_refused_with_what_would_do(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "broken" / name).mkdir(parents=True)
         (tmp_path / "broken" / name / "x.png").write_bytes(b"x")
-    assert "none of 2 pictures could be read" in refused(tmp_path / "broken")
+    assert "none of 2 images could be read" in refused(tmp_path / "broken")
     (tmp_path / "file.txt").write_text("x")
     assert "a folder" in refused(tmp_path / "file.txt")
     (tmp_path / "odd.bin").write_bytes(bytes(3074))
@@ -75,7 +75,7 @@ def test_a_class_of_one_picture_is_refused(tmp_path: Path) -> None:
     photos = write_pictures(tmp_path / "photos", ("ant", "bee"))
     write_pictures(tmp_path / "few", ("cow",), n=1)
     (tmp_path / "few/cow").rename(photos / "cow")
-    with pytest.raises(BadInput, match="class cow: 1 readable picture"):
+    with pytest.raises(BadInput, match="class cow: 1 readable image"):
         split(load(photos, 16), 0.2, 1)
 
 
@@ -113,7 +113,7 @@ def test_pictures_that_are_all_the_same_are_refused(tmp_path: Path) -> None:
     photos = write_pictures(tmp_path / "photos", ("ant", "bee"))
     for file in (photos / "bee").iterdir():
         file.write_bytes((photos / "ant/0.png").read_bytes())
-    with pytest.raises(BadInput, match="class bee: its 12 pictures are all the same"):
+    with pytest.raises(BadInput, match="class bee: its 12 images are all the same"):
         split(load(photos, 16), 0.2, 1)
 
 
@@ -147,7 +147,7 @@ def test_each_augmentation_changes_pictures_keeps_their_kind_and_repeats(name: s
     assert np.array_equal(first[0], again[0]) and np.array_equal(first[1], again[1])
     assert not np.array_equal(first[0], pixels)
     plain = augment(pixels, targets, Settings(**none), rng)
-    assert np.array_equal(plain[0], pixels), "without any, pictures stay"
+    assert np.array_equal(plain[0], pixels), "without any, images stay"
 
 
 def test_augmentations_do_what_they_are_called() -> None:

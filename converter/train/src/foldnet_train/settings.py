@@ -57,7 +57,7 @@ class Settings:
     others have theirs from the paper."""
 
     network: str = setting("resnet8", "the network", choices=NETWORKS, tried=("plain", "residual", "resnet8"))
-    side: int = setting(32, "height and width pictures are resized to", low=8, high=1024)
+    side: int = setting(32, "height and width images are resized to", low=8, high=1024)
     activation: str = setting(
         "relu", "the function behind convolutions", choices=("relu", "sigmoid", "tanh"), tried=("relu", "tanh")
     )
@@ -78,9 +78,9 @@ class Settings:
         "cosine", "of the learning rate", choices=("constant", "cosine", "step"), tried=("cosine", "step")
     )
     warmup: int = setting(0, "epochs in which the learning rate rises", low=0, high=1000)
-    batch_size: int = setting(32, "pictures per step", low=1, high=4096, tried=(16, 32, 64))
-    epochs: int = setting(30, "passes over the pictures", low=1, high=10_000)
-    flip: bool = setting(True, "augmentation: mirror half of the pictures")
+    batch_size: int = setting(32, "images per step", low=1, high=4096, tried=(16, 32, 64))
+    epochs: int = setting(30, "passes over the images", low=1, high=10_000)
+    flip: bool = setting(True, "augmentation: mirror half of the images")
     crop: float = setting(
         0.125, "augmentation: move by up to this share of a side", low=0, high=0.5, tried=(0.0, 0.125)
     )
@@ -91,7 +91,7 @@ class Settings:
         0.0, "augmentation: blank a square of this share of a side", low=0, high=0.9, tried=(0.0, 0.4)
     )
     randaugment: int = setting(0, "augmentation: magnitude of two random changes", low=0, high=30, tried=(0, 5))
-    validation: float = setting(0.2, "share of the pictures that is held out", low=0.01, high=0.9)
+    validation: float = setting(0.2, "share of the images that is held out", low=0.01, high=0.9)
     seed: int = setting(1, "the same seed gives the same network", low=0, high=2**31 - 1)
     weights: str = setting(
         "", "Keras Applications: a file of weights without top, or 'random', and all is trained (default: Keras's own)"

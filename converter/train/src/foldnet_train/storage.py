@@ -27,7 +27,7 @@ class Notes:
     epoch: int = 0
     """Epochs done."""
     best: float = 0.0
-    """The best accuracy on held-out pictures so far."""
+    """The best accuracy on held-out images so far."""
     best_loss: float = math.inf
     """That epoch's loss on them: of epochs as accurate, the one with the lowest is the best."""
     pictures: str = ""

@@ -20,7 +20,7 @@ from foldnet_train.errors import BadInput
 def add_flags(to: argparse.ArgumentParser) -> None:
     """See the module."""
     to.add_argument("model", type=Path, metavar="MODEL")
-    to.add_argument("pictures", type=Path, metavar="DIR", help="labelled pictures that it was not trained on")
+    to.add_argument("pictures", type=Path, metavar="DIR", help="labelled images that it was not trained on")
 
 
 def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 
 def reader(path: Path) -> tuple[int, list[str], Any]:
-    """Side of the pictures, labels, and what gives probabilities for pixels."""
+    """Side of the images, labels, and what gives probabilities for pixels."""
     if path.suffix == ".onnx":
         import onnx
 
@@ -66,7 +66,7 @@ def reader(path: Path) -> tuple[int, list[str], Any]:
         said = {entry.key: entry.value for entry in model.metadata_props}
         shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
         if len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3 or said.get("preprocess", "none") != "none":
-            raise BadInput(f"{path}: takes no square pictures [n, h, w, 3] of pixels; `converter eval` may")
+            raise BadInput(f"{path}: takes no square images [n, h, w, 3] of pixels; `converter eval` may")
         data = model.SerializeToString()
         return shape[1], said.get("labels", "").split("\n"), lambda pixels: run_onnx(data, pixels)
     from foldnet_train import storage
@@ -77,7 +77,7 @@ def reader(path: Path) -> tuple[int, list[str], Any]:
 
 
 def matched(pictures: Pictures, labels: list[str], model: Path) -> Any:
-    """For each class of the pictures, its number in the model."""
+    """For each class of the images, its number in the model."""
     missing = [name for name in pictures.classes if name not in labels]
     if missing:
         raise BadInput(f"{model} does not know {', '.join(missing)}; it knows {', '.join(labels) or 'no names at all'}")

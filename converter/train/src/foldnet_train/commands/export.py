@@ -19,14 +19,14 @@ def add_flags(to: argparse.ArgumentParser) -> None:
     """See the module."""
     to.add_argument("model", type=Path, metavar="MODEL")
     to.add_argument("-o", "--output", type=Path, metavar="OUT.onnx", help="model.onnx beside the model if not given")
-    to.add_argument("--images", type=Path, metavar="DIR", help="pictures to check on (random pixels if not given)")
+    to.add_argument("--images", type=Path, metavar="DIR", help="images to check on (random pixels if not given)")
     to.add_argument("--labels", type=Path, metavar="TXT", help="one class name per line, where the model has none")
     to.add_argument(
         "--preprocess",
         default="none",
         help="what the training did to pixels before the model: none, tf, caffe, torch, or MEAN/STD (none)",
     )
-    to.add_argument("--resize", default="stretch", help="how pictures were fitted: stretch or crop:SHORT (stretch)")
+    to.add_argument("--resize", default="stretch", help="how images were fitted: stretch or crop:SHORT (stretch)")
 
 
 def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     else:
         pixels = np.random.default_rng(1).integers(0, 256, (8, *model.input_shape[1:]), np.uint8)
     difference = export_checked(model, output, labels, pixels, arguments.preprocess, arguments.resize)
-    say(f"{output}: on {len(pixels)} pictures differs from Keras by at most {difference:.1e}")
+    say(f"{output}: on {len(pixels)} images differs from Keras by at most {difference:.1e}")
     return {"output": str(output), "difference": difference}
 
 

@@ -1,6 +1,6 @@
-"""Train a network on a folder of pictures, and export it for the converter.
+"""Train a network on a folder of images, and export it for the converter.
 
-DIR has one subfolder of pictures per class; a CIFAR-10 .bin file or a folder of them will do, too. The folder given by
+DIR has one subfolder of images per class; a CIFAR-10 .bin file or a folder of them will do, too. The folder given by
 -o receives best.keras, model.onnx, settings.yaml, labels.txt, log.csv, curves.png and, if TensorBoard is installed, its
 logs. A training that was killed goes on with --resume."""
 
@@ -21,7 +21,7 @@ from foldnet_train.settings import Settings, from_file
 
 def add_flags(to: argparse.ArgumentParser) -> None:
     """See the module."""
-    to.add_argument("pictures", type=Path, metavar="DIR", help="the labelled pictures")
+    to.add_argument("pictures", type=Path, metavar="DIR", help="the labelled images")
     to.add_argument("-o", "--output", type=Path, default=Path("run"), metavar="RUN", help="the folder to write (run)")
     to.add_argument("--resume", action="store_true", help="go on with the training in RUN")
     to.add_argument(
@@ -30,7 +30,7 @@ def add_flags(to: argparse.ArgumentParser) -> None:
         metavar="MODEL",
         help="begin with this model's weights: a RUN or its .keras file; classes may differ",
     )
-    to.add_argument("--strict", action="store_true", help="stop at a picture that cannot be read")
+    to.add_argument("--strict", action="store_true", help="stop at an image that cannot be read")
     add_settings(to)
 
 
@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     settings, start_labels, start = prepare(arguments, given)
     pictures = read_pictures(arguments.pictures, settings.side, say, strict=arguments.strict)
     train, held_out = split(pictures, settings.validation, settings.seed)
-    say(f"{len(train)} pictures of {len(train.classes)} classes to learn from, {len(held_out)} held out")
+    say(f"{len(train)} images of {len(train.classes)} classes to learn from, {len(held_out)} held out")
     if start is not None:
         from foldnet_train.training.head import with_classes
 
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     )
     say(
         f"{output / 'model.onnx'}: {model.count_params()} weights, {notes.best:.2%} of {len(held_out)} held-out "
-        f"pictures right (epoch {best.epoch} of {notes.epoch}); differs from Keras by at most {difference:.1e}"
+        f"images right (epoch {best.epoch} of {notes.epoch}); differs from Keras by at most {difference:.1e}"
     )
     return {
         "output": str(output / "model.onnx"),
@@ -100,7 +100,7 @@ def prepare(arguments: argparse.Namespace, given: dict[str, Any]) -> tuple[Setti
     model, notes = load_model(arguments.init)
     shape = model.input_shape[1:]
     if given.setdefault("side", shape[0]) != shape[0]:
-        raise BadInput(f"side = {given['side']}: {arguments.init} takes pictures of {shape[0]}×{shape[1]}")
+        raise BadInput(f"side = {given['side']}: {arguments.init} takes images of {shape[0]}×{shape[1]}")
     if not notes.labels:
         raise BadInput(f"{arguments.init}: does not say what its classes are; only models made by foldnet-train do")
     # A trained network is continued gently unless told otherwise.

@@ -22,7 +22,7 @@ from foldnet_train.settings import Settings
 def add_flags(to: argparse.ArgumentParser) -> None:
     """See the module."""
     to.add_argument("model", type=Path, metavar="MODEL")
-    to.add_argument("pictures", type=Path, metavar="DIR", help="the pictures it was trained on")
+    to.add_argument("pictures", type=Path, metavar="DIR", help="the images it was trained on")
     to.add_argument("-o", "--output", type=Path, metavar="OUT.onnx", help="qat.onnx beside the model if not given")
     add_settings(to)
 
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
         raise BadInput(f"{arguments.pictures}: classes {', '.join(pictures.classes)}; the model has others")
     train, held_out = split(pictures, settings.validation, settings.seed)
     float_share = teacher.predict(held_out.pixels.astype(np.float32), verbose=0).argmax(axis=1) == held_out.labels
-    say(f"float: {float_share.mean():.4f} of {len(held_out)} held-out pictures right")
+    say(f"float: {float_share.mean():.4f} of {len(held_out)} held-out images right")
     model, shares = fine_tune(teacher, settings, train, held_out, say)
     exported = qdq.export(model, notes.labels, held_out_rule(pictures, settings.validation, settings.seed))
     pixels = held_out.pixels[:64]
@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     )
     if agree < 0.95:
         raise LimitMissed(
-            f"ONNX Runtime answers as Keras on {agree:.0%} of {len(pixels)} pictures only; nothing was written"
+            f"ONNX Runtime answers as Keras on {agree:.0%} of {len(pixels)} images only; nothing was written"
         )
     output = arguments.output or (arguments.model if arguments.model.is_dir() else arguments.model.parent) / "qat.onnx"
     onnx_model.write(exported, output)

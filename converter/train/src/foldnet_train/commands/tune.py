@@ -28,12 +28,12 @@ from foldnet_train.quiet import load_tensorflow
 from foldnet_train.settings import Settings, convert
 
 CALIBRATION = 200
-"""Training pictures that each network is quantized with."""
+"""Training images that each network is quantized with."""
 
 
 def add_flags(to: argparse.ArgumentParser) -> None:
     """See the module."""
-    to.add_argument("pictures", type=Path, metavar="DIR", help="the labelled pictures")
+    to.add_argument("pictures", type=Path, metavar="DIR", help="the labelled images")
     to.add_argument(
         "-o", "--output", type=Path, default=Path("tuned"), metavar="RUN", help="the folder to write (tuned)"
     )
@@ -53,7 +53,7 @@ def add_flags(to: argparse.ArgumentParser) -> None:
     limits.add_argument("--ram-kb", type=int)
     limits.add_argument("--flash-kb", type=int)
     limits.add_argument("--bytes", type=int, help="of the archive")
-    limits.add_argument("--ms", type=float, help="a picture's time on this machine, one thread")
+    limits.add_argument("--ms", type=float, help="an image's time on this machine, one thread")
     add_settings(to)
 
 
@@ -105,11 +105,11 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 
 def begin(folder: Path, fingerprint: str) -> None:
-    """Trials on other pictures cannot be compared with those that are in the folder."""
+    """Trials on other images cannot be compared with those that are in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     note = folder / "pictures.sha256"
     if note.exists() and note.read_text() != fingerprint:
-        raise BadInput(f"{folder}: holds a search on other pictures; -o names another folder")
+        raise BadInput(f"{folder}: holds a search on other images; -o names another folder")
     note.write_text(fingerprint)
 
 

@@ -1,1 +1,1 @@
-"""Labelled pictures: read, split, augmented."""
+"""Labelled images: read, split, augmented."""

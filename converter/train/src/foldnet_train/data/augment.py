@@ -37,7 +37,7 @@ def flip(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def crop(pixels: Pixels, share: float, rng: np.random.Generator) -> Pixels:
-    """Moves each picture by up to `share` of its side; what comes in from outside is its reflection."""
+    """Moves each image by up to `share` of its side; what comes in from outside is its reflection."""
     n, side = len(pixels), pixels.shape[1]
     reach = min(max(1, round(share * side)), side - 1)
     padded = np.pad(pixels, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
@@ -60,7 +60,7 @@ def cutout(pixels: Pixels, share: float, rng: np.random.Generator) -> Pixels:
 
 
 def mixup(pixels: Floats, targets: Floats, alpha: float, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Blends each picture with another. Zhang et al., *mixup: beyond empirical risk minimization*, 2018."""
+    """Blends each image with another. Zhang et al., *mixup: beyond empirical risk minimization*, 2018."""
     part = rng.beta(alpha, alpha, (len(pixels), 1)).astype(np.float32)
     other = rng.permutation(len(pixels))
     mixed = part[:, :, None, None] * pixels + (1 - part[:, :, None, None]) * pixels[other]
@@ -68,7 +68,7 @@ def mixup(pixels: Floats, targets: Floats, alpha: float, rng: np.random.Generato
 
 
 Change = Callable[[Image.Image, float], Image.Image]
-"""A picture and a strength from −1 to 1."""
+"""An image and a strength from −1 to 1."""
 
 
 def _moved(x: float, y: float, lean_x: float = 0.0, lean_y: float = 0.0) -> Change:
@@ -101,7 +101,7 @@ CHANGES: tuple[Change, ...] = (
 
 
 def randaugment(pixels: Pixels, magnitude: int, rng: np.random.Generator) -> Pixels:
-    """Two of the changes per picture, of strength `magnitude`/30. Cubuk et al., *RandAugment*, 2020."""
+    """Two of the changes per image, of strength `magnitude`/30. Cubuk et al., *RandAugment*, 2020."""
     out = np.empty_like(pixels)
     for i, picture in enumerate(pixels):
         changed = Image.fromarray(picture)

@@ -1,4 +1,4 @@
-"""Batches of training pictures for Keras."""
+"""Batches of training images for Keras."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CIFAR-10's binary format: per picture one label byte, then the R, G and B planes of 32×32.
+"""CIFAR-10's binary format: per image one label byte, then the R, G and B planes of 32×32.
 
 A. Krizhevsky, *Learning multiple layers of features from tiny images*, 2009."""
 

@@ -1,4 +1,4 @@
-"""A folder with one subfolder of picture files per class."""
+"""A folder with one subfolder of image files per class."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def load(root: Path, side: int) -> Pictures:
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
     files = [(number, file) for number, folder in enumerate(folders) for file in picture_files(folder)]
     if not files:
-        raise BadInput(f"{root}: no pictures in subfolders; one subfolder per class is expected")
+        raise BadInput(f"{root}: no images in subfolders; one subfolder per class is expected")
     if len(files) * side * side * 3 > LARGEST:
-        raise BadInput(f"{root}: {len(files)} pictures of {side}×{side} are more than memory should hold; lower side")
+        raise BadInput(f"{root}: {len(files)} images of {side}×{side} are more than memory should hold; lower side")
     with ThreadPoolExecutor(2) as readers:
         read = list(readers.map(lambda entry: read_or_reason(entry[1], side), files))
         digests = list(readers.map(lambda entry: file_digest(entry[1]), files))
     skipped = [f"{file}: {what}" for (_, file), what in zip(files, read, strict=True) if isinstance(what, str)]
     pixels = [what for what in read if not isinstance(what, str)]
     if not pixels:
-        raise BadInput(f"{root}: none of {len(files)} pictures could be read; the first is {skipped[0]}")
+        raise BadInput(f"{root}: none of {len(files)} images could be read; the first is {skipped[0]}")
     labels = [number for (number, _), what in zip(files, read, strict=True) if not isinstance(what, str)]
     # A subfolder without pictures is no class.
     there = sorted(set(labels))

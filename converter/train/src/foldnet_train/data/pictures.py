@@ -28,8 +28,8 @@ class Pictures:
     skipped: list[str] = field(default_factory=list)
     """Files that could not be read, and why."""
     digests: list[bytes] = field(default_factory=list)
-    """SHA-256 of each picture's content: of its file, or of its RGB bytes where one file holds many. Empty where nobody
-    asks which pictures training holds out."""
+    """SHA-256 of each image's content: of its file, or of its RGB bytes where one file holds many. Empty where nobody
+    asks which images training holds out."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,7 +41,7 @@ class Pictures:
         return Pictures(self.pixels[chosen], self.labels[chosen], self.classes, digests=digests)
 
     def fingerprint(self) -> str:
-        """The same for the same pictures in the same order."""
+        """The same for the same images in the same order."""
         digest = hashlib.sha256(self.pixels.tobytes())
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
@@ -56,19 +56,19 @@ def load(path: Path, side: int) -> Pictures:
     read = cifar.load(path, side) if cifar.recognized(path) else folder.load(path, side)
     if len(read.classes) < 2:
         only = read.classes[0]
-        raise BadInput(f"{path}: one class only ({only}); a classifier needs at least two subfolders with pictures")
+        raise BadInput(f"{path}: one class only ({only}); a classifier needs at least two subfolders with images")
     return read
 
 
 def split(pictures: Pictures, share: float, seed: int) -> tuple[Pictures, Pictures]:
-    """Training and held-out pictures; every class is in both. What decides is each picture's content, so that the
+    """Training and held-out images; every class is in both. What decides is each image's content, so that the
     converter can tell the two apart wherever the files lie, see `held_out_rule`."""
     out, _ = decide(pictures, share, seed)
     return pictures.some(~out), pictures.some(out)
 
 
 def held_out_rule(pictures: Pictures, share: float, seed: int) -> str:
-    """Which pictures `split` holds out, as the converter reads it in a model's metadata."""
+    """Which images `split` holds out, as the converter reads it in a model's metadata."""
     _, exceptions = decide(pictures, share, seed)
     but = f" but={','.join(f'{key:016x}' for key in sorted(exceptions))}" if exceptions else ""
     return f"share={share!r} seed={seed}{but}"
@@ -76,7 +76,7 @@ def held_out_rule(pictures: Pictures, share: float, seed: int) -> str:
 
 def decide(pictures: Pictures, share: float, seed: int) -> tuple[npt.NDArray[np.bool_], set[int]]:
     """Which are held out, and the keys for which that is not what the rule says: a class that would be all in one part
-    gives one picture to the other."""
+    gives one image to the other."""
     keys = [key(seed, digest) for digest in pictures.digests or [digest(p) for p in pictures.pixels]]
     limit = share * 2**53
     out = np.array([k >> 11 < limit for k in keys], bool)
@@ -84,9 +84,9 @@ def decide(pictures: Pictures, share: float, seed: int) -> tuple[npt.NDArray[np.
     for number, name in enumerate(pictures.classes):
         members = sorted(np.flatnonzero(pictures.labels == number), key=lambda i: keys[i])
         if len(members) < 2:
-            raise BadInput(f"class {name}: {len(members)} readable picture; two are the least, a hundred are better")
+            raise BadInput(f"class {name}: {len(members)} readable image; two are the least, a hundred are better")
         if keys[members[0]] == keys[members[-1]]:
-            raise BadInput(f"class {name}: its {len(members)} pictures are all the same; at least two must differ")
+            raise BadInput(f"class {name}: its {len(members)} images are all the same; at least two must differ")
         held = out[members]
         if held.all() or not held.any():
             exceptions.add(keys[members[-1] if held.all() else members[0]])
@@ -94,7 +94,7 @@ def decide(pictures: Pictures, share: float, seed: int) -> tuple[npt.NDArray[np.
 
 
 def digest(content: Any) -> bytes:
-    """SHA-256 of a picture's content."""
+    """SHA-256 of an image's content."""
     return hashlib.sha256(np.ascontiguousarray(content).tobytes() if hasattr(content, "dtype") else content).digest()
 
 

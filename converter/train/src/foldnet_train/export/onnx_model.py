@@ -18,7 +18,7 @@ def from_keras(
 ) -> Any:
     """An `onnx.ModelProto` with input `image` `[n, h, w, 3]`. `labels`, `preprocess`, `resize` and `held_out` become
     metadata under these names; `preprocess` and `resize` say what the converter's flags of the same names would,
-    `held_out` which pictures training did not see (`held_out_rule`)."""
+    `held_out` which images training did not see (`held_out_rule`)."""
     import tensorflow as tf
 
     signature = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")]
@@ -41,7 +41,7 @@ def from_saved_model(folder: Path, labels: list[str], *, preprocess: str = "none
     serve = signatures["serving_default"]
     inputs = list(serve.structured_input_signature[1].values())
     if len(inputs) != 1 or len(serve.structured_outputs) != 1:
-        raise BadInput(f"{folder}: one picture in and one answer out are expected")
+        raise BadInput(f"{folder}: one image in and one answer out are expected")
     name, shape = inputs[0].name, inputs[0].shape[1:]
     if not shape.is_fully_defined():
         raise BadInput(f"{folder}: its input's size {tuple(shape)} is not fixed")

@@ -22,7 +22,7 @@ RANDOM = "random"
 
 
 def build(settings: Settings, classes: int) -> Any:
-    """A backbone with weights infers always: its statistics come from a million pictures, ours from a few."""
+    """A backbone with weights infers always: its statistics come from a million images, ours from a few."""
     import keras
     from keras import layers
 

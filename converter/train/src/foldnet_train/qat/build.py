@@ -142,7 +142,7 @@ class Builder:
     def rescaling(self, number: int, node: Node) -> None:
         """Of the pixels, which are bytes already."""
         if self.nodes[self.origin(node.inputs[0])].kind != "InputLayer":
-            raise BadInput(f"layer {node.layer.name}: a rescaling of something else than the picture")
+            raise BadInput(f"layer {node.layer.name}: a rescaling of something else than the image")
         self.exact[number] = type(node.layer).from_config(node.layer.get_config())(self.read(number))
         self.rounded[number] = self.exact[number]
         scale = np.unique(np.asarray(node.layer.scale, np.float32))

@@ -21,10 +21,10 @@ VALUES = 200_000
 
 
 def calibrate(model: Any, pixels: Pixels, rng: np.random.Generator) -> None:
-    """Gives every activation the range with the least mean square error on these pictures, every filter the scale with
+    """Gives every activation the range with the least mean square error on these images, every filter the scale with
     the least error of its output, and every channel of a convolution the mean it had before rounding (Nagel et al.,
     *Data-free quantization through weight equalization and bias correction*, 2019). Several hundred megabytes of
-    values would be kept for large pictures: a few dozen do."""
+    values would be kept for large images: a few dozen do."""
     layers = [layer for layer in model.layers if isinstance(layer, Quantized)]
     folded = [layer for layer in model.layers if isinstance(layer, Folded)]
     try:

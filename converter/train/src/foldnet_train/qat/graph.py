@@ -28,7 +28,7 @@ class Node:
 def flatten(model: Any) -> list[Node]:
     """The nodes of a model with one input and one output; the last one computes the output."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise BadInput("the model has more than one input or output; one picture in and one answer out are expected")
+        raise BadInput("the model has more than one input or output; one image in and one answer out are expected")
     nodes: list[Node] = []
     _add(model, None, nodes)
     for number, node in enumerate(nodes):

@@ -101,7 +101,7 @@ class Folded(keras.layers.Layer):  # type: ignore[misc]
         return y + bias
 
     def observed(self) -> list[Any]:
-        """Mean and mean square of the input, mean of the output, of all pictures observed."""
+        """Mean and mean square of the input, mean of the output, of all images observed."""
         pictures, *moments = zip(*self.moments, strict=True)
         return [np.average(moment, axis=0, weights=pictures) for moment in moments]
 
@@ -121,7 +121,7 @@ class Folded(keras.layers.Layer):  # type: ignore[misc]
 
 
 def channel_means(y: Any) -> Any:
-    """Over pictures and pixels."""
+    """Over images and pixels."""
     return np.asarray(y, np.float64).mean(axis=tuple(range(len(y.shape) - 1)))
 
 

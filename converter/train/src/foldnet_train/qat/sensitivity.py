@@ -7,7 +7,7 @@ network: by the learning rate, in deviations of the logits.
 
     u = min(1, σ(z) / (s·√n)),    s = rms over logits z and the filter's n weights of ∂z/∂w
 
-s comes from a few pictures and random signs r, since E (∂ Σ r·z / ∂w)² = Σ (∂z/∂w)² (Hutchinson, 1989). Units are
+s comes from a few images and random signs r, since E (∂ Σ r·z / ∂w)² = Σ (∂z/∂w)² (Hutchinson, 1989). Units are
 rounded down to powers of two, so that nothing else is."""
 
 from __future__ import annotations

@@ -48,7 +48,7 @@ def fine_tune(
             yield pixels, answers(pixels)
 
     shares = [model.evaluate(data, verbose=0, return_dict=True)["accuracy"]]
-    say(f"rounded, before fine-tuning: {shares[0]:.4f} of held-out pictures right")
+    say(f"rounded, before fine-tuning: {shares[0]:.4f} of held-out images right")
     best = model.get_weights()
     guard = Guard(len(train.classes))
     for epoch in range(settings.epochs):
@@ -66,7 +66,7 @@ def fine_tune(
                 f"stopped: {guard.problem}; learning_rate {settings.learning_rate:g} is too high, try a tenth"
             )
         share = model.evaluate(data, verbose=0, return_dict=True)["accuracy"]
-        say(f"epoch {epoch + 1}: {share:.4f} of held-out pictures right")
+        say(f"epoch {epoch + 1}: {share:.4f} of held-out images right")
         if share > max(shares):
             best = model.get_weights()
         shares.append(share)

@@ -1,4 +1,4 @@
-"""Trains a network on pictures, in one stage or, with a pretrained backbone, two."""
+"""Trains a network on images, in one stage or, with a pretrained backbone, two."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def fit(
     if resume:
         model, notes = storage.load(run / LAST)
         if notes.pictures != train.fingerprint():
-            raise BadInput(f"{run}: the pictures are not those this training began with; begin a new one with -o")
+            raise BadInput(f"{run}: the images are not those this training began with; begin a new one with -o")
         batch_norm.fuse(model)
         say(f"resuming after epoch {notes.epoch}")
     guard = Guard(len(train.classes))

@@ -24,7 +24,7 @@ class Budget:
     bytes: int | None = None
     """Of the archive."""
     ms: float | None = None
-    """A picture's median time, one thread, on the machine that tunes."""
+    """An image's median time, one thread, on the machine that tunes."""
 
 
 def boards() -> dict[str, Budget]:
@@ -60,5 +60,5 @@ def cost(archive: Path, limits: Budget) -> dict[str, float]:
     if limits.ms is not None:
         found["ms"] = call("runtime", "bench", archive, "--threads", "1")[0]["median_ms"]
         if found["ms"] > limits.ms:
-            raise LimitMissed(f"a picture takes {found['ms']:.2f} ms, {limits.ms:g} are allowed")
+            raise LimitMissed(f"an image takes {found['ms']:.2f} ms, {limits.ms:g} are allowed")
     return found

@@ -103,7 +103,7 @@ class Trial(keras_tuner.HyperModel):  # type: ignore[misc]
 
 
 def write_pictures(pictures: Pictures, folder: Path) -> None:
-    """As the converter reads them, at the network's size and lossless. A class without a picture has its folder all the
+    """As the converter reads them, at the network's size and lossless. A class without an image has its folder all the
     same."""
     for name in pictures.classes:
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -45,7 +45,7 @@ def write(table: list[dict[str, Any]], folder: Path) -> None:
     axis.plot([r["archive_bytes"] / 1000 for r in done], [r["float_accuracy"] for r in done], "x", label="float")
     axis.plot([r["archive_bytes"] / 1000 for r in done], [r["int8_accuracy"] for r in done], "o", label="int8")
     axis.set_xlabel("archive, kB")
-    axis.set_ylabel("accuracy on held-out pictures")
+    axis.set_ylabel("accuracy on held-out images")
     axis.grid(alpha=0.3)
     axis.legend()
     figure.savefig(folder / "trials.png")
