@@ -333,11 +333,11 @@ fn what_is_not_supported_is_named() {
             &["l_node", "dilated"],
         ),
         (base().output("c", &[1]).output("x", &[1]), &["2 outputs (c, x)", "--output-name c"]),
-        (base().floats("k", &[1], &[1.0]).output("k", &[1]), &["does not depend on the picture"]),
+        (base().floats("k", &[1], &[1.0]).output("k", &[1]), &["does not depend on the image"]),
         (ends(Onnx::new(13, &[1, 3, 0, 8]).conv("x", "c", [4, 3, 3, 3], &[]), "c"), &["input x", "dynamic"]),
         (ends(Onnx::new(13, &[8, 3, 8, 8]).conv("x", "c", [4, 3, 3, 3], &[]), "c"), &["batch is fixed"]),
         (ends(Onnx::new(13, &[1, 64]).node("Relu", "x", "c", &[]), "c"), &["2 dimensions"]),
-        (ends(Onnx::new(13, &[1, 16, 8, 8]).node("Relu", "x", "c", &[]), "c"), &["no picture"]),
+        (ends(Onnx::new(13, &[1, 16, 8, 8]).node("Relu", "x", "c", &[]), "c"), &["no image"]),
         (ends(Onnx::new(6, &[1, 3, 8, 8]).node("Relu", "x", "c", &[]), "c"), &["opset 6", "7 to 25"]),
         (ends(Onnx::new(99, &[1, 3, 8, 8]).node("Relu", "x", "c", &[]), "c"), &["opset 99"]),
     ];

@@ -84,7 +84,7 @@ impl<'a> Importer<'a> {
             graph.input.iter().filter(|i| !self.constants.contains_key(i.name.as_str())).collect();
         let [input] = inputs[..] else {
             let names: Vec<&str> = inputs.iter().map(|i| i.name.as_str()).collect();
-            let problem = format!("{} inputs ({}); one picture is supported", names.len(), names.join(", "));
+            let problem = format!("{} inputs ({}); one image is supported", names.len(), names.join(", "));
             return Err(ImportError::Input { name: "of the model".into(), problem });
         };
         let bad = |problem: String| ImportError::Input { name: input.name.clone(), problem };
@@ -233,9 +233,10 @@ impl<'a> Importer<'a> {
         self.settle(name).map_err(|problem| {
             ImportError::NotOnnx(format!("its output {name} cannot be computed: {problem}"))
         })?;
-        let value = self.values.get(name).ok_or_else(|| {
-            ImportError::NotOnnx(format!("its output {name} does not depend on the picture"))
-        })?;
+        let value = self
+            .values
+            .get(name)
+            .ok_or_else(|| ImportError::NotOnnx(format!("its output {name} does not depend on the image")))?;
         Ok(value.node)
     }
 
@@ -305,7 +306,7 @@ impl<'a> Importer<'a> {
     pub fn value(&self, node: Node<'a>, input: usize) -> Result<Value, Problem> {
         let value = self.any_value(node, input)?;
         if value.integer {
-            return Err("it computes with the picture's bytes; cast them to floats before it".into());
+            return Err("it computes with the image's bytes; cast them to floats before it".into());
         }
         if value.finished {
             return Err(format!(
@@ -344,7 +345,7 @@ impl<'a> Importer<'a> {
         match self.constants.get(name) {
             Some(constant) => Ok(Some(constant)),
             None => {
-                Err(format!("input {input} ({name}) is computed from the picture; a constant is supported"))
+                Err(format!("input {input} ({name}) is computed from the image; a constant is supported"))
             }
         }
     }

@@ -43,10 +43,7 @@ pub fn picture(input: &ValueInfoProto, size: Option<Size>) -> Result<Picture, Pr
         })
         .collect();
     let [batch, a, b, c] = sizes[..] else {
-        return Err(format!(
-            "{} dimensions; a picture has four: batch, channels, rows, columns",
-            sizes.len()
-        ));
+        return Err(format!("{} dimensions; an image has four: batch, channels, rows, columns", sizes.len()));
     };
     if batch.is_some_and(|n| n != 1) {
         return Err("the batch is fixed at more than 1: export with batch 1 or a dynamic batch".into());
@@ -57,7 +54,7 @@ pub fn picture(input: &ValueInfoProto, size: Option<Size>) -> Result<Picture, Pr
             (b, c, a, [None, Some(Axis::C), Some(Axis::H), Some(Axis::W)])
         }
         (_, 1..=4) => (a, b, c, [None, Some(Axis::H), Some(Axis::W), Some(Axis::C)]),
-        _ => return Err(format!("{a}×{b}×{c} is no picture of one to four channels")),
+        _ => return Err(format!("{a}×{b}×{c} is no image of one to four channels")),
     };
     let side = |n: i64| usize::try_from(n).ok().filter(|&n| n <= MAX_SIDE);
     let sides = (side(h), side(w), side(channels));
@@ -65,7 +62,7 @@ pub fn picture(input: &ValueInfoProto, size: Option<Size>) -> Result<Picture, Pr
     let shape = Shape::new(h, w, channels);
     shape.validate().map_err(|e| format!("{shape}: {e}"))?;
     if channels != 1 && channels != 3 {
-        return Err(format!("{channels} channels; pictures with 1 (grey) or 3 (RGB) are supported"));
+        return Err(format!("{channels} channels; images with 1 (grey) or 3 (RGB) are supported"));
     }
     Ok(Picture { shape, dims, integer })
 }

@@ -94,6 +94,13 @@ pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.get(values.len().checked_sub(1)? / 2).copied()
 }
 
+/// The share of the limit at which `macs` multiply-accumulates ran: the median over rounds of `(seconds, limit)`,
+/// each with the limit that was measured beside it, so that neither one disturbed round nor one disturbed
+/// measurement of the limit counts. `None` without a round.
+pub fn share_of_limit(macs: u64, rounds: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
+    median(rounds.map(|(seconds, limit)| macs as f64 / seconds / limit).collect())
+}
+
 /// `16 · rounds` additions of 3, each to the sum of the one before; the sum, from 0, or `None` where this is
 /// not known to the build.
 #[cfg(target_arch = "x86_64")]
@@ -182,6 +189,14 @@ mod tests {
         assert_eq!(median(vec![3.0, 1e9, 1.0]), Some(3.0));
         assert_eq!(median(vec![4.0, 2.0]), Some(2.0));
         assert_eq!(median(Vec::new()), None);
+    }
+
+    #[test]
+    fn a_limit_measured_at_a_bad_moment_does_not_count() {
+        // Half the limit throughout. The second limit was measured while other programs ran, the fourth round too.
+        let rounds = [(1.0, 2e9), (1.0, 0.3e9), (1.0, 2e9), (9.0, 2e9), (1.0, 2e9)];
+        assert_eq!(share_of_limit(1_000_000_000, rounds.into_iter()), Some(0.5));
+        assert_eq!(share_of_limit(1_000_000_000, std::iter::empty()), None);
     }
 
     #[test]

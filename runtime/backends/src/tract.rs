@@ -429,7 +429,7 @@ mod tests {
             let mut session = Session::new(&network, foldnet_kernels::dispatch::best(), 1).unwrap();
             for seed in 0..20 {
                 let pixels = pixels(network.input().len(), seed);
-                assert_eq!(stock.logits(&pixels).unwrap(), session.run(&pixels), "picture {seed}");
+                assert_eq!(stock.logits(&pixels).unwrap(), session.run(&pixels), "image {seed}");
             }
         }
     }

@@ -37,7 +37,7 @@ pub enum DatasetError {
         source: std::io::Error,
     },
     /// A folder without pictures, or a file without records.
-    #[error("{path}: no pictures in it (JPEG, PNG, WebP and BMP files, or a .bin or .npy file, are understood)", path = .0.display())]
+    #[error("{path}: no images in it (JPEG, PNG, WebP and BMP files, or a .bin or .npy file, are understood)", path = .0.display())]
     Empty(PathBuf),
     /// A folder with nothing but images that we do not read.
     #[error("{path}: {left_out}", path = path.display())]
@@ -218,7 +218,7 @@ impl Dataset {
 
 impl std::fmt::Debug for Dataset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Dataset({}, {} pictures)", self.path.display(), self.len())
+        write!(f, "Dataset({}, {} images)", self.path.display(), self.len())
     }
 }
 
@@ -286,7 +286,7 @@ mod tests {
             ("b.PNG", &picture(1)),
             ("a.png", &picture(2)),
             ("c.jpg", b"broken"),
-            ("notes.txt", b"no picture"),
+            ("notes.txt", b"no image"),
             (".hidden.png", &picture(3)),
         ]);
         let dataset = Dataset::open(root.path()).unwrap();
@@ -294,7 +294,7 @@ mod tests {
             summary(&dataset),
             [("a.png".into(), Some(None)), ("b.PNG".into(), Some(None)), ("c.jpg".into(), None)]
         );
-        assert!(dataset.get(2).unwrap_err().to_string().starts_with("c.jpg: not a picture"));
+        assert!(dataset.get(2).unwrap_err().to_string().starts_with("c.jpg: not an image"));
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl Npy {
         let expected = (array.picture_bytes() as u64).checked_mul(array.pictures as u64);
         if expected.and_then(|bytes| bytes.checked_add(start)) != Some(length) {
             return Err(bad(format!(
-                "the header says {} pictures of {}×{}×{}, but {} bytes follow it",
+                "the header says {} images of {}×{}×{}, but {} bytes follow it",
                 array.pictures,
                 array.height,
                 array.width,
@@ -190,12 +190,12 @@ fn parse(header: &str) -> Result<Array, String> {
     let side = 1..=MAX_SIDE;
     if !side.contains(&height) || !side.contains(&width) || !matches!(channels, 1 | 3) {
         return Err(format!(
-            "pictures of {height}×{width}×{channels}; [n, height, width, channels] with 3 channels or 1 is wanted"
+            "images of {height}×{width}×{channels}; [n, height, width, channels] with 3 channels or 1 is wanted"
         ));
     }
     let array = Array { element, pictures, height, width, channels };
     if array.picture_bytes() > MAX_PICTURE {
-        return Err(format!("pictures of {height}×{width}×{channels} are too large"));
+        return Err(format!("images of {height}×{width}×{channels} are too large"));
     }
     Ok(array)
 }

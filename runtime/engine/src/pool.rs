@@ -35,7 +35,7 @@ pub const MAX_THREADS: usize = 256;
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
     /// More than [`MAX_THREADS`].
-    #[error("{0} threads are more than the {MAX_THREADS} that make sense")]
+    #[error("{0} threads; at most {MAX_THREADS} are supported")]
     TooMany(usize),
     /// The operating system refused.
     #[error("a thread could not be started: {0}")]

@@ -32,13 +32,13 @@ pub enum ImageError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
     /// No format that we know.
-    #[error("not a picture (JPEG, PNG, WebP and BMP are understood)")]
+    #[error("not an image (JPEG, PNG, WebP and BMP are understood)")]
     NotAnImage,
     /// Nothing in it.
-    #[error("empty")]
+    #[error("the file is empty")]
     Empty,
     /// The file ends before the picture does.
-    #[error("the picture is cut short")]
+    #[error("the image is cut short")]
     Cut,
     /// A file or picture beyond our bounds.
     #[error(

@@ -12,7 +12,7 @@ pub struct Image {
 
 /// The bytes given are not those of an image of this size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{bytes} bytes are no RGB image of {width}×{height} pixels with rows {stride} bytes apart")]
+#[error("an RGB image of {width}×{height} pixels with a stride of {stride} bytes does not fit {bytes} bytes")]
 pub struct SizeError {
     /// Pixels per row.
     pub width: usize,

@@ -69,7 +69,7 @@ impl Cmd {
         let (file, producer) = (printable(&manifest.source.file), printable(&manifest.source.producer));
         output.line(format!("source     {file} ({producer})"))?;
         output.line(format!(
-            "input      {}, pictures are {resize}; preprocessing {} is folded in",
+            "input      {}, images are {resize}; preprocessing {} is folded in",
             network.input(),
             printable(&input.preprocess)
         ))?;
@@ -82,7 +82,7 @@ impl Cmd {
             manifest.labels.len()
         ))?;
         output.line(format!(
-            "quantized  on {} pictures, ranges by {}{agreement}",
+            "quantized  on {} images, ranges by {}{agreement}",
             calibration.images, calibration.method
         ))?;
         output.line(format!("kernels    {}: {}", session.set().name(), self.why(session.set())))?;

@@ -35,7 +35,7 @@ pub struct Model {
 
 /// A step that the NPU has nothing for.
 #[derive(Debug, thiserror::Error)]
-#[error("layer {layer}: an NPU has nothing for the step {kind}; this network stays with the CPU")]
+#[error("layer {layer}: NPUs have no operator for the step {kind}; run this network on the CPU")]
 pub struct Unsupported {
     layer: String,
     kind: &'static str,

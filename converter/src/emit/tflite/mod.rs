@@ -171,7 +171,7 @@ impl Writer<'_> {
                     remedy: if matches!(other, Step::Sum(_)) {
                         "it adds up a value of 16 bits; quantize without --max-drop"
                     } else {
-                        "TFLite has no such operator; this network stays with the CPU"
+                        "TFLite has no such operator; run this network on the CPU"
                     },
                 });
             }
@@ -195,7 +195,7 @@ impl Writer<'_> {
             return Err(Unsupported {
                 layer: t.name.clone(),
                 kind: "table",
-                remedy: "its values are neither sigmoid nor tanh; this network stays with the CPU",
+                remedy: "its values are neither sigmoid nor tanh; run this network on the CPU",
             });
         };
         let (name, shape, x) = (self.tensor(t.y).name.clone(), self.tensor(t.y).shape, self.id(t.x));

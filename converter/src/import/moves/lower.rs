@@ -80,7 +80,7 @@ pub fn lower(importer: &mut Importer<'_>, name: &str, places: &Places) -> Result
             Some(sum) => importer.push(name, Op::Add, vec![sum, part], picture.shape),
         });
     }
-    let mut node = sum.ok_or_else(|| format!("{name} does not depend on the picture"))?;
+    let mut node = sum.ok_or_else(|| format!("{name} does not depend on the image"))?;
     let offset: Vec<f32> = around.iter().zip(&constant).map(|(a, k)| a + k).collect();
     if padded && offset.iter().any(|v| *v != 0.0) {
         node = importer.push(name, Op::Affine { gain: vec![1.0; c], offset }, vec![node], picture.shape);

@@ -170,7 +170,7 @@ pub fn of_value<'a>(
         false => (shape, Shape::new(1, 1, matrix.outputs)),
     };
     if kernel.len() != matrix.depth {
-        return Err(format!("weights over part of a picture of {shape} are not supported"));
+        return Err(format!("weights over part of an image of {shape} are not supported"));
     }
     if kernel.h.max(kernel.w) > MAX_KERNEL {
         return Err(format!(

@@ -104,7 +104,7 @@ pub fn expand<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pro
 fn axes(importer: &Importer<'_>, node: Node<'_>, rank: usize) -> Result<Option<Vec<usize>>, Problem> {
     let given = match node.input(1).map(|name| importer.constants.get(name)) {
         Some(Some(constant)) => Some(integers(constant)?),
-        Some(None) => return Err("its axes are computed from the picture".into()),
+        Some(None) => return Err("its axes are computed from the image".into()),
         None => node.ints("axes")?.map(<[i64]>::to_vec),
     };
     let axis = |a: i64| usize::try_from(if a < 0 { a + rank as i64 } else { a }).ok().filter(|&a| a < rank);

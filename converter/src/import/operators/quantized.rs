@@ -210,7 +210,7 @@ pub fn matmul<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pro
 pub fn gemm<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["alpha", "transA", "transB"])?;
     if node.int("transA", 0)? != 0 || node.float("alpha", 1.0)? != 1.0 {
-        return Err("a transposed picture (transA) or a factor (alpha) is not supported".into());
+        return Err("a transposed image (transA) or a factor (alpha) is not supported".into());
     }
     let transposed = node.int("transB", 0)? != 0;
     let Weights { dims, values, scales } = weights(importer, node, 3, usize::from(!transposed))?;

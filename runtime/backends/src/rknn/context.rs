@@ -202,7 +202,7 @@ impl Context {
         let (shape, stride) = (self.shape, self.stride);
         let row = shape.w * shape.c;
         let count = pictures.len();
-        assert!((1..=self.batch).contains(&count), "at most a batch of pictures");
+        assert!((1..=self.batch).contains(&count), "at most a batch of images");
         let Some(rows) = self.rows() else {
             return Err(Error { call: "rknn_run", code: RKNN_ERR_INPUT_INVALID });
         };
@@ -220,7 +220,7 @@ impl Context {
         let Some(output) = self.output else {
             return Err(Error { call: "rknn_run", code: RKNN_ERR_OUTPUT_INVALID });
         };
-        assert!(count <= self.batch, "at most a batch of pictures");
+        assert!(count <= self.batch, "at most a batch of images");
         let classes = logits.len() / count;
         assert!(classes <= self.spread, "as many logits as the network has");
         // SAFETY: the context is alive and has its memories.

@@ -76,7 +76,7 @@ pub enum RknnError {
     #[error("the NPU is gone ({0})")]
     Lost(Error),
     /// No memory for the NPU.
-    #[error("there is no memory that the NPU can use ({0}); close other programs that use it")]
+    #[error("the NPU has no memory left ({0}); close other programs that use it")]
     Memory(Error),
     /// What the model reads or writes is not what the archive says.
     #[error("the model does not fit the archive: {0}")]

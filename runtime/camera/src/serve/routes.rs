@@ -132,7 +132,7 @@ async fn roi(State(hub): State<Arc<Hub>>, request: Request) -> Response {
             hub.look(roi);
             StatusCode::NO_CONTENT.into_response()
         }
-        Ok(_) => (StatusCode::BAD_REQUEST, "four shares of the picture\n").into_response(),
+        Ok(_) => (StatusCode::BAD_REQUEST, "four shares of the image\n").into_response(),
         Err(refusal) => refusal,
     }
 }

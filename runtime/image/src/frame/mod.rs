@@ -152,7 +152,7 @@ pub struct Colors {
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
     /// Fewer bytes than its size needs.
-    #[error("a frame of {have} bytes where {width}×{height} {format} needs {need}")]
+    #[error("a frame of {have} bytes; {width}×{height} {format} needs {need}")]
     Short {
         /// Bytes delivered.
         have: usize,
@@ -166,7 +166,7 @@ pub enum FrameError {
         format: &'static str,
     },
     /// Rows that are closer together than they are long.
-    #[error("rows {stride} bytes apart, where those of {format} have {row}")]
+    #[error("a stride of {stride} bytes; a row of {format} has {row}")]
     Stride {
         /// Bytes from one row to the next.
         stride: usize,
@@ -182,10 +182,10 @@ pub enum FrameError {
     #[error("a frame of {0}×{1} pixels (a side has 1 to {MAX_SIDE}, and a frame at most 48 MB)")]
     Size(usize, usize),
     /// The driver marked it so.
-    #[error("a frame that the driver calls damaged")]
+    #[error("a frame that the driver marked as damaged")]
     Marked,
     /// The JPEG is damaged.
-    #[error("a frame that is no good JPEG: {0}")]
+    #[error("a damaged JPEG frame: {0}")]
     Jpeg(#[from] ImageError),
 }
 

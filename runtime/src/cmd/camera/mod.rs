@@ -192,7 +192,7 @@ fn region(text: &str) -> Result<[f32; 4], String> {
     let numbers: Option<Vec<f32>> = text.split(',').map(|n| share(n).ok()).collect();
     match numbers.as_deref() {
         Some(&[x, y, w, h]) if x < 1.0 && y < 1.0 && w > 0.0 && h > 0.0 => Ok([x, y, w, h]),
-        _ => Err("a region is four shares of the picture, as 0.25,0,0.5,1".into()),
+        _ => Err("a region is four shares of the image, as 0.25,0,0.5,1".into()),
     }
 }
 
