@@ -97,11 +97,11 @@ fn bad_input_is_named_with_exit_code_2() {
         ("classify cut.nnef.tgz photos", &["cut.nnef.tgz", "not a Foldnet archive"]),
         ("classify newer.nnef.tgz photos", &["newer.nnef.tgz", "format 7", "this build reads formats"]),
         ("classify net.nnef.tgz absent.png", &["absent.png", "No such file", "0 images"]),
-        ("classify net.nnef.tgz empty", &["empty", "no pictures"]),
-        ("classify net.nnef.tgz notes.txt", &["notes.txt", "not a picture"]),
+        ("classify net.nnef.tgz empty", &["empty", "no images"]),
+        ("classify net.nnef.tgz notes.txt", &["notes.txt", "not an image"]),
         ("classify net.nnef.tgz nothing", &["nothing", "empty"]),
         ("classify net.nnef.tgz odd.bin", &["odd.bin", "3000 bytes"]),
-        ("classify net.nnef.tgz -", &["-: empty"]),
+        ("classify net.nnef.tgz -", &["-: the file is empty"]),
         ("classify net.nnef.tgz mixed --strict", &["mixed/broken.jpg", "1 image classified", "1 skipped"]),
         ("bench absent.nnef.tgz", &["absent.nnef.tgz"]),
         ("bench net.nnef.tgz --iterations 0", &["--iterations"]),
@@ -188,7 +188,7 @@ fn a_broken_picture_among_good_ones_is_skipped() {
     assert!(output.status.success());
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
     let said = stderr(&output);
-    assert!(said.contains("mixed/broken.jpg: not a picture") && said.contains("2 skipped"), "{said}");
+    assert!(said.contains("mixed/broken.jpg: not an image") && said.contains("2 skipped"), "{said}");
 }
 
 #[test]
@@ -251,6 +251,21 @@ fn bench_prints_the_promised_keys() {
         let table = place.stdout("bench net.nnef.tgz --iterations 3 --float");
         assert!(table.contains("times as fast") && table.contains("in/conv:0"), "{table}");
     }
+}
+
+#[test]
+fn bench_times_streams() {
+    let place = Place::new();
+    let figures = place.json("bench net.nnef.tgz --streams 3 --iterations 20 --json");
+    let throughput = &figures["throughput"];
+    assert_eq!((&throughput["streams"], &throughput["images"]), (&Value::from(3), &Value::from(20)));
+    assert!(throughput["images_s"].as_f64().unwrap() > 0.0);
+    assert!(
+        place.stdout("bench net.nnef.tgz --streams 2 --iterations 5").contains("2 streams of one thread: ")
+    );
+    let many = place.run("bench net.nnef.tgz --streams 257 --iterations 5");
+    assert_eq!(many.status.code(), Some(2));
+    assert!(stderr(&many).contains("--streams: 257 threads"), "{}", stderr(&many));
 }
 
 #[test]

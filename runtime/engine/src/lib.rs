@@ -28,6 +28,7 @@
 //!
 //! - [`Classifier`] brings images to the network's size and names classes. [`Builder`] sets threads and kernels.
 //! - [`Session`] runs a network on pixels that already have its size; [`compile`](mod@compile) makes its plan.
+//! - [`Streams`](streams::Streams) classify several images at once.
 //! - [`backend`] is what can answer in place of a session.
 //! - [`explain`] tells which parts of an image speak for a class.
 //!
@@ -44,6 +45,7 @@ pub mod explain;
 mod features;
 pub mod pool;
 pub mod session;
+pub mod streams;
 
 pub use classifier::{Builder, Classifier, ClassifierError, FeaturesError, Label, WrongPixels};
 pub use compile::compile;

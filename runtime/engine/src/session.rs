@@ -63,7 +63,7 @@ impl NetworkInfo {
 
 /// A compiled network with its memory and threads. After [`Session::new`] nothing allocates.
 pub struct Session {
-    plan: Plan<'static>,
+    plan: Arc<Plan<'static>>,
     memory: Aligned,
     pool: Arc<Threads>,
     info: NetworkInfo,
@@ -108,11 +108,20 @@ impl Session {
         if plan.header().steps as usize != info.steps.len() {
             return Err(PlanError::Length.into());
         }
+        Ok(Self::of(Arc::new(plan), pool()?, info))
+    }
+
+    fn of(plan: Arc<Plan<'static>>, pool: Arc<Threads>, info: NetworkInfo) -> Self {
         let probabilities = vec![0.0; plan.header().classes as usize];
-        let pool = pool()?;
         let memory = Aligned::zeroed(plan.memory_bytes(pool.threads()));
         let features = info.features.and_then(|quantized| Features::of(&plan, quantized));
-        Ok(Self { plan, memory, pool, info, probabilities, features })
+        Self { plan, memory, pool, info, probabilities, features }
+    }
+
+    /// Another session of one thread with memory of its own and the same packed weights; see
+    /// [`Streams`](crate::streams::Streams).
+    pub fn stream(&self) -> Result<Self, PoolError> {
+        Ok(Self::of(Arc::clone(&self.plan), Arc::new(Threads::new(1)?), self.info.clone()))
     }
 
     /// Classifies one picture: u8 pixels, HWC, as many as the network's input has. Returns the

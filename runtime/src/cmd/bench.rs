@@ -6,12 +6,15 @@ use std::time::{Duration, Instant};
 
 use foldnet::Session;
 use foldnet_archive::Input;
-use foldnet_backends::bench::{Iterations, Statistics, core_frequency, limit_now, measure, median, noise};
+use foldnet_backends::bench::{
+    Iterations, Statistics, core_frequency, limit_now, measure, median, noise, share_of_limit,
+};
 use foldnet_image::frame::{Colors, Fitter, Format, Frame, FrameError, View};
 use serde_json::{Value, json};
 
 #[cfg(any(feature = "rknn", feature = "tract"))]
 use super::read;
+use super::throughput::Throughput;
 use super::{Engine, Failure, Output, bytes, fitted};
 
 /// Measure the speed of an archive on this machine
@@ -23,7 +26,8 @@ use super::{Engine, Failure, Output, bytes, fitted};
 /// explained below the table.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  runtime bench model.nnef.tgz\n  runtime bench model.nnef.tgz --threads 2 --float"
+    after_help = "Examples:\n  runtime bench model.nnef.tgz\n  runtime bench model.nnef.tgz --threads 2 --float\n  \
+                  runtime bench model.nnef.tgz --streams 0"
 )]
 pub struct Cmd {
     /// Archive from `converter quantize`
@@ -31,6 +35,9 @@ pub struct Cmd {
     /// Number of threads; 0 is one per core
     #[arg(long, value_name = "N", default_value_t = 1)]
     threads: usize,
+    /// Also classify this many images at once, each on one thread; 0 is one per core
+    #[arg(long, value_name = "N", conflicts_with = "serve_stdin")]
+    streams: Option<usize>,
     /// Number of inferences to time [default: as many as fit into three seconds]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
     iterations: Option<u32>,
@@ -108,6 +115,7 @@ struct Figures {
     /// A camera's frame as the network's pixels.
     fit_ms: f64,
     npu: Option<Npu>,
+    throughput: Option<Throughput>,
     first_result_ms: f64,
     frequency: Option<f64>,
     /// Multiply-accumulates per second of all threads' cores at best.
@@ -133,6 +141,11 @@ impl Cmd {
         let mut figures = self.measure(&mut session, &pixels, first_result_ms)?;
         figures.fit_ms = fit_ms(manifest.input).map_err(Failure::internal)?;
         figures.npu = self.npu(&pixels)?;
+        if let Some(streams) = self.streams {
+            let (images, one) = (self.iterations.map(|n| n as usize), figures.times.median_ms / 1e3);
+            let one = Duration::from_secs_f64(one);
+            figures.throughput = Some(Throughput::measure(&session, streams, &pixels, images, one)?);
+        }
         if output.json() { output.data(&figures.json(&session)) } else { figures.print(output, &session) }
     }
 
@@ -156,6 +169,7 @@ impl Cmd {
             float_median_ms: self.float_median_ms(pixels, iterations)?,
             fit_ms: 0.0,
             npu: None,
+            throughput: None,
             first_result_ms,
             frequency,
             limit,
@@ -268,8 +282,7 @@ struct Rounds {
     of_limit: Option<f64>,
 }
 
-/// Times each layer [`LAYER_ROUNDS`] times, with the limit measured around each round. A share is the median
-/// of the rounds', so that neither one disturbed round nor one disturbed measurement of the limit counts.
+/// Times each layer [`LAYER_ROUNDS`] times, with the limit measured around each round; see [`share_of_limit`].
 fn rounds(session: &mut Session, pixels: &[u8]) -> Rounds {
     let mut times: Vec<Vec<Duration>> = vec![Vec::with_capacity(LAYER_ROUNDS); session.steps().len()];
     let mut limits = Vec::with_capacity(LAYER_ROUNDS);
@@ -285,8 +298,7 @@ fn rounds(session: &mut Session, pixels: &[u8]) -> Rounds {
     let medians: Vec<f64> = times.iter().map(|times| Statistics::of(times).median_ms).collect();
     let total: f64 = medians.iter().sum();
     let share = |macs: u64, seconds: &dyn Fn(usize) -> f64| {
-        let each = limits.iter().enumerate().map(|(round, limit)| macs as f64 / seconds(round) / limit);
-        median(each.collect())
+        share_of_limit(macs, limits.iter().enumerate().map(|(round, &limit)| (seconds(round), limit)))
     };
     let layer = |(step, (&ms, times)): (&foldnet::StepInfo, (&f64, &Vec<Duration>))| Layer {
         name: step.name.clone(),
@@ -301,6 +313,11 @@ fn rounds(session: &mut Session, pixels: &[u8]) -> Rounds {
     let all = |round: usize| times.iter().map(|times| times[round].as_secs_f64()).sum::<f64>();
     let of_limit = share(session.macs(), &all);
     Rounds { layers, limit: median(limits), of_limit }
+}
+
+/// Whether any share, as printed, is more than 100 %.
+fn above_limit(mut shares: impl Iterator<Item = Option<f64>>) -> bool {
+    shares.any(|share| share.is_some_and(|share| (100.0 * share).round() > 100.0))
 }
 
 /// Why a layer can exceed the limit with this set.
@@ -335,7 +352,7 @@ impl Npu {
         let batch = if self.batch > 1 { format!(" in batches of {}", self.batch) } else { String::new() };
         let load = self.load.as_ref().map_or(String::new(), |l| format!(", {l}"));
         format!(
-            "NPU ({}): median {:.3} ms, p90 {:.3}, p99 {:.3}, {:.2} times as fast as the CPU; on {} core{}{batch} {:.1} pictures/s{heat}{load}",
+            "NPU ({}): median {:.3} ms, p90 {:.3}, p99 {:.3}, {:.2} times as fast as the CPU; on {} core{}{batch} {:.1} images/s{heat}{load}",
             self.about,
             t.median_ms,
             t.p90_ms,
@@ -368,6 +385,7 @@ impl Figures {
             "float_median_ms": self.float_median_ms,
             "fit_ms": self.fit_ms,
             "npu": self.npu.as_ref().map(Npu::json),
+            "throughput": self.throughput.as_ref().map(Throughput::json),
             "first_result_ms": self.first_result_ms,
             "arena_bytes": session.arena_bytes(),
             "scratch_bytes": session.scratch_bytes(),
@@ -384,14 +402,14 @@ impl Figures {
 
     fn print(&self, output: &Output, session: &Session) -> Result<(), Failure> {
         self.print_layers(output)?;
-        if self.layers.iter().any(|layer| layer.of_limit.is_some_and(|share| share > 1.0)) {
+        if above_limit(self.layers.iter().map(|layer| layer.of_limit)) {
             output.line(format_args!("more than 100 %: {}", why_more(session)))?;
         }
         let t = &self.times;
         let threads = session.threads();
         output.line("")?;
         output.line(format!(
-            "median {:.3} ms, p90 {:.3}, p99 {:.3}, min {:.3}; {:.1} pictures/s  ({} inferences, {threads} thread{}, {})",
+            "median {:.3} ms, p90 {:.3}, p99 {:.3}, min {:.3}; {:.1} images/s  ({} inferences, {threads} thread{}, {})",
             t.median_ms,
             t.p90_ms,
             t.p99_ms,
@@ -430,6 +448,9 @@ impl Figures {
                 float / t.median_ms
             ))?;
         }
+        if let Some(throughput) = &self.throughput {
+            output.line(throughput.words())?;
+        }
         if let Some(npu) = &self.npu {
             output.line(npu.words(t.median_ms))?;
         }
@@ -454,5 +475,16 @@ impl Figures {
             ))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_than_the_limit_is_explained() {
+        assert!(above_limit([Some(0.4), None, Some(1.01)].into_iter()));
+        assert!(!above_limit([Some(1.0), Some(1.004), None].into_iter()));
     }
 }

@@ -12,6 +12,7 @@ pub mod kernels;
 #[cfg(feature = "rknn")]
 pub mod npu;
 pub mod teach;
+mod throughput;
 
 use std::path::Path;
 
@@ -79,7 +80,7 @@ impl Engine {
     /// A session on this many threads (0: one per core).
     pub fn session(&self, network: &Network, threads: usize) -> Result<Session, Failure> {
         let set = self.set_for(threads)?;
-        Ok(said(Session::new(network, set, threads).map_err(at_threads)?))
+        Ok(said(Session::new(network, set, threads).map_err(|error| at_threads(error, "--threads"))?))
     }
 
     /// A session for an archive, through the cache.
@@ -88,7 +89,7 @@ impl Engine {
             Some(cache) => {
                 let session = cache.session(archive, self.set_for(threads)?, threads);
                 let (manifest, session) = session.map_err(|error| match error {
-                    LoadError::Session(error) => at_threads(error),
+                    LoadError::Session(error) => at_threads(error, "--threads"),
                     LoadError::Archive(error) => error.into(),
                 })?;
                 Ok((manifest, said(session)))
@@ -110,9 +111,9 @@ impl Engine {
 }
 
 /// Names the flag that is to blame, where one is.
-fn at_threads(error: SessionError) -> Failure {
+fn at_threads(error: SessionError, flag: &str) -> Failure {
     match error {
-        SessionError::Pool(PoolError::TooMany(_)) => Failure::input(format_args!("--threads: {error}")),
+        SessionError::Pool(PoolError::TooMany(_)) => Failure::input(format_args!("{flag}: {error}")),
         error => error.into(),
     }
 }
