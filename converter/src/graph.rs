@@ -52,7 +52,7 @@ pub struct Node {
 /// Operators. Vectors "per channel" have one value per output channel unless said otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
-    /// The picture as the source model takes it (before the preprocessing is folded in: its own
+    /// The image as the source model takes it (before the preprocessing is folded in: its own
     /// units and channel order; afterwards: pixels 0…255, RGB).
     Input,
     /// `y = Σ x·w + b`; padding has the value `pad_value` per input channel.

@@ -4,7 +4,7 @@
 //! import   ONNX → Graph          as the exporter wrote it
 //! pixels   Imported → preprocessing  what training did to the pixels, from evidence
 //! pass     Graph → Graph         folded: pixels in, convolutions with everything in their weights
-//! calibrate, quantize            Graph + pictures → Network
+//! calibrate, quantize            Graph + images → Network
 //! convert  all of that as one call, with a report and a verdict
 //! emit     Network → files       the archive, QDQ ONNX
 //! report   what was done and what it cost
@@ -19,10 +19,12 @@ pub mod emit;
 pub mod float;
 pub mod foreign;
 pub mod graph;
+pub mod image;
 pub mod import;
 pub mod interval;
 pub mod model;
 pub mod pass;
+pub mod per_class;
 pub mod pixels;
 pub mod quantize;
 pub mod report;

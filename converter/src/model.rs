@@ -12,7 +12,7 @@ use crate::quantize::score::Measure;
 pub struct FloatModel {
     /// Pixels in, logits out.
     pub graph: Graph,
-    /// From picture to pixels.
+    /// From image to pixels.
     pub input: Input,
     /// Where it comes from.
     pub source: SourceModel,
@@ -68,7 +68,7 @@ impl Int8Model {
 }
 
 impl Model {
-    /// From picture to pixels.
+    /// From image to pixels.
     pub fn input(&self) -> &Input {
         match self {
             Self::Float(m) => &m.input,

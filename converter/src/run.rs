@@ -5,6 +5,7 @@ use foldnet_archive::{Network, Step};
 
 use crate::float::{FloatError, FloatNet, Grids};
 use crate::graph::{Graph, NodeId};
+use crate::image::Pixels;
 use crate::model::{FloatModel, Model};
 use crate::quantize::QuantizeError;
 use crate::quantize::build::tensor_names;
@@ -88,26 +89,26 @@ impl<'a> Runner<'a> {
         Ok(Self::Int8(sessions?, network.clone()))
     }
 
-    /// The logits of each picture.
-    pub fn logits(&mut self, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, RunError> {
+    /// The logits of each image.
+    pub fn logits(&mut self, images: &[Pixels]) -> Result<Vec<Vec<f32>>, RunError> {
         match self {
-            Self::Float(_, net, _) => Ok(net.logits(pictures)?),
+            Self::Float(_, net, _) => Ok(net.logits(images)?),
             Self::Int8(sessions, _) => {
                 let lanes = sessions.len();
                 let mut results: Vec<Vec<Vec<f32>>> = vec![Vec::new(); lanes];
                 std::thread::scope(|scope| {
                     for (lane, (session, result)) in sessions.iter_mut().zip(&mut results).enumerate() {
-                        let mine = pictures.iter().skip(lane).step_by(lanes);
-                        scope.spawn(move || result.extend(mine.map(|p| session.run(p).to_vec())));
+                        let mine = images.iter().skip(lane).step_by(lanes);
+                        scope.spawn(move || result.extend(mine.map(|p| session.run(p.values()).to_vec())));
                     }
                 });
-                Ok((0..pictures.len()).map(|i| results[i % lanes][i / lanes].clone()).collect())
+                Ok((0..images.len()).map(|i| results[i % lanes][i / lanes].clone()).collect())
             }
         }
     }
 
-    /// Every int8 tensor (or what it stands for in float) on one picture.
-    pub fn tensors(&mut self, pixels: &[u8]) -> Result<Vec<Values>, RunError> {
+    /// Every int8 tensor (or what it stands for in float) on one image.
+    pub fn tensors(&mut self, pixels: &Pixels) -> Result<Vec<Values>, RunError> {
         match self {
             Self::Float(graph, _, tensors) => {
                 let tensors = match tensors {
@@ -125,7 +126,7 @@ impl<'a> Runner<'a> {
             Self::Int8(sessions, network) => {
                 let mut all = Vec::new();
                 let steps: &[Step] = &network.steps;
-                sessions[0].run_traced(pixels, |step, outputs| {
+                sessions[0].run_traced(pixels.values(), |step, outputs| {
                     for (id, values) in steps[step].outputs().into_iter().zip(outputs) {
                         let tensor = &network.tensors[id];
                         let real = |&q: &i8| (f32::from(q) - f32::from(tensor.zero)) * tensor.scale;

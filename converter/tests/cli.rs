@@ -114,7 +114,7 @@ fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
         ),
         ("quantize detector.onnx --images photos", &["2 outputs (logits, r2)", "--output-name"]),
         ("quantize net.onnx --images absent", &["absent", "No such file"]),
-        ("quantize net.onnx --images empty", &["empty", "no pictures"]),
+        ("quantize net.onnx --images empty", &["empty", "no images"]),
         ("quantize net.onnx --images odd.bin", &["odd.bin", "3000 bytes"]),
         ("quantize net.onnx --images cifar.bin --labels three.txt", &["label 9", "3 outputs"]),
         ("quantize net.onnx --images mixed --strict", &["broken.png", "--strict"]),

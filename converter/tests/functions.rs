@@ -11,10 +11,12 @@ use common::Onnx;
 use foldnet_archive::Step;
 use foldnet_converter::float::FloatNet;
 use foldnet_converter::graph::{Graph, Op};
+use foldnet_converter::image::Pixels;
 use foldnet_converter::import::read;
 use foldnet_converter::pass::fold;
 use foldnet_converter::quantize::recipe::Silent;
 use foldnet_converter::quantize::{Effort, Options, quantize};
+use foldnet_kernels::Shape;
 
 const CHANNELS: usize = 4;
 
@@ -34,9 +36,11 @@ fn model(opset: i64, body: &dyn Fn(Onnx) -> Onnx) -> Graph {
     graph
 }
 
-fn images() -> Vec<Vec<u8>> {
+fn images() -> Vec<Pixels> {
     let pixel = |k: usize, i: usize| (i * (89 + 14 * k) + i * i * 3 + 41 * k) % 256;
-    (0..16).map(|k| (0..6 * 6 * 3).map(|i| pixel(k, i) as u8).collect()).collect()
+    let shape = Shape::new(6, 6, 3);
+    let values = |k| (0..shape.len()).map(|i| pixel(k, i) as u8).collect::<Vec<_>>();
+    (0..16).map(|k| Pixels::new(shape, values(k)).unwrap()).collect()
 }
 
 fn values(graph: &Graph) -> Vec<Vec<f32>> {

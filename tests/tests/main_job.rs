@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 use foldnet::Session;
 use foldnet_backends::tract::Stock;
 use foldnet_converter::float::FloatNet;
+use foldnet_converter::image::Pixels;
 use foldnet_converter::import;
 use foldnet_converter::pass::fold;
 use foldnet_image::{Image, fit};
+use foldnet_kernels::Shape;
 use foldnet_tests::{output, program, root, shared};
 use serde_json::Value;
 
@@ -109,7 +111,10 @@ fn the_folded_graph_computes_what_onnx_runtime_does() {
         let mut words = lines.next().unwrap().split_whitespace();
         assert_eq!(words.next(), path.file_name().unwrap().to_str());
         let expected: Vec<f32> = words.map(|w| w.parse().unwrap()).collect();
-        let got = &net.run(Image::open(&path).unwrap().rgb()).unwrap()[graph.output];
+        let image = Image::open(&path).unwrap();
+        let shape = Shape::new(image.height(), image.width(), 3);
+        let pixels = Pixels::new(shape, image.rgb()).unwrap();
+        let got = &net.run(&pixels).unwrap()[graph.output];
         let (low, high) = expected.iter().fold((f32::MAX, f32::MIN), |(l, h), v| (l.min(*v), h.max(*v)));
         assert_eq!(got.len(), expected.len());
         for (e, g) in expected.iter().zip(got) {

@@ -20,12 +20,13 @@ use foldnet_archive::testing::manifest;
 use foldnet_archive::{Network, Step};
 use foldnet_converter::float::{FloatNet, Grids};
 use foldnet_converter::graph::{Graph, Node, Op};
+use foldnet_converter::image::Pixels;
 use foldnet_converter::import;
 use foldnet_converter::pass::{Preprocess, fold, prepend};
 use foldnet_converter::quantize::recipe::Silent;
 use foldnet_converter::quantize::score::{Distance, Measure};
 use foldnet_converter::quantize::{Effort, Options, quantize};
-use foldnet_kernels::dispatch;
+use foldnet_kernels::{Shape, dispatch};
 use foldnet_tests::networks::{Fixture, fixtures};
 
 /// How far float logits may be from ONNX Runtime's, of the golden logits' largest. The order of summation alone
@@ -148,8 +149,8 @@ impl Table {
         }
         let count = (MACS / macs(&graph).max(1)).clamp(2, 16);
         let options = Options { effort: Effort::Low, ..Options::default() };
-        let outcome =
-            quantize(&graph, &pictures(fixture, 100, count), options, &Silent).map_err(|e| e.to_string())?;
+        let outcome = quantize(&graph, &images(fixture, graph.input(), 100, count), options, &Silent)
+            .map_err(|e| e.to_string())?;
         round_trip(fixture, &outcome.network)?;
         let figures = if given {
             already_quantized(fixture, &outcome.network)?
@@ -169,8 +170,8 @@ impl Table {
     }
 }
 
-fn pictures(fixture: &Fixture, from: u64, count: u64) -> Vec<Vec<u8>> {
-    (from..from + count).map(|seed| fixture.pixels(seed)).collect()
+fn images(fixture: &Fixture, shape: Shape, from: u64, count: u64) -> Vec<Pixels> {
+    (from..from + count).map(|seed| Pixels::new(shape, fixture.pixels(seed)).unwrap()).collect()
 }
 
 /// int8 against f32 on pictures that nothing was calibrated on, and how much faster it is.
@@ -179,12 +180,12 @@ fn int8(fixture: &Fixture, graph: &Graph, network: &Network, count: u64) -> Resu
     let mut session = Session::new(network, dispatch::best(), 1).map_err(|e| e.to_string())?;
     let (mut truth, mut ours) = (Vec::new(), Vec::new());
     let (mut float_time, mut time) = (Duration::MAX, Duration::MAX);
-    for pixels in pictures(fixture, 200, count) {
+    for pixels in images(fixture, graph.input(), 200, count) {
         let start = Instant::now();
         truth.push(float.run(&pixels).map_err(|e| e.to_string())?.swap_remove(0));
         float_time = float_time.min(start.elapsed());
         let start = Instant::now();
-        ours.push(session.run(&pixels).to_vec());
+        ours.push(session.run(pixels.values()).to_vec());
         time = time.min(start.elapsed());
     }
     let distance = Distance::between(&truth, &ours, Measure::of_graph(graph));

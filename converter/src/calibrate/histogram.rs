@@ -22,7 +22,7 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// Empty; `width` is the finest bin width, for example 1/1024 of the first picture's largest
+    /// Empty; `width` is the finest bin width, for example 1/1024 of the first image's largest
     /// value. All histograms that are to be merged must start from one width.
     pub fn new(width: f64) -> Self {
         let width = if width.is_finite() && width > 0.0 { width } else { 1e-6 };

@@ -1,8 +1,8 @@
-//! From what tensors looked like on pictures to the ranges that int8 will cover.
+//! From what tensors looked like on images to the ranges that int8 will cover.
 //!
 //! One file per method, each a function from [`Histogram`] to [`Range`]; a new one is its file and a
 //! line in [`Method`]'s table. Statistics are streamed: memory depends on the network, not on the
-//! number of pictures.
+//! number of images.
 
 mod entropy;
 mod histogram;

@@ -1,8 +1,9 @@
-//! Runs the float network over pictures and gathers what its tensors look like.
+//! Runs the float network over images and gathers what its tensors look like.
 
 use super::Histogram;
 use crate::float::{FloatError, FloatNet};
 use crate::graph::{Graph, NodeId};
+use crate::image::Pixels;
 
 /// Statistics of one tensor per channel.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,7 +29,7 @@ impl Channels {
         }
     }
 
-    /// Adds one picture's values, NHWC.
+    /// Adds one image's values, NHWC.
     pub fn add(&mut self, values: &[f32]) {
         let n = self.min.len();
         for pixel in values.chunks_exact(n) {
@@ -80,7 +81,7 @@ pub struct Observation {
     channels: Vec<Option<Channels>>,
     /// Per node, per set of factors.
     histograms: Vec<Vec<Histogram>>,
-    /// The logits of every picture.
+    /// The logits of every image.
     pub logits: Vec<Vec<f32>>,
 }
 
@@ -96,19 +97,19 @@ impl Observation {
     }
 }
 
-/// Pictures are dealt to this many lanes, whatever the number of threads, so that sums of floats come
+/// Images are dealt to this many lanes, whatever the number of threads, so that sums of floats come
 /// out the same everywhere.
 const LANES: usize = 4;
 
 /// Per-channel factors of every node; see [`crate::quantize::equalize`].
 type Factors = Vec<Option<Vec<f32>>>;
 
-/// Observes the nodes with `watch` over pictures on all cores. For every entry of `variants` a
-/// histogram of each node is made with those factors applied; `tick` is called after each picture.
+/// Observes the nodes with `watch` over images on all cores. For every entry of `variants` a
+/// histogram of each node is made with those factors applied; `tick` is called after each image.
 pub fn observe(
     graph: &Graph,
     watch: &[NodeId],
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
     variants: &[Factors],
     tick: &(dyn Fn() + Sync),
 ) -> Result<Observation, FloatError> {
@@ -118,9 +119,9 @@ pub fn observe(
         histograms: vec![Vec::new(); graph.nodes.len()],
         logits: Vec::new(),
     };
-    // The first picture sets the bins' finest widths, for all lanes.
+    // The first image sets the bins' finest widths, for all lanes.
     let mut start = empty();
-    if let Some(first) = pictures.first() {
+    if let Some(first) = images.first() {
         let values = net.run(first)?;
         for &node in watch {
             let c = graph.nodes[node].shape.c;
@@ -140,11 +141,11 @@ pub fn observe(
     }
     let lanes: Vec<Result<Observation, FloatError>> = in_lanes(LANES, |lane| {
         let mut seen = start.clone();
-        for pixels in pictures.iter().skip(lane).step_by(LANES) {
+        for pixels in images.iter().skip(lane).step_by(LANES) {
             let values = net.run(pixels)?;
             for &node in watch {
                 let value = &values[node];
-                let channels = seen.channels[node].as_mut().expect("made with the first picture");
+                let channels = seen.channels[node].as_mut().expect("made with the first image");
                 channels.add(value);
                 let ones = vec![1.0; graph.nodes[node].shape.c];
                 for (histogram, factors) in seen.histograms[node].iter_mut().zip(variants) {
@@ -168,7 +169,7 @@ pub fn observe(
             }
         }
     }
-    all.logits = (0..pictures.len()).map(|i| lanes[i % LANES].logits[i / LANES].clone()).collect();
+    all.logits = (0..images.len()).map(|i| lanes[i % LANES].logits[i / LANES].clone()).collect();
     Ok(all)
 }
 

@@ -8,13 +8,16 @@ use foldnet_archive::Input;
 use foldnet_dataset::Dataset;
 use serde::Serialize;
 
+use super::images::{Reader, check_labels, spread};
+use super::labels::LabelFlags;
 use super::model::{Around, InputFlags, Model, Runner, Values};
 use super::output::OutputFlags;
-use super::pictures::{Reader, spread};
 use super::talk::percent;
 use super::values::finite;
 use super::{Failure, Talk};
+use crate::image::Pixels;
 use crate::interval::wilson;
+use crate::per_class::{self, Change, PerClass};
 use crate::quantize::recipe::Progress;
 use crate::quantize::score::{Distance, Measure};
 use crate::report::layers::{Noise, NoiseMap};
@@ -23,7 +26,8 @@ use crate::report::layers::{Noise, NoiseMap};
 ///
 /// Prints how often both give the same top-1, how far their scores are apart, and the error of each layer.
 #[derive(Args)]
-#[command(after_help = "Example:\n  converter compare model.onnx model.nnef.tgz --images test/")]
+#[command(after_help = "Examples:\n  converter compare model.onnx model.nnef.tgz --images test/\n  \
+                        converter compare model.onnx model.nnef.tgz --images test/ --per-class")]
 pub struct Cmd {
     /// Reference: ONNX model or archive
     a: PathBuf,
@@ -36,6 +40,11 @@ pub struct Cmd {
     input: InputFlags,
     #[command(flatten)]
     meaning: OutputFlags,
+    #[command(flatten)]
+    names: LabelFlags,
+    /// Compare precision, recall and F1 of each class; needs labelled images
+    #[arg(long)]
+    per_class: bool,
     /// Number of images to compare layers on
     #[arg(long, default_value_t = 32)]
     layer_images: usize,
@@ -62,6 +71,9 @@ struct Outcome {
     cosine: Option<f64>,
     /// Images whose answer is another one.
     changed: Vec<String>,
+    /// Of each class, if it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    classes: Option<Vec<Change>>,
     largest_difference: f64,
     skipped: usize,
     first_diverging: Option<String>,
@@ -83,6 +95,7 @@ struct Answers {
     a: Vec<Vec<f32>>,
     b: Vec<Vec<f32>>,
     names: Vec<String>,
+    labels: Vec<Option<usize>>,
     skipped: usize,
 }
 
@@ -96,6 +109,20 @@ impl Answers {
             .collect()
     }
 
+    /// Class by class, on the images with a label.
+    fn per_class(&self, measure: Measure, classes: usize, labels: &[String]) -> Vec<Change> {
+        let count = |of: &[Vec<f32>]| {
+            let mut counts = PerClass::new(classes);
+            for (logits, label) in of.iter().zip(&self.labels) {
+                if let Some((label, answer)) = label.zip(measure.class(logits)) {
+                    counts.add(label, answer);
+                }
+            }
+            counts
+        };
+        per_class::changes(&count(&self.a), &count(&self.b), labels)
+    }
+
     fn largest_difference(&self) -> f64 {
         let pairs = self.a.iter().flatten().zip(self.b.iter().flatten());
         pairs.fold(0.0f64, |largest, (a, b)| largest.max(f64::from((a - b).abs())))
@@ -105,7 +132,8 @@ impl Answers {
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
-        let around = Around { images: Some(&self.images), ..Around::nothing(talk) };
+        let around =
+            Around { images: Some(&self.images), labels: Some(&self.names), ..Around::nothing(talk) };
         let (a, b) = (Model::load(&self.a, &self.input, around)?, Model::load(&self.b, &self.input, around)?);
         for model in [&a, &b] {
             if let Model::Float(model) = model {
@@ -113,14 +141,16 @@ impl Cmd {
             }
         }
         self.check_shapes(&a, &b)?;
-        let dataset = super::pictures::open(&self.images, talk)?;
+        let mut dataset = super::images::open(&self.images, talk)?;
         let reading = self.meaning.reading(&a, dataset.classes())?;
         let measure = Measure::new(reading.kind);
         if reading.must_be_told {
             talk.say(format!("output: {} ({})", reading.kind, reading.reason));
         }
+        let classes = reading.kind.classes(a.classes());
+        let labels = if self.per_class { self.labels(&a, &mut dataset, classes, talk)? } else { Vec::new() };
         let (mut run_a, mut run_b) = (Runner::new(&a)?, Runner::new(&b)?);
-        let answers = self.answers(&mut run_a, &mut run_b, &dataset, b.input(), talk)?;
+        let answers = self.answers(&mut run_a, &mut run_b, &dataset, b.input(), classes, talk)?;
         let layers = self.layers(&mut run_a, &mut run_b, &dataset, b.input(), talk)?;
         talk.clear();
         let distance = Distance::between(&answers.a, &answers.b, measure);
@@ -132,6 +162,7 @@ impl Cmd {
             r2: distance.r2,
             cosine: distance.cosine,
             changed: answers.changed(measure),
+            classes: self.per_class.then(|| answers.per_class(measure, classes, &labels)),
             agreement: distance.agreement,
             kl: distance.kl,
             sqnr: distance.sqnr,
@@ -143,6 +174,30 @@ impl Cmd {
         self.print(&outcome, &distance, talk);
         talk.result(&outcome);
         Ok(())
+    }
+
+    /// The names of the classes, by which the images are numbered.
+    fn labels(
+        &self,
+        model: &Model,
+        dataset: &mut Dataset,
+        classes: usize,
+        talk: &Talk,
+    ) -> Result<Vec<String>, Failure> {
+        if classes == 0 {
+            return Err(Failure::Input(anyhow::anyhow!("--per-class: the output names no class")));
+        }
+        let labels = match self.names.stated(model.classes())? {
+            Some(stated) => stated,
+            None => model.labels().to_vec(),
+        };
+        Ok(match self.names.number(dataset, &labels, classes)? {
+            Some((names, note)) => {
+                talk.say(note);
+                names
+            }
+            None => labels,
+        })
     }
 
     /// Only models of the same inputs and outputs can be compared.
@@ -173,21 +228,30 @@ impl Cmd {
         run_b: &mut Runner<'_>,
         dataset: &Dataset,
         input: &Input,
+        classes: usize,
         talk: &Talk,
     ) -> Result<Answers, Failure> {
         let mut reader = Reader::new(dataset, input, talk);
-        let (mut a, mut b, mut names) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut a, mut b, mut names, mut labels) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         talk.stage("comparing", dataset.len());
         for start in (0..dataset.len()).step_by(IMAGES_AT_ONCE) {
             let samples = reader.read(start..dataset.len().min(start + IMAGES_AT_ONCE));
+            if self.per_class {
+                check_labels(&samples, classes)?;
+            }
             names.extend(samples.iter().map(|s| s.name.clone()));
-            let pixels: Vec<Vec<u8>> = samples.into_iter().map(|s| s.pixels).collect();
+            labels.extend(samples.iter().map(|s| s.label));
+            let pixels: Vec<Pixels> = samples.into_iter().map(|s| s.pixels).collect();
             a.extend(run_a.logits(&pixels)?);
             b.extend(run_b.logits(&pixels)?);
             pixels.iter().for_each(|_| talk.tick());
         }
         reader.check(a.len(), self.strict)?;
-        Ok(Answers { a, b, names, skipped: reader.skipped })
+        if self.per_class && labels.iter().all(Option::is_none) {
+            let images = self.images.display();
+            return Err(Failure::Input(anyhow::anyhow!("--per-class: no image of {images} has a label")));
+        }
+        Ok(Answers { a, b, names, labels, skipped: reader.skipped })
     }
 
     /// The noise of each tensor that both models have.
@@ -226,6 +290,9 @@ impl Cmd {
     fn print(&self, o: &Outcome, distance: &Distance, talk: &Talk) {
         for layer in &o.layers {
             talk.human(format!("{:>7.2} dB  {}", layer.sqnr, layer.name));
+        }
+        if let Some(classes) = &o.classes {
+            per_class::compared(classes).iter().for_each(|line| talk.human(line));
         }
         for name in o.changed.iter().take(NAMED) {
             talk.human(format!("another answer: {name}"));

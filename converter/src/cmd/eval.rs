@@ -6,14 +6,15 @@ use clap::Args;
 use serde::Serialize;
 
 use super::files;
+use super::images::{Reader, check_labels};
 use super::labels::LabelFlags;
 use super::model::{Around, InputFlags, Model, Runner};
 use super::output::{OutputFlags, ThresholdFlag};
-use super::per_class::{self, PerClass};
-use super::pictures::{Reader, check_labels};
 use super::talk::percent;
 use super::{Failure, Talk};
+use crate::image::Pixels;
 use crate::interval::wilson;
+use crate::per_class::{self, PerClass};
 use crate::quantize::recipe::Progress;
 use crate::quantize::score::Measure;
 
@@ -134,21 +135,18 @@ impl Cmd {
             talk.say(model.pixels());
             model.notes.iter().for_each(|note| talk.say(note));
         }
-        let mut dataset = super::pictures::open(&self.images, talk)?;
+        let mut dataset = super::images::open(&self.images, talk)?;
         let reading = self.meaning.reading(&model, dataset.classes())?;
         let measure = Measure::new(reading.kind).with_threshold(self.applies.threshold);
         let classes = reading.kind.classes(model.classes());
         if reading.must_be_told {
             talk.say(format!("output: {} ({})", reading.kind, reading.reason));
         }
-        if classes > 0 {
-            let by = dataset.match_labels(&labels, classes, self.names.matching())?;
-            if labels.is_empty()
-                && let Some((names, note)) = self.names.folder_names(&dataset, by)
-            {
-                talk.say(note);
-                labels = names;
-            }
+        if classes > 0
+            && let Some((names, note)) = self.names.number(&mut dataset, &labels, classes)?
+        {
+            talk.say(note);
+            labels = names;
         }
         let mut runner = Runner::new(&model)?;
         let mut reader = Reader::new(&dataset, model.input(), talk);
@@ -161,7 +159,7 @@ impl Cmd {
             if classes > 0 {
                 check_labels(&samples, classes)?;
             }
-            let pixels: Vec<Vec<u8>> = samples.iter().map(|s| s.pixels.clone()).collect();
+            let pixels: Vec<Pixels> = samples.iter().map(|s| s.pixels.clone()).collect();
             for (sample, logits) in samples.iter().zip(runner.logits(&pixels)?) {
                 images += 1;
                 if let Some(label) = sample.label.filter(|_| classes > 0) {

@@ -15,6 +15,7 @@ use super::{Failure, Talk};
 use crate::emit::tflite;
 use crate::emit::tool::ToolError;
 use crate::emit::vela::{self, ACCELERATORS, Compiled, Estimate, Job, VELA, VERSION};
+use crate::image::Pixels;
 use crate::quantize::apart::{Ranges, apart, is_apart};
 use crate::quantize::recipe::Progress;
 use crate::quantize::score;
@@ -43,7 +44,7 @@ struct Outcome {
     layers: Vec<Layer>,
 }
 
-/// Pictures that layers are compared on.
+/// Images that layers are compared on.
 const LAYER_IMAGES: usize = 8;
 
 /// The NPUs that there are, for the command line.
@@ -60,7 +61,7 @@ pub fn run(
     talk: &Talk,
 ) -> Result<(), Failure> {
     let (folder, check) = flags.open("--ethos-u", format!("ethos-u-vela-{VERSION}"), model, talk)?;
-    let pictures = &check.pictures;
+    let images = &check.images;
     talk.stage("measuring ranges", 1);
     let some = flags.for_ranges(&check, model, talk)?;
     let network = &model.network;
@@ -81,12 +82,12 @@ pub fn run(
     let vela = VELA.open(&folder, &flags.python, |words| talk.say(words))?;
     talk.stage("running LiteRT and Vela", 1);
     let shape = network.input();
-    let probed = pictures.len().min(LAYER_IMAGES);
+    let probed = images.len().min(LAYER_IMAGES);
     let job = Job {
         target: accelerator,
         model: &file,
         shape: [shape.h, shape.w, shape.c],
-        pictures,
+        images,
         names: &names,
         probed,
     };
@@ -96,11 +97,11 @@ pub fn run(
     let outputs: Vec<Vec<f32>> = compiled
         .outputs
         .chunks(network.classes())
-        .map(|picture| picture.iter().map(|&q| tflite::output(&parts, logits).real(q)).collect())
+        .map(|image| image.iter().map(|&q| tflite::output(&parts, logits).real(q)).collect())
         .collect();
-    let ours = score::logits(network, pictures)?;
+    let ours = score::logits(network, images)?;
     same_shape(&ours, &outputs)?;
-    let layers = layers(&parts, &compared, &compiled, &pictures[..probed])?;
+    let layers = layers(&parts, &compared, &compiled, &images[..probed])?;
     tell(&layers, talk);
     let distance = flags.judge("LiteRT", "LiteRT", model, &ours, &outputs, talk)?;
     for line in words(accelerator, &compiled.estimate) {
@@ -164,18 +165,18 @@ fn layers(
     network: &Network,
     compared: &[TensorId],
     compiled: &Compiled,
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
 ) -> Result<Vec<Layer>, Failure> {
     let total: usize = compared.iter().map(|&t| network.tensors[t].shape.len()).sum();
-    if compiled.tensors.len() != total * pictures.len() {
-        let problem = format!("{} values of tensors for {} pictures", compiled.tensors.len(), pictures.len());
+    if compiled.tensors.len() != total * images.len() {
+        let problem = format!("{} values of tensors for {} images", compiled.tensors.len(), images.len());
         return Err(ToolError::Results(problem).into());
     }
     let mut session = Session::new(network, dispatch::best(), 1).map_err(|e| Failure::Fault(e.into()))?;
     let mut counts = vec![(0_usize, 0_u32); compared.len()];
-    for (pixels, theirs) in pictures.iter().zip(compiled.tensors.chunks_exact(total)) {
+    for (pixels, theirs) in images.iter().zip(compiled.tensors.chunks_exact(total)) {
         let mut ours: Vec<Vec<i8>> = vec![Vec::new(); network.tensors.len()];
-        session.run_traced(pixels, |step, outputs| {
+        session.run_traced(pixels.values(), |step, outputs| {
             for (id, values) in network.steps[step].outputs().into_iter().zip(outputs) {
                 ours[id] = values;
             }
@@ -192,7 +193,7 @@ fn layers(
     }
     let layer = |(&id, &(equal, largest)): (&usize, &(usize, u32))| Layer {
         name: network.tensors[id].name.clone(),
-        equal: equal as f64 / (network.tensors[id].shape.len() * pictures.len()) as f64,
+        equal: equal as f64 / (network.tensors[id].shape.len() * images.len()) as f64,
         largest,
     };
     Ok(compared.iter().zip(&counts).map(layer).collect())

@@ -12,6 +12,7 @@ use super::talk::{bytes, percent};
 use super::{Failure, Talk};
 use crate::emit::rknn::toolkit::{Built, CHIPS, Job, Toolkit, ToolkitError, VERSION};
 use crate::emit::rknn::{self, weights_kept};
+use crate::image::Pixels;
 use crate::quantize::apart::{Ranges, apart, is_apart};
 use crate::quantize::recipe::Progress;
 
@@ -35,7 +36,7 @@ struct Outcome {
     layers: Vec<Layer>,
 }
 
-/// Pictures that layers are compared on.
+/// Images that layers are compared on.
 const LAYER_IMAGES: usize = 32;
 
 /// Builds, checks, and writes the archive with the result in it.
@@ -47,10 +48,10 @@ pub fn run(
     talk: &Talk,
 ) -> Result<(), Failure> {
     let (folder, check) = flags.open("--rknn", format!("rknn-toolkit2-{VERSION}"), model, talk)?;
-    let pictures = &check.pictures;
+    let images = &check.images;
 
     let network = &model.network;
-    let probed = pictures.len().min(LAYER_IMAGES);
+    let probed = images.len().min(LAYER_IMAGES);
     let parts = if is_apart(network) {
         network.clone()
     } else {
@@ -72,7 +73,7 @@ pub fn run(
         probe: &probe.onnx,
         mean: &plain.mean,
         shape: [shape.h, shape.w, shape.c],
-        pictures,
+        images,
         probed,
         batch: flags.batch,
     })?;
@@ -84,10 +85,10 @@ pub fn run(
         bytes: model.bytes,
     }));
     let mut runner = Runner::new(&whole)?;
-    let ours = runner.logits(pictures)?;
+    let ours = runner.logits(images)?;
     let theirs: Vec<Vec<f32>> = built.logits.chunks(network.classes()).map(<[f32]>::to_vec).collect();
     same_shape(&ours, &theirs)?;
-    let layers = layers(&parts, &probe, &built, &mut runner, &pictures[..probed])?;
+    let layers = layers(&parts, &probe, &built, &mut runner, &images[..probed])?;
     tell(&layers, talk);
     if let Some((_, logits)) = &built.batched {
         check_batch(&theirs, logits, flags.batch as usize, network.classes())?;
@@ -133,7 +134,7 @@ pub fn run(
     Ok(())
 }
 
-/// The simulator must answer each picture of a batch as it answers it alone.
+/// The simulator must answer each image of a batch as it answers it alone.
 fn check_batch(
     alone: &[Vec<f32>],
     batched: &[f32],
@@ -146,9 +147,7 @@ fn check_batch(
     }
     for (i, (logits, alone)) in batched.chunks_exact(classes).zip(alone.iter().cycle()).enumerate() {
         if logits != alone {
-            return Err(ToolkitError::Results(format!(
-                "picture {i} of a batch gets other logits than alone"
-            )));
+            return Err(ToolkitError::Results(format!("image {i} of a batch gets other logits than alone")));
         }
     }
     Ok(())
@@ -166,15 +165,15 @@ fn layers(
     probe: &rknn::Model,
     built: &Built,
     runner: &mut Runner<'_>,
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
 ) -> Result<Vec<Layer>, Failure> {
     let total: usize = probe.tensors.iter().map(|&t| network.tensors[t].shape.len()).sum();
-    if built.tensors.len() != total * pictures.len() {
-        let message = format!("{} values of tensors for {} pictures", built.tensors.len(), pictures.len());
+    if built.tensors.len() != total * images.len() {
+        let message = format!("{} values of tensors for {} images", built.tensors.len(), images.len());
         return Err(ToolkitError::Results(message).into());
     }
     let mut counts = vec![(false, 0_usize, 0_u32); probe.tensors.len()];
-    for (pixels, theirs) in pictures.iter().zip(built.tensors.chunks_exact(total)) {
+    for (pixels, theirs) in images.iter().zip(built.tensors.chunks_exact(total)) {
         let values = runner.tensors(pixels)?;
         let mut theirs = theirs;
         for (&id, (seen, equal, largest)) in probe.tensors.iter().zip(&mut counts) {
@@ -197,7 +196,7 @@ fn layers(
     let layer = |(&id, &(seen, equal, largest)): (&usize, &(bool, usize, u32))| {
         seen.then(|| Layer {
             name: network.tensors[id].name.clone(),
-            equal: equal as f64 / (network.tensors[id].shape.len() * pictures.len()) as f64,
+            equal: equal as f64 / (network.tensors[id].shape.len() * images.len()) as f64,
             largest,
         })
     };

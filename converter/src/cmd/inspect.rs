@@ -93,7 +93,7 @@ impl Cmd {
             let cal = &m.manifest.calibration;
             let agreement = cal.agreement.map_or(String::new(), |a| format!(", agreement {a:.4}"));
             talk.human(format!(
-                "made from {} (sha256 {}…), {} calibration pictures, {}{agreement}",
+                "made from {} (sha256 {}…), {} calibration images, {}{agreement}",
                 m.manifest.source.file,
                 m.manifest.source.sha256.get(..12).unwrap_or_default(),
                 cal.images,

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use foldnet_dataset::{Dataset, LabelsBy, Matching, known, read_labels};
+use foldnet_dataset::{Dataset, DatasetError, LabelsBy, Matching, known, read_labels};
 
 /// How classes are named, and class folders matched with them.
 #[derive(Args, Clone, Debug, Default)]
@@ -53,9 +53,21 @@ impl LabelFlags {
         if self.labels_by_order { Matching::ByOrder } else { Matching::ByName }
     }
 
+    /// Numbers the images by a network's `classes` classes. Returns the names that the class folders give to a network
+    /// without names, and the sentence to print then.
+    pub fn number(
+        &self,
+        dataset: &mut Dataset,
+        labels: &[String],
+        classes: usize,
+    ) -> Result<Option<(Vec<String>, String)>, DatasetError> {
+        let by = dataset.match_labels(labels, classes, self.matching())?;
+        Ok(if labels.is_empty() { self.folder_names(dataset, by) } else { None })
+    }
+
     /// The names that class folders give to a network of `classes` classes that has none, and the
     /// sentence that tells so.
-    pub fn folder_names(&self, dataset: &Dataset, by: LabelsBy) -> Option<(Vec<String>, String)> {
+    fn folder_names(&self, dataset: &Dataset, by: LabelsBy) -> Option<(Vec<String>, String)> {
         let names = dataset.classes();
         let given = self.may_be_found() && by == LabelsBy::Order && names.len() > 1;
         given.then(|| {

@@ -1,4 +1,4 @@
-//! What `export --rknn` and `export --ethos-u` share: pictures to check with, the tool's folder, the verdict.
+//! What `export --rknn` and `export --ethos-u` share: images to check with, the tool's folder, the verdict.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,15 @@ use foldnet_backends::auto::cache;
 use foldnet_dataset::Dataset;
 use serde::Serialize;
 
+use super::images::{Reader, Sample, spread};
 use super::model::Int8Model;
-use super::pictures::{Reader, Sample, spread};
 use super::talk::percent;
 use super::{Failure, Talk};
 use crate::emit::tool::ToolError;
+use crate::image::Pixels;
 use crate::quantize::score::{Distance, top};
 
-/// Pictures that ranges are measured on.
+/// Images that ranges are measured on.
 const RANGE_IMAGES: usize = 64;
 
 /// What `--rknn` and `--ethos-u` need.
@@ -59,7 +60,7 @@ pub struct Layer {
 /// What the result is checked on.
 pub struct Check {
     /// As the network takes them.
-    pub pictures: Vec<Vec<u8>>,
+    pub images: Vec<Pixels>,
     labels: Option<Vec<usize>>,
 }
 
@@ -71,7 +72,7 @@ impl Check {
 }
 
 impl Flags {
-    /// The folder for the tool of this name, and the pictures to check with.
+    /// The folder for the tool of this name, and the images to check with.
     pub fn open(
         &self,
         option: &str,
@@ -80,9 +81,7 @@ impl Flags {
         talk: &Talk,
     ) -> Result<(PathBuf, Check), Failure> {
         let Some(images) = &self.images else {
-            return Err(Failure::Input(anyhow!(
-                "{option} needs --images: pictures to check the result with"
-            )));
+            return Err(Failure::Input(anyhow!("{option} needs --images: images to check the result with")));
         };
         if !(0.0..=1.0).contains(&self.min_agreement) {
             return Err(Failure::Input(anyhow!("--min-agreement {} is no share of 1", self.min_agreement)));
@@ -95,15 +94,15 @@ impl Flags {
         };
         let samples = read(images, self.check_images as usize, model, talk)?;
         let labels = samples.iter().map(|s| s.label).collect();
-        let pictures = samples.into_iter().map(|s| s.pixels).collect();
-        Ok((folder, Check { pictures, labels }))
+        let images = samples.into_iter().map(|s| s.pixels).collect();
+        Ok((folder, Check { images, labels }))
     }
 
-    /// Pictures to measure ranges on.
-    pub fn for_ranges(&self, check: &Check, model: &Int8Model, talk: &Talk) -> Result<Vec<Vec<u8>>, Failure> {
+    /// Images to measure ranges on.
+    pub fn for_ranges(&self, check: &Check, model: &Int8Model, talk: &Talk) -> Result<Vec<Pixels>, Failure> {
         Ok(match &self.calibrate {
             // Spread over all, since they may come sorted by class.
-            None => spread(check.pictures.len(), RANGE_IMAGES).map(|i| check.pictures[i].clone()).collect(),
+            None => spread(check.images.len(), RANGE_IMAGES).map(|i| check.images[i].clone()).collect(),
             Some(path) => read(path, RANGE_IMAGES, model, talk)?.into_iter().map(|s| s.pixels).collect(),
         })
     }
@@ -145,16 +144,16 @@ pub fn tell(layers: &[Layer], talk: &Talk) {
     }
 }
 
-/// The other side must have answered every picture as we did, with as many logits.
+/// The other side must have answered every image as we did, with as many logits.
 pub fn same_shape(ours: &[Vec<f32>], theirs: &[Vec<f32>]) -> Result<(), ToolError> {
     if theirs.iter().map(Vec::len).eq(ours.iter().map(Vec::len)) {
         return Ok(());
     }
     let count: usize = theirs.iter().map(Vec::len).sum();
-    Err(ToolError::Results(format!("{count} logits for {} pictures", ours.len())))
+    Err(ToolError::Results(format!("{count} logits for {} images", ours.len())))
 }
 
-/// At most `most` of the pictures.
+/// At most `most` of the images.
 fn read(images: &Path, most: usize, model: &Int8Model, talk: &Talk) -> Result<Vec<Sample>, Failure> {
     let dataset = Dataset::open(images)?;
     let mut reader = Reader::new(&dataset, &model.manifest.input, talk);

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use foldnet_dataset::Dataset;
+use foldnet_kernels::Shape;
 use serde::Serialize;
 
 use super::files::{self, ReportKind};
+use super::images::{Reader, check_labels, spread};
 use super::labels::LabelFlags;
 use super::model::{Around, FloatModel, InputFlags};
 use super::output::{OutputFlags, ThresholdFlag};
-use super::pictures::{Reader, check_labels, spread};
 use super::talk::{bytes, percent};
 use super::values::finite;
 use super::{Failure, Listener, Talk};
@@ -22,6 +23,8 @@ use crate::convert::images::{Images, Sample};
 use crate::convert::reading::{Evidence, decide};
 use crate::convert::verdict::Verdict;
 use crate::convert::{Converted, Settings, convert};
+use crate::image::Pixels;
+use crate::per_class;
 use crate::quantize::QuantizeError;
 use crate::quantize::recipe::{Effort, Options, Progress};
 use crate::report::{KeptPart, Report, html};
@@ -69,6 +72,11 @@ pub struct Cmd {
     /// this much. Exits with code 3 if that is not enough.
     #[arg(long, value_name = "POINTS", value_parser = finite)]
     max_drop: Option<f64>,
+    /// Apply --max-drop to the recall and the precision of every class
+    ///
+    /// Classes with fewer than 20 held-out images are counted together.
+    #[arg(long, requires = "max_drop")]
+    per_class: bool,
     /// Round as NPUs do, for `converter export --rknn`
     ///
     /// Rounds each convolution before its residual is added, not only their sum. Costs some accuracy, and some time on
@@ -220,6 +228,7 @@ impl Cmd {
             output: self.meaning.kind(),
             threshold: self.applies.threshold,
             max_drop: self.max_drop,
+            per_class: self.per_class,
             details: self.report.is_some(),
         }
     }
@@ -244,26 +253,24 @@ impl Cmd {
 
     /// The images of a folder or file, labelled where their classes are the network's.
     fn read(&self, path: &Path, model: &mut FloatModel, talk: &Talk) -> Result<Images, Failure> {
-        let mut dataset = super::pictures::open(path, talk)?;
+        let mut dataset = super::images::open(path, talk)?;
         let folders = dataset.classes().to_vec();
         let evidence = Evidence::of(model, &folders);
         let classes = decide(&evidence, self.meaning.kind())?.kind.classes(evidence.outputs);
         let mut labelled = classes > 0;
         if labelled {
-            match dataset.match_labels(&model.labels, classes, self.names.matching()) {
+            match self.names.number(&mut dataset, &model.labels, classes) {
                 Err(error) if self.names.are_stated() => return Err(error.into()),
                 // Folders may only group the images.
                 Err(error) => {
                     labelled = false;
                     talk.say(format!("labels are not used: {error}"));
                 }
-                Ok(by) if model.labels.is_empty() => {
-                    if let Some((names, note)) = self.names.folder_names(&dataset, by) {
-                        talk.say(note);
-                        model.labels = names;
-                    }
+                Ok(Some((names, note))) => {
+                    talk.say(note);
+                    model.labels = names;
                 }
-                Ok(_) => {}
+                Ok(None) => {}
             }
         }
         let mut reader = Reader::new(&dataset, &model.input, talk);
@@ -328,6 +335,10 @@ impl Cmd {
 
     fn check_drop(&self, drop: Option<Drop>) -> Result<(), Failure> {
         match (self.max_drop, drop) {
+            (Some(_), None) if self.per_class => Err(Failure::Limit(format!(
+                "--per-class: no class has {} held-out images with a label",
+                per_class::FEW
+            ))),
             (Some(_), None) => Err(Failure::Limit("--max-drop: nothing was held out to check".into())),
             (Some(limit), Some(drop)) if drop.points > limit => {
                 Err(Failure::Limit(format!("{drop}; --max-drop allows {limit}")))
@@ -411,10 +422,12 @@ fn built_in_images() -> Vec<Sample> {
         .enumerate()
         .map(|(i, record)| {
             let plane = &record[1..];
+            let pixels: Vec<u8> =
+                (0..1024).flat_map(|p| [plane[p], plane[1024 + p], plane[2048 + p]]).collect();
             Sample {
                 name: format!("built-in[{i}]"),
                 label: Some(record[0].into()),
-                pixels: (0..1024).flat_map(|p| [plane[p], plane[1024 + p], plane[2048 + p]]).collect(),
+                pixels: Pixels::new(Shape::new(32, 32, 3), pixels).expect("a record holds a whole image"),
             }
         })
         .collect()

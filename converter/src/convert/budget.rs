@@ -6,6 +6,7 @@ use foldnet_backends::bench::{Iterations, Statistics, measure};
 
 use super::ConvertError;
 use super::check::Check;
+use crate::image::Pixels;
 use crate::quantize::equalize;
 use crate::quantize::mixed::{self, Found, Mixed};
 use crate::quantize::recipe::{Outcome, Progress};
@@ -20,7 +21,7 @@ const RUNS: usize = 15;
 pub fn keep(
     outcome: &Outcome,
     shares: &[Share],
-    images: &[Vec<u8>],
+    images: &[Pixels],
     limit: f64,
     check: &Check<'_>,
     progress: &dyn Progress,

@@ -5,7 +5,9 @@ use std::fmt;
 use foldnet_archive::Network;
 
 use super::images::Sample;
+use crate::image::Pixels;
 use crate::model::FloatModel;
+use crate::per_class::{self, Change, PerClass, mcnemar};
 use crate::quantize::recipe::Progress;
 use crate::quantize::score::{Distance, Measure};
 use crate::report::Accuracy;
@@ -14,9 +16,11 @@ use crate::run::{RunError, Runner};
 /// Images with f32's answers.
 pub struct Check<'a> {
     samples: &'a [Sample],
-    pixels: Vec<Vec<u8>>,
+    pixels: Vec<Pixels>,
     truth: Vec<Vec<f32>>,
     measure: Measure,
+    labels: Vec<String>,
+    per_class: bool,
 }
 
 /// An int8 network's answers, and what came of them.
@@ -27,14 +31,18 @@ pub struct Answers {
     pub distance: Option<Distance>,
     /// None without labels, and where the output names no class.
     pub accuracy: Option<Accuracy>,
+    /// Class by class, from f32 to int8; empty where there is no accuracy.
+    pub classes: Vec<Change>,
+    /// Whether each class counts by itself.
+    per_class: bool,
 }
 
 /// What was lost.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Drop {
     /// In hundredths.
     pub points: f64,
-    what: &'static str,
+    what: String,
 }
 
 impl fmt::Display for Drop {
@@ -51,7 +59,7 @@ impl<'a> Check<'a> {
         measure: Measure,
         progress: &dyn Progress,
     ) -> Result<Self, RunError> {
-        let pixels: Vec<Vec<u8>> = samples.iter().map(|s| s.pixels.clone()).collect();
+        let pixels: Vec<Pixels> = samples.iter().map(|s| s.pixels.clone()).collect();
         let mut run = Runner::float(model)?;
         progress.stage("checking", pixels.len());
         let mut truth = Vec::with_capacity(pixels.len());
@@ -59,7 +67,12 @@ impl<'a> Check<'a> {
             truth.extend(run.logits(chunk)?);
             chunk.iter().for_each(|_| progress.tick());
         }
-        Ok(Self { samples, pixels, truth, measure })
+        Ok(Self { samples, pixels, truth, measure, labels: model.labels.clone(), per_class: false })
+    }
+
+    /// Lets [`Answers::drop`] look at each class by itself.
+    pub fn per_class(self, per_class: bool) -> Self {
+        Self { per_class, ..self }
     }
 
     /// The images.
@@ -82,7 +95,24 @@ impl<'a> Check<'a> {
         let logits = Runner::int8(network)?.logits(&self.pixels)?;
         let distance = (!logits.is_empty()).then(|| Distance::between(&self.truth, &logits, self.measure));
         let accuracy = self.accuracy(&logits);
-        Ok(Answers { logits, distance, accuracy })
+        let classes = if accuracy.is_some() { self.classes(&logits) } else { Vec::new() };
+        Ok(Answers { logits, distance, accuracy, classes, per_class: self.per_class })
+    }
+
+    fn classes(&self, logits: &[Vec<f32>]) -> Vec<Change> {
+        let answers = |of: &[Vec<f32>]| -> Option<Vec<(usize, usize)>> {
+            let labelled = self.samples.iter().zip(of).filter_map(|(s, logits)| s.label.map(|l| (l, logits)));
+            labelled.map(|(label, logits)| self.measure.class(logits).map(|class| (label, class))).collect()
+        };
+        let Some((before, after)) = answers(&self.truth).zip(answers(logits)) else { return Vec::new() };
+        let named = before.iter().chain(&after).flat_map(|&(label, answer)| [label, answer]);
+        let size = named.max().map_or(0, |largest| largest + 1);
+        let counted = |answers: &[(usize, usize)]| {
+            let mut counts = PerClass::new(size);
+            answers.iter().for_each(|&(label, answer)| counts.add(label, answer));
+            counts
+        };
+        per_class::changes(&counted(&before), &counted(&after), &self.labels)
     }
 
     fn accuracy(&self, logits: &[Vec<f32>]) -> Option<Accuracy> {
@@ -92,6 +122,10 @@ impl<'a> Check<'a> {
             labelled.iter().map(|(i, l)| self.measure.class(&of[*i]).map(|c| usize::from(c == *l))).sum()
         };
         let (float_right, int8_right) = right(&self.truth).zip(right(logits))?;
+        let both = |&&(i, l): &&(usize, usize)| {
+            [&self.truth[i], &logits[i]].iter().all(|of| self.measure.class(of) == Some(l))
+        };
+        let both = labelled.iter().filter(both).count();
         let share = |n: usize| n as f64 / labelled.len() as f64;
         (!labelled.is_empty()).then(|| Accuracy {
             images: labelled.len(),
@@ -99,17 +133,30 @@ impl<'a> Check<'a> {
             int8: share(int8_right),
             float_right,
             int8_right,
+            p: mcnemar(float_right - both, int8_right - both),
         })
     }
 }
 
 impl Answers {
-    /// Points of accuracy lost or, without labels, of images whose answer changed.
+    /// Points of accuracy lost or, without labels, of images whose answer changed. Where each class counts, the points of
+    /// recall or precision of the class that loses most, if those are more.
     pub fn drop(&self) -> Option<Drop> {
+        let on_average = self.drop_on_average();
+        if !self.per_class {
+            return on_average;
+        }
+        let of = |change: &Change| change.loss().map(|(points, what)| (points, what, change.class.clone()));
+        let (points, what, class) = self.classes.iter().filter_map(of).max_by(|a, b| a.0.total_cmp(&b.0))?;
+        let what = format!("{what} of {class} on the checked images fell");
+        on_average.filter(|average| average.points > points).or(Some(Drop { points, what }))
+    }
+
+    fn drop_on_average(&self) -> Option<Drop> {
         match (self.accuracy, self.distance) {
             (Some(a), _) => {
                 let points = (a.float - a.int8) * 100.0;
-                Some(Drop { points, what: "accuracy on the checked images fell" })
+                Some(Drop { points, what: "accuracy on the checked images fell".into() })
             }
             (None, Some(d)) => {
                 let what = match (d.agreement, d.r2) {
@@ -117,9 +164,46 @@ impl Answers {
                     (None, Some(_)) => "R² on the checked images fell",
                     (None, None) => "the cosine on the checked images fell",
                 };
-                Some(Drop { points: (1.0 - d.likeness()) * 100.0, what })
+                Some(Drop { points: (1.0 - d.likeness()) * 100.0, what: what.into() })
             }
             (None, None) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_that_loses_more_than_the_average_decides() {
+        let mut counts = [PerClass::new(2), PerClass::new(2)];
+        // int8 loses one of 20 images of the rare class and none of 200 others.
+        for i in 0..220 {
+            let label = usize::from(i >= 200);
+            counts[0].add(label, label);
+            counts[1].add(label, if i == 219 { 0 } else { label });
+        }
+        let accuracy = Accuracy {
+            images: 220,
+            float: 1.0,
+            int8: 219.0 / 220.0,
+            float_right: 220,
+            int8_right: 219,
+            p: mcnemar(1, 0),
+        };
+        let answers = |per_class| Answers {
+            logits: Vec::new(),
+            distance: None,
+            accuracy: Some(accuracy),
+            classes: per_class::changes(&counts[0], &counts[1], &["common".into(), "rare".into()]),
+            per_class,
+        };
+        let on_average = answers(false).drop().unwrap();
+        assert!((0.45..0.46).contains(&on_average.points), "{on_average}");
+        let rare = answers(true).drop().unwrap();
+        assert!(rare.points > 4.99 && rare.to_string().contains("recall of rare"), "{rare}");
+        let none = Answers { classes: Vec::new(), ..answers(true) };
+        assert_eq!(none.drop(), None, "no class has enough images");
     }
 }

@@ -7,6 +7,7 @@ use foldnet_archive::{Network, Step, Tensor};
 
 use super::ConvertError;
 use super::check::Check;
+use crate::image::Pixels;
 use crate::model::FloatModel;
 use crate::quantize::fuse::{Layer, SlotId};
 use crate::quantize::recipe::{Outcome, Progress};
@@ -47,7 +48,7 @@ impl Layers {
 /// The first of the images whose answer is another one.
 pub fn changed(model: &FloatModel, check: &Check<'_>, answers: &[Vec<f32>]) -> Vec<Changed> {
     let named = |class: usize| model.labels.get(class).cloned().unwrap_or_else(|| format!("class {class}"));
-    let (input, measure) = (&model.input, check.measure());
+    let measure = check.measure();
     let all = check.samples().iter().zip(check.truth().iter().zip(answers));
     let answer = |of: &[f32]| measure.class(of).map_or_else(String::new, named);
     all.filter(|(_, (a, b))| measure.same(a, b) == Some(false))
@@ -57,7 +58,7 @@ pub fn changed(model: &FloatModel, check: &Check<'_>, answers: &[Vec<f32>]) -> V
             label: sample.label.map(named),
             float: answer(a),
             int8: answer(b),
-            thumbnail: png::thumbnail(&sample.pixels, [input.height, input.width, input.channels]),
+            thumbnail: png::thumbnail(&sample.pixels),
         })
         .collect()
 }
@@ -65,7 +66,7 @@ pub fn changed(model: &FloatModel, check: &Check<'_>, answers: &[Vec<f32>]) -> V
 /// Every tensor and layer rounded alone, on as many images as stay affordable in float.
 pub fn sensitivity(
     outcome: &Outcome,
-    images: &[Vec<u8>],
+    images: &[Pixels],
     progress: &dyn Progress,
 ) -> Result<Vec<Share>, ConvertError> {
     let parts = sensitivity::parts(&outcome.draft);
@@ -99,11 +100,11 @@ pub fn not_folded(outcome: &Outcome) -> Vec<String> {
 }
 
 /// The largest share of values that any of the first layers cuts off at the upper end of its range.
-pub fn saturation<'a>(network: &Network, images: impl Iterator<Item = &'a Vec<u8>>) -> Result<f64, RunError> {
+pub fn saturation<'a>(network: &Network, images: impl Iterator<Item = &'a Pixels>) -> Result<f64, RunError> {
     let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 1)?;
     let mut counts = [(0u64, 0u64); FIRST];
     for pixels in images.take(LAYER_IMAGES) {
-        session.run_traced(pixels, |step, outputs| {
+        session.run_traced(pixels.values(), |step, outputs| {
             let (Some((cut, all)), Some(values)) = (counts.get_mut(step), outputs.first()) else { return };
             // The upper end alone: a ReLU may well give zero often.
             *cut += values.iter().filter(|&&v| v == i8::MAX).count() as u64;

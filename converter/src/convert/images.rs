@@ -1,6 +1,9 @@
 //! The images of a conversion: those that are measured on, and those that check the result.
 
 use foldnet_archive::Input;
+use foldnet_kernels::Shape;
+
+use crate::image::Pixels;
 
 /// An image as the network's pixels.
 #[derive(Clone)]
@@ -9,15 +12,15 @@ pub struct Sample {
     pub name: String,
     /// Its class, if known.
     pub label: Option<usize>,
-    /// HWC.
-    pub pixels: Vec<u8>,
+    /// As the network reads it.
+    pub pixels: Pixels,
 }
 
 /// Calibration and check images.
 #[derive(Clone, Default)]
 pub struct Images {
     /// Ranges and rounding are measured on these.
-    pub calibrate: Vec<Vec<u8>>,
+    pub calibrate: Vec<Pixels>,
     /// The result is checked on these; nothing was decided on them.
     pub check: Vec<Sample>,
     /// Whether the check images are known to be unseen in training, too.
@@ -71,6 +74,7 @@ impl Images {
     /// 64 images of noise over noise of lower frequency, from a fixed seed (xorshift64*, Vigna, 2016).
     /// Nothing can be checked on them.
     pub fn noise(input: &Input) -> Self {
+        let shape = Shape::new(input.height, input.width, input.channels);
         let mut state = 0x9e37_79b9_7f4a_7c15_u64;
         let mut next = move || {
             state ^= state >> 12;
@@ -80,7 +84,7 @@ impl Images {
         };
         let images = (0..64).map(|i| {
             let coarse: Vec<u32> = (0..64 * input.channels).map(|_| next()).collect();
-            let pixels = (0..input.height * input.width * input.channels)
+            let values: Vec<u8> = (0..shape.len())
                 .map(|k| {
                     let (pixel, c) = (k / input.channels, k % input.channels);
                     let (y, x) =
@@ -88,6 +92,7 @@ impl Images {
                     ((coarse[(y * 8 + x) * input.channels + c] * 3 + next()) / 4) as u8
                 })
                 .collect();
+            let pixels = Pixels::new(shape, values).expect("as many values as the shape has");
             Sample { name: format!("noise[{i}]"), label: None, pixels }
         });
         let images = Self::every_fifth(images.collect());
@@ -99,8 +104,12 @@ impl Images {
 mod tests {
     use super::*;
 
+    fn one(value: u8) -> Pixels {
+        Pixels::new(Shape::new(1, 1, 1), [value]).unwrap()
+    }
+
     fn samples(n: usize) -> Vec<Sample> {
-        (0..n).map(|i| Sample { name: i.to_string(), label: None, pixels: vec![i as u8] }).collect()
+        (0..n).map(|i| Sample { name: i.to_string(), label: None, pixels: one(i as u8) }).collect()
     }
 
     #[test]

@@ -43,13 +43,22 @@ pub struct Settings {
     pub threshold: f64,
     /// Points that may be lost before tensors are kept in 16 bits.
     pub max_drop: Option<f64>,
+    /// Whether `max_drop` holds for the recall and the precision of every class, not only on average.
+    pub per_class: bool,
     /// Whether the report has its tables of layers and tensors, which take time.
     pub details: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { quantize: Options::default(), output: None, threshold: 0.5, max_drop: None, details: false }
+        Self {
+            quantize: Options::default(),
+            output: None,
+            threshold: 0.5,
+            max_drop: None,
+            per_class: false,
+            details: false,
+        }
     }
 }
 
@@ -165,7 +174,7 @@ pub fn convert(
         output: reading.to_store(&evidence),
         npu: Vec::new(),
     };
-    let check = Check::new(model, &images.check, measure, progress)?;
+    let check = Check::new(model, &images.check, measure, progress)?.per_class(settings.per_class);
     let Chosen { network, answers, shares, mut kept, notes } =
         choose(&outcome, images, settings, &check, &mut manifest, progress)?;
     manifest.calibration.agreement = answers.distance.and_then(|d| d.agreement);
@@ -217,6 +226,7 @@ pub fn convert(
         unseen: images.unseen,
         held_out: answers.distance,
         accuracy: answers.accuracy,
+        classes: answers.classes.clone(),
         changed: describe::changed(model, &check, &answers.logits),
         sensitivity: shares.iter().map(|s| describe::share(&outcome, s)).collect(),
         not_folded: describe::not_folded(&outcome),

@@ -116,7 +116,7 @@ pub fn judge(facts: &Facts<'_>) -> Verdict {
             ),
         ));
     }
-    if let Some((limit, drop)) = facts.drop.filter(|(limit, drop)| drop.points > *limit) {
+    if let Some((limit, drop)) = facts.drop.as_ref().filter(|(limit, drop)| drop.points > *limit) {
         against.push((Grade::Look, format!("{drop}; --max-drop allows {limit}")));
     }
     // The gravest first; of equals the one found first.
@@ -254,6 +254,8 @@ fn accuracy_fell(facts: &Facts<'_>) -> Option<(Grade, String)> {
 mod tests {
     use super::*;
     use crate::convert::images::Sample;
+    use crate::image::Pixels;
+    use foldnet_kernels::Shape;
 
     /// A case: f32's and int8's answers as classes of three, and labels.
     struct Case {
@@ -291,7 +293,8 @@ mod tests {
         fn verdict(&self) -> Verdict {
             let measure = Measure::new(self.kind);
             let label = |i: usize| self.labels.as_ref().map(|l| l[i]);
-            let sample = |i: usize| Sample { name: i.to_string(), label: label(i), pixels: vec![] };
+            let pixels = Pixels::new(Shape::new(1, 1, 1), [0]).unwrap();
+            let sample = |i: usize| Sample { name: i.to_string(), label: label(i), pixels: pixels.clone() };
             let check: Vec<Sample> = (0..self.truth.len()).map(sample).collect();
             let right = |of: &[Vec<f32>]| {
                 let hit = |(a, s): (&Vec<f32>, &Sample)| measure.class(a) == s.label;
@@ -305,6 +308,7 @@ mod tests {
                 int8: int8_right as f64 / n,
                 float_right,
                 int8_right,
+                p: 1.0,
             });
             let images = Images { check, unseen: self.unseen, ..Images::default() };
             let distance =

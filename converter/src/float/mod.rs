@@ -19,6 +19,7 @@ use tract_onnx::tract_core::ops::nn::{self, DataFormat, Reduce, Reducer};
 
 use crate::calibrate::in_lanes;
 use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
+use crate::image::Pixels;
 
 use elementwise::Elementwise;
 
@@ -89,15 +90,15 @@ impl FloatNet {
         Ok(Self { model: model.into_optimized()?.into_runnable()?, input: graph.input() })
     }
 
-    /// The logits of each picture, on all cores, of a network from [`FloatNet::rounded`].
-    pub fn logits(&self, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, FloatError> {
-        let answers = in_lanes(pictures.len(), |i| Ok(self.run(&pictures[i])?.swap_remove(0)));
+    /// The logits of each image, on all cores, of a network from [`FloatNet::rounded`].
+    pub fn logits(&self, images: &[Pixels]) -> Result<Vec<Vec<f32>>, FloatError> {
+        let answers = in_lanes(images.len(), |i| Ok(self.run(&images[i])?.swap_remove(0)));
         answers.into_iter().collect()
     }
 
-    /// Every node's value on one picture, HWC.
-    pub fn run(&self, pixels: &[u8]) -> Result<Vec<Vec<f32>>, FloatError> {
-        self.run_floats(&pixels.iter().map(|&p| f32::from(p)).collect::<Vec<_>>())
+    /// Every node's value on one image, HWC.
+    pub fn run(&self, pixels: &Pixels) -> Result<Vec<Vec<f32>>, FloatError> {
+        self.run_floats(&pixels.values().iter().map(|&p| f32::from(p)).collect::<Vec<_>>())
     }
 
     /// Every node's value on one input of any numbers, HWC.

@@ -1,4 +1,4 @@
-//! The picture is read by convolutions of one group only: others are written so, and what else reads it gets a
+//! The image is read by convolutions of one group only: others are written so, and what else reads it gets a
 //! convolution that copies it.
 
 use super::parallel::ungrouped;
@@ -36,7 +36,7 @@ fn diagonal(gain: &[f32], bias: Vec<f32>) -> Conv {
     Conv { weights, bias, window, dilation: [1, 1], groups: 1, pad_value: vec![0.0; c] }
 }
 
-/// Puts a copy of the picture in front of everything that reads it and is no convolution.
+/// Puts a copy of the image in front of everything that reads it and is no convolution.
 fn copy(graph: &mut Graph) {
     let shape = graph.input();
     for node in &mut graph.nodes {

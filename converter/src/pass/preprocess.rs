@@ -2,7 +2,7 @@
 
 use crate::graph::{Graph, Node, Op};
 
-/// `x = (p − mean)/std` per channel of the picture (RGB or grey, 0…255), handed to the model in its
+/// `x = (p − mean)/std` per channel of the image (RGB or grey, 0…255), handed to the model in its
 /// own order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
@@ -25,7 +25,7 @@ pub enum PreprocessError {
     )]
     Unknown(String),
     /// Three numbers for one channel, or the reverse.
-    #[error("preprocessing {name} is for pictures of 3 channels; the model takes {channels}")]
+    #[error("preprocessing {name} is for images of 3 channels; the model takes {channels}")]
     Channels {
         /// What was asked for.
         name: String,
@@ -33,7 +33,7 @@ pub enum PreprocessError {
         channels: usize,
     },
     /// The channels would have to be reordered, but something else than a convolution reads them.
-    #[error("preprocessing caffe turns RGB into BGR, but node {0} reads the picture and is no convolution")]
+    #[error("preprocessing caffe turns RGB into BGR, but node {0} reads the image and is no convolution")]
     Order(String),
 }
 
@@ -107,7 +107,7 @@ pub fn prepend(graph: &mut Graph, preprocess: &Preprocess) -> Result<(), Preproc
     Ok(())
 }
 
-/// Follows the picture through paddings and affine maps to the convolutions that read it, and reverses
+/// Follows the image through paddings and affine maps to the convolutions that read it, and reverses
 /// the channels of all of them.
 fn turn(graph: &mut Graph) -> Result<(), PreprocessError> {
     let mut reversed = vec![false; graph.nodes.len()];
@@ -139,6 +139,7 @@ fn turn(graph: &mut Graph) -> Result<(), PreprocessError> {
 mod tests {
     use super::*;
     use crate::float::FloatNet;
+    use crate::image::Pixels;
     use crate::pass::fold;
     use crate::pass::testing::Build;
 
@@ -173,7 +174,8 @@ mod tests {
                 })
                 .collect();
             let expected = FloatNet::new(&model).unwrap().run_floats(&prepared).unwrap();
-            let got = FloatNet::new(&graph).unwrap().run(&pixels).unwrap();
+            let got =
+                FloatNet::new(&graph).unwrap().run(&Pixels::new(graph.input(), pixels).unwrap()).unwrap();
             let (expected, got) = (&expected[model.output], &got[graph.output]);
             let range = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
             for (e, g) in expected.iter().zip(got) {

@@ -9,6 +9,7 @@ use super::sweep;
 use crate::curve::Curve;
 use crate::float::FloatNet;
 use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
+use crate::image::Pixels;
 
 /// Builds a chain, each node reading the one before.
 pub struct Build {
@@ -149,7 +150,8 @@ pub fn check(before: &Graph, pass: fn(&mut Graph) -> bool, kinds: &[&str]) {
     sweep::run(&mut after);
     let left: Vec<&str> = after.nodes.iter().map(|n| n.op.kind()).collect();
     assert_eq!(left, kinds);
-    let pixels: Vec<u8> = (0..before.input().len()).map(|i| (i * 89 % 256) as u8).collect();
+    let values: Vec<u8> = (0..before.input().len()).map(|i| (i * 89 % 256) as u8).collect();
+    let pixels = Pixels::new(before.input(), values).unwrap();
     let run = |graph: &Graph| FloatNet::new(graph).unwrap().run(&pixels).unwrap()[graph.output].clone();
     let (expected, got) = (run(before), run(&after));
     let range = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));

@@ -6,7 +6,7 @@ use super::*;
 use crate::graph::{Conv, Node, Op, Window};
 use crate::import::BatchNorm;
 
-/// CIFAR's photographs, 32×32, from the pictures that are built in.
+/// CIFAR's photographs, 32×32, from the images that are built in.
 fn photographs() -> Vec<Vec<[f64; 3]>> {
     let records = include_bytes!("../../assets/calibration.bin").chunks_exact(3073);
     let pixels = |r: &[u8]| (0..1024).map(|p| [1, 1025, 2049].map(|plane| f64::from(r[plane + p]))).collect();

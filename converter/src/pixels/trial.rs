@@ -2,10 +2,10 @@
 
 use foldnet_archive::{Input, Resize};
 use foldnet_dataset::Dataset;
-use foldnet_image::fit;
 
 use crate::float::{FloatNet, Grids};
 use crate::graph::{Graph, Op};
+use crate::image::Pixels;
 use crate::interval::wilson;
 use crate::pass::{Preprocess, fold, prepend};
 use crate::quantize::QuantizeError;
@@ -65,14 +65,14 @@ pub fn run(
     };
     // Each image is decoded once, and fitted once for each rule.
     let mut labels = Vec::new();
-    let mut pixels: Vec<Vec<Vec<u8>>> = vec![Vec::new(); rules.len()];
+    let mut pixels: Vec<Vec<Pixels>> = vec![Vec::new(); rules.len()];
     let total = dataset.len();
     for number in (0..total.min(most)).map(|i| i * total / total.min(most)) {
         let Ok(item) = dataset.get(number) else { continue };
         let Some(label) = item.label else { continue };
         labels.push(label);
         for (rule, fitted) in rules.iter().zip(&mut pixels) {
-            fitted.push(fit(&item.picture, &input(*rule)));
+            fitted.push(Pixels::fit(&item.picture, &input(*rule)));
         }
     }
     let mut tries = Vec::new();

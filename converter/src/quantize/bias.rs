@@ -1,7 +1,7 @@
 //! Bias correction: the mean of every channel as in float.
 //!
 //! Rounding and clipping shift a layer's output by an amount that does not average out over pixels. On
-//! the calibration pictures, with the quantized network's own inputs, each channel's mean is compared
+//! the calibration images, with the quantized network's own inputs, each channel's mean is compared
 //! with the float network's, and the difference goes into the int32 bias:
 //!
 //! ```text
@@ -18,6 +18,7 @@ use super::build::Draft;
 use super::fuse::Layer;
 use crate::calibrate::in_lanes;
 use crate::graph::{NodeId, Op};
+use crate::image::Pixels;
 
 /// What of an output's values is needed.
 #[derive(Clone, Default)]
@@ -32,7 +33,7 @@ struct Seen {
 pub fn correct(
     draft: &mut Draft,
     network: &Network,
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
     strength: f64,
     means: &dyn Fn(NodeId) -> Option<Vec<f64>>,
 ) -> Result<(), QuantizeError> {
@@ -40,8 +41,8 @@ pub fn correct(
     let lanes = in_lanes(LANES, |lane| -> Result<Vec<Seen>, QuantizeError> {
         let mut seen = vec![Seen::default(); network.steps.len()];
         let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 1)?;
-        for pixels in pictures.iter().skip(lane).step_by(LANES) {
-            session.run_traced(pixels, |step, outputs| {
+        for pixels in images.iter().skip(lane).step_by(LANES) {
+            session.run_traced(pixels.values(), |step, outputs| {
                 if let (Step::Conv(conv), Some(values)) = (&network.steps[step], outputs.first())
                     && let Some(out) = conv.y.or(conv.affine.as_ref().map(|a| a.out))
                 {

@@ -19,17 +19,18 @@ use super::QuantizeError;
 use super::fuse::{Fusion, Layer, Slot, SlotId};
 use crate::calibrate::{Observation, observe};
 use crate::graph::{Graph, NodeId, Op};
+use crate::image::Pixels;
 
-/// Pictures that the middles are taken from.
+/// Images that the middles are taken from.
 const SEEN: usize = 48;
 
-/// Centres the graph on what some of the pictures show, and says how many tensors that were.
-pub fn center(graph: &Graph, fusion: &Fusion, pictures: &[Vec<u8>]) -> Result<(Graph, usize), QuantizeError> {
+/// Centres the graph on what some of the images show, and says how many tensors that were.
+pub fn center(graph: &Graph, fusion: &Fusion, images: &[Pixels]) -> Result<(Graph, usize), QuantizeError> {
     if fusion.layers.iter().all(|l| written(graph, fusion, l).is_none()) {
         return Ok((graph.clone(), 0));
     }
-    let n = SEEN.min(pictures.len());
-    let seen: Vec<Vec<u8>> = (0..n).map(|i| pictures[i * pictures.len() / n].clone()).collect();
+    let n = SEEN.min(images.len());
+    let seen: Vec<Pixels> = (0..n).map(|i| images[i * images.len() / n].clone()).collect();
     let observation = observe(graph, &fusion.nodes(), &seen, &[], &|| {})?;
     Ok(centred(graph, fusion, &observation))
 }
@@ -130,18 +131,19 @@ mod tests {
     use crate::pass::testing::Build;
     use crate::quantize::fuse::fuse;
 
-    fn pictures(graph: &Graph) -> Vec<Vec<u8>> {
-        let n = graph.input().len();
-        (0..4).map(|k| (0..n).map(|i| (i * (89 + 7 * k) % 251) as u8).collect()).collect()
+    fn images(graph: &Graph) -> Vec<Pixels> {
+        let shape = graph.input();
+        let values = |k: usize| (0..shape.len()).map(|i| (i * (89 + 7 * k) % 251) as u8).collect::<Vec<_>>();
+        (0..4).map(|k| Pixels::new(shape, values(k)).unwrap()).collect()
     }
 
     /// What centring makes of a graph, and how many tensors it moved; the answers stay.
     fn check(graph: &Graph) -> (Graph, usize, Observation) {
         let fusion = fuse(graph).unwrap();
-        let pictures = pictures(graph);
-        let seen = |g: &Graph| observe(g, &fusion.nodes(), &pictures, &[], &|| {}).unwrap();
+        let images = images(graph);
+        let seen = |g: &Graph| observe(g, &fusion.nodes(), &images, &[], &|| {}).unwrap();
         let (moved, n) = centred(graph, &fusion, &seen(graph));
-        let answer = |g: &Graph| FloatNet::new(g).unwrap().run(&pictures[0]).unwrap().swap_remove(g.output);
+        let answer = |g: &Graph| FloatNet::new(g).unwrap().run(&images[0]).unwrap().swap_remove(g.output);
         let (before, after) = (answer(graph), answer(&moved));
         let range = before.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         assert!(

@@ -122,7 +122,7 @@ pub enum Layer {
         /// Output.
         y: SlotId,
     },
-    /// The output of a network that ends in a picture of features.
+    /// The output of a network that ends in an image of features.
     Dequantize {
         /// The node whose value it is.
         node: NodeId,
@@ -210,7 +210,7 @@ impl Fusion {
 
 /// Gives a network whose output no dense layer makes (features after pooling, a batch normalisation or
 /// ReLU at the end) a depthwise 1×1 convolution with weights 1, so that its last step is one. One that
-/// ends in a picture of features stays as it is.
+/// ends in an image of features stays as it is.
 pub fn with_dense_end(graph: &Graph) -> Graph {
     let out = &graph.nodes[graph.output];
     if out.shape.pixels() != 1 {

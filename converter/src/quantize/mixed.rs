@@ -3,7 +3,7 @@
 //! [`super::sensitivity`] says how much noise each tensor and each layer's weights alone bring to the logits.
 //! The noisiest are kept in 16 bits (see [`super::widen`]), as many as it takes: twice as many each time until
 //! the budget holds, then the fewest by halving, then each of them is tried without, the least noisy first.
-//! Every try is measured by the real kernels on the pictures that the budget is for.
+//! Every try is measured by the real kernels on the images that the budget is for.
 
 use std::collections::BTreeMap;
 
@@ -15,8 +15,9 @@ use super::fuse::SlotId;
 use super::sensitivity::Share;
 use super::widen::{self, Kept};
 use crate::graph::{Graph, NodeId};
+use crate::image::Pixels;
 
-/// Pictures that scales of the parts are found on.
+/// Images that scales of the parts are found on.
 const PROBES: usize = 24;
 /// Kept parts that are tried without at the end.
 const WITHOUT: usize = 16;
@@ -57,18 +58,18 @@ pub enum Found {
 }
 
 /// Finds out what to keep so that `measure` is at most `limit`. `exact` as [`widen::network`] wants it;
-/// `pictures` may be those of calibration.
+/// `images` may be those of calibration.
 pub fn keep<E: From<QuantizeError>>(
     draft: &Draft,
     exact: &Graph,
     shares: &[Share],
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
     limit: f64,
     mut measure: impl FnMut(&Network) -> Result<f64, E>,
 ) -> Result<Found, E> {
     let order = order(draft, shares);
-    let probes: Vec<Vec<u8>> = (0..pictures.len().min(PROBES))
-        .map(|i| pictures[i * pictures.len() / PROBES.min(pictures.len())].clone())
+    let probes: Vec<Pixels> = (0..images.len().min(PROBES))
+        .map(|i| images[i * images.len() / PROBES.min(images.len())].clone())
         .collect();
     let mut tried = 0;
     let mut attempt = |kept: &[Candidate]| -> Result<(f64, Network), E> {
@@ -162,7 +163,7 @@ mod tests {
     use crate::graph::Op;
     use crate::quantize::recipe::{Effort, Options, Silent, quantize};
     use crate::quantize::score::{Distance, logits};
-    use crate::quantize::tests::{conv, pictures, residual};
+    use crate::quantize::tests::{conv, images, residual};
     use crate::quantize::{equalize, sensitivity};
 
     /// What was kept, by name and whether it is weights, and the network.
@@ -178,11 +179,11 @@ mod tests {
             bias: false,
             ..Options::default()
         };
-        let outcome = quantize(graph, &pictures(24), options, &Silent).unwrap();
+        let outcome = quantize(graph, &images(24), options, &Silent).unwrap();
         let exact = equalize::apply(&outcome.graph, &outcome.factors);
         let shares =
-            sensitivity::shares(&exact, &outcome.draft, &pictures(8), outcome.measure, &|| ()).unwrap();
-        let others = &pictures(60)[24..];
+            sensitivity::shares(&exact, &outcome.draft, &images(8), outcome.measure, &|| ()).unwrap();
+        let others = &images(60)[24..];
         let float = FloatNet::new(&exact).unwrap();
         let truth: Vec<_> = others.iter().map(|p| float.run(p).unwrap()[exact.output].clone()).collect();
         // A drop of dB below 40: small networks on noise agree by chance.
@@ -190,7 +191,7 @@ mod tests {
             Ok(40.0 - Distance::between(&truth, &logits(network, others)?, outcome.measure).sqnr)
         };
         let before = measure(&outcome.network).unwrap();
-        let found = keep(&outcome.draft, &exact, &shares, &pictures(24), limit, measure).unwrap();
+        let found = keep(&outcome.draft, &exact, &shares, &images(24), limit, measure).unwrap();
         let name = |p: &Part| (outcome.graph.nodes[p.node].name.clone(), p.weights);
         match found {
             Found::Yes(mixed) => {
@@ -255,8 +256,8 @@ mod tests {
         graph.nodes.truncate(2);
         graph.output = 1;
         assert!(matches!(graph.nodes[1].op, Op::Conv(_)));
-        let outcome = quantize(&graph, &pictures(4), Options::default(), &Silent);
-        // It ends in a picture of features.
+        let outcome = quantize(&graph, &images(4), Options::default(), &Silent);
+        // It ends in an image of features.
         let draft = outcome.unwrap().draft;
         assert!(order(&draft, &[]).is_empty());
     }

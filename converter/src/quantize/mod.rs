@@ -11,7 +11,7 @@
 //! 9. [`apart`]: the roundings of an NPU, where the network is for one.
 //!
 //! [`recipe`] puts them together and decides by the error of the network's output on the calibration
-//! pictures what to keep.
+//! images what to keep.
 
 pub mod apart;
 pub mod bias;
@@ -38,19 +38,19 @@ pub use recipe::{Effort, Options, Outcome, quantize};
 #[derive(Debug, thiserror::Error)]
 pub enum QuantizeError {
     /// A second input.
-    #[error("node {node}: a second input; Foldnet takes networks with one picture as input")]
+    #[error("node {node}: a second input; Foldnet takes networks with one image as input")]
     TwoInputs {
         /// Its name.
         node: String,
     },
     /// A padding no convolution or pooling could absorb.
-    #[error("node {node}: this padding stands in front of no convolution or pooling that could take it in")]
+    #[error("node {node}: no convolution or pooling follows this padding; only such padding is supported")]
     Pad {
         /// Its name.
         node: String,
     },
-    /// Something other than a convolution reads the picture.
-    #[error("node {node} reads the picture itself; only a convolution or dense layer can come first")]
+    /// Something other than a convolution reads the image.
+    #[error("node {node} reads the image itself; only a convolution or dense layer can come first")]
     ReadsPixels {
         /// Its name.
         node: String,
@@ -71,7 +71,7 @@ pub enum QuantizeError {
     },
     /// The float network itself has no sound value there.
     #[error(
-        "node {node}: its value on a calibration picture is infinite or not a number; the model's weights are \
+        "node {node}: its value on a calibration image is infinite or not a number; the model's weights are \
          damaged or far too large"
     )]
     NoValue {
@@ -79,7 +79,7 @@ pub enum QuantizeError {
         node: String,
     },
     /// There is nothing to calibrate with.
-    #[error("no picture to calibrate on")]
+    #[error("no image to calibrate on")]
     NoPictures,
     /// The caller gave up, see [`recipe::Progress::stopped`].
     #[error("stopped")]

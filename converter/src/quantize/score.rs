@@ -18,16 +18,17 @@ use foldnet_archive::{Activation, Network, OutputKind};
 use super::QuantizeError;
 use crate::calibrate::in_lanes;
 use crate::graph::Graph;
+use crate::image::Pixels;
 
-/// Logits of every picture, on all cores; the same on every machine, since the kernels are exact.
-pub fn logits(network: &Network, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, QuantizeError> {
-    let lanes = std::thread::available_parallelism().map_or(1, usize::from).min(pictures.len().max(1));
+/// Logits of every image, on all cores; the same on every machine, since the kernels are exact.
+pub fn logits(network: &Network, images: &[Pixels]) -> Result<Vec<Vec<f32>>, QuantizeError> {
+    let lanes = std::thread::available_parallelism().map_or(1, usize::from).min(images.len().max(1));
     let results = in_lanes(lanes, |lane| {
         let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 1)?;
-        Ok(pictures.iter().skip(lane).step_by(lanes).map(|p| session.run(p).to_vec()).collect())
+        Ok(images.iter().skip(lane).step_by(lanes).map(|p| session.run(p.values()).to_vec()).collect())
     });
     let results = results.into_iter().collect::<Result<Vec<Vec<Vec<f32>>>, QuantizeError>>()?;
-    Ok((0..pictures.len()).map(|i| results[i % lanes][i / lanes].clone()).collect())
+    Ok((0..images.len()).map(|i| results[i % lanes][i / lanes].clone()).collect())
 }
 
 /// How two answers are compared.

@@ -11,6 +11,7 @@ use super::score::{Distance, Measure};
 use crate::calibrate::in_lanes;
 use crate::float::{FloatError, FloatNet, Grid, Grids};
 use crate::graph::{Graph, NodeId, Op};
+use crate::image::Pixels;
 
 /// What one thing alone does to the logits.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,9 +57,9 @@ fn grids(draft: &Draft) -> Grids {
 }
 
 /// The logits of a partly rounded network.
-fn logits(graph: &Graph, grids: &Grids, pictures: &[Vec<u8>]) -> Result<Vec<Vec<f32>>, FloatError> {
+fn logits(graph: &Graph, grids: &Grids, images: &[Pixels]) -> Result<Vec<Vec<f32>>, FloatError> {
     let net = FloatNet::rounded(graph, grids)?;
-    pictures.iter().map(|p| Ok(net.run(p)?.swap_remove(0))).collect()
+    images.iter().map(|p| Ok(net.run(p)?.swap_remove(0))).collect()
 }
 
 /// How many parts [`shares`] looks at.
@@ -72,12 +73,12 @@ pub fn parts(draft: &Draft) -> usize {
 pub fn shares(
     exact: &Graph,
     draft: &Draft,
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
     measure: Measure,
     tick: &(dyn Fn() + Sync),
 ) -> Result<Vec<Share>, QuantizeError> {
     let all = grids(draft);
-    let truth = logits(exact, &Grids::default(), pictures)?;
+    let truth = logits(exact, &Grids::default(), images)?;
     let convs = draft.fusion.layers.iter().filter(|l| matches!(l, Layer::Conv { .. }));
     let mut parts: Vec<(NodeId, bool)> = convs.map(|l| (l.node(), true)).collect();
     parts.extend(all.rounded.iter().map(|r| (r.0, false)));
@@ -85,10 +86,10 @@ pub fn shares(
     let shares = in_lanes(parts.len(), |i| -> Result<Share, QuantizeError> {
         let (node, weights) = parts[i];
         let answers = if weights {
-            logits(&with_weights(exact, draft, node), &Grids::default(), pictures)?
+            logits(&with_weights(exact, draft, node), &Grids::default(), images)?
         } else {
             let one = all.rounded.iter().copied().filter(|r| r.0 == node).collect();
-            logits(exact, &Grids { rounded: one, unrounded: all.unrounded.clone() }, pictures)?
+            logits(exact, &Grids { rounded: one, unrounded: all.unrounded.clone() }, images)?
         };
         tick();
         Ok(Share { node, weights, sqnr: Distance::between(&truth, &answers, measure).sqnr })

@@ -9,6 +9,7 @@ use super::{QuantizeError, equalize, sensitivity};
 use crate::calibrate::{Method, observe};
 use crate::float::FloatNet;
 use crate::graph::{Conv, Given, Graph, Node, NodeId, Op, Window};
+use crate::image::Pixels;
 use crate::pass::testing::Build;
 
 /// A residual network: stem, block with identity, pooling, dense.
@@ -50,13 +51,15 @@ pub(super) fn residual() -> Graph {
     Graph { nodes, output, activation: foldnet_archive::Activation::Softmax, given: Default::default() }
 }
 
-pub(super) fn pictures(n: usize) -> Vec<Vec<u8>> {
+pub(super) fn images(n: usize) -> Vec<Pixels> {
     let mut state = 99u32;
     let mut next = move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (state >> 24) as u8
     };
-    (0..n).map(|_| (0..192).map(|_| next()).collect()).collect()
+    let shape = Shape::new(8, 8, 3);
+    let mut image = || (0..shape.len()).map(|_| next()).collect::<Vec<u8>>();
+    (0..n).map(|_| Pixels::new(shape, image()).unwrap()).collect()
 }
 
 pub(super) fn conv(graph: &mut Graph, node: NodeId) -> &mut Conv {
@@ -66,10 +69,10 @@ pub(super) fn conv(graph: &mut Graph, node: NodeId) -> &mut Conv {
     }
 }
 
-fn distance(graph: &Graph, outcome: &super::Outcome, pictures: &[Vec<u8>]) -> Distance {
+fn distance(graph: &Graph, outcome: &super::Outcome, images: &[Pixels]) -> Distance {
     let net = FloatNet::new(graph).unwrap();
-    let truth: Vec<_> = pictures.iter().map(|p| net.run(p).unwrap()[graph.output].clone()).collect();
-    Distance::between(&truth, &logits(&outcome.network, pictures).unwrap(), outcome.measure)
+    let truth: Vec<_> = images.iter().map(|p| net.run(p).unwrap()[graph.output].clone()).collect();
+    Distance::between(&truth, &logits(&outcome.network, images).unwrap(), outcome.measure)
 }
 
 #[test]
@@ -77,7 +80,7 @@ fn equalization_keeps_the_function() {
     let graph = residual();
     let watch: Vec<NodeId> = (0..graph.nodes.len()).collect();
     let none: equalize::Factors = vec![None; graph.nodes.len()];
-    let seen = observe(&graph, &watch, &pictures(4), std::slice::from_ref(&none), &|| ()).unwrap();
+    let seen = observe(&graph, &watch, &images(4), std::slice::from_ref(&none), &|| ()).unwrap();
     let classes = equalize::classes(&graph);
     assert!(classes.len() >= 2, "{classes:?}");
     for rule in equalize::RULES {
@@ -87,7 +90,7 @@ fn equalization_keeps_the_function() {
             class.nodes.iter().for_each(|&n| factors[n] = Some(of_class.clone()));
         }
         let other = equalize::apply(&graph, &factors);
-        let run = |g: &Graph| FloatNet::new(g).unwrap().run(&pictures(1)[0]).unwrap()[g.output].clone();
+        let run = |g: &Graph| FloatNet::new(g).unwrap().run(&images(1)[0]).unwrap()[g.output].clone();
         for (a, b) in run(&graph).iter().zip(run(&other)) {
             assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "{rule:?}: {a} became {b}");
         }
@@ -113,41 +116,41 @@ fn every_method_and_effort_gives_a_close_network() {
     let graph = residual();
     for method in [Method::Auto, Method::Minmax, Method::Percentile, Method::Mse, Method::Entropy] {
         let options = Options { method, effort: Effort::Low, ..Options::default() };
-        let outcome = quantize(&graph, &pictures(24), options, &Silent).unwrap();
-        let d = distance(&graph, &outcome, &pictures(40)[24..]);
+        let outcome = quantize(&graph, &images(24), options, &Silent).unwrap();
+        let d = distance(&graph, &outcome, &images(40)[24..]);
         assert!(d.sqnr > 20.0, "{method:?}: {d:?}");
     }
 }
 
 #[test]
-fn passes_that_are_kept_lower_the_noise_and_hold_on_other_pictures() {
+fn passes_that_are_kept_lower_the_noise_and_hold_on_other_images() {
     let graph = residual();
     let low = Options { effort: Effort::Low, bias: false, ..Options::default() };
-    let low = quantize(&graph, &pictures(60), low, &Silent).unwrap();
-    let normal = quantize(&graph, &pictures(60), Options::default(), &Silent).unwrap();
+    let low = quantize(&graph, &images(60), low, &Silent).unwrap();
+    let normal = quantize(&graph, &images(60), Options::default(), &Silent).unwrap();
     assert!(normal.distance.sqnr >= low.distance.sqnr);
     // The last changes no decision: it measures again on what decided.
     for d in normal.decisions.iter().filter(|d| d.pass != "final fit") {
         let before = d.before.unwrap();
         assert!(d.after >= before && d.kept == (d.after > before), "{d:?}");
     }
-    let others = &pictures(120)[60..];
+    let others = &images(120)[60..];
     let (low, normal) = (distance(&graph, &low, others), distance(&graph, &normal, others));
     assert!(normal.sqnr > low.sqnr + 1.0, "{low:?} {normal:?}");
 }
 
 #[test]
 fn the_same_input_gives_the_same_network() {
-    let run = || quantize(&residual(), &pictures(30), Options::default(), &Silent).unwrap().network;
+    let run = || quantize(&residual(), &images(30), Options::default(), &Silent).unwrap().network;
     assert_eq!(run(), run());
 }
 
 #[test]
 fn shares_of_the_noise_are_small_and_most_are_some() {
     let graph = residual();
-    let outcome = quantize(&graph, &pictures(24), Options::default(), &Silent).unwrap();
+    let outcome = quantize(&graph, &images(24), Options::default(), &Silent).unwrap();
     let exact = equalize::apply(&outcome.graph, &outcome.factors);
-    let shares = sensitivity::shares(&exact, &outcome.draft, &pictures(8), outcome.measure, &|| ()).unwrap();
+    let shares = sensitivity::shares(&exact, &outcome.draft, &images(8), outcome.measure, &|| ()).unwrap();
     assert_eq!(shares.len(), sensitivity::parts(&outcome.draft));
     assert!(shares.iter().all(|s| s.sqnr > 20.0), "{shares:?}");
     assert!(shares.iter().filter(|s| s.sqnr < 120.0).count() > shares.len() / 2, "{shares:?}");
@@ -159,7 +162,7 @@ fn weights_that_are_no_numbers_are_named() {
         let mut graph = residual();
         let k = conv(&mut graph, 5).weights.len() / 8 * 3;
         conv(&mut graph, 5).weights[k] = bad;
-        let error = quantize(&graph, &pictures(4), Options::default(), &Silent).err().unwrap();
+        let error = quantize(&graph, &images(4), Options::default(), &Silent).err().unwrap();
         assert!(matches!(&error, QuantizeError::NotFinite { node, channel: 3 } if node == "b"), "{error}");
     }
 }
@@ -169,7 +172,7 @@ fn weights_that_overflow_the_float_network_are_an_error() {
     let mut graph = residual();
     conv(&mut graph, 3).weights.iter_mut().for_each(|w| *w *= 1e38);
     conv(&mut graph, 5).weights.iter_mut().for_each(|w| *w *= 1e38);
-    let error = quantize(&graph, &pictures(4), Options::default(), &Silent).err().unwrap();
+    let error = quantize(&graph, &images(4), Options::default(), &Silent).err().unwrap();
     assert!(matches!(error, QuantizeError::NoValue { .. } | QuantizeError::NotFinite { .. }), "{error}");
 }
 
@@ -178,8 +181,8 @@ fn large_weights_are_only_large() {
     let mut graph = residual();
     conv(&mut graph, 3).weights.iter_mut().for_each(|w| *w *= 1e6);
     conv(&mut graph, 5).weights.iter_mut().for_each(|w| *w *= 1e-6);
-    let outcome = quantize(&graph, &pictures(24), Options::default(), &Silent).unwrap();
-    assert!(distance(&graph, &outcome, &pictures(8)).sqnr > 20.0);
+    let outcome = quantize(&graph, &images(24), Options::default(), &Silent).unwrap();
+    assert!(distance(&graph, &outcome, &images(8)).sqnr > 20.0);
 }
 
 #[test]
@@ -187,27 +190,27 @@ fn layers_without_weights_and_constant_tensors_are_sound() {
     // All of a's weights are zero: its outputs are constant, or zero behind the ReLU.
     let mut graph = residual();
     conv(&mut graph, 3).weights.fill(0.0);
-    let outcome = quantize(&graph, &pictures(24), Options::default(), &Silent).unwrap();
-    assert!(distance(&graph, &outcome, &pictures(8)).sqnr > 20.0);
+    let outcome = quantize(&graph, &images(24), Options::default(), &Silent).unwrap();
+    assert!(distance(&graph, &outcome, &images(8)).sqnr > 20.0);
     // And no biases either: every value there is zero.
     conv(&mut graph, 3).bias.fill(0.0);
-    let outcome = quantize(&graph, &pictures(24), Options::default(), &Silent).unwrap();
-    assert!(distance(&graph, &outcome, &pictures(8)).sqnr > 20.0);
+    let outcome = quantize(&graph, &images(24), Options::default(), &Silent).unwrap();
+    assert!(distance(&graph, &outcome, &images(8)).sqnr > 20.0);
     // One channel that never varies.
     let mut graph = residual();
     let filter = conv(&mut graph, 3).weights.len() / 8;
     conv(&mut graph, 3).weights[..filter].fill(0.0);
-    let outcome = quantize(&graph, &pictures(24), Options::default(), &Silent).unwrap();
-    assert!(distance(&graph, &outcome, &pictures(8)).sqnr > 20.0);
+    let outcome = quantize(&graph, &images(24), Options::default(), &Silent).unwrap();
+    assert!(distance(&graph, &outcome, &images(8)).sqnr > 20.0);
 }
 
 #[test]
-fn one_black_picture_gives_a_network_that_runs() {
-    let black = vec![vec![0u8; 192]];
+fn one_black_image_gives_a_network_that_runs() {
+    let black = [Pixels::new(Shape::new(8, 8, 3), [0; 192]).unwrap()];
     for effort in [Effort::Low, Effort::Normal] {
         let options = Options { effort, ..Options::default() };
         let outcome = quantize(&residual(), &black, options, &Silent).unwrap();
-        let answers = logits(&outcome.network, &pictures(3)).unwrap();
+        let answers = logits(&outcome.network, &images(3)).unwrap();
         assert!(answers.iter().flatten().all(|v| v.is_finite()));
         assert!(distance(&residual(), &outcome, &black).sqnr > 10.0);
     }

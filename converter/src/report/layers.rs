@@ -39,7 +39,7 @@ impl Noise {
         Self { channels: vec![Sums::default(); channels], pixels: 0.0 }
     }
 
-    /// Adds one picture's values, NHWC: the true ones and the others.
+    /// Adds one image's values, NHWC: the true ones and the others.
     pub fn add(&mut self, truth: &[f32], other: &[f32]) {
         let n = self.channels.len();
         for (a, b) in truth.chunks_exact(n).zip(other.chunks_exact(n)) {

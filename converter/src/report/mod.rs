@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::convert::reading::Reading;
 use crate::convert::verdict::Verdict;
+use crate::per_class::Change;
 use crate::quantize::recipe::Decision;
 use crate::quantize::score::Distance;
 
@@ -38,15 +39,15 @@ pub struct Report {
     pub bytes_before: u64,
     /// Bytes of the archive.
     pub bytes: u64,
-    /// Multiply-accumulates per picture.
+    /// Multiply-accumulates per image.
     pub macs: u64,
     /// Weights and biases.
     pub parameters: usize,
     /// Bytes of activations at their peak, in the plan of this machine.
     pub arena_bytes: usize,
-    /// Calibration pictures.
+    /// Calibration images.
     pub calibration_images: usize,
-    /// Pictures skipped because they could not be read.
+    /// Images skipped because they could not be read.
     pub skipped: usize,
     /// Tensors stored around the middle of each of their channels.
     pub centred: usize,
@@ -59,7 +60,9 @@ pub struct Report {
     pub held_out: Option<Distance>,
     /// Accuracy on checked images with labels.
     pub accuracy: Option<Accuracy>,
-    /// Held-out pictures whose answer changed, the first few.
+    /// Class by class, from f32 to int8, on checked images with labels.
+    pub classes: Vec<Change>,
+    /// Held-out images whose answer changed, the first few.
     pub changed: Vec<Changed>,
     /// What each tensor and each layer's weights, rounded alone, do to the logits.
     pub sensitivity: Vec<SensitivityReport>,
@@ -91,7 +94,7 @@ pub struct Origin {
 pub struct KeptReport {
     /// Points that may be lost.
     pub limit: f64,
-    /// Points that int8 alone loses on held-out pictures.
+    /// Points that int8 alone loses on held-out images.
     pub drop_before: f64,
     /// Points that are lost now.
     pub drop: f64,
@@ -128,10 +131,10 @@ pub struct KeptPart {
     pub parameters: usize,
 }
 
-/// Right answers among held-out pictures.
+/// Right answers among held-out images.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Accuracy {
-    /// Pictures with labels.
+    /// Images with labels.
     pub images: usize,
     /// f32's share of right answers.
     pub float: f64,
@@ -141,9 +144,11 @@ pub struct Accuracy {
     pub float_right: usize,
     /// int8's.
     pub int8_right: usize,
+    /// How likely a difference at least as large is where both are equally good, see [`crate::per_class::mcnemar`].
+    pub p: f64,
 }
 
-/// A picture whose answer changed. Classes are named where names are known, else numbered.
+/// An image whose answer changed. Classes are named where names are known, else numbered.
 #[derive(Clone, Debug, Serialize)]
 pub struct Changed {
     /// Its path or number.

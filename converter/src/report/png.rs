@@ -1,14 +1,19 @@
-//! Small pictures for the report: PNG as a data URI.
+//! Small images for the report: PNG as a data URI.
 //!
 //! Stored blocks, no compression: a thumbnail is a few kilobytes, and an encoder of forty lines needs no
 //! further dependency. W3C, *Portable Network Graphics (Second edition)*, 2003; RFC 1950 and 1951.
 
+use foldnet_kernels::Shape;
+
+use crate::image::Pixels;
+
 /// Thumbnails are at most this wide and high.
 const SIDE: usize = 64;
 
-/// An HWC picture of 1, 3 or 4 channels (the fourth is left out), made smaller if need be, as
+/// An image of 1, 3 or 4 channels (the fourth is left out), made smaller if need be, as
 /// `data:image/png;base64,…`.
-pub fn thumbnail(pixels: &[u8], [height, width, channels]: [usize; 3]) -> String {
+pub fn thumbnail(image: &Pixels) -> String {
+    let (Shape { h: height, w: width, c: channels }, pixels) = (image.shape(), image.values());
     let step = height.max(width).div_ceil(SIDE).max(1);
     let (h, w) = (height.div_ceil(step), width.div_ceil(step));
     let kept = if channels < 3 { 1 } else { 3 };
@@ -94,9 +99,9 @@ mod tests {
     }
 
     #[test]
-    fn a_large_picture_becomes_small_and_keeps_its_colours() {
+    fn a_large_image_becomes_small_and_keeps_its_colours() {
         let pixels: Vec<u8> = [7, 8, 9].repeat(224 * 200);
-        let uri = thumbnail(&pixels, [200, 224, 3]);
+        let uri = thumbnail(&Pixels::new(Shape::new(200, 224, 3), pixels).unwrap());
         // 50 rows of 56 pixels: signature, IHDR, IDAT with one stored block, IEND.
         let bytes = 8 + 25 + (12 + 2 + 5 + 50 * (1 + 56 * 3) + 4) + 12_usize;
         assert_eq!(uri.len(), "data:image/png;base64,".len() + bytes.div_ceil(3) * 4);

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::emit::tool::{Installed, Tool};
+use crate::image::Pixels;
 
 pub use crate::emit::tool::ToolError as ToolkitError;
 
@@ -34,7 +35,7 @@ pub struct Job<'a> {
     /// Height, width, channels.
     pub shape: [usize; 3],
     /// u8, HWC.
-    pub pictures: &'a [Vec<u8>],
+    pub images: &'a [Pixels],
     /// On how many of them, from the first, the probe runs.
     pub probed: usize,
     /// Pictures at once, for a second model; 1 for none.
@@ -45,12 +46,12 @@ pub struct Job<'a> {
 pub struct Built {
     /// The `.rknn` file.
     pub model: Vec<u8>,
-    /// The simulator's logits, picture after picture.
+    /// The simulator's logits, image after image.
     pub logits: Vec<f32>,
-    /// The `.rknn` file for a batch, and the simulator's logits for one: the first pictures, over and over
+    /// The `.rknn` file for a batch, and the simulator's logits for one: the first images, over and over
     /// where there are fewer.
     pub batched: Option<(Vec<u8>, Vec<f32>)>,
-    /// The simulator's tensors (NCHW, real values), in the probe's order, picture after picture.
+    /// The simulator's tensors (NCHW, real values), in the probe's order, image after image.
     pub tensors: Vec<f32>,
 }
 
@@ -96,7 +97,7 @@ impl Toolkit {
             logits_batch: "logits_batch.f32",
             tensors: "tensors.f32",
         };
-        let pictures = job.pictures.concat();
+        let pictures: Vec<u8> = job.images.iter().flat_map(Pixels::values).copied().collect();
         let files = [(file.model, job.model), (file.probe, job.probe), (file.pictures, &pictures)];
         let results = self.0.run(include_str!("toolkit.py"), &file, &files)?;
         let batched = match job.batch {

@@ -3,18 +3,19 @@
 use foldnet::{Session, SessionError};
 use foldnet_archive::Network;
 
+use crate::image::Pixels;
 use crate::quantize::apart::Quantization;
 
 /// Part of the range that is left above the greatest logit seen: others may be greater, and where several
 /// classes reach the end, the first of them wins.
 const ROOM: f32 = 0.125;
 
-/// From what the logits are on pictures (u8, HWC).
-pub fn range(network: &Network, pictures: &[Vec<u8>]) -> Result<Quantization, SessionError> {
+/// From what the logits are on images.
+pub fn range(network: &Network, images: &[Pixels]) -> Result<Quantization, SessionError> {
     let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 0)?;
     let (mut lo, mut hi) = (0.0_f32, 0.0_f32);
-    for pixels in pictures {
-        for &logit in session.run(pixels) {
+    for pixels in images {
+        for &logit in session.run(pixels.values()) {
             (lo, hi) = (lo.min(logit), hi.max(logit));
         }
     }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::reader::Model;
 use super::*;
+use crate::image::Pixels;
 use crate::quantize::apart::{Ranges, apart};
 
 /// How a window moves.
@@ -240,13 +241,14 @@ fn random(seed: u64) -> Network {
     r.network
 }
 
-fn picture(network: &Network, seed: u64) -> Vec<u8> {
+fn image(network: &Network, seed: u64) -> Pixels {
     let mut state = seed | 1;
     let next = |_| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (state >> 56) as u8
     };
-    (0..network.input().len()).map(next).collect()
+    let values: Vec<u8> = (0..network.input().len()).map(next).collect();
+    Pixels::new(network.input(), values).unwrap()
 }
 
 proptest! {
@@ -256,20 +258,20 @@ proptest! {
     fn a_file_computes_what_the_network_does(seed: u64) {
         let network = random(seed);
         network.validate().unwrap();
-        let picture = picture(&network, seed);
-        let some = std::slice::from_ref(&picture);
+        let image = image(&network, seed);
+        let some = std::slice::from_ref(&image);
         let parts = apart(&network, &Ranges::measure(&network, some).unwrap());
         let logits = range(&parts, some).unwrap();
         let model = Model::read(&model(&parts, logits).unwrap());
         prop_assert_eq!(model.version, 3);
         let mut session = Session::new(&parts, dispatch::best(), 1).unwrap();
         let mut ours = vec![None; parts.tensors.len()];
-        let answer = session.run_traced(&picture, |step, outputs| {
+        let answer = session.run_traced(image.values(), |step, outputs| {
             for (id, values) in parts.steps[step].outputs().into_iter().zip(outputs) {
                 ours[id] = Some(values);
             }
         });
-        let pixels: Vec<i8> = picture.iter().map(|&p| (i16::from(p) - 128) as i8).collect();
+        let pixels: Vec<i8> = image.values().iter().map(|&p| (i16::from(p) - 128) as i8).collect();
         let mut seen = 0;
         let output = model.run(&pixels, |tensor, values| {
             let Some(id) = parts.tensors.iter().position(|t| t.name == tensor.name) else { return };
@@ -297,8 +299,8 @@ proptest! {
 fn a_step_that_tflite_has_not_is_named_with_what_to_do() {
     let logits = Quantization { scale: 1.0, zero: 0 };
     let said = |network: &Network| {
-        let picture = vec![100; network.input().len()];
-        let parts = apart(network, &Ranges::measure(network, &[picture]).unwrap());
+        let grey = Pixels::new(network.input(), vec![100; network.input().len()]).unwrap();
+        let parts = apart(network, &Ranges::measure(network, &[grey]).unwrap());
         model(&parts, logits).err().unwrap().to_string()
     };
     let sum = said(&every_step_with_a_sum());

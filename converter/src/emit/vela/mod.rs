@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::tool::{Installed, Tool, ToolError};
 
+use crate::image::Pixels;
+
 /// Vela's version.
 pub const VERSION: &str = "5.2.0";
 /// Both programs.
@@ -39,10 +41,10 @@ pub struct Job<'a> {
     /// Height, width, channels.
     pub shape: [usize; 3],
     /// u8, HWC.
-    pub pictures: &'a [Vec<u8>],
+    pub images: &'a [Pixels],
     /// Tensors to be compared, by the names that they have in the file.
     pub names: &'a [&'a str],
-    /// On how many pictures, from the first.
+    /// On how many images, from the first.
     pub probed: usize,
 }
 
@@ -52,9 +54,9 @@ pub struct Compiled {
     pub model: Vec<u8>,
     /// What Vela expects.
     pub estimate: Estimate,
-    /// LiteRT's outputs, int8, picture after picture.
+    /// LiteRT's outputs, int8, image after image.
     pub outputs: Vec<i8>,
-    /// LiteRT's tensors, int8 NHWC, in the order of the names, picture after picture.
+    /// LiteRT's tensors, int8 NHWC, in the order of the names, image after image.
     pub tensors: Vec<i8>,
 }
 
@@ -122,7 +124,7 @@ pub fn run(vela: &Installed, job: &Job<'_>) -> Result<Compiled, ToolError> {
         tensors: "tensors.i8",
     };
     // p − 128 is p with its highest bit turned.
-    let pictures: Vec<u8> = job.pictures.iter().flatten().map(|p| p ^ 0x80).collect();
+    let pictures: Vec<u8> = job.images.iter().flat_map(Pixels::values).map(|p| p ^ 0x80).collect();
     let files = [(file.model, job.model), (file.pictures, &pictures)];
     let results = vela.run(include_str!("vela.py"), &file, &files)?;
     let int8 = |name| Ok::<_, ToolError>(results.read(name)?.into_iter().map(|v| v as i8).collect());

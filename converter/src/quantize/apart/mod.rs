@@ -10,7 +10,7 @@
 //! Conv (affine)            →  Conv → sum;   Affine (sum) → y2
 //! Conv (y, affine)         →  Conv → y;     Affine (y) → y2
 //! ```
-//! The scales of `bare` and `sum` are found on pictures ([`Ranges`]). An affine map is a depthwise convolution
+//! The scales of `bare` and `sum` are found on images ([`Ranges`]). An affine map is a depthwise convolution
 //! there, whose bias is an integer; offsets are what that can be ([`settle`]).
 
 mod offsets;

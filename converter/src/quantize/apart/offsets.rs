@@ -2,7 +2,7 @@
 //!
 //! An affine map is a depthwise convolution there: `y = rne(gain·(x − z) + offset)` has weight 127 and an int32
 //! bias, so the offset is a multiple of `|gain|/127`. And a channel has only 256 inputs: where one of them comes
-//! all but halfway between two results, the last bit of f32 decides, on every picture in which it occurs, and what
+//! all but halfway between two results, the last bit of f32 decides, on every image in which it occurs, and what
 //! then differs grows from layer to layer. A multiple beside the nearest has no such input.
 
 use foldnet_archive::{Affine, Network, Step, Tensor};

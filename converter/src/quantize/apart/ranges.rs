@@ -3,7 +3,7 @@
 //! Where we round the sum of a convolution and its residual once, the NPU rounds the convolution first. With
 //! the range that such values take, its steps would be two or three times those of the sum: a ReLU behind
 //! the sum cuts off most of what is negative, and few values are large. So the range is the one with which
-//! the int8 results of the step come nearest to ours, on a sample of values from pictures.
+//! the int8 results of the step come nearest to ours, on a sample of values from images.
 
 use foldnet::{Session, SessionError};
 use foldnet_archive::{Conv, Network, Out, PIXELS, Step};
@@ -11,8 +11,9 @@ use foldnet_kernels::reference::{ConvResult, conv};
 use foldnet_kernels::{ConvDesc, ConvOutput, ConvScalars, ConvWeights, Requant};
 
 use super::{Quantization, has_parts};
+use crate::image::Pixels;
 
-/// About so many values of a layer are tried, over all pictures.
+/// About so many values of a layer are tried, over all images.
 const SAMPLES: usize = 200_000;
 /// Tried as parts of the lowest and of the highest value, in twentieths.
 const PARTS: std::ops::RangeInclusive<u8> = 2..=20;
@@ -40,14 +41,14 @@ struct Sample {
 }
 
 impl Ranges {
-    /// From what the values are on pictures (u8, HWC).
-    pub fn measure(network: &Network, pictures: &[Vec<u8>]) -> Result<Self, SessionError> {
+    /// From what the values are on images (u8, HWC).
+    pub fn measure(network: &Network, images: &[Pixels]) -> Result<Self, SessionError> {
         let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 0)?;
         let mut sampled: Vec<Vec<Sample>> = network.steps.iter().map(|_| Vec::new()).collect();
-        for pixels in pictures {
+        for pixels in images {
             let mut tensors: Vec<Vec<i8>> = vec![Vec::new(); network.tensors.len()];
-            tensors[PIXELS] = pixels.iter().map(|&p| (i16::from(p) - 128) as i8).collect();
-            session.run_traced(pixels, |step, outputs| {
+            tensors[PIXELS] = pixels.values().iter().map(|&p| (i16::from(p) - 128) as i8).collect();
+            session.run_traced(pixels.values(), |step, outputs| {
                 for (id, values) in network.steps[step].outputs().into_iter().zip(outputs) {
                     tensors[id] = values;
                 }
@@ -55,7 +56,7 @@ impl Ranges {
             for (step, values) in network.steps.iter().zip(&mut sampled) {
                 match step {
                     Step::Conv(c) if has_parts(network, c) => {
-                        sample(network, c, &tensors, pictures.len(), values);
+                        sample(network, c, &tensors, images.len(), values);
                     }
                     _ => {}
                 }
@@ -69,12 +70,12 @@ impl Ranges {
     }
 }
 
-fn sample(network: &Network, c: &Conv, tensors: &[Vec<i8>], pictures: usize, values: &mut Vec<Sample>) {
+fn sample(network: &Network, c: &Conv, tensors: &[Vec<i8>], images: usize, values: &mut Vec<Sample>) {
     let unit = unit(network, c);
     let bare = without_skip(network, c, &tensors[c.x]);
     let channels = c.bias.len();
     // Odd, so that all channels have their turn.
-    let stride = (bare.len() * pictures / SAMPLES) | 1;
+    let stride = (bare.len() * images / SAMPLES) | 1;
     let skip = c.skip.map(|(id, m)| (&tensors[id], f32::from(network.tensors[id].zero), m));
     for i in (0..bare.len()).step_by(stride) {
         values.push(Sample {

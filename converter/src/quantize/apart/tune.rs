@@ -85,20 +85,24 @@ mod tests {
     use foldnet_kernels::dispatch;
 
     use super::*;
+    use crate::image::Pixels;
     use crate::quantize::apart::{Ranges, apart};
 
     #[test]
     fn a_range_that_is_too_wide_is_narrowed() {
         let network = every_step();
-        let pictures: Vec<Vec<u8>> = (0..6_usize)
-            .map(|n| (0..network.input().len()).map(|i| (i * (7 + n) % 251) as u8).collect())
+        let images: Vec<Pixels> = (0..6_usize)
+            .map(|n| {
+                let values: Vec<u8> = (0..network.input().len()).map(|i| (i * (7 + n) % 251) as u8).collect();
+                Pixels::new(network.input(), values).unwrap()
+            })
             .collect();
-        let parts = apart(&network, &Ranges::measure(&network, &pictures).unwrap());
+        let parts = apart(&network, &Ranges::measure(&network, &images).unwrap());
         let first = network.tensors.len();
         assert!(parts.tensors.len() > first, "there is something to tune");
         let logits = |network: &Network| -> Vec<f32> {
             let mut session = Session::new(network, dispatch::by_name("portable").unwrap(), 1).unwrap();
-            pictures.iter().flat_map(|p| session.run(p).to_vec()).collect()
+            images.iter().flat_map(|p| session.run(p.values()).to_vec()).collect()
         };
         let truth = logits(&network);
         let quality = |n: &Network| {

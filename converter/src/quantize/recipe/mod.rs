@@ -1,9 +1,9 @@
 //! The whole way from a float graph to a network, every decision made by the output's error.
 //!
-//! Error is the noise that quantization adds to the answers, [`Distance::sqnr`], over calibration pictures
+//! Error is the noise that quantization adds to the answers, [`Distance::sqnr`], over calibration images
 //! that nothing was measured on (see `split`): ranges that fit what was seen too tightly cut off what was
-//! not, which shows on other pictures only.
-//! (Not the divergence of the answers: a trained network is sure of most pictures it was trained on, so
+//! not, which shows on other images only.
+//! (Not the divergence of the answers: a trained network is sure of most images it was trained on, so
 //! that a handful of doubtful ones would decide everything, and decisions made on them do not hold on
 //! others.)
 //! The quantized network is run by the real kernels, so what is measured is what will run. How much is
@@ -29,6 +29,7 @@ use super::score::{Distance, Measure};
 use crate::calibrate::{Method, Observation, observe};
 use crate::float::{FloatNet, Grids};
 use crate::graph::{Graph, NodeId, Op};
+use crate::image::Pixels;
 use draft::{Source, factors};
 pub use progress::{Decision, Progress, Silent};
 use search::{Candidate, Search, Trial};
@@ -40,7 +41,7 @@ pub enum Effort {
     Low,
     /// Seconds for a small network, a minute for a large one.
     Normal,
-    /// As much, and weights rounded by a search for the least error, over more of the pictures' patches.
+    /// As much, and weights rounded by a search for the least error, over more of the images' patches.
     High,
 }
 
@@ -53,7 +54,7 @@ impl Effort {
     fn budget(self) -> u64 {
         match self {
             Self::Low => 0,
-            // More of it finds what suits the pictures that it tries, not others.
+            // More of it finds what suits the images that it tries, not others.
             Self::Normal | Self::High => 1_500_000_000_000,
         }
     }
@@ -103,7 +104,7 @@ pub struct Outcome {
     /// The float graph with [`crate::quantize::fuse::with_dense_end`] and [`crate::quantize::center`]
     /// applied; its nodes are what slots refer to.
     pub graph: Graph,
-    /// What was seen on the calibration pictures, in the original graph's units.
+    /// What was seen on the calibration images, in the original graph's units.
     pub observation: Observation,
     /// Per node, the factors by which the network's values differ from the float graph's.
     pub factors: equalize::Factors,
@@ -113,7 +114,7 @@ pub struct Outcome {
     pub centred: usize,
     /// In order.
     pub decisions: Vec<Decision>,
-    /// On the pictures used for trying.
+    /// On the images used for trying.
     pub distance: Distance,
     /// How answers were compared.
     pub measure: Measure,
@@ -122,11 +123,11 @@ pub struct Outcome {
 /// Quantizes.
 pub fn quantize(
     graph: &Graph,
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
     options: Options,
     progress: &dyn Progress,
 ) -> Result<Outcome, QuantizeError> {
-    if pictures.is_empty() {
+    if images.is_empty() {
         return Err(QuantizeError::NoPictures);
     }
     let measure = options.measure.unwrap_or_else(|| Measure::of_graph(graph));
@@ -137,7 +138,7 @@ pub fn quantize(
     }
     let mut graph = with_dense_end(graph);
     check_finite(&graph)?;
-    let (fit, trial) = split(pictures);
+    let (fit, trial) = split(images);
     let truth = FloatNet::rounded(&graph, &Grids::default())?.logits(&trial)?;
     if options.for_npu {
         one_zero(&mut graph);
@@ -149,20 +150,20 @@ pub fn quantize(
     };
     let watch = fusion.nodes();
     let classes = if options.equalize { equalize::classes(&graph) } else { Vec::new() };
-    let seen = |pictures: &[Vec<u8>]| observations(&graph, &watch, &classes, pictures, options, progress);
+    let seen = |images: &[Pixels]| observations(&graph, &watch, &classes, images, options, progress);
     let observation = seen(&fit)?;
     let classes = if options.effort == Effort::Low { Vec::new() } else { classes.clone() };
     let source = Source { graph: &graph, fusion: &fusion, classes: &classes, observation: &observation };
     let mut search = Search::new(source, &fit, Trial { images: trial, truth, measure }, options)?;
     search.run(progress)?;
-    let refitted = if fit.len() < pictures.len() && search.follows_from_plan() {
-        let observation = seen(pictures)?;
-        search.refit(&observation, pictures, progress)?;
+    let refitted = if fit.len() < images.len() && search.follows_from_plan() {
+        let observation = seen(images)?;
+        search.refit(&observation, images, progress)?;
         Some(observation)
     } else {
         None
     };
-    let for_npu = if options.for_npu { Some(search.for_npu(pictures, progress)?) } else { None };
+    let for_npu = if options.for_npu { Some(search.for_npu(images, progress)?) } else { None };
     let (Candidate { choices, factors, draft, network, distance }, decisions) = search.finish();
     Ok(Outcome {
         measure,
@@ -179,18 +180,18 @@ pub fn quantize(
     })
 }
 
-/// What is seen of the watched nodes on pictures, also with each rule's factors where those are tried.
+/// What is seen of the watched nodes on images, also with each rule's factors where those are tried.
 fn observations(
     graph: &Graph,
     watch: &[NodeId],
     classes: &[Class],
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
     options: Options,
     progress: &dyn Progress,
 ) -> Result<Observation, QuantizeError> {
     let none: equalize::Factors = vec![None; graph.nodes.len()];
-    progress.stage("observing", pictures.len());
-    let first = observe(graph, watch, pictures, std::slice::from_ref(&none), &|| progress.tick())?;
+    progress.stage("observing", images.len());
+    let first = observe(graph, watch, images, std::slice::from_ref(&none), &|| progress.tick())?;
     let sound = |node: &NodeId| first.channels(*node).is_none_or(|c| c.all_finite());
     if let Some(&node) = watch.iter().find(|n| !sound(n)) {
         return Err(QuantizeError::NoValue { node: graph.nodes[node].name.clone() });
@@ -200,8 +201,8 @@ fn observations(
     }
     let variants: Vec<_> =
         (0..RULES.len()).map(|rule| factors(graph, classes, &vec![rule; classes.len()], &first)).collect();
-    progress.stage("observing, equalized", pictures.len());
-    Ok(observe(graph, watch, pictures, &variants, &|| progress.tick())?)
+    progress.stage("observing, equalized", images.len());
+    Ok(observe(graph, watch, images, &variants, &|| progress.tick())?)
 }
 
 /// Every weight and bias is a number.
@@ -223,14 +224,14 @@ fn check_finite(graph: &Graph) -> Result<(), QuantizeError> {
     Ok(())
 }
 
-/// Pictures to measure on, and pictures to try on: what is found on the former must hold on others.
+/// Images to measure on, and images to try on: what is found on the former must hold on others.
 /// Every third goes to the latter; a dozen or fewer serve as both.
-fn split(pictures: &[Vec<u8>]) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-    if pictures.len() < 12 {
-        return (pictures.to_vec(), pictures.to_vec());
+fn split(images: &[Pixels]) -> (Vec<Pixels>, Vec<Pixels>) {
+    if images.len() < 12 {
+        return (images.to_vec(), images.to_vec());
     }
     let part = |trial: bool| {
-        pictures.iter().enumerate().filter(|(i, _)| (i % 3 == 2) == trial).map(|(_, p)| p.clone()).collect()
+        images.iter().enumerate().filter(|(i, _)| (i % 3 == 2) == trial).map(|(_, p)| p.clone()).collect()
     };
     (part(false), part(true))
 }

@@ -7,6 +7,7 @@ use super::progress::step;
 use super::{Decision, Effort, Options, Progress};
 use crate::calibrate::{Method, Observation};
 use crate::graph::NodeId;
+use crate::image::Pixels;
 use crate::quantize::apart::{Ranges, apart, settle, tune};
 use crate::quantize::build::Draft;
 use crate::quantize::equalize::{self, RULES};
@@ -27,7 +28,7 @@ pub struct Candidate {
 
 /// The images that candidates are tried on.
 pub struct Trial {
-    pub images: Vec<Vec<u8>>,
+    pub images: Vec<Pixels>,
     /// The float network's answers.
     pub truth: Vec<Vec<f32>>,
     pub measure: Measure,
@@ -38,7 +39,7 @@ pub struct Search<'a> {
     source: Source<'a>,
     options: Options,
     /// The images that are measured.
-    images: &'a [Vec<u8>],
+    images: &'a [Pixels],
     trial: Trial,
     /// Rounds by inputs while searching, where that is affordable.
     rounder: Option<Rounder>,
@@ -83,7 +84,7 @@ impl<'a> Search<'a> {
     /// Begins with a draft that nothing was decided on.
     pub fn new(
         source: Source<'a>,
-        images: &'a [Vec<u8>],
+        images: &'a [Pixels],
         trial: Trial,
         options: Options,
     ) -> Result<Self, QuantizeError> {
@@ -199,7 +200,7 @@ impl<'a> Search<'a> {
 
     fn rounder(
         &self,
-        images: &[Vec<u8>],
+        images: &[Pixels],
         progress: &dyn Progress,
         stage: &str,
     ) -> Result<Rounder, QuantizeError> {
@@ -214,7 +215,7 @@ impl<'a> Search<'a> {
     pub fn refit(
         &mut self,
         observation: &Observation,
-        images: &[Vec<u8>],
+        images: &[Pixels],
         progress: &dyn Progress,
     ) -> Result<(), QuantizeError> {
         let rounder = self.rounder(images, progress, "rounding on all")?;
@@ -237,7 +238,7 @@ impl<'a> Search<'a> {
     }
 
     /// The best network with residuals and affine maps as steps of their own.
-    pub fn for_npu(&mut self, images: &[Vec<u8>], progress: &dyn Progress) -> Result<Network, QuantizeError> {
+    pub fn for_npu(&mut self, images: &[Pixels], progress: &dyn Progress) -> Result<Network, QuantizeError> {
         progress.stage("rounding as an NPU", 2);
         let network = &self.best.network;
         let parts = apart(network, &Ranges::measure(network, &self.affordable_images(images, 256))?);
@@ -343,7 +344,7 @@ impl<'a> Search<'a> {
     }
 
     /// Evenly spread images, as many as a twelfth of the whole effort can take.
-    fn affordable_images(&self, images: &[Vec<u8>], most: usize) -> Vec<Vec<u8>> {
+    fn affordable_images(&self, images: &[Pixels], most: usize) -> Vec<Pixels> {
         let macs = self.best.network.macs().max(1);
         let affordable = (Effort::Normal.budget() / 12 / macs) as usize;
         let n = images.len().min(most).min(affordable.max(16));

@@ -41,16 +41,17 @@ use super::fuse::{Fusion, Layer};
 use crate::calibrate::in_lanes;
 use crate::float::{FloatError, FloatNet};
 use crate::graph::{Conv, Graph, NodeId, Op};
+use crate::image::Pixels;
 use layer::{SCALES, round_layer};
 use moments::{Moments, merge};
 
 /// Layers with longer filters keep nearest rounding: the work grows with the cube.
 const LONGEST: usize = 1200;
-/// Input patches gathered per layer and picture.
+/// Input patches gathered per layer and image.
 const PATCHES: usize = 24;
 /// The same for a careful rounder.
 const MANY_PATCHES: usize = 96;
-/// Pictures are dealt to this many lanes, so that sums of floats come out the same everywhere.
+/// Images are dealt to this many lanes, so that sums of floats come out the same everywhere.
 const LANES: usize = 2;
 
 /// A layer's integers and what to add to its biases.
@@ -116,11 +117,11 @@ pub struct Rounder {
 }
 
 impl Rounder {
-    /// Runs the float network over the pictures and sums up every layer's inputs.
+    /// Runs the float network over the images and sums up every layer's inputs.
     pub fn new(
         graph: &Graph,
         fusion: &Fusion,
-        pictures: &[Vec<u8>],
+        images: &[Pixels],
         care: Care,
         tick: &(dyn Fn() + Sync),
     ) -> Result<Self, FloatError> {
@@ -128,11 +129,11 @@ impl Rounder {
         let net = FloatNet::new(graph)?;
         let lanes = in_lanes(LANES, |lane| -> Result<Vec<Moments>, FloatError> {
             let mut moments = fresh(graph, &layers);
-            for (n, pixels) in pictures.iter().enumerate().skip(lane).step_by(LANES) {
+            for (n, pixels) in images.iter().enumerate().skip(lane).step_by(LANES) {
                 let mut values = net.run(pixels)?;
                 centre(&mut values[0], &pixel_zero(graph));
                 for (m, &(_, conv, x)) in moments.iter_mut().zip(&layers) {
-                    m.add_picture(graph, conv, &values[fusion.slots[x].node], n, care.patches());
+                    m.add_image(graph, conv, &values[fusion.slots[x].node], n, care.patches());
                 }
                 tick();
             }
@@ -174,11 +175,11 @@ impl Rounder {
 pub fn round_with_inputs(
     draft: &mut Draft,
     network: &Network,
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
     care: Care,
 ) -> Result<usize, QuantizeError> {
     let layers = layers_of(&draft.graph, &draft.fusion);
-    let moments = gather(draft, network, &layers, pictures, care)?;
+    let moments = gather(draft, network, &layers, images, care)?;
     let done: Vec<Option<Rounded>> = in_lanes(layers.len(), |i| {
         let Op::Conv(c) = &draft.graph.nodes[layers[i].1].op else { return None };
         round_layer(c, &moments[i], draft.packed[layers[i].1].as_ref(), care)
@@ -214,23 +215,23 @@ fn centre(pixels: &mut [f32], zero: &[i8]) {
     }
 }
 
-/// Streams pictures through the quantized network; moments in units of each input's scale.
+/// Streams images through the quantized network; moments in units of each input's scale.
 fn gather(
     draft: &Draft,
     network: &Network,
     layers: &[(usize, NodeId, usize)],
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
     care: Care,
 ) -> Result<Vec<Moments>, QuantizeError> {
     let lanes = in_lanes(LANES, |lane| -> Result<Vec<Moments>, QuantizeError> {
         let mut moments = fresh(&draft.graph, layers);
         let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 1)?;
-        for (n, pixels) in pictures.iter().enumerate().skip(lane).step_by(LANES) {
+        for (n, pixels) in images.iter().enumerate().skip(lane).step_by(LANES) {
             let mut tensors: Vec<Option<Vec<f32>>> = vec![None; network.tensors.len()];
-            let mut values: Vec<f32> = pixels.iter().map(|&p| f32::from(p)).collect();
+            let mut values: Vec<f32> = pixels.values().iter().map(|&p| f32::from(p)).collect();
             centre(&mut values, &network.pixel_zero);
             tensors[PIXELS] = Some(values);
-            session.run_traced(pixels, |step, outputs| {
+            session.run_traced(pixels.values(), |step, outputs| {
                 for (id, values) in network.steps[step].outputs().into_iter().zip(outputs) {
                     let zero = f32::from(network.tensors[id].zero);
                     tensors[id] = Some(values.iter().map(|&v| f32::from(v) - zero).collect());
@@ -238,7 +239,7 @@ fn gather(
             });
             for (m, &(_, conv, x)) in moments.iter_mut().zip(layers) {
                 if let Some(values) = &tensors[x] {
-                    m.add_picture(&draft.graph, conv, values, n, care.patches());
+                    m.add_image(&draft.graph, conv, values, n, care.patches());
                 }
             }
         }

@@ -18,8 +18,8 @@ pub struct Moments {
 }
 
 impl Moments {
-    /// Adds patches of one picture's values of the convolution's input.
-    pub fn add_picture(&mut self, graph: &Graph, node: NodeId, x: &[f32], picture: usize, patches: usize) {
+    /// Adds patches of one image's values of the convolution's input.
+    pub fn add_image(&mut self, graph: &Graph, node: NodeId, x: &[f32], image: usize, patches: usize) {
         let Op::Conv(conv) = &graph.nodes[node].op else { return };
         let shape: Shape = graph.nodes[graph.nodes[node].inputs[0]].shape;
         let out = graph.nodes[node].shape;
@@ -28,8 +28,8 @@ impl Moments {
         let take = patches.min(total);
         let mut patch = vec![0.0f32; self.depth];
         for k in 0..take {
-            // Spread over the picture, elsewhere for each picture.
-            let at = (k * total / take + picture * 7919) % total;
+            // Spread over the image, elsewhere for each image.
+            let at = (k * total / take + image * 7919) % total;
             let (oy, ox) = (at / out.w, at % out.w);
             patch.fill(0.0);
             for ky in 0..window.kernel[0] {

@@ -19,7 +19,7 @@
 //! convolution of its parts. So what is kept runs in the kernels that everything else runs in, on every kernel
 //! set, and costs two to four times the layer's products.
 //!
-//! Scales of the parts are found by running: a first guess, then by the largest value on pictures.
+//! Scales of the parts are found by running: a first guess, then by the largest value on images.
 
 mod builder;
 #[cfg(test)]
@@ -34,6 +34,7 @@ use super::QuantizeError;
 use super::build::Draft;
 use super::fuse::{Fusion, Layer, SlotId};
 use crate::graph::{Graph, NodeId};
+use crate::image::Pixels;
 use builder::Widener;
 
 /// What is kept in 16 bits.
@@ -98,18 +99,18 @@ fn takes_wide(fusion: &Fusion, layer: &Layer, slot: SlotId) -> bool {
 }
 
 /// The draft's network with some of it in 16 bits. `exact` is the float graph in the draft's units, without
-/// what rounding and bias correction moved; `pictures` are what scales are found on.
+/// what rounding and bias correction moved; `images` are what scales are found on.
 pub fn network(
     draft: &Draft,
     exact: &Graph,
     kept: &Kept,
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
 ) -> Result<Network, QuantizeError> {
     const ROUNDS: usize = 8;
     let mut scales = BTreeMap::new();
     for _ in 0..ROUNDS {
         let (network, measured) = Widener::new(draft, exact, kept, &scales)?.build()?;
-        if pictures.is_empty() || !adjust(&network, &measured, pictures, &mut scales)? {
+        if images.is_empty() || !adjust(&network, &measured, images, &mut scales)? {
             return Ok(without_unwritten(network));
         }
     }
@@ -149,13 +150,13 @@ struct Measured {
 fn adjust(
     network: &Network,
     measured: &[Measured],
-    pictures: &[Vec<u8>],
+    images: &[Pixels],
     scales: &mut BTreeMap<String, f32>,
 ) -> Result<bool, QuantizeError> {
     let mut largest = vec![0i32; network.tensors.len()];
     let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 0)?;
-    for pixels in pictures {
-        session.run_traced(pixels, |step, outputs| {
+    for pixels in images {
+        session.run_traced(pixels.values(), |step, outputs| {
             for (id, values) in network.steps[step].outputs().into_iter().zip(outputs) {
                 let zero = i32::from(network.tensors[id].zero);
                 let far = values.iter().map(|&v| (i32::from(v) - zero).abs()).max().unwrap_or(0);

@@ -6,7 +6,7 @@ use super::*;
 use crate::float::FloatNet;
 use crate::graph::{Node, Op};
 use crate::quantize::recipe::{Effort, Options, Silent, quantize};
-use crate::quantize::tests::{pictures, residual};
+use crate::quantize::tests::{images, residual};
 use crate::quantize::{Outcome, equalize};
 
 /// The preactivated kind: a sum that is read as it is and behind an affine map with its ReLU.
@@ -39,27 +39,30 @@ fn preactivated() -> Graph {
 
 fn quantized(graph: &Graph) -> (Outcome, Graph) {
     let options = Options { effort: Effort::Low, bias: false, ..Options::default() };
-    let outcome = quantize(graph, &pictures(24), options, &Silent).unwrap();
+    let outcome = quantize(graph, &images(24), options, &Silent).unwrap();
     let exact = equalize::apply(&outcome.graph, &outcome.factors);
     (outcome, exact)
 }
 
-/// The real values of a tensor that is held in two, on a picture.
-fn held(network: &Network, hi: &str, pixels: &[u8]) -> Vec<f32> {
+/// The real values of a tensor that is held in two, on an image.
+fn held(network: &Network, hi: &str, image: &Pixels) -> Vec<f32> {
     let mut sum: Vec<f32> = Vec::new();
-    Session::new(network, foldnet_kernels::dispatch::best(), 1).unwrap().run_traced(pixels, |i, out| {
-        for (id, values) in network.steps[i].outputs().into_iter().zip(out) {
-            let t = &network.tensors[id];
-            if t.name == hi || t.name == format!("{hi}_rest") {
-                let real = |&q: &i8| (f32::from(q) - f32::from(t.zero)) * t.scale;
-                sum = if t.name == hi {
-                    values.iter().map(real).collect()
-                } else {
-                    sum.iter().zip(values.iter().map(real)).map(|(a, b)| a + b).collect()
-                };
+    Session::new(network, foldnet_kernels::dispatch::best(), 1).unwrap().run_traced(
+        image.values(),
+        |i, out| {
+            for (id, values) in network.steps[i].outputs().into_iter().zip(out) {
+                let t = &network.tensors[id];
+                if t.name == hi || t.name == format!("{hi}_rest") {
+                    let real = |&q: &i8| (f32::from(q) - f32::from(t.zero)) * t.scale;
+                    sum = if t.name == hi {
+                        values.iter().map(real).collect()
+                    } else {
+                        sum.iter().zip(values.iter().map(real)).map(|(a, b)| a + b).collect()
+                    };
+                }
             }
-        }
-    });
+        },
+    );
     sum
 }
 
@@ -69,16 +72,16 @@ fn with_everything_kept_the_trunk_is_as_in_float() {
         let (outcome, exact) = quantized(&graph);
         let kept = eligible(&outcome.draft.fusion);
         assert!(kept.weights.len() == 3 && kept.values.len() >= 2, "{kept:?}");
-        let network = network(&outcome.draft, &exact, &kept, &pictures(24)).unwrap();
+        let network = network(&outcome.draft, &exact, &kept, &images(24)).unwrap();
         let narrow = &outcome.network;
         assert_eq!(network.tensors.iter().filter(|t| t.scale <= 0.0).count(), 0);
         assert!(network.macs() > 2 * narrow.macs());
         let float = FloatNet::new(&exact).unwrap();
-        for picture in &pictures(40)[30..] {
-            let truth = float.run(picture).unwrap();
+        for image in &images(40)[30..] {
+            let truth = float.run(image).unwrap();
             for &slot in &kept.values {
                 let name = format!("{}_hi", narrow.tensors[slot].name);
-                let ours = held(&network, &name, picture);
+                let ours = held(&network, &name, image);
                 let node = outcome.draft.fusion.slots[slot].node;
                 let most = truth[node].iter().fold(0.0f32, |m, v| m.max(v.abs()));
                 for (a, b) in truth[node].iter().zip(&ours) {
@@ -95,7 +98,7 @@ fn every_kernel_set_and_stock_tract_have_the_same_bits() {
     for graph in [residual(), preactivated()] {
         let (outcome, exact) = quantized(&graph);
         let kept = eligible(&outcome.draft.fusion);
-        let network = network(&outcome.draft, &exact, &kept, &pictures(12)).unwrap();
+        let network = network(&outcome.draft, &exact, &kept, &images(12)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kept.nnef.tgz");
         let mut manifest = foldnet_archive::testing::manifest();
@@ -105,12 +108,12 @@ fn every_kernel_set_and_stock_tract_have_the_same_bits() {
         foldnet_archive::write(&path, &network, &manifest).unwrap();
         let (read, _) = foldnet_archive::read(&path).unwrap();
         let mut tract = Stock::load(&path, network.input()).unwrap();
-        for picture in &pictures(3) {
-            let expected = tract.logits(picture).unwrap().to_vec();
+        for image in &images(3) {
+            let expected = tract.logits(image.values()).unwrap().to_vec();
             for entry in foldnet_kernels::dispatch::REGISTRY {
                 let Some(set) = (entry.get)() else { continue };
                 let mut session = Session::new(&read, set, 1).unwrap();
-                assert_eq!(session.run(picture), expected, "{}", set.name());
+                assert_eq!(session.run(image.values()), expected, "{}", set.name());
             }
         }
     }
@@ -119,7 +122,7 @@ fn every_kernel_set_and_stock_tract_have_the_same_bits() {
 #[test]
 fn nothing_kept_is_the_draft_itself() {
     let (outcome, exact) = quantized(&residual());
-    let network = network(&outcome.draft, &exact, &Kept::default(), &pictures(3)).unwrap();
+    let network = network(&outcome.draft, &exact, &Kept::default(), &images(3)).unwrap();
     assert_eq!(network, outcome.network);
 }
 
@@ -128,10 +131,9 @@ fn every_part_alone_makes_a_sound_network_that_is_nearer_to_float() {
     for graph in [residual(), preactivated()] {
         let (outcome, exact) = quantized(&graph);
         let float = FloatNet::new(&exact).unwrap();
-        let truth: Vec<_> =
-            pictures(16).iter().map(|p| float.run(p).unwrap()[exact.output].clone()).collect();
+        let truth: Vec<_> = images(16).iter().map(|p| float.run(p).unwrap()[exact.output].clone()).collect();
         let sqnr = |network: &Network| {
-            let answers = crate::quantize::score::logits(network, &pictures(16)).unwrap();
+            let answers = crate::quantize::score::logits(network, &images(16)).unwrap();
             crate::quantize::score::Distance::between(&truth, &answers, outcome.measure).sqnr
         };
         let all = eligible(&outcome.draft.fusion);
@@ -142,10 +144,10 @@ fn every_part_alone_makes_a_sound_network_that_is_nearer_to_float() {
         let parts = all.weights.iter().map(|&w| single(Some(w), None));
         let before = sqnr(&outcome.network);
         for kept in parts.chain(all.values.iter().map(|&v| single(None, Some(v)))) {
-            let network = network(&outcome.draft, &exact, &kept, &pictures(16)).unwrap();
+            let network = network(&outcome.draft, &exact, &kept, &images(16)).unwrap();
             assert!(sqnr(&network) > before - 1.0, "{kept:?}: {before} became {}", sqnr(&network));
         }
-        let everything = sqnr(&network(&outcome.draft, &exact, &all, &pictures(16)).unwrap());
+        let everything = sqnr(&network(&outcome.draft, &exact, &all, &images(16)).unwrap());
         assert!(everything > before, "{before} became {everything}");
     }
 }

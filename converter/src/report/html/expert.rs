@@ -27,6 +27,10 @@ fn measured(out: &mut String, r: &Report) {
     if let Some(d) = r.held_out {
         rows.push(vec!["int8 against f32".into(), d.words()]);
     }
+    if let Some(a) = r.accuracy {
+        let text = format!("p = {:.2}: how likely a difference at least as large is by chance alone", a.p);
+        rows.push(vec!["accuracy of both, McNemar's exact test".into(), text]);
+    }
     rows.push(vec![
         "layers".into(),
         format!(

@@ -3,6 +3,7 @@
 //! First what everybody wants to know, in one sentence; then figures and the images that changed; what
 //! only an expert needs is folded away.
 
+mod classes;
 mod expert;
 mod markup;
 
@@ -31,6 +32,7 @@ pub fn page(r: &Report) -> String {
     verdict(&mut out, r);
     origin(&mut out, r);
     tiles(&mut out, r);
+    classes::section(&mut out, &r.classes);
     changed(&mut out, r);
     chart(&mut out, &r.sensitivity);
     expert::section(&mut out, r);
@@ -38,7 +40,7 @@ pub fn page(r: &Report) -> String {
     out
 }
 
-/// Good, look or broken, with the interval as a picture.
+/// Good, look or broken, with the interval as an image.
 fn verdict(out: &mut String, r: &Report) {
     let v = &r.verdict;
     let title = match v.grade {
@@ -227,11 +229,13 @@ fn origin(out: &mut String, r: &Report) {
 #[cfg(test)]
 mod tests {
     use foldnet_archive::OutputKind;
+    use foldnet_kernels::Shape;
 
     use super::super::{KeptPart, KeptReport, Origin};
     use super::*;
     use crate::convert::reading::Reading;
     use crate::convert::verdict::Verdict;
+    use crate::image::Pixels;
     use crate::quantize::score::{Distance, Measure};
 
     /// 19 of 20 answers are the same.
@@ -279,12 +283,15 @@ mod tests {
             passes: Vec::new(),
             held_out: Some(distance()),
             accuracy: None,
+            classes: Vec::new(),
             changed: vec![Changed {
                 name: "a.png".into(),
                 label: Some("cat".into()),
                 float: "cat".into(),
                 int8: "dog".into(),
-                thumbnail: super::super::png::thumbnail(&[1, 2, 3], [1, 1, 3]),
+                thumbnail: super::super::png::thumbnail(
+                    &Pixels::new(Shape::new(1, 1, 3), [1, 2, 3]).unwrap(),
+                ),
             }],
             sensitivity: vec![
                 SensitivityReport { name: "small".into(), what: "values", sqnr: 60.0 },
