@@ -52,10 +52,12 @@ fn a_release_that_does_not_work_is_taken_back() {
     assert_eq!(bench.flash("board", &bench.archive("crash", 1), &[]).error(), "health");
     assert_eq!(bench.status("board").done()["current"], serde_json::Value::Null, "nothing to go back to");
     assert!(Outcome::of(bench.boards("rollback", "board", &[])).error() == "nothing");
+    bench.flash("board", &bench.archive("early", 1), &["--no-service"]).done();
     let good = bench.flash("board", &bench.archive("good", 1), &[]);
     for (archive, patience, why) in [
         ("crash", "60", "the first classification"),
         ("hang", "2", "no answer within 2 s"),
+        ("other-bits", "60", "computes other bits"),
         ("no-camera", "10", "the camera is on fire"),
     ] {
         let out = bench.flash("board", &bench.archive(archive, 1), &["--health-seconds", patience]);

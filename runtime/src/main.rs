@@ -28,6 +28,7 @@ foldnet_cli::commands! {
         Teach(cmd::teach::Cmd),
         Bench(cmd::bench::Cmd),
         Inspect(cmd::inspect::Cmd),
+        Verify(cmd::verify::Cmd),
         Kernels(cmd::kernels::Cmd),
         #[command(after_help = "Example:\n  runtime complete target/package")]
         Complete(Complete<Cli>),

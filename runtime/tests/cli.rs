@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use foldnet_archive::testing::{every_step, manifest};
-use foldnet_archive::{Activation, Manifest, Network};
+use foldnet_archive::{Activation, Manifest, Network, Proof};
 use serde_json::Value;
 
 /// A folder with an archive, pictures, and things that are neither.
@@ -313,6 +313,37 @@ fn inspect_and_kernels_show_what_is_chosen() {
 }
 
 #[cfg(target_os = "linux")]
+#[test]
+fn verify_compares_with_the_converter() {
+    let place = Place::new();
+    let network = every_step();
+    let set = foldnet_kernels::dispatch::best();
+    let proof = foldnet::proof::prove(&mut foldnet::Session::new(&network, set, 1).unwrap(), 3);
+    let with = |proof: Proof| Manifest { proof: Some(proof), ..manifest() };
+    place.archive("proved.nnef.tgz", &network, &with(proof.clone()));
+    let text = place.stdout("verify proved.nnef.tgz");
+    assert!(text.contains(set.name()) && text.contains("the same bits on 3 images"), "{text}");
+    let all = place.stdout("verify proved.nnef.tgz --all-kernels --json");
+    let lines: Vec<Value> = all.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(
+        lines.iter().any(|line| line["kernels"] == "portable")
+            && lines.iter().all(|line| line["same"] == true)
+    );
+
+    let other = Proof { logits: proof.logits.chars().rev().collect(), ..proof.clone() };
+    place.archive("other.nnef.tgz", &network, &with(other));
+    let differs = place.run("verify other.nnef.tgz --kernels portable");
+    assert_eq!(differs.status.code(), Some(3));
+    assert!(stderr(&differs).contains("portable computes other bits"), "{}", stderr(&differs));
+    assert!(String::from_utf8_lossy(&differs.stdout).contains("OTHER BITS"));
+    let missing = place.run("verify net.nnef.tgz");
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(stderr(&missing).contains("convert the model again"), "{}", stderr(&missing));
+    assert!(place.stdout("verify net.nnef.tgz --allow-missing").contains("no checksum to compare with"));
+    place.archive("many.nnef.tgz", &network, &with(Proof { images: 65, ..proof }));
+    assert!(stderr(&place.run("verify many.nnef.tgz --allow-missing")).contains("asks for 65 images"));
+}
+
 #[test]
 fn a_full_disk_is_an_error_and_a_closed_pipe_is_none() {
     let place = Place::new();

@@ -10,8 +10,9 @@ use crate::remote::flash::{Manner, Package, Parts, flash};
 /// Flash an archive to a board
 ///
 /// Linux boards: copies `runtime` and the archive over ssh to the slot that is not in use, verifies their checksums,
-/// classifies a first image and only then switches to the new slot. If the camera service does not stay up, the board
-/// returns to the old slot by itself. This needs no root, and changes only Foldnet's own folder and its systemd unit.
+/// classifies a first image, runs `runtime verify` and only then switches to the new slot. If the camera service does
+/// not stay up, the board returns to the old slot by itself. This needs no root, and changes only Foldnet's own folder
+/// and its systemd unit.
 ///
 /// Microcontrollers: compiles the archive, builds the firmware around it from the checkout (or takes a program that is
 /// built already), and writes it with probe-rs, or as a UF2 file to the drive of the boot loader.

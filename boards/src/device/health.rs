@@ -1,4 +1,5 @@
-//! Whether a release works: its runtime classifies a picture with its archive, in time.
+//! Whether a release works: its runtime classifies an image with its archive, in time, and computes the same bits as
+//! the machine that made the archive.
 
 use std::io::Read;
 use std::path::Path;
@@ -15,10 +16,8 @@ const SAID_MAX: u64 = 1 << 16;
 pub fn classifies(device: &Device, slot: &Path, limit: Duration) -> Result<(), Refusal> {
     let picture = device.root.join("run/health.bmp");
     std::fs::write(&picture, bmp()).map_err(super::slots::system(&picture))?;
-    let mut command = Command::new(slot.join(RUNTIME));
-    command.arg("classify").arg(slot.join(ARCHIVE)).arg(&picture).args(["--json", "--quiet"]);
-    // What the runtime keeps is kept below our folder.
-    command.env("XDG_CACHE_HOME", device.root.join("cache"));
+    let mut command = runtime(device, slot, "classify");
+    command.arg(&picture).args(["--json", "--quiet"]);
     let no = |message: String| Refusal { kind: Kind::Health, message };
     let said = run(command, limit).map_err(|why| no(format!("the first classification failed: {why}")))?;
     let line: serde_json::Value =
@@ -30,10 +29,44 @@ pub fn classifies(device: &Device, slot: &Path, limit: Duration) -> Result<(), R
     Ok(())
 }
 
+/// Refuses a slot whose runtime computes other bits than the archive's maker did. Archives of earlier releases have
+/// nothing to compare with.
+pub fn verifies(device: &Device, slot: &Path, limit: Duration) -> Result<(), Refusal> {
+    let mut command = runtime(device, slot, "verify");
+    command.args(["--allow-missing", "--json", "--quiet"]);
+    match run(command, limit) {
+        // A release from before `runtime verify`, to roll back to.
+        Ok(_) | Err(Failed { code: Some(2), .. }) => Ok(()),
+        Err(failed) => {
+            let message = format!("the check of the network's bits failed: {failed}");
+            Err(Refusal { kind: Kind::Health, message })
+        }
+    }
+}
+
+/// The slot's runtime with its archive.
+fn runtime(device: &Device, slot: &Path, subcommand: &str) -> Command {
+    let mut command = Command::new(slot.join(RUNTIME));
+    command.arg(subcommand).arg(slot.join(ARCHIVE));
+    // What the runtime keeps is kept below our folder.
+    command.env("XDG_CACHE_HOME", device.root.join("cache"));
+    command
+}
+
+/// Why a program gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+struct Failed {
+    /// Its exit code, if it ended by itself.
+    code: Option<i32>,
+    why: String,
+}
+
 /// Runs a program for at most this long; its standard output.
-fn run(mut command: Command, limit: Duration) -> Result<Vec<u8>, String> {
+fn run(mut command: Command, limit: Duration) -> Result<Vec<u8>, Failed> {
+    let system = |why: std::io::Error| Failed { code: None, why: why.to_string() };
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().map_err(|e| e.to_string())?;
+    let mut child = command.spawn().map_err(system)?;
     let read = |mut from: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
             let mut bytes = Vec::new();
@@ -47,12 +80,12 @@ fn run(mut command: Command, limit: Duration) -> Result<Vec<u8>, String> {
     let err = read(Box::new(child.stderr.take().expect("it is piped")));
     let start = Instant::now();
     let status = loop {
-        match child.try_wait().map_err(|e| e.to_string())? {
+        match child.try_wait().map_err(system)? {
             Some(status) => break status,
             None if start.elapsed() > limit => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return Err(format!("no answer within {} s", limit.as_secs()));
+                return Err(Failed { code: None, why: format!("no answer within {} s", limit.as_secs()) });
             }
             None => std::thread::sleep(Duration::from_millis(20)),
         }
@@ -63,7 +96,7 @@ fn run(mut command: Command, limit: Duration) -> Result<Vec<u8>, String> {
     }
     let words = String::from_utf8_lossy(&err);
     let last = words.lines().rfind(|l| !l.trim().is_empty()).unwrap_or_default();
-    Err(format!("{status}: {last}"))
+    Err(Failed { code: status.code(), why: format!("{status}: {last}") })
 }
 
 /// A picture: 32 × 32 pixels, 24 bit, a gradient.
@@ -95,8 +128,8 @@ mod tests {
             command
         };
         assert_eq!(run(shell("echo hello"), Duration::from_secs(60)).unwrap(), b"hello\n");
-        assert!(run(shell("exec sleep 1000"), Duration::ZERO).unwrap_err().contains("no answer within"));
+        assert!(run(shell("exec sleep 1000"), Duration::ZERO).unwrap_err().why.contains("no answer within"));
         let failed = run(shell("echo oh >&2; echo >&2; exit 3"), Duration::from_secs(60)).unwrap_err();
-        assert!(failed.contains("3: oh"), "{failed}");
+        assert!(failed.code == Some(3) && failed.why.contains("3: oh"), "{failed}");
     }
 }

@@ -97,7 +97,7 @@ fn fill(device: &Device, release: &Release, new: &Path) -> Result<(), Refusal> {
     files::write(&path, &text).map_err(system(&path))
 }
 
-/// Refuses a slot whose bytes, signature or first classification are not right.
+/// Refuses a slot whose bytes, signature, first classification or arithmetic are not right.
 fn prove(
     device: &Device,
     slot: &str,
@@ -111,7 +111,9 @@ fn prove(
     let signed = release.files.iter().any(|f| f.name == SIGNATURE);
     signature::check(device, &folder.join(ARCHIVE), signed.then(|| folder.join(SIGNATURE)).as_deref())?;
     step("first classification");
-    health::classifies(device, &folder, patience.health)
+    health::classifies(device, &folder, patience.health)?;
+    step("comparing its bits");
+    health::verifies(device, &folder, patience.health)
 }
 
 /// Switches, and switches back when the service does not hold.

@@ -1,5 +1,6 @@
 //! What the tests flash in place of `runtime`: the archive's first label says how it behaves. `crash` and
-//! `hang` fail at the first classification, `no-camera` only as a service.
+//! `hang` fail at the first classification, `other-bits` when its arithmetic is checked, `no-camera` only as a service;
+//! `early` is from before that check.
 //!
 //! Compiled by itself, so that it costs no second build of everything else. It reads the label off the
 //! archive's bytes, which `archive_at` stores uncompressed.
@@ -22,6 +23,11 @@ fn main() {
             assert!(std::fs::read(&arguments[3]).is_ok_and(|b| b.starts_with(b"BM")), "no picture");
             println!("{{\"image\":\"x\",\"labels\":[{{\"label\":{behaviour:?},\"score\":1.0}}]}}");
         }
+        ("verify", "other-bits") => {
+            eprintln!("runtime: avx2 computes other bits");
+            std::process::exit(3);
+        }
+        ("verify", behaviour) if behaviour != "early" => {}
         ("camera", "no-camera") => {
             eprintln!("runtime: the camera is on fire");
             std::process::exit(1);

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use foldnet::Session;
-use foldnet_archive::{Network, Step, Tensor};
+use foldnet::{Session, proof};
+use foldnet_archive::{Network, Proof, Step, Tensor};
 
 use super::ConvertError;
 use super::check::Check;
@@ -113,6 +113,12 @@ pub fn saturation<'a>(network: &Network, images: impl Iterator<Item = &'a Pixels
     }
     let share = |&(cut, all): &(u64, u64)| cut as f64 / all.max(1) as f64;
     Ok(counts.iter().map(share).fold(0.0, f64::max))
+}
+
+/// What every processor must answer, see [`proof`].
+pub fn proof(network: &Network) -> Result<Proof, RunError> {
+    let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 1)?;
+    Ok(proof::prove(&mut session, proof::IMAGES))
 }
 
 /// Every int8 tensor: its scale, its noise, and what was seen of it.

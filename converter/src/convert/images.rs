@@ -1,5 +1,6 @@
 //! The images of a conversion: those that are measured on, and those that check the result.
 
+use foldnet::proof::Noise;
 use foldnet_archive::Input;
 use foldnet_kernels::Shape;
 
@@ -71,28 +72,12 @@ impl Images {
         images
     }
 
-    /// 64 images of noise over noise of lower frequency, from a fixed seed (xorshift64*, Vigna, 2016).
-    /// Nothing can be checked on them.
+    /// 64 images of [`Noise`]. Nothing can be checked on them.
     pub fn noise(input: &Input) -> Self {
         let shape = Shape::new(input.height, input.width, input.channels);
-        let mut state = 0x9e37_79b9_7f4a_7c15_u64;
-        let mut next = move || {
-            state ^= state >> 12;
-            state ^= state << 25;
-            state ^= state >> 27;
-            (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 56) as u32
-        };
+        let mut noise = Noise::default();
         let images = (0..64).map(|i| {
-            let coarse: Vec<u32> = (0..64 * input.channels).map(|_| next()).collect();
-            let values: Vec<u8> = (0..shape.len())
-                .map(|k| {
-                    let (pixel, c) = (k / input.channels, k % input.channels);
-                    let (y, x) =
-                        (pixel / input.width * 8 / input.height, pixel % input.width * 8 / input.width);
-                    ((coarse[(y * 8 + x) * input.channels + c] * 3 + next()) / 4) as u8
-                })
-                .collect();
-            let pixels = Pixels::new(shape, values).expect("as many values as the shape has");
+            let pixels = Pixels::new(shape, noise.image(shape)).expect("noise has the shape asked for");
             Sample { name: format!("noise[{i}]"), label: None, pixels }
         });
         let images = Self::every_fifth(images.collect());

@@ -172,12 +172,14 @@ pub fn convert(
         },
         labels: model.labels.clone(),
         output: reading.to_store(&evidence),
+        proof: None,
         npu: Vec::new(),
     };
     let check = Check::new(model, &images.check, measure, progress)?.per_class(settings.per_class);
     let Chosen { network, answers, shares, mut kept, notes } =
         choose(&outcome, images, settings, &check, &mut manifest, progress)?;
     manifest.calibration.agreement = answers.distance.and_then(|d| d.agreement);
+    manifest.proof = Some(describe::proof(&network)?);
     let archive = foldnet_archive::pack(&network, &manifest);
     if let Some(kept) = &mut kept {
         kept.bytes = archive.len() as u64;

@@ -10,7 +10,7 @@ use flate2::bufread::GzDecoder;
 
 use crate::dat::Files;
 use crate::error::ArchiveError;
-use crate::manifest::{FORMAT, MAX_BATCH, Manifest, NpuModel, OLDEST_FORMAT};
+use crate::manifest::{FORMAT, MAX_BATCH, Manifest, NpuModel, OLDEST_FORMAT, PROOF, Proof};
 use crate::open::open_file;
 use crate::read_graph::read_graph;
 use crate::{GraphError, Network};
@@ -58,6 +58,7 @@ pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Mani
     };
     let mut manifest = read_manifest(&text("foldnet.toml")?, path)?;
     let graph = text("graph.nnef")?;
+    manifest.proof = files.remove(PROOF).map(|bytes| read_proof(&bytes)).transpose().map_err(no)?;
     for npu in &mut manifest.npu {
         let member = npu.member();
         npu.model = files.remove(&member).ok_or_else(|| no(format!("it holds no {member}")))?;
@@ -89,6 +90,11 @@ pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Mani
         return Err(ArchiveError::Manifest { path: path.into(), message });
     }
     Ok((network, manifest))
+}
+
+fn read_proof(bytes: &[u8]) -> Result<Proof, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| format!("{PROOF} is not text"))?;
+    toml::from_str(text).map_err(|error| format!("{PROOF}: {error}"))
 }
 
 fn read_manifest(text: &str, path: &Path) -> Result<Manifest, ArchiveError> {

@@ -40,7 +40,8 @@ pub use foldnet_kernels::op::sum::{Sum, Term};
 pub use foldnet_kernels::op::table::Table;
 pub use foldnet_kernels::op::{Kind, Step};
 pub use manifest::{
-    Calibration, FORMAT, Input, MAX_BATCH, Manifest, NpuModel, OLDEST_FORMAT, Resize, SourceModel,
+    Calibration, FORMAT, Input, MAX_BATCH, Manifest, NpuModel, OLDEST_FORMAT, Proof, Resize, SourceModel,
+    digest,
 };
 pub use open::open_file;
 pub use output::{OutputKind, Scores};

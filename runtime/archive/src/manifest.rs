@@ -40,6 +40,10 @@ pub struct Manifest {
     /// What the output means, where that does not follow from the network; see [`Manifest::output_kind`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputKind>,
+    /// What the network answers to images that anybody can make again: the member `proof.toml`, which earlier releases
+    /// neither write nor read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
     /// The same network built for NPUs, at most one for each chip and batch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub npu: Vec<NpuModel>,
@@ -50,6 +54,24 @@ impl Manifest {
     pub fn output_kind(&self, activation: Activation, outputs: usize) -> OutputKind {
         self.output.unwrap_or_else(|| OutputKind::of(activation, outputs))
     }
+}
+
+/// The member of an archive that holds a [`Proof`].
+pub(crate) const PROOF: &str = "proof.toml";
+
+/// What the network answered where it was made. A processor that answers otherwise computes other bits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proof {
+    /// The number of images, the first of a fixed series (see `foldnet::proof`).
+    pub images: u32,
+    /// SHA-256 of their logits, image after image, each a little-endian f32; hexadecimal.
+    pub logits: String,
+}
+
+/// SHA-256, hexadecimal.
+pub fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The network as the compiler of an NPU's vendor has it, and how well it does there.
@@ -96,7 +118,7 @@ impl NpuModel {
 
     /// SHA-256 of a model, hexadecimal.
     pub fn digest(model: &[u8]) -> String {
-        Sha256::digest(model).iter().map(|byte| format!("{byte:02x}")).collect()
+        digest(model)
     }
 }
 

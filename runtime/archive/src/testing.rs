@@ -26,6 +26,7 @@ pub fn manifest() -> Manifest {
         calibration: Calibration { images: 4, method: "minmax".into(), agreement: Some(0.99) },
         labels: vec!["a".into(), "b \"quoted\"".into(), "c".into(), "d".into()],
         output: None,
+        proof: None,
         npu: Vec::new(),
     }
 }

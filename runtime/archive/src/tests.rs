@@ -1,5 +1,6 @@
 //! Archives survive a round trip, and damaged ones are refused.
 
+use std::io::Read;
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -72,6 +73,42 @@ fn models_for_npus_are_kept_and_checked() {
     }
     let outside = refused(NpuModel { target: "rk/3588".into(), ..npu });
     assert!(outside.contains("names no chip"), "{outside}");
+}
+
+#[test]
+fn a_proof_is_a_member_that_earlier_releases_do_not_see() {
+    let proof = Proof { images: 4, logits: digest(b"logits") };
+    let proved = Manifest { proof: Some(proof), ..manifest() };
+    let bytes = pack(&every_step(), &proved);
+    assert_eq!(unpack_bytes(&bytes).unwrap().1, proved);
+    let member = |name: &str| {
+        let mut tar = tar::Archive::new(flate2::read::GzDecoder::new(&bytes[..]));
+        let mut text = String::new();
+        let mut entries = tar.entries().unwrap().map(Result::unwrap);
+        let mut found = entries.find(|e| e.path_bytes() == name.as_bytes()).unwrap();
+        found.read_to_string(&mut text).unwrap();
+        text
+    };
+    assert!(!member("foldnet.toml").contains("proof") && member("proof.toml").contains("images = 4"));
+    for (text, why) in
+        [("images = 4", "logits"), ("images = 4\nlogits = \"\"\nmore = 1", "more"), ("\u{0}", "proof.toml")]
+    {
+        let mut tar =
+            tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+        let mut source = tar::Archive::new(flate2::read::GzDecoder::new(&bytes[..]));
+        for entry in source.entries().unwrap().map(Result::unwrap) {
+            let (mut header, path) = (entry.header().clone(), entry.path().unwrap().into_owned());
+            if path.as_os_str() == "proof.toml" {
+                header.set_size(text.len() as u64);
+                tar.append_data(&mut header, path, text.as_bytes()).unwrap();
+            } else {
+                tar.append_data(&mut header, path, entry).unwrap();
+            }
+        }
+        let damaged = tar.into_inner().unwrap().finish().unwrap();
+        let error = unpack_bytes(&damaged).unwrap_err().to_string();
+        assert!(error.contains("proof.toml") && error.contains(why), "{error}");
+    }
 }
 
 #[test]

@@ -11,13 +11,15 @@ use flate2::{Compression, GzBuilder};
 
 use crate::Network;
 use crate::error::ArchiveError;
-use crate::manifest::Manifest;
+use crate::manifest::{Manifest, PROOF};
 use crate::write_graph::write_graph;
 
 /// Packs an archive into memory.
 pub fn pack(network: &Network, manifest: &Manifest) -> Vec<u8> {
     let (graph, tensors) = write_graph(network);
-    let toml = toml::to_string(manifest).expect("a manifest is plain data");
+    let text = |result: Result<String, toml::ser::Error>| result.expect("a manifest is plain data");
+    // A member of its own, since earlier releases refuse keys that they do not know.
+    let toml = text(toml::to_string(&Manifest { proof: None, ..manifest.clone() }));
     let gzip = GzBuilder::new().write(Vec::new(), Compression::default());
     let mut tar = tar::Builder::new(gzip);
     let mut add = |name: &str, bytes: &[u8]| {
@@ -34,6 +36,9 @@ pub fn pack(network: &Network, manifest: &Manifest) -> Vec<u8> {
     }
     for npu in &manifest.npu {
         add(&npu.member(), &npu.model);
+    }
+    if let Some(proof) = &manifest.proof {
+        add(PROOF, text(toml::to_string(proof)).as_bytes());
     }
     let gzip = tar.into_inner().expect("writing to memory");
     gzip.finish().expect("writing to memory")

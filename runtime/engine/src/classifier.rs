@@ -9,6 +9,7 @@ use foldnet_kernels::dispatch::{self, Unavailable};
 use foldnet_kernels::{KernelSet, Shape};
 
 use crate::pool::Threads;
+use crate::proof::{self, VerifyError};
 use crate::session::{Session, SessionError};
 
 /// Why there is no classifier.
@@ -204,6 +205,12 @@ impl Classifier {
     /// Rows, columns and channels of [`Classifier::features`], `None` if the network has none.
     pub fn features_shape(&self) -> Option<Shape> {
         self.session.features_shape()
+    }
+
+    /// Whether this processor computes the same bits as the machine that quantized the network; see
+    /// [`proof`](crate::proof). Runs the network a few times.
+    pub fn verify(&mut self) -> Result<(), VerifyError> {
+        proof::verify(&mut self.session, self.manifest.proof.as_ref())
     }
 
     /// The names of the classes.

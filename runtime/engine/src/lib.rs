@@ -44,6 +44,7 @@ pub mod cores;
 pub mod explain;
 mod features;
 pub mod pool;
+pub mod proof;
 pub mod session;
 pub mod streams;
 

@@ -13,6 +13,7 @@ pub mod kernels;
 pub mod npu;
 pub mod teach;
 mod throughput;
+pub mod verify;
 
 use std::path::Path;
 

@@ -39,6 +39,7 @@ const ONCE: &[(&str, i32, &str)] = &[
     ("runtime complete once/runtime", 0, ""),
     ("runtime devices", 0, ""),
     ("runtime inspect model.nnef.tgz", 0, "conv"),
+    ("runtime verify model.nnef.tgz --all-kernels", 0, "the same bits"),
     ("runtime kernels", 0, "portable"),
     ("runtime teach model.nnef.tgz --class cat photos/cat --class dog photos/dog -o once.teach", 0, "cat"),
 ];
@@ -204,6 +205,7 @@ fn messages_are_not_doubled_and_name_their_file() {
         "runtime teach absent.nnef.tgz --class cat photos/cat -o absence.teach",
         "runtime teach model.nnef.tgz --class cat absent -o absence.teach",
         "runtime teach model.nnef.tgz --from absent.teach",
+        "runtime verify absent.nnef.tgz",
     ] {
         let words: Vec<&str> = line.split(' ').collect();
         let outcome = sandbox().run(words[0], &words[1..], &[]);
