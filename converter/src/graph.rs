@@ -190,6 +190,13 @@ impl Graph {
         self.nodes[0].shape
     }
 
+    /// Whether the source model rounds a node's value before anything reads it. Then what reads it is no part of what
+    /// computes it. (The picture's bytes, and what is computed of them alone, are exact.)
+    pub fn is_rounded(&self, node: NodeId) -> bool {
+        let of = &self.nodes[node];
+        self.given.contains_key(&of.name) && !(matches!(of.op, Op::Affine { .. }) && of.inputs == [0])
+    }
+
     /// For every node, which nodes read it. The output counts as no reader.
     pub fn readers(&self) -> Vec<Vec<NodeId>> {
         let mut readers = vec![Vec::new(); self.nodes.len()];

@@ -1,7 +1,7 @@
-//! From a trained ONNX ResNet to an int8 archive.
+//! From a trained ONNX or TFLite ResNet to an int8 archive.
 //!
 //! ```text
-//! import   ONNX → Graph          as the exporter wrote it
+//! import   ONNX, TFLite → Graph  as the exporter wrote it
 //! pixels   Imported → preprocessing  what training did to the pixels, from evidence
 //! pass     Graph → Graph         folded: pixels in, convolutions with everything in their weights
 //! calibrate, quantize            Graph + images → Network
@@ -29,3 +29,4 @@ pub mod pixels;
 pub mod quantize;
 pub mod report;
 pub mod run;
+mod tflite;

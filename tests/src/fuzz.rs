@@ -17,6 +17,7 @@ use foldnet_plan::{Plan, Single};
 
 use crate::networks::fixtures;
 use crate::refill::random;
+use crate::root;
 
 /// A body with its name and seeds.
 pub struct Target {
@@ -29,10 +30,11 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 3] = [
+pub const TARGETS: [Target; 4] = [
     Target { name: "archive", body: archive, seeds: archive_seeds },
     Target { name: "plan", body: plan, seeds: plan_seeds },
     Target { name: "onnx", body: onnx, seeds: onnx_seeds },
+    Target { name: "tflite", body: onnx, seeds: tflite_seeds },
 ];
 
 /// Working memory that a forged plan may ask for here; a sane program refuses more than it has.
@@ -96,7 +98,7 @@ fn plan_seeds() -> Vec<Vec<u8>> {
     seeds
 }
 
-/// Imports an ONNX file and folds the graph if there is one.
+/// Imports an ONNX or TFLite file and folds the graph if there is one.
 pub fn onnx(bytes: &[u8]) {
     if let Ok(mut read) = foldnet_converter::import::read(bytes, Path::new("/nowhere")) {
         foldnet_converter::pass::fold(&mut read.graph);
@@ -106,6 +108,23 @@ pub fn onnx(bytes: &[u8]) {
 fn onnx_seeds() -> Vec<Vec<u8>> {
     let small = |name: &str| ["residual-", "sequential"].iter().any(|start| name.starts_with(start));
     fixtures().iter().filter(|f| small(&f.name)).map(|f| f.onnx()).collect()
+}
+
+/// The files of TensorFlow's converter beside the converter's tests.
+fn tflite_seeds() -> Vec<Vec<u8>> {
+    let packed =
+        std::fs::File::open(root().join("converter/tests/tflite/tflite.tar.gz")).expect("the test's files");
+    let mut archive = tar::Archive::new(GzDecoder::new(packed));
+    let mut seeds = Vec::new();
+    for entry in archive.entries().expect("a tar file") {
+        let mut entry = entry.expect("a sound file");
+        let mut bytes = Vec::new();
+        entry.read_to_end(&mut bytes).expect("a sound file");
+        if bytes.get(4..8) == Some(b"TFL3") {
+            seeds.push(bytes);
+        }
+    }
+    seeds
 }
 
 /// Changes a seed in one to four places; the same number, the same change.

@@ -1,7 +1,7 @@
 //! From a quantized network to files for other engines and machines. The archive itself is written by
 //! [`foldnet_archive::write`].
 
-mod onnx;
+pub(crate) mod onnx;
 pub mod qdq;
 pub mod rknn;
 pub mod tflite;

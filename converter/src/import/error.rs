@@ -1,4 +1,4 @@
-//! Why an ONNX file cannot be read.
+//! Why a model cannot be read.
 
 use std::path::PathBuf;
 
@@ -16,6 +16,9 @@ pub enum ImportError {
     /// The bytes are no ONNX model.
     #[error("not an ONNX model: {0}")]
     NotOnnx(String),
+    /// The bytes are no sound TFLite model, or not one of an image network.
+    #[error("the TensorFlow Lite model cannot be read: {0}")]
+    NotTflite(String),
     /// The model needs operators of a version that is not known here.
     #[error("the model is written in opset {0}; opsets 7 to 25 are known: export it with opset_version=17")]
     Opset(i64),
@@ -43,6 +46,18 @@ pub enum ImportError {
     Tensor {
         /// Its name.
         name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// An operator of a TFLite model cannot be taken over.
+    #[error("operator {index}, {op}, which computes {output}: {problem}")]
+    Operator {
+        /// Its place in the file.
+        index: usize,
+        /// As the schema calls it.
+        op: String,
+        /// The tensor that it computes.
+        output: String,
         /// What is wrong.
         problem: String,
     },

@@ -1,4 +1,4 @@
-//! ONNX → [`Graph`], as the exporter wrote it.
+//! ONNX, or TFLite by way of it ([`mod@tflite`]) → [`Graph`], as the exporter wrote it.
 //!
 //! The file is parsed by tract-onnx; then the nodes that the output depends on are walked, each after those
 //! that it reads. Each ONNX tensor is a `Constant`, a `Value`, or an array of `Places`. Nodes on constants are
@@ -17,6 +17,7 @@ mod operators;
 mod order;
 mod stack;
 mod tail;
+mod tflite;
 mod value;
 
 use std::collections::{BTreeSet, HashMap};
@@ -29,6 +30,7 @@ use tract_onnx::pb::{GraphProto, ModelProto};
 
 pub use constant::panics_are_caught;
 pub use error::ImportError;
+pub use tflite::InputGrid;
 
 use crate::graph::Graph;
 use importer::Importer;
@@ -57,6 +59,10 @@ pub struct Imported {
     pub norms: HashMap<String, BatchNorm>,
     /// Names of the file's constant tensors: some exporters keep the layers' names only there.
     pub tensors: Vec<String>,
+    /// How the file quantizes its input, if it does.
+    pub input_grid: Option<InputGrid>,
+    /// What a person should know of how the file was read.
+    pub notes: Vec<String>,
 }
 
 /// Running statistics of a batch normalization, per channel.
@@ -108,8 +114,15 @@ pub fn read_with(bytes: &[u8], folder: &Path, options: &Options) -> Result<Impor
     if bytes.is_empty() {
         return Err(ImportError::NotOnnx("the file is empty".into()));
     }
+    if tflite::is_tflite(bytes) {
+        return tflite::read(bytes, options);
+    }
     let model = ModelProto::decode(bytes).map_err(|e| ImportError::NotOnnx(e.to_string()))?;
-    let model = functions::inlined(model, bytes)?;
+    read_model(&functions::inlined(model, bytes)?, folder, options)
+}
+
+/// Reads an ONNX model in memory.
+fn read_model(model: &ModelProto, folder: &Path, options: &Options) -> Result<Imported, ImportError> {
     let graph = model
         .graph
         .as_ref()
@@ -120,7 +133,7 @@ pub fn read_with(bytes: &[u8], folder: &Path, options: &Options) -> Result<Impor
     if !OPSETS.contains(&opset) {
         return Err(ImportError::Opset(opset));
     }
-    let mut importer = Importer::new(&model, opset, folder);
+    let mut importer = Importer::new(model, opset, folder);
     importer.constants(graph)?;
     importer.input(graph, options.input_size)?;
     let wanted = importer.wanted(graph, options.output.as_deref())?;
@@ -150,6 +163,8 @@ pub fn read_with(bytes: &[u8], folder: &Path, options: &Options) -> Result<Impor
         metadata: model.metadata_props.iter().map(|p| (p.key.clone(), p.value.clone())).collect(),
         norms: importer.norms,
         tensors: graph.initializer.iter().map(|tensor| tensor.name.clone()).collect(),
+        input_grid: None,
+        notes: Vec::new(),
     })
 }
 

@@ -17,7 +17,8 @@ pub fn run(graph: &mut Graph) -> bool {
         let Op::Clip { lo, hi } = graph.nodes[from].op else { continue };
         let same = |v: &[f32]| v.iter().all(|x| *x == v[0]);
         let (g, o) = (gain[0], offset[0]);
-        if readers.only(graph, from) != Some(id) || !same(&gain) || !same(&offset) || g == 0.0 {
+        let alone = readers.only(graph, from) == Some(id) && !graph.is_rounded(from);
+        if !alone || !same(&gain) || !same(&offset) || g == 0.0 {
             continue;
         }
         let (a, b) = (lo * g + o, hi * g + o);

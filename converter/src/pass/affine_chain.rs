@@ -9,7 +9,7 @@ pub fn run(graph: &mut Graph) -> bool {
     let mut readers = Readers::of(graph);
     for id in 1..graph.nodes.len() {
         let Some((outer, shift, from)) = affine(graph, id) else { continue };
-        if readers.only(graph, from) != Some(id) {
+        if readers.only(graph, from) != Some(id) || graph.is_rounded(from) {
             continue;
         }
         let Op::Affine { gain, offset } = &mut graph.nodes[from].op else { continue };

@@ -17,7 +17,8 @@ pub fn run(graph: &mut Graph) -> bool {
             continue;
         };
         let Op::Conv(first) = &graph.nodes[from].op else { continue };
-        if readers.only(graph, from) != Some(id) || first.groups != 1 || !picks(second, first.bias.len()) {
+        let alone = readers.only(graph, from) == Some(id) && !graph.is_rounded(from);
+        if !alone || first.groups != 1 || !picks(second, first.bias.len()) {
             continue;
         }
         let merged = merged(first, second);

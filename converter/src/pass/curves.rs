@@ -15,7 +15,8 @@ pub fn run(graph: &mut Graph) -> bool {
     let mut readers = Readers::of(graph);
     for outer in 1..graph.nodes.len() {
         let Some(&inner) = graph.nodes[outer].inputs.first() else { continue };
-        if inner == 0 || readers.only(graph, inner) != Some(outer) || !join(graph, inner, outer) {
+        let alone = inner != 0 && readers.only(graph, inner) == Some(outer) && !graph.is_rounded(inner);
+        if !alone || !join(graph, inner, outer) {
             continue;
         }
         let (Some(first), Some(second)) = (graph.nodes[inner].op.curve(), graph.nodes[outer].op.curve())

@@ -21,7 +21,7 @@ pub fn run(graph: &mut Graph) -> bool {
             Op::Conv(conv) => can_take(conv, &gain, &offset, from == 0),
             _ => false,
         };
-        if id == graph.output || readers.is_empty() || !readers.iter().all(takes) {
+        if id == graph.output || readers.is_empty() || graph.is_rounded(id) || !readers.iter().all(takes) {
             continue;
         }
         for &reader in &readers {

@@ -1,19 +1,23 @@
 //! What training did to the pixels before the network saw them, decided from evidence.
 //!
-//! An ONNX file does not state it, and a wrong guess is silent: int8 agrees with an f32 network that is
+//! A model file does not state it as a rule, and a wrong guess is silent: int8 agrees with an f32 network that is
 //! wrong itself. So every reading has a reason that is printed, and where several fit, none is taken.
 //!
 //! | evidence | file | example |
 //! |---|---|---|
+//! | how the file quantizes its input | `input_grid.rs` | scale 1/255 and zero point −128 are for pixels 0…1 |
 //! | a normalization inside the network | `inside.rs` | means of 0.485 are for pixels 0…1, of 123.7 for 0…255 |
 //! | the layers' names | `names.rs` | Keras Applications, torchvision and timm train in one way each |
 //! | what the first layer's statistics say of its input | `statistics.rs` | outputs of mean 115·Σw are of pixels 0…255 |
 //! | labelled images | `trial.rs` | the reading that is right most often |
 
+mod input_grid;
 mod inside;
 mod names;
 mod statistics;
 pub mod trial;
+
+pub use input_grid::reading as of_input_grid;
 
 use foldnet_archive::Resize;
 use foldnet_kernels::Shape;
@@ -77,6 +81,9 @@ pub fn weigh(imported: &Imported) -> Evidence {
         candidates: candidates.iter().map(|&c| c.to_owned()).collect(),
         why,
     };
+    if let Some(reading) = imported.input_grid.and_then(|grid| input_grid::reading(grid, shape)) {
+        return Evidence::One(reading);
+    }
     let chain = inside::Chain::of(graph, &imported.norms);
     let family = names::family(graph, &imported.tensors);
     match chain.reading() {

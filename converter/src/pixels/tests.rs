@@ -101,6 +101,8 @@ fn imported(nodes: Vec<Node>, norms: HashMap<String, BatchNorm>) -> Imported {
         metadata: HashMap::new(),
         norms,
         tensors: Vec::new(),
+        input_grid: None,
+        notes: Vec::new(),
     }
 }
 

@@ -238,12 +238,17 @@ impl Draft {
             scales.push(scale);
         }
         let per_unit = f64::from(s_x) / f64::from(unit);
+        // Engines that run quantized models compute it in f32, and so round what lies near a half.
+        let multiplier = |s: f32| match self.graph.given.is_empty() {
+            true => (f64::from(s) * per_unit) as f32,
+            false => s_x * s / unit,
+        };
         Ok(archive::Conv {
             name,
             x,
             weights: q,
             bias,
-            multiplier: scales.iter().map(|&s| (f64::from(s) * per_unit) as f32).collect(),
+            multiplier: scales.iter().copied().map(multiplier).collect(),
             weight_scale: scales,
             kernel: conv.window.kernel,
             stride: conv.window.stride,

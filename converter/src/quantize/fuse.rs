@@ -272,9 +272,8 @@ impl<'a> Fuser<'a> {
                 let conv = |n: &NodeId| matches!(graph.nodes[*n].op, Op::Conv(_));
                 let candidates = node.inputs.iter().copied().filter(conv);
                 let candidates = candidates.filter(|&n| fuser.only_reader(n) == Some(id));
-                // A model that was quantized before says which of two is rounded before the addition.
-                let rounded = |n: NodeId| graph.given.contains_key(&graph.nodes[n].name);
-                if let Some(conv) = candidates.max_by_key(|&n| (!rounded(n), n)) {
+                // A model that was quantized before says what is rounded before the addition.
+                if let Some(conv) = candidates.filter(|&n| !graph.is_rounded(n)).max() {
                     fuser.into.insert(id, conv);
                     fuser.taken[conv] = true;
                 }
@@ -292,7 +291,10 @@ impl<'a> Fuser<'a> {
 
     /// The ReLU or clip that follows this node, if it is the only reader.
     fn clip_behind(&self, node: NodeId) -> Option<NodeId> {
-        self.only_reader(node).filter(|&r| self.bounds(r).is_some())
+        let given = |n: NodeId| self.graph.given.get(&self.graph.nodes[n].name);
+        // Rounded in two ways, they are two values.
+        let one = |r: NodeId| given(node).is_none() || given(r).is_none() || given(node) == given(r);
+        self.only_reader(node).filter(|&r| self.bounds(r).is_some() && one(r))
     }
 
     fn bounds(&self, node: NodeId) -> Option<(f32, f32)> {
@@ -393,13 +395,19 @@ impl<'a> Fuser<'a> {
             Some(self.read(sum, input)?)
         };
         self.taken[sum] = true;
-        if sum == graph.output && graph.nodes[sum].shape.pixels() == 1 {
+        // Where the source model rounds its output, so do we.
+        let rounded = graph.is_rounded(sum);
+        if sum == graph.output && graph.nodes[sum].shape.pixels() == 1 && !rounded {
             self.fusion.logits = self.slot(sum, None, None);
             let y = Some(self.fusion.logits);
             return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
         }
         if self.clip_behind(sum).is_some() {
             let y = Some(self.slot_with_clip(sum));
+            return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
+        }
+        if rounded {
+            let y = Some(self.slot(sum, None, None));
             return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
         }
         let readers = &self.readers[sum];

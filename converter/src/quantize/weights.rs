@@ -42,7 +42,12 @@ pub fn grid(weights: &[f32]) -> Option<f32> {
         let off = |w: &f32| ((w / step).round() - w / step).abs() < 1e-3;
         step > 1e-30 && weights.iter().all(off)
     };
-    (1..=127).rev().chain([128]).map(|levels| max / levels as f32).find(|&step| on(step))
+    let step = (1..=127).rev().chain([128]).map(|levels| max / levels as f32).find(|&step| on(step))?;
+    // The quotient may miss the step that the weights were multiplied with by its last bits. That one gives all of
+    // them back.
+    let exact = |step: f32| weights.iter().all(|w| (w / step).round() * step == *w);
+    let near = |steps: i32| f32::from_bits(step.to_bits().saturating_add_signed(steps));
+    Some([0, -1, 1, -2, 2].map(near).into_iter().find(|&step| exact(step)).unwrap_or(step))
 }
 
 /// One channel's weights at a given scale.
@@ -85,6 +90,12 @@ mod tests {
             let (weights, made, found) = back(q, 0.013);
             assert!((found - 0.013).abs() < 1e-7, "{found}");
             assert!(weights.iter().zip(&made).all(|(w, m)| (w - m).abs() < 1e-6), "{weights:?} {made:?}");
+        }
+        // The step itself comes back, to the last bit, and with it the rounding of whoever chose it.
+        for scale in [0.013, 0.024_57, 3.3e-5, 0.081_3, 1.7] {
+            for largest in [127i8, 126, 101, 97, 65] {
+                assert_eq!(back(&[3, -largest, 0, 64, 12], scale).2.to_bits(), f32::to_bits(scale));
+            }
         }
         // Every other step is not used: the finer grid holds the same weights.
         let (weights, made, found) = back(&[7, -50, 22], 0.02);

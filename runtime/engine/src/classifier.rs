@@ -256,6 +256,7 @@ impl Classifier {
 #[cfg(test)]
 mod tests {
     use foldnet_archive::testing::{every_step, every_step_without_a_dense_layer, manifest, manifest_of};
+    use foldnet_archive::{Dequantize, Out, Step, Tensor};
     use foldnet_image::{Image, fit};
 
     use super::*;
@@ -318,6 +319,30 @@ mod tests {
         assert_eq!(classifier.features_shape(), None);
         let pixels = vec![0; classifier.input_shape().len()];
         assert_eq!(classifier.features(&pixels), Err(FeaturesError::None));
+    }
+
+    #[test]
+    fn features_are_the_same_where_the_scores_are_rounded() {
+        let mut network = every_step();
+        let (logits, rounded) = (network.logits, network.tensors.len());
+        let shape = network.tensors[logits].shape;
+        network.tensors.push(Tensor { name: "rounded".into(), shape, scale: 0.5, zero: 3 });
+        for step in &mut network.steps {
+            if let Step::Conv(conv) = step
+                && conv.y.is_some_and(|y| y.tensor == logits)
+            {
+                conv.y = Some(Out { tensor: rounded, lo: i8::MIN, hi: i8::MAX });
+                conv.multiplier.iter_mut().for_each(|m| *m /= 0.5);
+            }
+        }
+        network.steps.push(Step::Dequantize(Dequantize { name: "scores".into(), x: rounded, y: logits }));
+        let packed = foldnet_archive::pack(&network, &manifest_of(&network));
+        let mut exact = Classifier::builder().threads(1).read(&archive()).unwrap();
+        let mut rounding = Classifier::builder().threads(1).read(&packed).unwrap();
+        let pixels = fit(&image(), exact.input());
+        let features = exact.features(&pixels).unwrap().to_vec();
+        assert_eq!(rounding.features_shape(), exact.features_shape());
+        assert_eq!(rounding.features(&pixels).unwrap(), features);
     }
 
     #[test]

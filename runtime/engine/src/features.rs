@@ -21,7 +21,12 @@ impl Quantized {
     /// That of the tensor that the last layer reads. `None` if the network does not end in a dense layer or
     /// convolution, or if that one reads the image.
     pub fn features(network: &Network) -> Option<Self> {
-        let last = network.steps.iter().find(|step| step.outputs().contains(&network.logits))?;
+        let writer = |tensor| network.steps.iter().find(|step| step.outputs().contains(&tensor));
+        let last = match writer(network.logits)? {
+            // One row of scores that a dense layer rounds, as in models that were quantized before.
+            Step::Dequantize(d) if network.tensors[d.x].shape.pixels() == 1 => writer(d.x)?,
+            last => last,
+        };
         match last {
             Step::Conv(conv) if conv.x != PIXELS => {
                 let x = &network.tensors[conv.x];
@@ -47,11 +52,18 @@ pub(crate) struct Features {
 impl Features {
     /// Those of a plan, if its last layer is a convolution of a whole tensor.
     pub(crate) fn of(plan: &Plan<'_>, quantized: Quantized) -> Option<Self> {
-        (0..plan.header().steps as usize).find_map(|step| {
+        let steps = plan.header().steps as usize;
+        // Where the last layer's rounded scores stand, if it rounds them.
+        let rounded = (0..steps).find_map(|step| match plan.record(step) {
+            Record::Dequantize(d) if d.shape.pixels() == 1 => Some(d.x),
+            _ => None,
+        });
+        (0..steps).rev().find_map(|step| {
             let Record::Conv(conv) = plan.record(step) else { return None };
+            let last = conv.desc.output == ConvOutput::Float32 || rounded == Some(conv.y);
             let shape = conv.desc.x;
             let reads_all = conv.desc.source == Source::Tensor && conv.stripes.x_rows as usize == shape.h;
-            (conv.desc.output == ConvOutput::Float32 && reads_all).then(|| Self {
+            (last && reads_all).then(|| Self {
                 step,
                 shape,
                 at: conv.x as usize,

@@ -1,30 +1,23 @@
 //! A TFLite model (schema version 3), one tensor and one operator at a time.
 //!
-//! The numbers are the schema's (`tensorflow/lite/schema/schema.fbs`): operators, their versions for int8,
-//! their tables of options and the fields in them.
+//! What the schema has no table for stands here: the operators' versions for int8, and the fields of their options.
 
-use super::flat::{Content, Table, file};
+use crate::tflite::schema::{
+    self, code, element, model, node, operator, options, quantization, subgraph, tensor,
+};
+use crate::tflite::write::{Content, Table, file};
 
 /// Index of a tensor in the model.
 pub type Id = i32;
 
-/// The schema's version.
-const SCHEMA: i32 = 3;
-const IDENTIFIER: [u8; 4] = *b"TFL3";
-
-/// `TensorType`.
-mod element {
-    pub const INT32: u8 = 2;
-    pub const INT8: u8 = 9;
-}
-
 /// What is applied to an operator's result before it is rounded to int8 (`ActivationFunctionType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Fused {
     /// Nothing.
-    None = 0,
+    None = schema::fused::NONE,
     /// max(x, 0).
-    Relu = 1,
+    Relu = schema::fused::RELU,
 }
 
 /// `Padding`: none, or such that the output has ⌈input / stride⌉ rows and columns.
@@ -86,21 +79,21 @@ impl Operator {
     /// `BuiltinOperator`, and the version that has int8 in this use.
     fn code(self) -> (i32, i32) {
         match self {
-            Self::Add(_) => (0, 2),
-            Self::Concatenation(_) => (2, 2),
-            Self::Conv2D(_, grouped, _) => (3, if grouped { 6 } else { 3 }),
-            Self::DepthwiseConv2D(..) => (4, 3),
-            Self::Logistic => (14, 2),
-            Self::MaxPool2D(..) => (17, 2),
-            Self::Maximum => (55, 2),
-            Self::Mean => (40, 2),
-            Self::Minimum => (57, 2),
-            Self::Mul(_) => (18, 2),
-            Self::Pad => (34, 2),
-            Self::PadV2 => (60, 2),
-            Self::Quantize => (114, 2),
-            Self::Reshape => (22, 1),
-            Self::Tanh => (28, 2),
+            Self::Add(_) => (operator::ADD, 2),
+            Self::Concatenation(_) => (operator::CONCATENATION, 2),
+            Self::Conv2D(_, grouped, _) => (operator::CONV_2D, if grouped { 6 } else { 3 }),
+            Self::DepthwiseConv2D(..) => (operator::DEPTHWISE_CONV_2D, 3),
+            Self::Logistic => (operator::LOGISTIC, 2),
+            Self::MaxPool2D(..) => (operator::MAX_POOL_2D, 2),
+            Self::Maximum => (operator::MAXIMUM, 2),
+            Self::Mean => (operator::MEAN, 2),
+            Self::Minimum => (operator::MINIMUM, 2),
+            Self::Mul(_) => (operator::MUL, 2),
+            Self::Pad => (operator::PAD, 2),
+            Self::PadV2 => (operator::PADV2, 2),
+            Self::Quantize => (operator::QUANTIZE, 2),
+            Self::Reshape => (operator::RESHAPE, 1),
+            Self::Tanh => (operator::TANH, 2),
         }
     }
 
@@ -118,26 +111,29 @@ impl Operator {
                 .with(2, int(w.stride[0]))
         };
         match self {
-            Self::Add(f) => Some((11, table.with(0, fused(f)))),
-            Self::Concatenation(axis) => Some((10, table.with(0, int(axis)))),
+            Self::Add(f) => Some((options::ADD, table.with(0, fused(f)))),
+            Self::Concatenation(axis) => Some((options::CONCATENATION, table.with(0, int(axis)))),
             Self::Conv2D(w, _, f) => {
                 let dilated = window(w).with(3, fused(f)).with(4, int(w.dilation[1]));
-                Some((1, dilated.with(5, int(w.dilation[0]))))
+                Some((options::CONV_2D, dilated.with(5, int(w.dilation[0]))))
             }
             Self::DepthwiseConv2D(w, multiplier, f) => {
                 let multiplied = window(w).with(3, int(multiplier)).with(4, fused(f));
-                Some((2, multiplied.with(5, int(w.dilation[1])).with(6, int(w.dilation[0]))))
+                Some((
+                    options::DEPTHWISE_CONV_2D,
+                    multiplied.with(5, int(w.dilation[1])).with(6, int(w.dilation[0])),
+                ))
             }
             Self::MaxPool2D(w, [height, width]) => {
-                Some((5, window(w).with(3, int(width)).with(4, int(height))))
+                Some((options::POOL_2D, window(w).with(3, int(width)).with(4, int(height))))
             }
-            Self::Maximum | Self::Minimum => Some((39, table)),
-            Self::Mean => Some((27, table.with(0, Content::Byte(1)))),
-            Self::Mul(f) => Some((21, table.with(0, fused(f)))),
-            Self::Pad => Some((22, table)),
-            Self::PadV2 => Some((43, table)),
-            Self::Quantize => Some((89, table)),
-            Self::Reshape => Some((17, table)),
+            Self::Maximum | Self::Minimum => Some((options::MAXIMUM_MINIMUM, table)),
+            Self::Mean => Some((options::REDUCER, table.with(0, Content::Byte(1)))),
+            Self::Mul(f) => Some((options::MUL, table.with(0, fused(f)))),
+            Self::Pad => Some((options::PAD, table)),
+            Self::PadV2 => Some((options::PAD_V2, table)),
+            Self::Quantize => Some((options::QUANTIZE, table)),
+            Self::Reshape => Some((options::RESHAPE, table)),
             Self::Logistic | Self::Tanh => None,
         }
     }
@@ -170,15 +166,15 @@ impl Builder {
         let mut buffer = 0;
         if let Some(data) = data {
             buffer = self.buffers.len();
-            self.buffers.push(Table::default().with(0, Content::Bytes(data)));
+            self.buffers.push(Table::default().with(schema::buffer::DATA, Content::Bytes(data)));
         }
         let mut table = Table::default()
-            .with(0, Content::Ints(shape.iter().map(|&n| n as i32).collect()))
-            .with(1, Content::Byte(of))
-            .with(2, Content::Int(buffer as i32))
-            .with(3, Content::Text(name.into()));
+            .with(tensor::SHAPE, Content::Ints(shape.iter().map(|&n| n as i32).collect()))
+            .with(tensor::TYPE, Content::Byte(of))
+            .with(tensor::BUFFER, Content::Int(buffer as i32))
+            .with(tensor::NAME, Content::Text(name.into()));
         if let Some(scales) = scales {
-            table = table.with(4, Content::Table(scales));
+            table = table.with(tensor::QUANTIZATION, Content::Table(scales));
         }
         self.tensors.push(table);
         self.tensors.len() as Id - 1
@@ -221,47 +217,51 @@ impl Builder {
             self.codes.len() - 1
         });
         let mut table = Table::default()
-            .with(0, Content::Int(index as i32))
-            .with(1, Content::Ints(inputs.to_vec()))
-            .with(2, Content::Ints(vec![output]));
+            .with(node::CODE, Content::Int(index as i32))
+            .with(node::INPUTS, Content::Ints(inputs.to_vec()))
+            .with(node::OUTPUTS, Content::Ints(vec![output]));
         if let Some((number, options)) = operator.options() {
-            table = table.with(3, Content::Byte(number)).with(4, Content::Table(options));
+            table = table
+                .with(node::OPTIONS_TYPE, Content::Byte(number))
+                .with(node::OPTIONS, Content::Table(options));
         }
         self.operators.push(table);
     }
 
     /// The file.
     pub fn finish(self, name: &str, input: Id, output: Id) -> Vec<u8> {
-        let code = |&(code, version): &(i32, i32)| {
+        let kind = |&(number, version): &(i32, i32)| {
             // Readers from before operators above 126 look at the first field.
             Table::default()
-                .with(0, Content::Byte(code.min(127) as u8))
-                .with(2, Content::Int(version))
-                .with(3, Content::Int(code))
+                .with(code::DEPRECATED, Content::Byte(number.min(127) as u8))
+                .with(code::VERSION, Content::Int(version))
+                .with(code::BUILTIN, Content::Int(number))
         };
         let graph = Table::default()
-            .with(0, Content::Tables(self.tensors))
-            .with(1, Content::Ints(vec![input]))
-            .with(2, Content::Ints(vec![output]))
-            .with(3, Content::Tables(self.operators))
-            .with(4, Content::Text("main".into()));
-        let model = Table::default()
-            .with(0, Content::Int(SCHEMA))
-            .with(1, Content::Tables(self.codes.iter().map(code).collect()))
-            .with(2, Content::Tables(vec![graph]))
-            .with(3, Content::Text(name.into()))
-            .with(4, Content::Tables(self.buffers));
-        file(&model, IDENTIFIER)
+            .with(subgraph::TENSORS, Content::Tables(self.tensors))
+            .with(subgraph::INPUTS, Content::Ints(vec![input]))
+            .with(subgraph::OUTPUTS, Content::Ints(vec![output]))
+            .with(subgraph::OPERATORS, Content::Tables(self.operators))
+            .with(subgraph::NAME, Content::Text("main".into()));
+        let root = Table::default()
+            .with(model::VERSION, Content::Int(schema::VERSION))
+            .with(model::OPERATOR_CODES, Content::Tables(self.codes.iter().map(kind).collect()))
+            .with(model::SUBGRAPHS, Content::Tables(vec![graph]))
+            .with(model::DESCRIPTION, Content::Text(name.into()))
+            .with(model::BUFFERS, Content::Tables(self.buffers));
+        file(&root, schema::IDENTIFIER)
     }
 }
 
 fn per_tensor(scale: f32, zero: i8) -> Table {
-    Table::default().with(2, Content::Floats(vec![scale])).with(3, Content::Longs(vec![i64::from(zero)]))
+    Table::default()
+        .with(quantization::SCALE, Content::Floats(vec![scale]))
+        .with(quantization::ZERO_POINT, Content::Longs(vec![i64::from(zero)]))
 }
 
 fn per_channel(scales: &[f32], axis: usize) -> Table {
     Table::default()
-        .with(2, Content::Floats(scales.to_vec()))
-        .with(3, Content::Longs(vec![0; scales.len()]))
-        .with(6, Content::Int(axis as i32))
+        .with(quantization::SCALE, Content::Floats(scales.to_vec()))
+        .with(quantization::ZERO_POINT, Content::Longs(vec![0; scales.len()]))
+        .with(quantization::AXIS, Content::Int(axis as i32))
 }

@@ -16,7 +16,6 @@
 
 mod builder;
 mod channel;
-mod flat;
 mod logits;
 #[cfg(test)]
 mod reader;

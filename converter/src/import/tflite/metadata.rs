@@ -1,0 +1,86 @@
+//! What MediaPipe's tasks and the TFLite Task library read beside the model: class names and what was done to
+//! pixels. Both stand in a FlatBuffer of its own; the names are files of a zip archive at the file's end.
+
+use std::collections::HashMap;
+use std::io::{Cursor, Read};
+
+use super::file::Model;
+use crate::tflite::read::{File, FlatError, Table};
+
+/// The most bytes of a list of class names.
+const MOST_LABELS: u64 = 1 << 22;
+/// `NormalizationOptions` among what may be done to a tensor, and lists of class names among files.
+const NORMALIZATION: u8 = 1;
+const AXIS_LABELS: u8 = 2;
+
+/// Key and value, as an exporter of ONNX would have left them; what cannot be used is a note.
+pub fn read(model: &Model<'_, '_>, bytes: &[u8], notes: &mut Vec<String>) -> HashMap<String, String> {
+    let mut found = HashMap::new();
+    let stored = model.metadata.iter().find(|(name, _)| name == "TFLITE_METADATA");
+    if let Some((_, stored)) = stored
+        && let Err(problem) = fill(&mut found, stored, bytes)
+    {
+        notes.push(format!("the file's metadata are not used in full: {problem}"));
+    }
+    found
+}
+
+fn fill(found: &mut HashMap<String, String>, stored: &[u8], bytes: &[u8]) -> Result<(), String> {
+    let unsound = |e: FlatError| e.to_string();
+    let file = File::new(stored);
+    let Some(graph) = file.root().and_then(|root| root.tables(3)).map_err(unsound)?.first().copied() else {
+        return Ok(());
+    };
+    if let Some(input) = graph.tables(2).map_err(unsound)?.first() {
+        if let Some((mean, std)) = normalization(input).map_err(unsound)? {
+            found.insert("preprocess".into(), in_words(&mean, &std)?);
+        }
+    }
+    if let Some(output) = graph.tables(3).map_err(unsound)?.first() {
+        for of in output.tables(6).map_err(unsound)? {
+            if of.byte(2).map_err(unsound)? == AXIS_LABELS && !found.contains_key("labels") {
+                found.insert("labels".into(), associated(bytes, &of.text(0).map_err(unsound)?)?);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Mean and deviation of what is done to the input.
+fn normalization(input: &Table<'_, '_>) -> Result<Option<(Vec<f32>, Vec<f32>)>, FlatError> {
+    for unit in input.tables(4)? {
+        if unit.byte(0)? == NORMALIZATION
+            && let Some(options) = unit.table(1)?
+        {
+            return Ok(Some((options.floats(0)?, options.floats(1)?)));
+        }
+    }
+    Ok(None)
+}
+
+/// As for `--preprocess`.
+fn in_words(mean: &[f32], std: &[f32]) -> Result<String, String> {
+    match (mean, std) {
+        ([], _) | (_, []) => Err("its normalization has no numbers".into()),
+        (mean, std) if mean.iter().all(|&m| m == 0.0) && std.iter().all(|&s| s == 1.0) => Ok("none".into()),
+        (mean, std) if mean.iter().all(|&m| m == 0.0) && std.iter().all(|&s| s == 255.0) => Ok("0-1".into()),
+        (mean, std) if mean.iter().chain(std).all(|&v| v == 127.5) => Ok("tf".into()),
+        (mean, std) => {
+            let list = |values: &[f32]| values.iter().map(f32::to_string).collect::<Vec<_>>().join(",");
+            Ok(format!("{}/{}", list(mean), list(std)))
+        }
+    }
+}
+
+/// A file of the zip archive behind the model.
+fn associated(bytes: &[u8], name: &str) -> Result<String, String> {
+    let unread = |e: String| format!("the class names ({name}) cannot be read: {e}");
+    let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| unread(e.to_string()))?;
+    let file = archive.by_name(name).map_err(|e| unread(e.to_string()))?;
+    let mut text = Vec::new();
+    file.take(MOST_LABELS).read_to_end(&mut text).map_err(|e| unread(e.to_string()))?;
+    if text.len() as u64 == MOST_LABELS {
+        return Err(unread(format!("more than {MOST_LABELS} bytes")));
+    }
+    String::from_utf8(text).map_err(|e| unread(e.to_string()))
+}

@@ -1,0 +1,6 @@
+//! TensorFlow Lite's files, for the reader (`import/tflite`) and the writer (`emit/tflite`): FlatBuffers and the
+//! schema's numbers.
+
+pub mod read;
+pub mod schema;
+pub mod write;
