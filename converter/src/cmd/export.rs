@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::model::{Around, InputFlags, Int8Model, Model};
 use super::talk::bytes;
-use super::{Failure, Talk, export_ethos_u, export_rknn, npu};
+use super::{Failure, Talk, export_ethos_u, export_rknn, export_tflite, npu};
 use crate::emit::qdq;
 
 /// Write an archive for other engines, microcontrollers or NPUs
@@ -18,14 +18,22 @@ use crate::emit::qdq;
 #[command(after_help = "Examples:\n  converter export --board rp2350-pico2 model.nnef.tgz -o model.plan\n  \
                         converter export --plan cortex-m4 --flash 1024 --ram 256 model.nnef.tgz\n  \
                         converter export --qdq model.nnef.tgz -o model.qdq.onnx\n  \
+                        converter export --tflite model.nnef.tgz --images photos/\n  \
                         converter export --rknn rk3588 model.nnef.tgz --images photos/\n  \
                         converter export --ethos-u ethos-u55-128 model.nnef.tgz --images photos/")]
 #[command(group(clap::ArgGroup::new("format").required(true)))]
 #[command(group(clap::ArgGroup::new("npu").args(["rknn", "ethos_u"])))]
+#[command(group(clap::ArgGroup::new("pictures").args(["rknn", "ethos_u", "tflite"])))]
 pub struct Cmd {
     /// Write ONNX with QuantizeLinear and DequantizeLinear nodes (opset 13)
     #[arg(long, group = "format")]
     qdq: bool,
+    /// Write an int8 TFLite file, for LiteRT and TensorFlow Lite Micro
+    ///
+    /// Input and output are int8; the input is the pixels less 128. The archive's arithmetic with TFLite's roundings is
+    /// compared with the archive first.
+    #[arg(long, group = "format")]
+    tflite: bool,
     /// Build a model for a Rockchip NPU: rk3562, rk3566, rk3568, rk3576 or rk3588
     ///
     /// The vendor's toolkit builds the model and checks it in its simulator. The model is added to the archive.
@@ -104,10 +112,12 @@ impl Cmd {
             let output = self.output.unwrap_or(self.archive);
             return export_rknn::run(chip, &self.npu_flags, &model, output, talk);
         }
-        let ending = match (&self.ethos_u, self.qdq) {
-            (Some(_), _) => "tflite",
-            (None, true) => "qdq.onnx",
-            (None, false) => "plan",
+        let ending = if self.ethos_u.is_some() || self.tflite {
+            "tflite"
+        } else if self.qdq {
+            "qdq.onnx"
+        } else {
+            "plan"
         };
         let output = self.output.clone().unwrap_or_else(|| {
             let name = self.archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -116,6 +126,9 @@ impl Cmd {
         });
         if let Some(accelerator) = &self.ethos_u {
             return export_ethos_u::run(accelerator, &self.npu_flags, &model, output, talk);
+        }
+        if self.tflite {
+            return export_tflite::run(&self.npu_flags, &model, output, talk);
         }
         let (file, plan) = if self.qdq {
             (qdq::model(&model.network, &model.manifest.labels), None)

@@ -8,6 +8,7 @@ use foldnet_archive::{Network, PIXELS, TensorId};
 use foldnet_kernels::dispatch;
 use serde::Serialize;
 
+use super::export_tflite::Int8File;
 use super::model::Int8Model;
 use super::npu::{Flags, Layer, same_shape, tell};
 use super::talk::{bytes, percent};
@@ -16,7 +17,6 @@ use crate::emit::tflite;
 use crate::emit::tool::ToolError;
 use crate::emit::vela::{self, ACCELERATORS, Compiled, Estimate, Job, VELA, VERSION};
 use crate::image::Pixels;
-use crate::quantize::apart::{Ranges, apart, is_apart};
 use crate::quantize::recipe::Progress;
 use crate::quantize::score;
 
@@ -60,19 +60,13 @@ pub fn run(
     output: PathBuf,
     talk: &Talk,
 ) -> Result<(), Failure> {
-    let (folder, check) = flags.open("--ethos-u", format!("ethos-u-vela-{VERSION}"), model, talk)?;
+    let check = flags.check("--ethos-u", model, talk)?;
+    let folder = flags.folder(format!("ethos-u-vela-{VERSION}"))?;
     let images = &check.images;
     talk.stage("measuring ranges", 1);
     let some = flags.for_ranges(&check, model, talk)?;
     let network = &model.network;
-    let fault = |e: foldnet::SessionError| Failure::Fault(e.into());
-    let parts = if is_apart(network) {
-        network.clone()
-    } else {
-        apart(network, &Ranges::measure(network, &some).map_err(fault)?)
-    };
-    let logits = tflite::range(&parts, &some).map_err(fault)?;
-    let file = tflite::model(&parts, logits)?;
+    let Int8File { parts, logits, file } = Int8File::of(network, &some, model.measure())?;
     let compared: Vec<TensorId> = (0..parts.tensors.len())
         .filter(|&t| t != PIXELS && t != parts.logits)
         .filter(|&t| parts.steps.iter().any(|s| s.outputs().contains(&t)))

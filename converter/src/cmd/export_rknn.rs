@@ -47,7 +47,8 @@ pub fn run(
     output: PathBuf,
     talk: &Talk,
 ) -> Result<(), Failure> {
-    let (folder, check) = flags.open("--rknn", format!("rknn-toolkit2-{VERSION}"), model, talk)?;
+    let check = flags.check("--rknn", model, talk)?;
+    let folder = flags.folder(format!("rknn-toolkit2-{VERSION}"))?;
     let images = &check.images;
 
     let network = &model.network;

@@ -9,6 +9,7 @@ mod eval;
 mod export;
 mod export_ethos_u;
 mod export_rknn;
+mod export_tflite;
 mod files;
 mod images;
 mod inspect;

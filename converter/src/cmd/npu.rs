@@ -1,4 +1,4 @@
-//! What `export --rknn` and `export --ethos-u` share: images to check with, the tool's folder, the verdict.
+//! What `export --rknn`, `--ethos-u` and `--tflite` share: images to check with, the tool's folder, the verdict.
 
 use std::path::{Path, PathBuf};
 
@@ -20,21 +20,21 @@ use crate::quantize::score::{Distance, top};
 /// Images that ranges are measured on.
 const RANGE_IMAGES: usize = 64;
 
-/// What `--rknn` and `--ethos-u` need.
+/// What `--rknn`, `--ethos-u` and `--tflite` need.
 #[derive(Args)]
-#[command(next_help_heading = "With --rknn and --ethos-u")]
+#[command(next_help_heading = "With --rknn, --ethos-u and --tflite")]
 pub struct Flags {
     /// Images to check with: a folder, a CIFAR .bin file, or a .npy array
-    #[arg(long, requires = "npu")]
+    #[arg(long, requires = "pictures")]
     pub images: Option<PathBuf>,
     /// Images to measure ranges on [default: some of --images]
-    #[arg(long, requires = "npu", value_name = "IMAGES")]
+    #[arg(long, requires = "pictures", value_name = "IMAGES")]
     pub calibrate: Option<PathBuf>,
     /// Largest number of images to check with
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), requires = "npu")]
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), requires = "pictures")]
     pub check_images: u32,
     /// Least share of images with the same top-1 as the archive
-    #[arg(long, default_value_t = 0.99, requires = "npu")]
+    #[arg(long, default_value_t = 0.99, requires = "pictures")]
     pub min_agreement: f64,
     /// Also build a model that takes this many images at once
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_BATCH)), requires = "rknn")]
@@ -72,30 +72,28 @@ impl Check {
 }
 
 impl Flags {
-    /// The folder for the tool of this name, and the images to check with.
-    pub fn open(
-        &self,
-        option: &str,
-        tool: String,
-        model: &Int8Model,
-        talk: &Talk,
-    ) -> Result<(PathBuf, Check), Failure> {
+    /// The folder for the tool of this name.
+    pub fn folder(&self, tool: String) -> anyhow::Result<PathBuf> {
+        match &self.toolkit {
+            Some(folder) => Ok(folder.clone()),
+            None => Ok(cache()
+                .ok_or_else(|| anyhow!("neither HOME nor XDG_CACHE_HOME is set; give --toolkit"))?
+                .join(tool)),
+        }
+    }
+
+    /// The images to check with.
+    pub fn check(&self, option: &str, model: &Int8Model, talk: &Talk) -> Result<Check, Failure> {
         let Some(images) = &self.images else {
             return Err(Failure::Input(anyhow!("{option} needs --images: images to check the result with")));
         };
         if !(0.0..=1.0).contains(&self.min_agreement) {
             return Err(Failure::Input(anyhow!("--min-agreement {} is no share of 1", self.min_agreement)));
         }
-        let folder = match &self.toolkit {
-            Some(folder) => folder.clone(),
-            None => cache()
-                .ok_or_else(|| anyhow!("neither HOME nor XDG_CACHE_HOME is set; give --toolkit"))?
-                .join(tool),
-        };
         let samples = read(images, self.check_images as usize, model, talk)?;
         let labels = samples.iter().map(|s| s.label).collect();
         let images = samples.into_iter().map(|s| s.pixels).collect();
-        Ok((folder, Check { images, labels }))
+        Ok(Check { images, labels })
     }
 
     /// Images to measure ranges on.

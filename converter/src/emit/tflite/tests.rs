@@ -2,7 +2,7 @@
 
 use foldnet::Session;
 use foldnet_archive::testing::{every_step, every_step_with_a_sum, every_step_without_a_dense_layer};
-use foldnet_archive::{Activation, Add, AvgPool, Dequantize, Scale};
+use foldnet_archive::{Activation, Add, AvgPool, Dequantize, OutputKind, Scale};
 use foldnet_kernels::dispatch;
 use proptest::prelude::*;
 
@@ -10,6 +10,7 @@ use super::reader::Model;
 use super::*;
 use crate::image::Pixels;
 use crate::quantize::apart::{Ranges, apart};
+use crate::quantize::score::Measure;
 
 /// How a window moves.
 #[derive(Clone, Copy)]
@@ -261,7 +262,7 @@ proptest! {
         let image = image(&network, seed);
         let some = std::slice::from_ref(&image);
         let parts = apart(&network, &Ranges::measure(&network, some).unwrap());
-        let logits = range(&parts, some).unwrap();
+        let logits = range(&parts, some, Measure::new(OutputKind::Numbers)).unwrap();
         let model = Model::read(&model(&parts, logits).unwrap());
         prop_assert_eq!(model.version, 3);
         let mut session = Session::new(&parts, dispatch::best(), 1).unwrap();
