@@ -1,10 +1,12 @@
-//! Files of other kinds that are given in place of an ONNX model, recognized by their content.
+//! Files of other kinds that are given in place of a model, recognized by their content.
 
 use std::path::Path;
 
+use crate::frameworks::Format;
+
 /// What a file is, and what to do with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an ONNX model but {what}; {advice}")]
+#[error("not an ONNX or TFLite model but {what}; {advice}")]
 pub struct Foreign {
     what: &'static str,
     advice: String,
@@ -20,18 +22,20 @@ enum Mark {
     Zip(&'static [u8]),
 }
 
+impl Mark {
+    fn fits(&self, bytes: &[u8]) -> bool {
+        match self {
+            Self::Start(start) => bytes.starts_with(start),
+            Self::At(at, word) => bytes.get(*at..at + word.len()) == Some(*word),
+            Self::Zip(inside) => bytes.starts_with(b"PK\x03\x04") && holds(bytes, inside),
+        }
+    }
+}
+
 /// In the order in which they are tried. `FILE` in the advice stands for the file's name.
-const KINDS: [(Mark, &str, &str); 23] = [
-    (Mark::Zip(b"model.weights.h5"), "a Keras model (.keras)", KERAS),
-    (Mark::Start(b"\x89HDF\r\n\x1a\n"), "an HDF5 file, as Keras writes .h5", KERAS),
+const KINDS: [(Mark, &str, &str); 19] = [
     (Mark::Zip(b"data.pkl"), "a PyTorch file (.pt, .pth)", TORCH),
-    (Mark::Zip(b"models/model.json"), "a program exported by PyTorch (.pt2)", TORCH),
     (Mark::Start(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."), "a PyTorch file of the old kind", TORCH),
-    (
-        Mark::At(4, b"TFL3"),
-        "a TensorFlow Lite model",
-        "export the float model that it was made from, or run: python -m tf2onnx.convert --tflite FILE --output model.onnx --opset 17",
-    ),
     (
         Mark::At(4, b"ORTM"),
         "a model in ONNX Runtime's own format (.ort)",
@@ -40,7 +44,7 @@ const KINDS: [(Mark, &str, &str); 23] = [
     (
         Mark::Start(b"GGUF"),
         "a GGUF file, a language model's weights",
-        "Foldnet converts image networks in ONNX",
+        "Foldnet converts image networks in ONNX or TFLite",
     ),
     (Mark::Start(b"RKNN"), "a model built for Rockchip's NPU", "give the ONNX model that it was made from"),
     (
@@ -49,13 +53,13 @@ const KINDS: [(Mark, &str, &str); 23] = [
         "run: git lfs pull",
     ),
     (Mark::Zip(b"[Content_Types].xml"), "an office document", GIVE),
-    (Mark::Start(b"PK\x03\x04"), "a zip file", "unpack it and give the .onnx file inside"),
+    (Mark::Start(b"PK\x03\x04"), "a zip file", "unpack it and give the model inside"),
     (
         Mark::Start(b"\x1f\x8b"),
         "a gzip file",
         "if `converter quantize` wrote it, it is int8 already: look at it with `converter inspect FILE`, run it with `runtime classify FILE IMAGE`; else unpack it",
     ),
-    (Mark::At(257, b"ustar"), "a tar file", "unpack it and give the .onnx file inside"),
+    (Mark::At(257, b"ustar"), "a tar file", "unpack it and give the model inside"),
     (Mark::Start(b"%PDF-"), "a PDF document", GIVE),
     (Mark::Start(b"<!doctype html"), "a web page", WEB),
     (Mark::Start(b"<html"), "a web page", WEB),
@@ -64,33 +68,48 @@ const KINDS: [(Mark, &str, &str); 23] = [
         "an XML file, as OpenVINO writes its models",
         "give the ONNX model that it was made from",
     ),
-    (Mark::Start(b"\x93NUMPY"), "a NumPy array", "--images takes those; the model is an .onnx file"),
-    (Mark::Start(b"\xff\xd8\xff"), "an image (JPEG)", "--images takes images; the model is an .onnx file"),
-    (Mark::Start(b"\x89PNG"), "an image (PNG)", "--images takes images; the model is an .onnx file"),
+    (
+        Mark::Start(b"\x93NUMPY"),
+        "a NumPy array",
+        "--images takes those; the model is an .onnx or .tflite file",
+    ),
+    (
+        Mark::Start(b"\xff\xd8\xff"),
+        "an image (JPEG)",
+        "--images takes images; the model is an .onnx or .tflite file",
+    ),
+    (
+        Mark::Start(b"\x89PNG"),
+        "an image (PNG)",
+        "--images takes images; the model is an .onnx or .tflite file",
+    ),
     (Mark::Start(b"\x7fELF"), "a program", GIVE),
-    (Mark::Start(b"{"), "a JSON file", "give the ONNX model"),
+    (Mark::Start(b"{"), "a JSON file", "give the ONNX or TFLite model"),
 ];
 
-const KERAS: &str = "export it: python -c \"import keras; keras.models.load_model('FILE').export('model.onnx', format='onnx')\"";
+/// What a framework can export, in the order in which it is tried.
+const EXPORTED: [(Mark, Format); 5] = [
+    (Mark::Zip(b"model.weights.h5"), Format::Keras),
+    (Mark::Start(b"\x89HDF\r\n\x1a\n"), Format::Keras),
+    (Mark::Zip(b"models/model.json"), Format::ExportedProgram),
+    (Mark::Zip(b"serialized_exported_program.json"), Format::ExportedProgram),
+    (Mark::Zip(b"constants.pkl"), Format::TorchScript),
+];
+
 const TORCH: &str = "it holds weights, the network itself is Python: load them into your network there and export it with torch.onnx.export(model.eval(), torch.zeros(1, 3, 224, 224), \"model.onnx\")";
-const GIVE: &str = "give the .onnx file";
+const GIVE: &str = "give the .onnx or .tflite file";
 const WEB: &str =
     "the download gave a page instead of the file: on GitHub and Hugging Face take the raw file's address";
 
-/// What the file is, if it is known and no ONNX model. `bytes` are its content.
+/// What the file is, if it is known and no model. `bytes` are its content.
 pub fn recognize(bytes: &[u8], path: &Path) -> Option<Foreign> {
     let name = path.display().to_string();
     let text_start = bytes.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(0);
     // A byte order mark may stand before text.
     let text = bytes[text_start..].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes[text_start..]);
     let fits = |mark: &Mark| match mark {
-        Mark::Start(start) => {
-            bytes.starts_with(start)
-                || (start[0] == b'<' && begins(text, start))
-                || (*start == b"{" && begins(text, start))
-        }
-        Mark::At(at, word) => bytes.get(*at..at + word.len()) == Some(*word),
-        Mark::Zip(inside) => bytes.starts_with(b"PK\x03\x04") && holds(bytes, inside),
+        Mark::Start(start @ ([b'<', ..] | b"{")) => bytes.starts_with(start) || begins(text, start),
+        mark => mark.fits(bytes),
     };
     let tell = |what, advice: &str| Foreign { what, advice: advice.replace("FILE", &name) };
     if is_safetensors(bytes) {
@@ -99,15 +118,14 @@ pub fn recognize(bytes: &[u8], path: &Path) -> Option<Foreign> {
     KINDS.iter().find(|(mark, ..)| fits(mark)).map(|(_, what, advice)| tell(what, advice))
 }
 
-/// What a folder is that is given as a model.
-pub fn recognize_folder(path: &Path) -> Option<Foreign> {
-    path.join("saved_model.pb").is_file().then(|| Foreign {
-        what: "a TensorFlow SavedModel",
-        advice: format!(
-            "export it: python -m tf2onnx.convert --saved-model {} --output model.onnx --opset 17",
-            path.display()
-        ),
-    })
+/// Which framework's model a file is, if it can be exported.
+pub fn exported(bytes: &[u8]) -> Option<Format> {
+    EXPORTED.iter().find(|(mark, _)| mark.fits(bytes)).map(|(_, format)| *format)
+}
+
+/// Which framework's model a folder is.
+pub fn exported_folder(path: &Path) -> Option<Format> {
+    path.join("saved_model.pb").is_file().then_some(Format::SavedModel)
 }
 
 /// Without regard to case.
@@ -145,12 +163,9 @@ mod tests {
         let mut tar = vec![0; 512];
         tar[257..262].copy_from_slice(b"ustar");
         let cases: &[(&[u8], &str, &str)] = &[
-            (&zip(b"model.weights.h5"), "Keras", "load_model('dir/net.onnx').export"),
-            (b"\x89HDF\r\n\x1a\n....", "HDF5", "format='onnx'"),
             (&zip(b"net/data.pkl"), "PyTorch", "torch.onnx.export"),
             (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02", "PyTorch", "torch.onnx.export"),
             (&safetensors, "safetensors", "torch.onnx.export"),
-            (b"\x1c\0\0\0TFL3....", "TensorFlow Lite", "tf2onnx.convert --tflite dir/net.onnx"),
             (b"GGUF\x03\0\0\0", "GGUF", "image networks"),
             (&zip(b"[Content_Types].xml"), "office", ".onnx"),
             (&zip(b"model.onnx"), "a zip file", "unpack"),
@@ -165,15 +180,36 @@ mod tests {
         ];
         for (bytes, what, advice) in cases {
             let words = told(bytes).unwrap_or_else(|| panic!("{what} is not recognized"));
-            assert!(words.starts_with("not an ONNX model but") && words.contains(what), "{words}");
+            assert!(words.starts_with("not an ONNX or TFLite model but") && words.contains(what), "{words}");
             assert!(words.contains(advice), "{words}");
         }
     }
 
     #[test]
-    fn onnx_models_and_unknown_bytes_are_nothing_foreign() {
+    fn what_a_framework_can_export_is_told_apart() {
+        let zip = |names: &[&[u8]]| [b"PK\x03\x04....", &names.concat()[..], b"...PK\x01\x02.."].concat();
+        let cases: &[(&[u8], Option<Format>)] = &[
+            (&zip(&[b"config.json", b"model.weights.h5"]), Some(Format::Keras)),
+            (b"\x89HDF\r\n\x1a\n....", Some(Format::Keras)),
+            (&zip(&[b"net/models/model.json", b"net/data.pkl"]), Some(Format::ExportedProgram)),
+            (
+                &zip(&[b"net/data.pkl", b"net/code/__torch__.py", b"net/constants.pkl"]),
+                Some(Format::TorchScript),
+            ),
+            // Weights alone are no network.
+            (&zip(&[b"net/data.pkl", b"net/data/0"]), None),
+            (b"\x1c\0\0\0TFL3....", None),
+        ];
+        for (bytes, format) in cases {
+            assert_eq!(exported(bytes), *format);
+        }
+    }
+
+    #[test]
+    fn models_and_unknown_bytes_are_nothing_foreign() {
         let built_in = include_bytes!("../assets/resnet20-v1-cifar10.onnx");
         assert_eq!(told(built_in), None);
+        assert_eq!(told(b"\x1c\0\0\0TFL3...."), None);
         assert_eq!(told(b""), None);
         assert_eq!(told(b"these are notes, not a network"), None);
         assert_eq!(told(&[8, 9, 18, 0]), None);

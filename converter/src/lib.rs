@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! import   ONNX, TFLite → Graph  as the exporter wrote it
+//! frameworks  Keras, PyTorch → ONNX  by themselves, in Python
 //! pixels   Imported → preprocessing  what training did to the pixels, from evidence
 //! pass     Graph → Graph         folded: pixels in, convolutions with everything in their weights
 //! calibrate, quantize            Graph + images → Network
@@ -18,6 +19,7 @@ pub mod curve;
 pub mod emit;
 pub mod float;
 pub mod foreign;
+pub mod frameworks;
 pub mod graph;
 pub mod image;
 pub mod import;

@@ -149,6 +149,8 @@ fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
         ("export --board rock-5b net.onnx", &["runs Linux", "archive"]),
         ("export --board rp2350-pico2 --plan cortex-m4 net.onnx", &["--board", "--plan"]),
         ("export --rknn rk3588 net.onnx --images photos", &["float model", "converter quantize"]),
+        ("export --tflite net.onnx --images photos", &["float model", "converter quantize"]),
+        ("export --tflite --qdq net.onnx", &["--tflite", "--qdq"]),
         ("fly", &["fly"]),
     ];
     for (words, expected) in cases {
@@ -279,6 +281,8 @@ fn what_the_toolkit_does_wrong_is_told_and_the_archive_stays() {
             rknn("single", "touch model.rknn logits.f32 tensors.f32") + " --images photos --batch 4",
             &["model_batch.rknn"],
         ),
+        ("export --tflite -o a.tflite a.nnef.tgz".into(), &["--images"]),
+        ("export --tflite -o a.tflite a.nnef.tgz --images absent".into(), &["absent"]),
         ("export --rknn rk3588 a.nnef.tgz --images photos --batch 0".into(), &["--batch"]),
         ("export --rknn rk3588 a.nnef.tgz --images photos --batch 65".into(), &["--batch"]),
         (
@@ -295,6 +299,78 @@ fn what_the_toolkit_does_wrong_is_told_and_the_archive_stays() {
         assert_eq!(fs::read(place.path("a.nnef.tgz")).unwrap(), before, "{words}");
         assert!(!place.path("a.tflite").exists(), "{words}");
     }
+}
+
+#[test]
+fn an_exported_tflite_file_is_a_model_again() {
+    let place = Place::new();
+    place.json("quantize net.onnx --images photos -o a.nnef.tgz --json");
+    let exported = place.json("export --tflite a.nnef.tgz --images photos -o a.tflite --json");
+    assert!(exported["agreement"].as_f64().unwrap() >= 0.99, "{exported}");
+    let read = place.json("inspect a.tflite --json");
+    assert_eq!(
+        (&read["classes"], &read["input"]),
+        (&3.into(), &place.json("inspect net.onnx --json")["input"])
+    );
+    place.json("quantize a.tflite --images photos -o b.nnef.tgz --json");
+    let compared = place.json("compare a.nnef.tgz b.nnef.tgz --images photos --json");
+    let step = exported["scale"].as_f64().unwrap();
+    assert!(compared["largest_difference"].as_f64().unwrap() < 2.0 * step, "{compared}, a step is {step}");
+}
+
+/// A stand-in for the user's Python; `$NET` is a model in ONNX.
+#[cfg(unix)]
+fn python(place: &Place, name: &str, script: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let script = format!("#!/bin/sh\nNET={}\n{script}\n", place.path("net.onnx").display());
+    fs::write(place.path(name), script).unwrap();
+    fs::set_permissions(place.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_framework_exports_its_own_models() {
+    let place = Place::new();
+    place.write("net.keras", b"PK\x03\x04......model.weights.h5......PK\x01\x02");
+    fs::create_dir(place.path("saved")).unwrap();
+    place.write("saved/saved_model.pb", b"");
+    python(&place, "py", "test $1 = -c && exit 0\ncp $NET model.onnx; grep -q format $2");
+    place.json("quantize net.onnx --images photos -o a.nnef.tgz --json");
+    for model in ["net.keras", "saved"] {
+        let words =
+            format!("quantize {model} --images photos --python ./py --keep-onnx kept.onnx -o b.nnef.tgz");
+        let output = place.run(&words);
+        assert!(output.status.success(), "{}", stderr(&output));
+        assert!(stderr(&output).contains("exporting to ONNX with"), "{}", stderr(&output));
+        assert_eq!(fs::read(place.path("kept.onnx")).unwrap(), fs::read(place.path("net.onnx")).unwrap());
+        let compared = place.json("compare a.nnef.tgz b.nnef.tgz --images photos --json");
+        assert_eq!(compared["largest_difference"], 0.0);
+    }
+    assert_eq!(place.json("inspect net.keras --python ./py --json")["classes"], 3);
+
+    let before = place.names();
+    python(&place, "py-broken", "test $1 = -c && exit 0\necho 'ValueError: no layer Mine' >&2; exit 1");
+    python(&place, "py-none", "echo 'no network' >&2; exit 1");
+    let cases = [
+        ("--python ./py-broken", &["Keras", "failed", "no layer Mine"][..]),
+        ("--python ./py-none", &["no network", "./py-none -m pip install keras==", "tf2onnx=="]),
+        ("--python ./absent", &["./absent", "pip install keras=="]),
+        ("--python ./py --keep-onnx net.keras", &["overwrite", "net.keras"]),
+        ("--python ./py --keep-onnx absent/kept.onnx", &["absent/kept.onnx"]),
+    ];
+    for (words, expected) in cases {
+        let words = format!("quantize net.keras --images photos -o c.nnef.tgz {words}");
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_converter"));
+        command.args(words.split(' ')).current_dir(place.path("")).env("XDG_CACHE_HOME", place.path("cache"));
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", stderr(&output));
+        for word in expected {
+            assert!(stderr(&output).contains(word), "{words} does not say {word}: {}", stderr(&output));
+        }
+    }
+    let mut after = place.names();
+    after.retain(|name| !["cache", "py-broken", "py-none"].contains(&name.as_str()));
+    assert_eq!(after, before);
 }
 
 #[test]

@@ -289,16 +289,13 @@ fn inputs_are_never_overwritten() {
 fn other_kinds_of_files_are_named_with_advice() {
     let place = Place::new();
     place.images("photos", &["ant"], 6);
-    place.write("net.keras", b"PK\x03\x04........model.weights.h5....");
+    place.write("net.pt", b"PK\x03\x04........net/data.pkl....");
     place.write("net.tflite", b"\x1c\0\0\0TFL3........");
     place.write("net.onnx", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
-    fs::create_dir(place.path("saved")).unwrap();
-    place.write("saved/saved_model.pb", b"\x08\x01");
     for (file, words) in [
-        ("net.keras", ["Keras", "export('model.onnx'"]),
-        ("net.tflite", ["TensorFlow Lite", "--tflite net.tflite"]),
+        ("net.pt", ["PyTorch", "torch.onnx.export"]),
+        ("net.tflite", ["TensorFlow Lite model cannot be read", "cut off"]),
         ("net.onnx", ["Git LFS", "git lfs pull"]),
-        ("saved", ["SavedModel", "--saved-model saved"]),
     ] {
         for command in ["quantize", "inspect", "eval"] {
             let images = if command == "inspect" { "" } else { "--images photos" };

@@ -29,7 +29,7 @@ use crate::report::layers::{Noise, NoiseMap};
 #[command(after_help = "Examples:\n  converter compare model.onnx model.nnef.tgz --images test/\n  \
                         converter compare model.onnx model.nnef.tgz --images test/ --per-class")]
 pub struct Cmd {
-    /// Reference: ONNX model or archive
+    /// Reference: ONNX or TFLite model, or archive
     a: PathBuf,
     /// Model to compare with it
     b: PathBuf,

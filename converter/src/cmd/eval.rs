@@ -20,12 +20,12 @@ use crate::quantize::score::Measure;
 
 /// Measure accuracy on labelled images
 ///
-/// Prints the accuracy with its 95 % interval: of the float network for an ONNX model, of int8 for an archive.
+/// Prints the accuracy with its 95 % interval: of the float network for an ONNX or TFLite model, of int8 for an archive.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  converter eval model.onnx --images test/\n  \
                         converter eval model.nnef.tgz --images test/")]
 pub struct Cmd {
-    /// ONNX model or archive
+    /// ONNX or TFLite model, or archive
     file: PathBuf,
     /// Labelled images: a folder with one subfolder per class, a CIFAR .bin file, or a .npy array
     #[arg(long)]

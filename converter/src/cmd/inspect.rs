@@ -13,13 +13,13 @@ use foldnet_archive::{Network, Step};
 
 /// Show the layers of a model or archive
 ///
-/// Prints shapes, parameters, multiply-accumulates and, for an archive, scales.
+/// Prints shapes, parameters, multiply-accumulates and, where there are any, scales.
 #[derive(Args)]
 #[command(
-    after_help = "Examples:\n  converter inspect model.onnx\n  converter inspect model.nnef.tgz --json"
+    after_help = "Examples:\n  converter inspect model.onnx\n  converter inspect model.tflite\n  converter inspect model.nnef.tgz --json"
 )]
 pub struct Cmd {
-    /// ONNX model or archive
+    /// ONNX or TFLite model, or archive
     file: PathBuf,
     #[command(flatten)]
     input: InputFlags,
@@ -144,7 +144,9 @@ fn float_rows(graph: &Graph) -> Vec<Row> {
             Op::Scale => ("scale", 0, 0),
         };
         let output = [s.h, s.w, s.c];
-        Row { name: node.name.clone(), kind: kind.into(), output, parameters, macs, scale: None, zero: None }
+        let given = graph.given.get(&node.name);
+        let (scale, zero) = (given.map(|g| g.scale), given.map(|g| g.zero));
+        Row { name: node.name.clone(), kind: kind.into(), output, parameters, macs, scale, zero }
     };
     graph.nodes.iter().map(row).collect()
 }

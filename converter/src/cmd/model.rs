@@ -1,18 +1,20 @@
 //! Reads a model or an archive, told apart by its first bytes.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
 use foldnet_archive::{Input, Resize, SourceModel};
+use foldnet_backends::auto::cache;
 use foldnet_dataset::{Dataset, known, parse_labels};
 use sha2::{Digest, Sha256};
 
-use super::Talk;
 use super::labels::LabelFlags;
+use super::{Talk, files};
 use crate::convert::held_out::HeldOut;
 use crate::foreign;
+use crate::frameworks::{self, Format, Job};
 use crate::import::{self, Imported, Size};
 pub use crate::model::{FloatModel, Int8Model, Model};
 use crate::pass::{Preprocess, fold, prepend};
@@ -21,7 +23,9 @@ use crate::pixels::{self, Evidence};
 use crate::quantize::recipe::Progress;
 pub use crate::run::{Runner, Values};
 
-/// What the graph does not say about its input.
+const FRAMEWORKS: &str = "For models of Keras, TensorFlow and PyTorch";
+
+/// What the graph does not say about its input, and how it is made of other models.
 #[derive(Args, Clone, Debug, Default)]
 pub struct InputFlags {
     // Without these flags, the model's metadata `preprocess` and `resize` say it, then the evidence in `pixels`.
@@ -44,6 +48,15 @@ pub struct InputFlags {
     /// The output to use, if the model has several
     #[arg(long, value_name = "NAME")]
     output_name: Option<String>,
+    /// Python file with the classes that a Keras model consists of
+    #[arg(long, value_name = "MODULE.py", help_heading = FRAMEWORKS)]
+    custom: Option<PathBuf>,
+    /// Also write the ONNX file that the framework exports
+    #[arg(long, value_name = "MODEL.onnx", help_heading = FRAMEWORKS)]
+    keep_onnx: Option<PathBuf>,
+    /// Python that has the framework, or makes an environment with it [default: python3]
+    #[arg(long, value_name = "PROGRAM", help_heading = FRAMEWORKS)]
+    python: Option<String>,
 }
 
 /// As for `--input-size`: width before height, the order of every `--size` option.
@@ -98,18 +111,39 @@ const BUILT_IN: &[u8] = include_bytes!("../../assets/resnet20-v1-cifar10.onnx");
 const BUILT_IN_NAME: &str = "resnet20-v1-cifar10.onnx";
 
 impl FloatModel {
-    /// Reads, imports and folds an ONNX file.
+    /// Reads, imports and folds an ONNX or TFLite file.
     pub fn load(path: &Path, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
-        if let Some(foreign) = foreign::recognize_folder(path) {
-            return Err(foreign).with_context(|| path.display().to_string());
+        if let Some(format) = foreign::exported_folder(path) {
+            return Self::exported(path, format, flags, around);
         }
         let bytes = import::read_file(path)?;
+        if let Some(format) = foreign::exported(&bytes) {
+            let mut model = Self::exported(path, format, flags, around)?;
+            model.source.sha256 = sha256(&bytes);
+            return Ok(model);
+        }
         if let Some(foreign) = foreign::recognize(&bytes, path) {
             return Err(foreign).with_context(|| path.display().to_string());
         }
         let folder = path.parent().unwrap_or(Path::new(""));
         let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         Self::new(&bytes, folder, file, flags, around).with_context(|| path.display().to_string())
+    }
+
+    /// A model that its framework exports first.
+    fn exported(path: &Path, format: Format, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
+        let keep: Vec<(&str, &Path)> = flags.keep_onnx.iter().map(|p| ("--keep-onnx", p.as_path())).collect();
+        files::check(&[path], &keep)?;
+        let job = Job { model: path, format, custom: flags.custom.as_deref(), size: flags.input_size };
+        let python = flags.python.as_deref().unwrap_or("python3");
+        let say = |words| around.talk.say(words);
+        let onnx =
+            frameworks::export(&job, python, cache(), say).with_context(|| path.display().to_string())?;
+        for (flag, to) in keep {
+            foldnet_archive::write_file(to, &onnx).map_err(|e| anyhow!("{flag} {}: {e}", to.display()))?;
+        }
+        let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self::new(&onnx, Path::new(""), file, flags, around).with_context(|| path.display().to_string())
     }
 
     /// The one built in.
@@ -143,6 +177,7 @@ impl FloatModel {
         let (labels, mut notes) = labels(&imported, outputs, around.labels)?;
         let decided = decide(&imported, flags, &labels, outputs, around)?;
         notes.extend(decided.note);
+        notes.append(&mut imported.notes);
         if let Some(Size { width, height }) = flags.input_size.filter(|size| size.width != size.height) {
             notes.push(format!("input: {width} wide, {height} high"));
         }
@@ -170,7 +205,7 @@ impl FloatModel {
             },
             source: SourceModel {
                 file,
-                sha256: Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect(),
+                sha256: sha256(bytes),
                 producer: imported.producer,
                 converter: env!("CARGO_PKG_VERSION").into(),
             },
@@ -190,6 +225,11 @@ impl FloatModel {
             graph: imported.graph,
         })
     }
+}
+
+/// In hexadecimal digits.
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The names that are stated, or that the model has, or that are known; and what a person should know.
@@ -322,8 +362,8 @@ fn tried(
 impl Model {
     /// Reads either.
     pub fn load(path: &Path, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
-        if let Some(foreign) = foreign::recognize_folder(path) {
-            return Err(foreign).with_context(|| path.display().to_string());
+        if foreign::exported_folder(path).is_some() {
+            return Ok(Self::Float(Box::new(FloatModel::load(path, flags, around)?)));
         }
         let mut magic = [0; 2];
         let mut file = foldnet_archive::open_file(path).with_context(|| path.display().to_string())?;

@@ -29,7 +29,7 @@ use crate::quantize::QuantizeError;
 use crate::quantize::recipe::{Effort, Options, Progress};
 use crate::report::{KeptPart, Report, html};
 
-/// Quantize an ONNX model to an int8 archive
+/// Quantize an ONNX or TFLite model to an int8 archive
 ///
 /// Measures the range of every layer on the images, quantizes, and compares the result with the float network on images
 /// that were held out. About a hundred images of the kind that the network will see are enough; labels are not needed.
@@ -38,7 +38,7 @@ use crate::report::{KeptPart, Report, html};
                         converter quantize model.onnx --images photos/ --labels labels.txt -o model.nnef.tgz\n  \
                         converter quantize model.onnx --images photos/ --max-drop 0.2 --report report.html")]
 pub struct Cmd {
-    /// ONNX model [default: the built-in CIFAR-10 ResNet-20]
+    /// ONNX or TFLite model [default: the built-in CIFAR-10 ResNet-20]
     model: Option<PathBuf>,
     /// Calibration images: a folder, a CIFAR .bin file, or a .npy array
     #[arg(long)]

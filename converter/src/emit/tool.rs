@@ -52,6 +52,16 @@ pub enum ToolError {
         /// The last lines that it printed.
         said: String,
     },
+    /// It is not there, and could not be installed.
+    #[error("{why}\nOr install it into your own Python: {python} -m pip install {}", tool.packages.join(" "))]
+    Missing {
+        /// The tool.
+        tool: &'static Tool,
+        /// The user's Python.
+        python: String,
+        /// What stood against it.
+        why: String,
+    },
     /// Its results do not have the size or form that they must have.
     #[error("the tool's results do not fit the network: {0}")]
     Results(String),
@@ -68,6 +78,19 @@ pub struct Installed {
 }
 
 impl Tool {
+    /// The tool in a Python that is there, if that has these modules.
+    pub fn in_python(&'static self, python: &str, modules: &[&str]) -> Option<Installed> {
+        const ASK: &str =
+            "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, sys.argv[1:])))";
+        // It is run from another folder.
+        let path = match python.contains('/') {
+            true => std::path::absolute(python).ok()?,
+            false => python.into(),
+        };
+        let asked = run(Command::new(&path).args(["-c", ASK]).args(modules));
+        matches!(asked, Ok(Ok(()))).then_some(Installed { tool: self, python: path })
+    }
+
     /// The environment in `folder`, made with `python` when it is not there; `say` is told before anything
     /// is downloaded.
     pub fn open(

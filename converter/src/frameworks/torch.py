@@ -1,0 +1,29 @@
+"""Exports a program of torch.export, or TorchScript, to ONNX; the argument is a file with the job, JSON."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+
+def exported_program(job):
+    program = torch.export.load(job["model"])
+    torch.onnx.export(program, (), job["onnx"], external_data=False)
+
+
+def torch_script(job):
+    model = torch.jit.load(job["model"], map_location="cpu").eval()
+    weights = [p for p in model.parameters() if p.dim() == 4]
+    channels = weights[0].shape[1] if weights else 3
+    height, width = job["size"] or (224, 224)
+    example = (torch.zeros(1, channels, height, width),)
+    torch.onnx.export(model, example, job["onnx"], dynamo=False, opset_version=17)
+
+
+def main():
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    (exported_program if job["format"] == "exported_program" else torch_script)(job)
+
+
+main()
