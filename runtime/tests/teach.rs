@@ -255,7 +255,7 @@ fn bad_input_is_named_and_nothing_is_written() {
         ("teach net.nnef.tgz", &["--out"]),
         ("teach net.nnef.tgz -o x.teach", &["nothing is taught"]),
         ("teach net.nnef.tgz -o x.teach --class across", &["--class"]),
-        ("teach net.nnef.tgz -o x.teach --class across empty", &["empty", "no pictures"]),
+        ("teach net.nnef.tgz -o x.teach --class across empty", &["empty", "no images"]),
         ("teach net.nnef.tgz -o x.teach --class across absent", &["absent", "No such file"]),
         (
             "teach net.nnef.tgz -o x.teach --class across broken",
