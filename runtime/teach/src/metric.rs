@@ -29,7 +29,12 @@ impl Metric {
     /// That of a network that ends in a dense layer.
     pub fn of(network: &Network) -> Result<Self, TeachError> {
         let quantized = Quantized::features(network).ok_or(TeachError::NoFeatures)?;
-        let last = network.steps.iter().find(|step| step.outputs().contains(&network.logits));
+        let writer = |tensor| network.steps.iter().find(|step| step.outputs().contains(&tensor));
+        let last = match writer(network.logits) {
+            // Scores that the dense layer rounds, see `Quantized::features`.
+            Some(Step::Dequantize(d)) => writer(d.x),
+            last => last,
+        };
         let Some(Step::Conv(conv)) = last else { return Err(TeachError::NoFeatures) };
         let weights = weights(network, conv);
         let count = network.shape(conv.x).len();
@@ -132,6 +137,17 @@ mod tests {
         assert_eq!(Metric::of(&every_step()).unwrap().len(), 5);
         let without = Metric::of(&every_step_without_a_dense_layer());
         assert!(matches!(without, Err(TeachError::NoFeatures)));
+    }
+
+    #[test]
+    fn rounded_scores_change_nothing() {
+        let network = resnet8();
+        let mut rounded = network.clone();
+        let logits = rounded.logits;
+        rounded.tensors[logits].scale = 0.1;
+        let rounded = foldnet_archive::testing::end(rounded);
+        rounded.validate().unwrap();
+        assert_eq!(Metric::of(&rounded), Metric::of(&network));
     }
 
     #[test]
