@@ -53,7 +53,7 @@ fn the_program_names_what_is_wrong_with_exit_code_2() {
         ("FAKE_RKNN_LIBRARY", "1.6.0", "is older than the toolkit 2.3.2"),
         ("FAKE_RKNN_FAULT", "timeout", "does not answer in time"),
         ("FAKE_RKNN_FAULT", "driver-mismatch", "do not go together"),
-        ("FAKE_RKNN_FAULT", "memory", "no memory that the NPU can use"),
+        ("FAKE_RKNN_FAULT", "memory", "the NPU has no memory left"),
         // There is no NPU on the machines that run this.
         ("FAKE_RKNN_FAULT", "no-device", "NPU"),
     ];

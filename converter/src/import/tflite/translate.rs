@@ -132,7 +132,7 @@ fn input(model: &Model<'_, '_>) -> Result<usize, ImportError> {
     let [input] = model.inputs[..] else {
         let names: Vec<&str> = model.inputs.iter().take(8).map(|&i| &model.tensors[i].name[..]).collect();
         let (count, names) = (model.inputs.len(), names.join(", "));
-        return bad("of the model", format!("{count} inputs ({names}); one picture is supported"));
+        return bad("of the model", format!("{count} inputs ({names}); one image is supported"));
     };
     let tensor = &model.tensors[input];
     match tensor.element {
@@ -298,7 +298,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         let id = self.input(operator, input)?;
         let name = &self.model.tensors[id].name;
         let tensor = self.constant(id).ok_or_else(|| {
-            format!("input {input} ({}) is computed from the picture; a constant is supported", short(name))
+            format!("input {input} ({}) is computed from the image; a constant is supported", short(name))
         })?;
         let bytes = tensor.data.map_or(0, <[u8]>::len);
         self.left =
