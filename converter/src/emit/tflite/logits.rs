@@ -21,15 +21,15 @@ pub fn range(network: &Network, images: &[Pixels], measure: Measure) -> Result<Q
     let rows: Vec<Vec<f32>> = images.iter().map(|pixels| session.run(pixels.values()).to_vec()).collect();
     let ends = |(lo, hi): (f32, f32), &logit: &f32| (lo.min(logit), hi.max(logit));
     let (lo, hi) = rows.iter().flatten().fold((0.0_f32, 0.0_f32), ends);
-    let noise = |range: &Quantization| {
+    // Only a softmax has a divergence. Elsewhere every number counts, and none is cut off.
+    let divergence = |range: Quantization| {
         let rounded: Vec<Vec<f32>> =
             rows.iter().map(|row| row.iter().map(|&v| range.rounded(v)).collect()).collect();
-        let distance = Distance::between(&rows, &rounded, measure);
-        distance.kl.unwrap_or(-distance.sqnr)
+        Some((Distance::between(&rows, &rounded, measure).kl?, range))
     };
-    let tried = PARTS.map(|part| with_room(lo * part, hi));
-    let best = tried.into_iter().min_by(|a, b| noise(a).total_cmp(&noise(b)));
-    Ok(best.unwrap_or_else(|| with_room(lo, hi)))
+    let tried = PARTS.into_iter().filter_map(|part| divergence(with_room(lo * part, hi)));
+    let best = tried.min_by(|a, b| a.0.total_cmp(&b.0));
+    Ok(best.map_or_else(|| with_room(lo, hi), |(_, range)| range))
 }
 
 fn with_room(lo: f32, hi: f32) -> Quantization {

@@ -71,7 +71,7 @@ mod tests {
         section(&mut page, &classes);
         let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} is missing in {page}"));
         assert!(at("&lt;c10&gt;") < at("&lt;c9&gt;") && at("<details>") < at("&lt;c0&gt;"));
-        assert!(page.contains("90.0 % → 80.0 %") && page.contains("– → –"), "{page}");
+        assert!(page.contains("90.00 % → 80.00 %") && page.contains("– → –"), "{page}");
         let mut empty = String::new();
         section(&mut empty, &[]);
         assert_eq!(empty, "");
