@@ -128,7 +128,7 @@ fn the_folded_graph_computes_what_onnx_runtime_does() {
 #[test]
 fn the_readme_shows_what_the_programs_print() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    let sample = readme.split_once("It prints what quantization did").expect("the sample's introduction").1;
+    let sample = readme.split_once("It prints:").expect("the sample's introduction").1;
     let sample: Vec<&str> = sample
         .lines()
         .skip(2)

@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::Path;
 
-use foldnet_tests::root;
+use foldnet_tests::{output, root};
 
 use super::help::{examples, subcommands, text};
 use super::sandbox::{PROGRAMS, documents, sandbox};
@@ -202,10 +202,33 @@ fn expanded(word: &str) -> Vec<String> {
     found
 }
 
+/// A teaching file belongs to one archive, and other lines write the archive anew: before a line answers with taught
+/// classes, they are taught again.
+fn teach_again(arguments: &[&str]) {
+    let Some(pair) = arguments.windows(2).find(|pair| pair[0] == "--teach") else { return };
+    let archive =
+        arguments.iter().find(|word| word.ends_with(".nnef.tgz")).expect("classes belong to an archive");
+    let mut teach = sandbox().command("runtime");
+    teach.args([
+        "teach",
+        archive,
+        "--class",
+        "cat",
+        "photos/cat",
+        "--class",
+        "dog",
+        "photos/dog",
+        "-o",
+        pair[1],
+    ]);
+    output(&mut teach);
+}
+
 /// What is wrong with a command that does not end as it should.
 fn problem(line: &Line, command: &Simple, before: Option<&Simple>, used: &mut [bool]) -> Option<String> {
     let words: Vec<String> = command.words.iter().flat_map(|word| expanded(word)).collect();
     let (program, arguments) = ours(&words)?;
+    teach_again(&arguments);
     let stdin = if arguments.contains(&"-") { stream(&arguments, before) } else { Vec::new() };
     let mut run = sandbox().command(program);
     run.args(&arguments).envs(command.variables.iter().map(|(k, v)| (k, v)));

@@ -31,10 +31,10 @@ fn fill(found: &mut HashMap<String, String>, stored: &[u8], bytes: &[u8]) -> Res
     let Some(graph) = file.root().and_then(|root| root.tables(3)).map_err(unsound)?.first().copied() else {
         return Ok(());
     };
-    if let Some(input) = graph.tables(2).map_err(unsound)?.first() {
-        if let Some((mean, std)) = normalization(input).map_err(unsound)? {
-            found.insert("preprocess".into(), in_words(&mean, &std)?);
-        }
+    if let Some(input) = graph.tables(2).map_err(unsound)?.first()
+        && let Some(Normalization { mean, std }) = normalization(input).map_err(unsound)?
+    {
+        found.insert("preprocess".into(), in_words(&mean, &std)?);
     }
     if let Some(output) = graph.tables(3).map_err(unsound)?.first() {
         for of in output.tables(6).map_err(unsound)? {
@@ -46,13 +46,18 @@ fn fill(found: &mut HashMap<String, String>, stored: &[u8], bytes: &[u8]) -> Res
     Ok(())
 }
 
-/// Mean and deviation of what is done to the input.
-fn normalization(input: &Table<'_, '_>) -> Result<Option<(Vec<f32>, Vec<f32>)>, FlatError> {
+/// What is done to the input, `(x − mean) / std`.
+struct Normalization {
+    mean: Vec<f32>,
+    std: Vec<f32>,
+}
+
+fn normalization(input: &Table<'_, '_>) -> Result<Option<Normalization>, FlatError> {
     for unit in input.tables(4)? {
         if unit.byte(0)? == NORMALIZATION
             && let Some(options) = unit.table(1)?
         {
-            return Ok(Some((options.floats(0)?, options.floats(1)?)));
+            return Ok(Some(Normalization { mean: options.floats(0)?, std: options.floats(1)? }));
         }
     }
     Ok(None)
