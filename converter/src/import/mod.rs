@@ -1,4 +1,4 @@
-//! ONNX, or TFLite by way of it ([`mod@tflite`]) → [`Graph`], as the exporter wrote it.
+//! ONNX, or TFLite by way of it → [`Graph`], as the exporter wrote it.
 //!
 //! The file is parsed by tract-onnx; then the nodes that the output depends on are walked, each after those
 //! that it reads. Each ONNX tensor is a `Constant`, a `Value`, or an array of `Places`. Nodes on constants are
