@@ -406,7 +406,10 @@ impl<'a> Fuser<'a> {
             let y = Some(self.slot_with_clip(sum));
             return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
         }
-        if rounded {
+        // An affine map whose own value the source model does not round reads the sum as it was before rounding, as in
+        // pre-activation networks that `foldnet-train qat` writes.
+        let exact = |&r: &NodeId| matches!(graph.nodes[r].op, Op::Affine { .. }) && !graph.is_rounded(r);
+        if rounded && !self.readers[sum].iter().any(exact) {
             let y = Some(self.slot(sum, None, None));
             return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
         }
