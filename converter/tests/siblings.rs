@@ -2,8 +2,8 @@
 //! name. `siblings/generate.py` writes the models and the answers.
 #![allow(missing_docs)]
 
-use std::collections::BTreeMap;
-use std::io::Read;
+mod stories;
+
 use std::path::Path;
 
 use foldnet_converter::float::FloatNet;
@@ -12,6 +12,7 @@ use foldnet_converter::pass::fold;
 use foldnet_converter::quantize::fuse::{fuse, with_dense_end};
 use foldnet_kernels::Shape;
 use serde::Deserialize;
+use stories::stories;
 
 /// How a model is run and what it answers.
 #[derive(Deserialize)]
@@ -35,28 +36,6 @@ struct Story {
 
 fn forty() -> f64 {
     40.0
-}
-
-fn stories() -> BTreeMap<String, (Vec<u8>, Story)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/siblings/siblings.tar.gz");
-    let file = std::fs::File::open(path).unwrap();
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(file));
-    let mut files = BTreeMap::new();
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let name = entry.path().unwrap().to_string_lossy().into_owned();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).unwrap();
-        files.insert(name, bytes);
-    }
-    let models: Vec<String> =
-        files.keys().filter_map(|f| f.strip_suffix(".onnx")).map(String::from).collect();
-    let story = |name: String| {
-        let story = serde_json::from_slice(&files[&format!("{name}.json")]).unwrap();
-        let model = files[&format!("{name}.onnx")].clone();
-        (name, (model, story))
-    };
-    models.into_iter().map(story).collect()
 }
 
 /// The image that the generator makes, HWC.
@@ -131,7 +110,7 @@ fn problem(model: &[u8], story: &Story) -> Option<String> {
 
 #[test]
 fn all_are_answered_as_onnx_runtime_does_or_refused_by_name() {
-    let stories = stories();
+    let stories = stories::<Story>("siblings/siblings.tar.gz", ".onnx");
     assert!(stories.len() > 200, "{} cases", stories.len());
     let problems: Vec<String> = stories
         .iter()

@@ -2,8 +2,8 @@
 //! the repository.
 #![allow(missing_docs)]
 
-use std::collections::BTreeMap;
-use std::io::Read;
+mod stories;
+
 use std::path::{Path, PathBuf};
 
 use foldnet::Session;
@@ -17,6 +17,7 @@ use foldnet_converter::quantize::recipe::Silent;
 use foldnet_converter::quantize::{Options, quantize};
 use foldnet_kernels::{Shape, dispatch};
 use serde::Deserialize;
+use stories::stories;
 
 /// What LiteRT answers.
 #[derive(Deserialize)]
@@ -25,27 +26,6 @@ struct Story {
     logits: Vec<Vec<f64>>,
     /// Of the logits; 0 where they are floats.
     step: f64,
-}
-
-fn stories() -> BTreeMap<String, (Vec<u8>, Story)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tflite/tflite.tar.gz");
-    let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(std::fs::File::open(path).unwrap()));
-    let mut files = BTreeMap::new();
-    for entry in archive.entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let name = entry.path().unwrap().to_string_lossy().into_owned();
-        let mut bytes = Vec::new();
-        entry.read_to_end(&mut bytes).unwrap();
-        files.insert(name, bytes);
-    }
-    let names: Vec<String> =
-        files.keys().filter_map(|f| f.strip_suffix(".tflite")).map(String::from).collect();
-    let story = |name: String| {
-        let story = serde_json::from_slice(&files[&format!("{name}.json")]).unwrap();
-        let model = files[&format!("{name}.tflite")].clone();
-        (name, (model, story))
-    };
-    names.into_iter().map(story).collect()
 }
 
 /// The image that the generator makes.
@@ -99,7 +79,9 @@ fn far(answers: &[Vec<f32>], story: &Story) -> f64 {
 #[test]
 fn float_files_have_the_answers_of_litert() {
     let mut seen = 0;
-    for (name, (bytes, story)) in stories().iter().filter(|(_, (_, story))| story.step == 0.0) {
+    for (name, (bytes, story)) in
+        stories::<Story>("tflite/tflite.tar.gz", ".tflite").iter().filter(|(_, (_, story))| story.step == 0.0)
+    {
         let imported = read(bytes, Path::new("")).unwrap_or_else(|e| panic!("{name}: {e}"));
         let graph = folded(imported, "0-1");
         let images: Vec<Pixels> = (0..story.logits.len()).map(image).collect();
@@ -116,7 +98,10 @@ fn float_files_have_the_answers_of_litert() {
 fn int8_files_keep_their_scales_and_have_the_answers_of_litert() {
     let (mut seen, mut equal, mut all) = (0, 0, 0);
     let bytewise = |name: &str, step: f64| step > 0.0 && !name.ends_with("int16");
-    for (name, (bytes, story)) in stories().iter().filter(|(name, (_, story))| bytewise(name, story.step)) {
+    for (name, (bytes, story)) in stories::<Story>("tflite/tflite.tar.gz", ".tflite")
+        .iter()
+        .filter(|(name, (_, story))| bytewise(name, story.step))
+    {
         let imported = read(bytes, Path::new("")).unwrap_or_else(|e| panic!("{name}: {e}"));
         let reading = preprocess(&imported);
         assert!(!imported.graph.given.is_empty(), "{name}");
@@ -138,7 +123,7 @@ fn int8_files_keep_their_scales_and_have_the_answers_of_litert() {
 
 #[test]
 fn activations_of_16_bits_are_quantized_anew_and_that_is_said() {
-    let stories = stories();
+    let stories = stories::<Story>("tflite/tflite.tar.gz", ".tflite");
     let (bytes, story) = &stories["residual.int16"];
     let imported = read(bytes, Path::new("")).unwrap();
     assert!(imported.notes.iter().any(|n| n.contains("16 bits")), "{:?}", imported.notes);

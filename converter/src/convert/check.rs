@@ -94,48 +94,56 @@ impl<'a> Check<'a> {
     pub fn answers(&self, network: &Network) -> Result<Answers, RunError> {
         let logits = Runner::int8(network)?.logits(&self.pixels)?;
         let distance = (!logits.is_empty()).then(|| Distance::between(&self.truth, &logits, self.measure));
-        let accuracy = self.accuracy(&logits);
-        let classes = if accuracy.is_some() { self.classes(&logits) } else { Vec::new() };
+        let labelled = self.labelled(&logits).unwrap_or_default();
+        let accuracy = accuracy(&labelled);
+        let classes = self.classes(&labelled);
         Ok(Answers { logits, distance, accuracy, classes, per_class: self.per_class })
     }
 
-    fn classes(&self, logits: &[Vec<f32>]) -> Vec<Change> {
-        let answers = |of: &[Vec<f32>]| -> Option<Vec<(usize, usize)>> {
-            let labelled = self.samples.iter().zip(of).filter_map(|(s, logits)| s.label.map(|l| (l, logits)));
-            labelled.map(|(label, logits)| self.measure.class(logits).map(|class| (label, class))).collect()
+    /// The label, f32's answer and int8's of each image with a label; none where the output names no class.
+    fn labelled(&self, logits: &[Vec<f32>]) -> Option<Vec<Labelled>> {
+        let all = self.samples.iter().zip(self.truth.iter().zip(logits));
+        let labelled = all.filter_map(|(sample, answers)| sample.label.map(|label| (label, answers)));
+        let answers = |(label, (float, int8)): (usize, (&Vec<f32>, &Vec<f32>))| {
+            let (float, int8) = (self.measure.class(float)?, self.measure.class(int8)?);
+            Some(Labelled { label, float, int8 })
         };
-        let Some((before, after)) = answers(&self.truth).zip(answers(logits)) else { return Vec::new() };
-        let named = before.iter().chain(&after).flat_map(|&(label, answer)| [label, answer]);
-        let size = named.max().map_or(0, |largest| largest + 1);
-        let counted = |answers: &[(usize, usize)]| {
-            let mut counts = PerClass::new(size);
-            answers.iter().for_each(|&(label, answer)| counts.add(label, answer));
-            counts
-        };
-        per_class::changes(&counted(&before), &counted(&after), &self.labels)
+        labelled.map(answers).collect()
     }
 
-    fn accuracy(&self, logits: &[Vec<f32>]) -> Option<Accuracy> {
-        let labels = self.samples.iter().enumerate().filter_map(|(i, s)| s.label.map(|l| (i, l)));
-        let labelled: Vec<(usize, usize)> = labels.collect();
-        let right = |of: &[Vec<f32>]| -> Option<usize> {
-            labelled.iter().map(|(i, l)| self.measure.class(&of[*i]).map(|c| usize::from(c == *l))).sum()
-        };
-        let (float_right, int8_right) = right(&self.truth).zip(right(logits))?;
-        let both = |&&(i, l): &&(usize, usize)| {
-            [&self.truth[i], &logits[i]].iter().all(|of| self.measure.class(of) == Some(l))
-        };
-        let both = labelled.iter().filter(both).count();
-        let share = |n: usize| n as f64 / labelled.len() as f64;
-        (!labelled.is_empty()).then(|| Accuracy {
-            images: labelled.len(),
-            float: share(float_right),
-            int8: share(int8_right),
-            float_right,
-            int8_right,
-            p: mcnemar(float_right - both, int8_right - both),
-        })
+    fn classes(&self, labelled: &[Labelled]) -> Vec<Change> {
+        let named = labelled.iter().flat_map(|l| [l.label, l.float, l.int8]);
+        let size = named.max().map_or(0, |largest| largest + 1);
+        let (mut before, mut after) = (PerClass::new(size), PerClass::new(size));
+        for l in labelled {
+            before.add(l.label, l.float);
+            after.add(l.label, l.int8);
+        }
+        per_class::changes(&before, &after, &self.labels)
     }
+}
+
+/// What an image shows, and what both networks take it for.
+struct Labelled {
+    label: usize,
+    float: usize,
+    int8: usize,
+}
+
+fn accuracy(labelled: &[Labelled]) -> Option<Accuracy> {
+    let count = |right: fn(&Labelled) -> bool| labelled.iter().filter(|l| right(l)).count();
+    let float_right = count(|l| l.float == l.label);
+    let int8_right = count(|l| l.int8 == l.label);
+    let both = count(|l| l.float == l.label && l.int8 == l.label);
+    let share = |n: usize| n as f64 / labelled.len() as f64;
+    (!labelled.is_empty()).then(|| Accuracy {
+        images: labelled.len(),
+        float: share(float_right),
+        int8: share(int8_right),
+        float_right,
+        int8_right,
+        p: mcnemar(float_right - both, int8_right - both),
+    })
 }
 
 impl Answers {

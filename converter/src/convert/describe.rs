@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use foldnet::{Session, proof};
-use foldnet_archive::{Network, Proof, Step, Tensor};
+use foldnet::Session;
+use foldnet_archive::{Network, Step, Tensor};
 
 use super::ConvertError;
 use super::check::Check;
@@ -15,7 +15,7 @@ use crate::quantize::sensitivity::Share;
 use crate::quantize::{equalize, sensitivity};
 use crate::report::layers::{Noise, NoiseMap};
 use crate::report::{Changed, SensitivityReport, TensorReport, png};
-use crate::run::{RunError, Runner};
+use crate::run::Runner;
 
 /// Layers are compared on this many check images.
 const LAYER_IMAGES: usize = 16;
@@ -100,8 +100,7 @@ pub fn not_folded(outcome: &Outcome) -> Vec<String> {
 }
 
 /// The largest share of values that any of the first layers cuts off at the upper end of its range.
-pub fn saturation<'a>(network: &Network, images: impl Iterator<Item = &'a Pixels>) -> Result<f64, RunError> {
-    let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 1)?;
+pub fn saturation<'a>(session: &mut Session, images: impl Iterator<Item = &'a Pixels>) -> f64 {
     let mut counts = [(0u64, 0u64); FIRST];
     for pixels in images.take(LAYER_IMAGES) {
         session.run_traced(pixels.values(), |step, outputs| {
@@ -112,13 +111,7 @@ pub fn saturation<'a>(network: &Network, images: impl Iterator<Item = &'a Pixels
         });
     }
     let share = |&(cut, all): &(u64, u64)| cut as f64 / all.max(1) as f64;
-    Ok(counts.iter().map(share).fold(0.0, f64::max))
-}
-
-/// What every processor must answer, see [`proof`].
-pub fn proof(network: &Network) -> Result<Proof, RunError> {
-    let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 1)?;
-    Ok(proof::prove(&mut session, proof::IMAGES))
+    counts.iter().map(share).fold(0.0, f64::max)
 }
 
 /// Every int8 tensor: its scale, its noise, and what was seen of it.

@@ -19,7 +19,7 @@ pub mod images;
 pub mod reading;
 pub mod verdict;
 
-use foldnet::{Session, SessionError};
+use foldnet::{Session, SessionError, proof};
 use foldnet_archive::{Calibration, Manifest, Network, OutputKind};
 
 use crate::model::FloatModel;
@@ -179,15 +179,16 @@ pub fn convert(
     let Chosen { network, answers, shares, mut kept, notes } =
         choose(&outcome, images, settings, &check, &mut manifest, progress)?;
     manifest.calibration.agreement = answers.distance.and_then(|d| d.agreement);
-    manifest.proof = Some(describe::proof(&network)?);
+    let mut session = Session::new(&network, foldnet_kernels::dispatch::best(), 1)?;
+    manifest.proof = Some(proof::prove(&mut session, proof::IMAGES));
     let archive = foldnet_archive::pack(&network, &manifest);
     if let Some(kept) = &mut kept {
         kept.bytes = archive.len() as u64;
     }
 
     let saturation = (
-        describe::saturation(&network, images.check.iter().map(|s| &s.pixels))?,
-        describe::saturation(&network, images.calibrate.iter())?,
+        describe::saturation(&mut session, images.check.iter().map(|s| &s.pixels)),
+        describe::saturation(&mut session, images.calibrate.iter()),
     );
     let verdict = verdict::judge(&verdict::Facts {
         measure,
@@ -220,7 +221,7 @@ pub fn convert(
         bytes: archive.len() as u64,
         macs: network.macs(),
         parameters: network.parameters(),
-        arena_bytes: Session::new(&network, foldnet_kernels::dispatch::best(), 1)?.arena_bytes(),
+        arena_bytes: session.arena_bytes(),
         calibration_images: manifest.calibration.images,
         skipped: images.skipped,
         centred: outcome.centred,
