@@ -8,6 +8,7 @@ use foldnet_catalogue::{Board, Needs, Part, Used};
 use foldnet_kernels::dispatch;
 use serde::Serialize;
 
+use super::files::labels_beside;
 use super::model::{Around, InputFlags, Int8Model, Model};
 use super::talk::bytes;
 use super::{Failure, Talk, export_ethos_u, export_rknn, export_tflite, npu};
@@ -176,15 +177,14 @@ impl Cmd {
         for (_, words) in &memories {
             talk.human(format!("{processor}: {words}"));
         }
-        let labels = (!model.manifest.labels.is_empty()).then(|| output.with_extension("labels.txt"));
-        if let Some(path) = &labels {
-            let text: String = model.manifest.labels.iter().map(|l| format!("{l}\n")).collect();
+        let labels = labels_beside(output, &model.manifest.labels);
+        if let Some((path, text)) = &labels {
             foldnet_archive::write_file(path, text.as_bytes())
                 .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
             talk.human(path.display().to_string());
         }
         let outcome = PlanOutcome {
-            labels,
+            labels: labels.map(|(path, _)| path),
             kernels: needs.kernels.unwrap_or_default(),
             arena_bytes: needs.ram,
             flash_needed: plan.len() + part.firmware.flash,

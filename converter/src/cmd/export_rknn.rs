@@ -108,7 +108,7 @@ pub fn run(
             target: chip.into(),
             batch,
             toolkit: VERSION.into(),
-            sha256: NpuModel::digest(&model),
+            sha256: foldnet_archive::digest(&model),
             agreement: distance.likeness(),
             images: distance.images,
             model,

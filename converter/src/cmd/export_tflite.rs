@@ -7,6 +7,7 @@ use foldnet::SessionError;
 use foldnet_archive::Network;
 use serde::Serialize;
 
+use super::files::labels_beside;
 use super::model::Int8Model;
 use super::npu::Flags;
 use super::talk::bytes;
@@ -86,10 +87,8 @@ pub fn run(flags: &Flags, model: &Int8Model, output: PathBuf, talk: &Talk) -> Re
     talk.clear();
     let distance = flags.judge("TFLite's roundings", "the TFLite file", model, &ours, &theirs, talk)?;
 
-    let names = &model.manifest.labels;
-    let labels = (!names.is_empty()).then(|| output.with_extension("labels.txt"));
-    let text: String = names.iter().map(|name| format!("{name}\n")).collect();
-    let beside = labels.as_ref().map(|path| (path, text.as_bytes()));
+    let labels = labels_beside(&output, &model.manifest.labels);
+    let beside = labels.as_ref().map(|(path, text)| (path, text.as_bytes()));
     for (path, content) in beside.into_iter().chain([(&output, &file[..])]) {
         foldnet_archive::write_file(path, content).map_err(|e| anyhow!("{}: {e}", path.display()))?;
         talk.human(format!("{} ({})", path.display(), bytes(content.len() as u64)));
@@ -97,7 +96,7 @@ pub fn run(flags: &Flags, model: &Int8Model, output: PathBuf, talk: &Talk) -> Re
     talk.result(&Outcome {
         bytes: file.len() as u64,
         output,
-        labels,
+        labels: labels.map(|(path, _)| path),
         scale: range.scale,
         zero: range.zero,
         images: distance.images,

@@ -24,6 +24,12 @@ pub fn check(inputs: &[&Path], outputs: &[(&str, &Path)]) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// The file beside `output` that names the classes, one per line, and its text; none where the classes have no names.
+pub fn labels_beside(output: &Path, names: &[String]) -> Option<(PathBuf, String)> {
+    let text: String = names.iter().map(|name| format!("{name}\n")).collect();
+    (!names.is_empty()).then(|| (output.with_extension("labels.txt"), text))
+}
+
 /// Whether both names lead to one file, by whatever links; of files that are not there yet, whether they
 /// would.
 fn same(a: &Path, b: &Path) -> bool {

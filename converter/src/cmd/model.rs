@@ -8,7 +8,6 @@ use clap::Args;
 use foldnet_archive::{Input, Resize, SourceModel};
 use foldnet_backends::auto::cache;
 use foldnet_dataset::{Dataset, known, parse_labels};
-use sha2::{Digest, Sha256};
 
 use super::labels::LabelFlags;
 use super::{Talk, files};
@@ -119,7 +118,7 @@ impl FloatModel {
         let bytes = import::read_file(path)?;
         if let Some(format) = foreign::exported(&bytes) {
             let mut model = Self::exported(path, format, flags, around)?;
-            model.source.sha256 = sha256(&bytes);
+            model.source.sha256 = foldnet_archive::digest(&bytes);
             return Ok(model);
         }
         if let Some(foreign) = foreign::recognize(&bytes, path) {
@@ -205,7 +204,7 @@ impl FloatModel {
             },
             source: SourceModel {
                 file,
-                sha256: sha256(bytes),
+                sha256: foldnet_archive::digest(bytes),
                 producer: imported.producer,
                 converter: env!("CARGO_PKG_VERSION").into(),
             },
@@ -225,11 +224,6 @@ impl FloatModel {
             graph: imported.graph,
         })
     }
-}
-
-/// In hexadecimal digits.
-fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The names that are stated, or that the model has, or that are known; and what a person should know.

@@ -10,7 +10,7 @@ use flate2::bufread::GzDecoder;
 
 use crate::dat::Files;
 use crate::error::ArchiveError;
-use crate::manifest::{FORMAT, MAX_BATCH, Manifest, NpuModel, OLDEST_FORMAT, PROOF, Proof};
+use crate::manifest::{FORMAT, MAX_BATCH, Manifest, OLDEST_FORMAT, PROOF, Proof, digest};
 use crate::open::open_file;
 use crate::read_graph::read_graph;
 use crate::{GraphError, Network};
@@ -62,7 +62,7 @@ pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Mani
     for npu in &mut manifest.npu {
         let member = npu.member();
         npu.model = files.remove(&member).ok_or_else(|| no(format!("it holds no {member}")))?;
-        if NpuModel::digest(&npu.model) != npu.sha256 {
+        if digest(&npu.model) != npu.sha256 {
             return Err(no(format!("{member} is not what foldnet.toml says (SHA-256)")));
         }
     }

@@ -115,11 +115,6 @@ impl NpuModel {
             n => format!("npu/{}-batch{n}.rknn", self.target),
         }
     }
-
-    /// SHA-256 of a model, hexadecimal.
-    pub fn digest(model: &[u8]) -> String {
-        digest(model)
-    }
 }
 
 /// Where the network comes from.

@@ -46,7 +46,7 @@ fn models_for_npus_are_kept_and_checked() {
         target: "rk3588".into(),
         batch: 1,
         toolkit: "2.3.2".into(),
-        sha256: NpuModel::digest(&model),
+        sha256: digest(&model),
         agreement: 0.998,
         images: 500,
         model,
@@ -55,12 +55,8 @@ fn models_for_npus_are_kept_and_checked() {
     let (_, read) = unpack_bytes(&pack(&every_step(), &with(npu.clone()))).unwrap();
     assert_eq!(read, with(npu.clone()));
     // One for many pictures at once stands beside it.
-    let many = NpuModel {
-        batch: 8,
-        model: b"more bytes".to_vec(),
-        sha256: NpuModel::digest(b"more bytes"),
-        ..npu.clone()
-    };
+    let many =
+        NpuModel { batch: 8, model: b"more bytes".to_vec(), sha256: digest(b"more bytes"), ..npu.clone() };
     let both = Manifest { npu: vec![npu.clone(), many], ..manifest() };
     assert_eq!(unpack_bytes(&pack(&every_step(), &both)).unwrap().1, both);
 

@@ -118,7 +118,7 @@ impl Model {
     pub fn manifest(&self, mut manifest: Manifest) -> Manifest {
         let model = self.pack(&manifest);
         let (target, batch, toolkit) = (self.target.clone(), self.batch, self.toolkit.clone());
-        let sha256 = NpuModel::digest(&model);
+        let sha256 = foldnet_archive::digest(&model);
         manifest.npu.push(NpuModel { target, batch, toolkit, sha256, agreement: 1.0, images: 1, model });
         manifest
     }

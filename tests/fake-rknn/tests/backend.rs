@@ -25,7 +25,7 @@ fn model(fault: Fault) -> Model {
 
 /// A manifest with these bytes as the model for this chip.
 fn holding(target: &str, toolkit: &str, model: Vec<u8>) -> Manifest {
-    let (target, toolkit, sha256) = (target.into(), toolkit.into(), NpuModel::digest(&model));
+    let (target, toolkit, sha256) = (target.into(), toolkit.into(), foldnet_archive::digest(&model));
     Manifest {
         npu: vec![NpuModel { target, batch: 1, toolkit, sha256, agreement: 1.0, images: 1, model }],
         ..manifest()
