@@ -191,7 +191,7 @@ impl Graph {
     }
 
     /// Whether the source model rounds a node's value before anything reads it. Then what reads it is no part of what
-    /// computes it. (The picture's bytes, and what is computed of them alone, are exact.)
+    /// computes it. (The image's bytes, and what is computed of them alone, are exact.)
     pub fn is_rounded(&self, node: NodeId) -> bool {
         let of = &self.nodes[node];
         self.given.contains_key(&of.name) && !(matches!(of.op, Op::Affine { .. }) && of.inputs == [0])

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 use common::{Onnx, silent_classifier, small_classifier};
 use serde_json::Value;
 
-/// A folder with models, pictures, and things that are neither.
+/// A folder with models, images, and things that are neither.
 struct Place(tempfile::TempDir);
 
 impl Place {
@@ -50,7 +50,7 @@ impl Place {
         place.write("two.txt", b"cat\ndog\n");
         place.write("three.txt", b"ant\nbee\ncow\n");
         place.write("binary.txt", &[0xff, 0xfe, 0]);
-        // Two CIFAR records: 32×32 pictures whose labels are beyond three classes.
+        // Two CIFAR records: 32×32 images whose labels are beyond three classes.
         place.write("cifar.bin", &[9u8; 2 * 3073]);
         place.write("odd.bin", &[0; 3000]);
         place.write("earlier.nnef.tgz", b"what was there before");

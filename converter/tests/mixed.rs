@@ -30,7 +30,7 @@ fn damaged(middle: [f32; 3]) -> Vec<u8> {
     model.bytes()
 }
 
-/// Two hundred pictures of 8×8 as an array of NumPy's.
+/// Two hundred images of 8×8 as an array of NumPy's.
 fn pictures() -> Vec<u8> {
     let mut header = "{'descr': '|u1', 'fortran_order': False, 'shape': (200, 8, 8, 3), }".to_owned();
     while !(10 + header.len() + 1).is_multiple_of(64) {
@@ -43,7 +43,7 @@ fn pictures() -> Vec<u8> {
     let mut state = 3u32;
     file.extend((0..200 * 192).map(|i| {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-        // Coarse clouds of another brightness and colour in every picture, and noise.
+        // Coarse clouds of another brightness and colour in every image, and noise.
         let cloud = (i / 192 * 37 + i % 3 * (i / 192 % 7) * 29 + i / 24 % 8 * (i / 192 % 5) * 9) % 200;
         (cloud + (state >> 27) as usize) as u8
     }));

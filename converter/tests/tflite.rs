@@ -49,7 +49,7 @@ fn folded(imported: Imported, preprocess: &str) -> Graph {
     graph
 }
 
-/// What the file's scales make of the picture's bytes; without scales, what the generator does to them.
+/// What the file's scales make of the image's bytes; without scales, what the generator does to them.
 fn preprocess(imported: &Imported) -> String {
     match (imported.input_grid, weigh(imported)) {
         (Some(_), Evidence::One(reading)) => reading.preprocess,

@@ -1,4 +1,4 @@
-//! The loop: picture → plan → result.
+//! The loop: image → plan → result.
 
 use embedded_io::Write;
 use foldnet_kernels::KernelSet;
@@ -28,7 +28,7 @@ impl Classifier {
         Ok(Self { plan, memory })
     }
 
-    /// Where the picture goes.
+    /// Where the image goes.
     pub fn pixels(&mut self) -> &mut [u8] {
         match self.plan.pixels() {
             Some(range) => self.memory.get_mut(range).unwrap_or(&mut []),
@@ -62,7 +62,7 @@ pub trait Board {
     fn now(&mut self) -> u32;
     /// Ticks from an earlier [`Board::now`] to this moment.
     fn since(&mut self, start: u32) -> u32;
-    /// Tells the watchdog that all is well. Called at least once per poll and per picture.
+    /// Tells the watchdog that all is well. Called at least once per poll and per image.
     fn alive(&mut self);
     /// Adds to the first line what the board has to say of its start.
     fn greet<W: Write>(&mut self, _line: &mut Report<'_, W>) {}
@@ -70,9 +70,9 @@ pub trait Board {
     fn remark<W: Write>(&mut self, _line: &mut Report<'_, W>) {}
     /// What comes next, for a note that outlives a reset.
     fn doing(&mut self, _what: Doing) {}
-    /// A picture was classified, in so many ticks; its line is out.
+    /// An image was classified, in so many ticks; its line is out.
     fn seen(&mut self, _logits: &[f32], _ticks: u32) {}
-    /// A picture did not come; its line is out.
+    /// An image did not come; its line is out.
     fn missed(&mut self, _error: &str) {}
 }
 
@@ -81,7 +81,7 @@ pub trait Board {
 pub enum Doing {
     /// Starting, checking the plan.
     Start,
-    /// Taking a picture.
+    /// Taking an image.
     Picture,
     /// Running the network.
     Network,
@@ -92,17 +92,17 @@ pub enum Doing {
 /// What [`classify`] counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Pictures classified.
+    /// Images classified.
     pub pictures: u32,
-    /// Pictures that did not come, by any [`FrameError`].
+    /// Images that did not come, by any [`FrameError`].
     pub lost: u32,
 }
 
-/// One turn of the loop: polls the source once and, when a picture is complete, classifies it and writes
+/// One turn of the loop: polls the source once and, when an image is complete, classifies it and writes
 /// its line:
 ///
 /// `{"class":3,"ticks":301222,"lost":0,"logits":"…"}`: logits as the hexadecimal digits of their f32,
-/// eight per class; `lost` counts pictures that did not come, and each is told in a line
+/// eight per class; `lost` counts images that did not come, and each is told in a line
 /// `{"error":"damaged","lost":1}`.
 pub fn classify<S: FrameSource, W: Write, B: Board>(
     classifier: &mut Classifier,

@@ -1,11 +1,11 @@
-//! Where pictures come from.
+//! Where images come from.
 
 use embedded_io::Read;
 use foldnet_plan::crc32;
 
 use crate::cobs::{Decoded, Decoder};
 
-/// Why a picture did not come.
+/// Why an image did not come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FrameError {
@@ -22,7 +22,7 @@ pub enum FrameError {
 /// What a source has done so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// The picture is complete.
+    /// The image is complete.
     Complete,
     /// Not yet; ask again. The caller feeds its watchdog meanwhile.
     Waiting,
@@ -35,7 +35,7 @@ pub trait FrameSource {
     fn poll(&mut self, pixels: &mut [u8]) -> Result<Progress, FrameError>;
 }
 
-/// Pictures from a computer: COBS frames of the pixels and their CRC-32, little-endian. A damaged frame
+/// Images from a computer: COBS frames of the pixels and their CRC-32, little-endian. A damaged frame
 /// is reported once, and the next one is found by its delimiter.
 pub struct Line<R> {
     line: R,

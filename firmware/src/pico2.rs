@@ -11,7 +11,7 @@ use crate::arena::Arena;
 use crate::serial::Received;
 
 const BAUD: u32 = 921_600;
-/// Longer than starting a camera or classifying a picture takes, several times.
+/// Longer than starting a camera or classifying an image takes, several times.
 const PATIENCE: Duration = Duration::from_millis(4_000);
 
 /// Bytes that may come and go while the loop is busy.

@@ -27,7 +27,7 @@ const UART: usize = 0x4000_4000;
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [usize; 1] = [0];
 
-/// A board's whole program: a first line that starts with `greeting`, then answers to pictures from the
+/// A board's whole program: a first line that starts with `greeting`, then answers to images from the
 /// first UART.
 #[inline(always)]
 pub fn run<const N: usize>(

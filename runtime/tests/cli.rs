@@ -9,7 +9,7 @@ use foldnet_archive::testing::{every_step, manifest};
 use foldnet_archive::{Activation, Manifest, Network, Proof};
 use serde_json::Value;
 
-/// A folder with an archive, pictures, and things that are neither.
+/// A folder with an archive, images, and things that are neither.
 struct Place(tempfile::TempDir);
 
 impl Place {

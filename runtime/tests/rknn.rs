@@ -15,7 +15,7 @@ fn fake() -> PathBuf {
     library
 }
 
-/// A folder with an archive and a picture; the program runs in it.
+/// A folder with an archive and an image; the program runs in it.
 struct Place(tempfile::TempDir);
 
 impl Place {

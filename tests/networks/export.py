@@ -5,7 +5,7 @@
     export.py keras resnet50-tf2onnx   only those
 
 Writes graphs/NAME.onnx.gz (the exporter's graph, large tensors replaced by recipes, see refill.py),
-golden/NAME.f32 (what ONNX Runtime computes in f32 on the refilled network for picture 1, before a final softmax
+golden/NAME.f32 (what ONNX Runtime computes in f32 on the refilled network for image 1, before a final softmax
 or sigmoid) and the row in networks.json.
 """
 
@@ -110,7 +110,7 @@ def write(network: Network, keep: Path | None, again: bool) -> str:
 
 
 def input_of(network: Network, seed: int) -> np.ndarray:
-    """Picture `seed` as the network's input."""
+    """Image `seed` as the network's input."""
     pixels = picture(seed, network.side, network.side)
     return network_input(pixels, network.preprocessing, network.layout)
 

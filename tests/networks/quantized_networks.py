@@ -38,7 +38,7 @@ def small_resnet():
 
 
 def sample(seed: int):
-    """Picture `seed` as the network's input."""
+    """Image `seed` as the network's input."""
     return network_input(picture(seed, SIDE, SIDE), UNIT, "nhwc")
 
 

@@ -1,4 +1,4 @@
-"""Seeded numbers, to the last bit those of `tests/src/refill.rs`: contents of stripped tensors, and pictures.
+"""Seeded numbers, to the last bit those of `tests/src/refill.rs`: contents of stripped tensors, and images.
 
 A stripped tensor keeps its name, type and dimensions; its doc string is the recipe of its values:
 
@@ -7,7 +7,7 @@ A stripped tensor keeps its name, type and dimensions; its doc string is the rec
 Element i has the integer g = the sum of the four 16-bit parts of `random(seed, i)` less 131070: nearly normal,
 of mean 0 and deviation `DEVIATION`. Its value is mean + step·g, not under floor, computed in f64 and rounded to
 f32. Where an axis is named, g is first lessened by the mean of all g that share the element's index on that
-axis: filters then sum to zero, so that a random network answers to its picture instead of to its own biases.
+axis: filters then sum to zero, so that a random network answers to its image instead of to its own biases.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def picture(seed: int, height: int, width: int) -> np.ndarray:
 
 
 def network_input(pixels: np.ndarray, preprocessing: dict, layout: str) -> np.ndarray:
-    """The float tensor, batch 1, that a network with this preprocessing and layout makes of a picture."""
+    """The float tensor, batch 1, that a network with this preprocessing and layout makes of an image."""
     x = pixels[..., ::-1] if preprocessing["channels"] == "bgr" else pixels
     x = (x.astype(np.float32) - np.float32(preprocessing["mean"])) / np.float32(preprocessing["deviation"])
     return np.ascontiguousarray((x if layout == "nhwc" else x.transpose(2, 0, 1))[None])

@@ -37,7 +37,7 @@ def small_resnet():
 
 
 def learn(model) -> None:
-    """Steps on seeded pictures, until the network answers to its picture."""
+    """Steps on seeded images, until the network answers to its image."""
     import numpy as np
     import torch
 

@@ -1,6 +1,6 @@
 """Three browser tabs on the page of a camera: `tabs.py RUNTIME ARCHIVE PICTURES SCREENSHOTS`.
 
-The camera plays a recording of the pictures over and over. Each tab must show a label, the live image and what the
+The camera plays a recording of the images over and over. Each tab must show a label, the live image and what the
 network sees, and the label must change with the recording; also the first tab again, after the others. Tabs that are
 closed take their image streams with them, and the camera goes on. Writes a screenshot of each tab. Needs chromium and
 chromedriver.
@@ -29,7 +29,7 @@ LABEL = "document.getElementById('label').innerText.trim()"
 
 
 def record(pictures: Path) -> list[bytes]:
-    """The header of a Y4M video, and a second of frames for each picture."""
+    """The header of a Y4M video, and a second of frames for each image."""
     side = 320
     video = [f"YUV4MPEG2 W{side} H{side} F10:1 Ip A1:1 C444 XCOLORRANGE=FULL\n".encode()]
     for file in sorted(pictures.glob("*.png")):

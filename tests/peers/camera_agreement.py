@@ -1,10 +1,10 @@
-"""Whether frames are fitted as the pictures were that the network was calibrated with.
+"""Whether frames are fitted as the images were that the network was calibrated with.
 
     camera_agreement.py RUNTIME ARCHIVE PHOTOGRAPHS [--side 32] [--tensorflow ARCHIVE]
 
 Each photograph is brought to 640×480, sent as YUYV (BT.601, limited range, halved chroma) and as RGB through
-`runtime camera --input -`, and compared with `runtime classify` of the picture that the frame is, made small
-by Pillow (bilinear, which antialiases); the picture of a YUYV frame is by the standard's formula in f64. The
+`runtime camera --input -`, and compared with `runtime classify` of the image that the frame is, made small
+by Pillow (bilinear, which antialiases); the image of a YUYV frame is by the standard's formula in f64. The
 archive's rule must be `stretch` and its input SIDE×SIDE. With --tensorflow, an archive whose rule is
 `bilinear` is compared with TensorFlow's tf.image.resize in the same way. Prints the share of equal top-1
 labels; the last line of a rule says what the camera's own halved chroma costs.
@@ -36,7 +36,7 @@ def yuyv(picture: Image.Image) -> bytes:
 
 
 def decoded(frame: bytes) -> Image.Image:
-    """The picture of a YUYV frame."""
+    """The image of a YUYV frame."""
     samples = np.frombuffer(frame, np.uint8).reshape(SIZE[1], SIZE[0], 2).astype(np.float64)
     y = (samples[..., 0] - 16) / 219
     u, v = ((np.repeat(samples[:, first::2, 1], 2, axis=1) - 128) / 224 for first in (0, 1))

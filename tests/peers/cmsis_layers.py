@@ -1,7 +1,7 @@
 """An archive's network as CMSIS-NN wants it: layers with TensorFlow Lite's requantization, weights as C arrays.
 
 Two things differ from the archive. A convolution that a residual is added to is rounded to int8 first, to a scale that
-its values on some pictures ask for; and the mean keeps its input's scale. So the logits are not ours to the bit.
+its values on some images ask for; and the mean keeps its input's scale. So the logits are not ours to the bit.
 """
 
 from __future__ import annotations

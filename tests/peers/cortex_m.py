@@ -5,7 +5,7 @@
 `--source` is a tree of CMSIS-NN (Include/ and Source/) that you have. The archive's weights become C arrays, its layers
 calls of the library (`cortex_m/main.c`). A board counts the ticks of SysTick, of which one is 40 instructions (31.25 on
 the mps3 board) under `-icount shift=0,sleep=off`; a loop of known length checks that. Memory: activations, the scratch
-that the library asks for, the stack that was used. Flash: code and constants, without the pictures; of ours, the serial
+that the library asks for, the stack that was used. Flash: code and constants, without the images; of ours, the serial
 line and the loop are in it, of CMSIS-NN's nothing but the layers.
 
 Our rows are what `cargo test --test firmware` prints of the same boards, or the file of it that `--ours` names.
@@ -104,7 +104,7 @@ def parse() -> argparse.Namespace:
 
 
 def chosen(path: Path, count: int) -> np.ndarray:
-    """Pictures, NHWC u8."""
+    """Images, NHWC u8."""
     found = pictures.photographs(path, count, 32) if path.is_dir() else pictures.cifar(path)[0][:count]
     if len(found) < count:
         raise SystemExit(f"{path}: {len(found)} pictures, {count} are wanted")

@@ -107,7 +107,7 @@ def peer(arguments: argparse.Namespace, name: str, emulator: Path, plugin: Path)
 
 
 def prepare(name: str, model: str, cache: Path) -> Path:
-    """The peer's file for AArch64, made on this machine; synthetic pictures do, as values don't change the count."""
+    """The peer's file for AArch64, made on this machine; synthetic images do, as values don't change the count."""
     onnx_path = models.model_path(model, cache)
     images = models.preprocess(model, pictures.synthetic(10, models.SEED, models.side(model)))
     return engine(name).prepare_aarch64(onnx_path, [images[i : i + 1] for i in range(len(images))])

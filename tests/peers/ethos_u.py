@@ -10,7 +10,7 @@ was quantized, of the CPU's archive, and of the same TFLite file in LiteRT with 
 second table is Vela's estimate for each network and NPU. Ends with code 3 when a limit is missed.
 
 MODEL is ONNX, or an archive that was quantized before. With --unlabelled, for networks without trained weights or
-pictures without labels, nothing is right. XNNPACK's column needs CIFAR's binary format and ai-edge-litert in this
+images without labels, nothing is right. XNNPACK's column needs CIFAR's binary format and ai-edge-litert in this
 Python.
 """
 

@@ -2,7 +2,7 @@
 
     live_camera.py RUNTIME ARCHIVE [--seconds 20]
 
-Plays pictures of 640×480 (YUYV; the repository's own enlarged, with a sensor's noise) at 30 frames a second into
+Plays images of 640×480 (YUYV; the repository's own enlarged, with a sensor's noise) at 30 frames a second into
 `runtime camera --input - --threads 1`, without and with fifty viewers and one who does not read, in a process of
 their own. Then the same with as many frames as the program takes, for the rate. Needs numpy and Pillow. Prints a
 table. A frame's age when its classification begins may be one frame interval and one inference at most.
@@ -32,7 +32,7 @@ VIEWERS = 50
 
 
 def scenes() -> list[bytes]:
-    """What a camera might see, as YUYV: its live pictures are JPEGs of some 50 kB, as a real scene's."""
+    """What a camera might see, as YUYV: its live images are JPEGs of some 50 kB, as a real scene's."""
     rng = np.random.default_rng(1)
     frames = []
     for path in sorted(PICTURES.glob("*.png"))[:8]:
@@ -62,7 +62,7 @@ def play(pipe, frames: list[bytes], seconds: float, paced: bool) -> None:
 
 
 def view(address: tuple[str, int], read: bool, end: multiprocessing.Event) -> None:
-    """Looks at the live picture, or does not."""
+    """Looks at the live image, or does not."""
     with socket.create_connection(address) as stream:
         stream.sendall(b"GET /live.mjpg HTTP/1.1\r\nHost: localhost\r\n\r\n")
         stream.settimeout(1)

@@ -4,7 +4,7 @@
                                   for 224x224 pixels; beside them the converter's own ResNet-20 for 32x32, which is trained
     models.py resnet18 --cache D  one of them, into D
 
-Batch-norm statistics are measured on seeded synthetic pictures, scale and shift are random: activations
+Batch-norm statistics are measured on seeded synthetic images, scale and shift are random: activations
 neither blow up nor die, and no statistic is trivial. The weights carry no knowledge: use them for speed only.
 """
 
@@ -76,7 +76,7 @@ def keras_model(name: str):
 
 
 def preprocess(name: str, images):
-    """What network `name` expects of NHWC RGB pictures with values 0..255."""
+    """What network `name` expects of NHWC RGB images with values 0..255."""
     import numpy as np
 
     images = np.asarray(images, np.float32)

@@ -90,7 +90,7 @@ def convolve(graph: Graph, call: Call, x: np.ndarray) -> np.ndarray:
 
 
 def run(graph: Graph, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """Every tensor of the graph for these pictures (NHWC u8), NCHW."""
+    """Every tensor of the graph for these images (NHWC u8), NCHW."""
     seen: dict[str, np.ndarray] = {}
     for call in graph.calls:
         at = [seen[name] for name in call.operands if name in seen]

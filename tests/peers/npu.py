@@ -11,10 +11,10 @@ the same in both, in the best and in the worst layer; "weights kept" is the shar
 file for the board. Ends with code 3 when a limit is missed. MODEL is ONNX, or an archive that was quantized before.
 With --unlabelled, for networks without trained weights, nothing is right.
 
-ResNet-50 with weights that mean something: let it learn CIFAR-10's pictures, those that are measured on excepted:
+ResNet-50 with weights that mean something: let it learn CIFAR-10's images, those that are measured on excepted:
 
-    training_folder.py test-jpeg/ --train train-1000.bin --without test-1017.bin -o pictures
-    foldnet-train fit pictures -o resnet50 --network resnet50 --weights random --epochs 12 --batch-size 64 \
+    training_folder.py test-jpeg/ --train train-1000.bin --without test-1017.bin -o images
+    foldnet-train fit images -o resnet50 --network resnet50 --weights random --epochs 12 --batch-size 64 \
         --learning-rate 1e-3 --warmup 1 --validation 0.05
 
 and the same with resnet50v2. MODEL is then resnet50/model.onnx; the first path is the folder of the JPEGs' classes.

@@ -4,8 +4,8 @@
 
 Keras Applications' and torchvision's ResNet-50, as their exporters wrote them, refilled with seeded weights
 (`tests/networks`). The first photographs calibrate, as many of the others are measured (ONNX Runtime keeps
-every value of every calibration picture in memory: 80 pictures take ten gigabytes). Signal to noise in
-dB, each side around its mean per picture, against ONNX Runtime's f32. Ends with code 3 when we are not at least
+every value of every calibration image in memory: 80 images take ten gigabytes). Signal to noise in
+dB, each side around its mean per image, against ONNX Runtime's f32. Ends with code 3 when we are not at least
 3 dB above ONNX Runtime's best.
 """
 
@@ -90,7 +90,7 @@ def refilled(name: str) -> onnx.ModelProto:
 
 
 def prepared(images: np.ndarray, kind: str) -> np.ndarray:
-    """What the network takes for pictures (NHWC RGB, 0..255), channels last."""
+    """What the network takes for images (NHWC RGB, 0..255), channels last."""
     sys.path.insert(0, str(NETWORKS))
     import catalogue
     from refill import network_input
@@ -99,7 +99,7 @@ def prepared(images: np.ndarray, kind: str) -> np.ndarray:
 
 
 def sqnr(truth: np.ndarray, other: np.ndarray) -> float:
-    """dB, each picture's logits around their mean."""
+    """dB, each image's logits around their mean."""
     truth, other = (v - v.mean(axis=1, keepdims=True) for v in (truth.astype(np.float64), other.astype(np.float64)))
     return float(10 * np.log10((truth**2).sum() / ((truth - other) ** 2).sum()))
 

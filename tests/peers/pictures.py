@@ -1,4 +1,4 @@
-"""Pictures for calibration and for random networks' statistics."""
+"""Images for calibration and for random networks' statistics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def synthetic(count: int, seed: int, side: int = 224) -> np.ndarray:
 
 
 def synthetic_folder(folder: Path, count: int, seed: int) -> Path:
-    """A folder of `count` synthetic pictures as PNG, made on first use."""
+    """A folder of `count` synthetic images as PNG, made on first use."""
     from PIL import Image
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Runs a peer's prepared network some times on one thread and a grey picture: what `count_aarch64.py` counts."""
+"""Runs a peer's prepared network some times on one thread and a grey image: what `count_aarch64.py` counts."""
 
 from __future__ import annotations
 

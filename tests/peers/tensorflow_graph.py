@@ -34,7 +34,7 @@ def function_of(onnx_path: Path) -> tuple[tf.types.experimental.PolymorphicFunct
 
 
 def replay(node: onnx.NodeProto, inputs: list):
-    """One node's value, where every picture-like tensor is NHWC."""
+    """One node's value, where every image-like tensor is NHWC."""
     a = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
     x, *rest = inputs
     match node.op_type:

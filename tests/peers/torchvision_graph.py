@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 
 class Writer:
-    """Adds nodes and, beside them, runs them on a few pictures, so that each batch norm's statistics are real ones."""
+    """Adds nodes and, beside them, runs them on a few images, so that each batch norm's statistics are real ones."""
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)

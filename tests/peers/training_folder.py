@@ -1,9 +1,9 @@
-"""Gathers pictures to train on from CIFAR-10's files, without those that are measured on.
+"""Gathers images to train on from CIFAR-10's files, without those that are measured on.
 
     training_folder.py JPEGS... --train train-1000.bin --without test-1017.bin -o FOLDER
 
-JPEGS are folders with one subfolder of pictures per class; files in CIFAR's binary format are given by --train. Where
-a picture of the folders shows what one of --without does, it is left out: each of those has its own nearest picture,
+JPEGS are folders with one subfolder of images per class; files in CIFAR's binary format are given by --train. Where
+an image of the folders shows what one of --without does, it is left out: each of those has its own nearest image,
 by the mean square difference of their pixels, which has to be of the same class and at most half as far away as the
 next one, or nothing is written. `foldnet-train fit FOLDER` takes the result.
 """
@@ -52,7 +52,7 @@ def records(file: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def twins(files: list[Path], labels: np.ndarray, pixels: np.ndarray) -> set[int]:
-    """The numbers of the files that show one of these pictures."""
+    """The numbers of the files that show one of these images."""
     shown = np.stack([np.asarray(Image.open(file).convert("RGB")) for file in files])
     a, b = (x.reshape(len(x), -1).astype(np.float32) for x in (pixels, shown))
     distances = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T

@@ -73,19 +73,19 @@ impl Fixture {
         model.encode_to_vec()
     }
 
-    /// ONNX Runtime's f32 result on picture 1, before the activation.
+    /// ONNX Runtime's f32 result on image 1, before the activation.
     pub fn golden(&self) -> Vec<f32> {
         let path = folder().join("golden").join(format!("{}.f32", self.name));
         let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().expect("four bytes"))).collect()
     }
 
-    /// Picture `seed`, HWC u8 RGB.
+    /// Image `seed`, HWC u8 RGB.
     pub fn pixels(&self, seed: u64) -> Vec<u8> {
         picture(seed, self.side, self.side)
     }
 
-    /// Picture `seed` as the network's input in its own units and channel order, HWC.
+    /// Image `seed` as the network's input in its own units and channel order, HWC.
     pub fn input(&self, seed: u64) -> Vec<f32> {
         let Preprocessing { channels, mean, deviation } = &self.preprocessing;
         let order = if channels == "bgr" { [2, 1, 0] } else { [0, 1, 2] };

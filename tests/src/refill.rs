@@ -1,5 +1,5 @@
 //! Seeded numbers, to the last bit those of `tests/networks/refill.py`: contents of stripped tensors, and
-//! pictures.
+//! images.
 //!
 //! A stripped tensor keeps its name, type and dimensions; its doc string is the recipe of its values:
 //!

@@ -39,7 +39,7 @@ fn the_built_in_network_is_quantized_and_right() {
     let archive = folder.path().join("default.nnef.tgz");
     output(program("converter").args(["quantize", "--quiet", "-o"]).arg(&archive));
 
-    // Right labels for the pictures in the repository.
+    // Right labels for the images in the repository.
     let lines = output(
         program("runtime").args(["classify", "--json"]).arg(&archive).arg(root().join("tests/pictures")),
     );
@@ -60,7 +60,7 @@ fn the_built_in_network_is_quantized_and_right() {
         assert_eq!(stock.logits(&pixels).unwrap(), session.run(&pixels), "{}", path.display());
     }
 
-    // As right as the f32 network (891 of these 1,017), give or take one picture.
+    // As right as the f32 network (891 of these 1,017), give or take one image.
     let Some(shared) = shared() else { return };
     let test = shared.join("data/cifar10/test-1017.bin");
     let outcome = output(program("converter").args(["eval", "--json", "--images"]).arg(&test).arg(&archive));

@@ -5,7 +5,7 @@
 //! cargo test --release -p foldnet-tests --test networks -- --nocapture
 //! ```
 //!
-//! Calibrated on a handful of seeded pictures and without search, so that the table takes minutes: the
+//! Calibrated on a handful of seeded images and without search, so that the table takes minutes: the
 //! figures say that a structure survives int8, not how well a trained network does. Random weights make
 //! near ties, so that agreement is printed and the logits' signal to noise is judged.
 
@@ -34,7 +34,7 @@ use foldnet_tests::networks::{Fixture, fixtures};
 const FLOAT_TOLERANCE: f32 = 1e-4;
 /// The least signal to noise of int8 logits, dB.
 const LEAST_SQNR: f64 = 10.0;
-/// Multiply-accumulates that one network's pictures may cost, for calibrating and again for trying.
+/// Multiply-accumulates that one network's images may cost, for calibrating and again for trying.
 const MACS: u64 = 3_000_000_000;
 /// Rows worked on at once.
 const LANES: usize = 2;
@@ -174,7 +174,7 @@ fn images(fixture: &Fixture, shape: Shape, from: u64, count: u64) -> Vec<Pixels>
     (from..from + count).map(|seed| Pixels::new(shape, fixture.pixels(seed)).unwrap()).collect()
 }
 
-/// int8 against f32 on pictures that nothing was calibrated on, and how much faster it is.
+/// int8 against f32 on images that nothing was calibrated on, and how much faster it is.
 fn int8(fixture: &Fixture, graph: &Graph, network: &Network, count: u64) -> Result<(Distance, f64), String> {
     let float = FloatNet::rounded(graph, &Grids::default()).map_err(|e| e.to_string())?;
     let mut session = Session::new(network, dispatch::best(), 1).map_err(|e| e.to_string())?;

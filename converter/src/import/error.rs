@@ -22,7 +22,7 @@ pub enum ImportError {
     /// The model needs operators of a version that is not known here.
     #[error("the model is written in opset {0}; opsets 7 to 25 are known: export it with opset_version=17")]
     Opset(i64),
-    /// The model's input is not one picture.
+    /// The model's input is not one image.
     #[error("input {name}: {problem}")]
     Input {
         /// Its name.

@@ -26,7 +26,7 @@ pub struct Importer<'a> {
     /// The graph's nodes.
     pub nodes: Vec<GraphNode>,
     names: HashSet<String>,
-    /// Tensors that do not depend on the picture.
+    /// Tensors that do not depend on the image.
     pub constants: HashMap<&'a str, Constant>,
     /// Tensors that are a node's output.
     pub values: HashMap<&'a str, Value>,
@@ -44,7 +44,7 @@ pub struct Importer<'a> {
     pub given: HashMap<String, Given>,
     /// What batch normalizations measured in training.
     pub norms: HashMap<String, BatchNorm>,
-    /// Nodes of the file that compute something from the picture.
+    /// Nodes of the file that compute something from the image.
     pub computing: usize,
 }
 

@@ -1,4 +1,4 @@
-//! The model's input: one picture.
+//! The model's input: one image.
 
 use foldnet_kernels::{MAX_SIDE, Shape};
 use tract_onnx::pb::ValueInfoProto;
@@ -10,7 +10,7 @@ use super::Size;
 use super::node::Problem;
 use super::value::Axis;
 
-/// The picture that a model takes.
+/// The image that a model takes.
 pub struct Picture {
     /// Its shape.
     pub shape: Shape,
@@ -20,7 +20,7 @@ pub struct Picture {
     pub integer: bool,
 }
 
-/// Shape of the picture, and which axis each dimension is; `size` is its size where the model leaves
+/// Shape of the image, and which axis each dimension is; `size` is its size where the model leaves
 /// it open.
 pub fn picture(input: &ValueInfoProto, size: Option<Size>) -> Result<Picture, Problem> {
     let Some(Type::TensorType(tensor)) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {

@@ -45,7 +45,7 @@ const LARGEST_FILE: u64 = 1 << 31;
 pub struct Imported {
     /// The network.
     pub graph: Graph,
-    /// Nodes of the file that compute something from the picture.
+    /// Nodes of the file that compute something from the image.
     pub nodes: usize,
     /// The model divides its output by its length; the graph does not.
     pub normalized: bool,

@@ -50,7 +50,7 @@ pub struct Value {
     pub dims: Vec<Vec<Axis>>,
     /// The network's last function was applied to it: nothing may be computed from it any more.
     pub finished: bool,
-    /// It has integers: the picture's bytes before they are cast.
+    /// It has integers: the image's bytes before they are cast.
     pub integer: bool,
 }
 

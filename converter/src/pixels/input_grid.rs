@@ -39,7 +39,7 @@ pub fn reading(grid: InputGrid, shape: Shape) -> Option<Reading> {
     }
     let found = all.iter().find(|name| near(NEARLY)(name)).copied();
     match found {
-        // A byte of the picture is a byte of the input; what that stands for, the scale says exactly.
+        // A byte of the image is a byte of the input; what that stands for, the scale says exactly.
         Some("0-1" | "tf" | "none") if grid.bytes => tell(exactly()),
         found => found.and_then(|name| tell(name.into())),
     }

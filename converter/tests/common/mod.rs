@@ -186,7 +186,7 @@ fn value_info(name: &str, dims: &[i64]) -> ValueInfoProto {
     }
 }
 
-/// A classifier of 8×8 RGB pictures into `classes`, as PyTorch would write it.
+/// A classifier of 8×8 RGB images into `classes`, as PyTorch would write it.
 pub fn small_classifier(classes: i64) -> Onnx {
     silent_classifier(classes).says("preprocess", "none")
 }

@@ -2,7 +2,7 @@
 
     python experiments/damaged.py RUN DIR -o OUT [--factor 5000] [settings]
 
-RUN is a training of `resnet8` or `residual` on the pictures in DIR. The damage changes
+RUN is a training of `resnet8` or `residual` on the images in DIR. The damage changes
 nothing in float (but that a channel per block is lost) and widens the range of weights; with a factor of thousands
 further than equalization of channels can undo. Prints held-out accuracy in float, after `converter quantize` with and
 without equalization, and after fine-tuning and `converter quantize`."""
@@ -92,13 +92,13 @@ def behind(layer: Any) -> Any:
 
 
 def share(model: Any, pictures: Any) -> float:
-    """Of pictures that are answered right in float."""
+    """Of images that are answered right in float."""
     answers = model.predict(pictures.pixels.astype(np.float32), batch_size=128, verbose=0)
     return float((answers.argmax(axis=1) == pictures.labels).mean())
 
 
 def int8(model: Path, out: Path, *how: str) -> float:
-    """Of held-out pictures that are answered right in int8."""
+    """Of held-out images that are answered right in int8."""
     archive = model.with_suffix(".nnef.tgz")
     converter.quantize(model, archive, out / "calibrate", *how)
     return float(converter.accuracy(archive, out / "held-out")["top1"])

@@ -86,7 +86,7 @@ impl Write for Sent {
 fn main() -> ! {
     let p = embassy_nrf::init(Default::default());
     let mut patience = wdt::Config::default();
-    // Of a clock of 32,768 Hz; longer than a picture takes to classify, many times.
+    // Of a clock of 32,768 Hz; longer than an image takes to classify, many times.
     patience.timeout_ticks = 4 * 32_768;
     let Ok((_, [mut watchdog])) = Watchdog::try_new(p.WDT, patience) else {
         cortex_m::peripheral::SCB::sys_reset()

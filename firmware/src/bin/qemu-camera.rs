@@ -3,7 +3,7 @@
 //!
 //! Board: `qemu-system-arm -M mps2-an386`. A frame on the first UART is what the camera sends, over and over until its
 //! 160×120 pixels in YUYV are full; its last byte says what ails the camera, too (a place in `Ill::ALL`). Each
-//! is answered with a picture's line or an error's.
+//! is answered with an image's line or an error's.
 #![no_std]
 #![no_main]
 

@@ -1,6 +1,6 @@
 //! A Raspberry Pi Pico 2 (RP2350, Cortex-M33), fed over a serial line.
 //!
-//! Wiring: a serial adapter on GP0 (transmit) and GP1 (receive), 921,600 baud. Pictures come in there,
+//! Wiring: a serial adapter on GP0 (transmit) and GP1 (receive), 921,600 baud. Images come in there,
 //! results go out. The watchdog resets the chip when the loop hangs; a panic of the HAL resets it at once.
 #![no_std]
 #![no_main]

@@ -27,7 +27,7 @@ use foldnet_kernels::Dsp;
 include!(concat!(env!("OUT_DIR"), "/plan.rs"));
 
 const BAUD: u32 = 921_600;
-/// Microseconds; longer than a picture takes to classify, many times.
+/// Microseconds; longer than an image takes to classify, many times.
 const PATIENCE: u32 = 2_000_000;
 
 static ARENA: Arena<ARENA_BYTES> = Arena::new();

@@ -1,8 +1,8 @@
-//! ArduCAM Mini with an OV2640: the sensor's registers over I2C, its pictures out of a FIFO over SPI.
+//! ArduCAM Mini with an OV2640: the sensor's registers over I2C, its images out of a FIFO over SPI.
 //!
-//! SPI mode 0, at most 8 MHz. A picture: clear the FIFO, start, wait for the done flag, read the length,
+//! SPI mode 0, at most 8 MHz. An image: clear the FIFO, start, wait for the done flag, read the length,
 //! read bursts. The module's chip has a register for nothing but tests; a mark left there tells whether the
-//! module is still the one that was set up when the picture is complete.
+//! module is still the one that was set up when the image is complete.
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
@@ -27,7 +27,7 @@ pub(crate) const START: u8 = 0x02;
 pub(crate) const DONE: u8 = 0x08;
 
 const MARK: u8 = 0x55;
-/// Milliseconds for a picture: at the slowest exposure, several.
+/// Milliseconds for an image: at the slowest exposure, several.
 const PATIENCE: u32 = 2_000;
 
 /// What went wrong last.
@@ -40,11 +40,11 @@ pub enum Fault {
     NoModule(u8),
     /// The sensor.
     Sensor(SensorFault),
-    /// No picture within two seconds.
+    /// No image within two seconds.
     NoPicture,
-    /// The picture has so many bytes, which is not what was asked for.
+    /// The image has so many bytes, which is not what was asked for.
     Length(u32),
-    /// The module was reset or lost while the picture was read.
+    /// The module was reset or lost while the image was read.
     Lost,
 }
 

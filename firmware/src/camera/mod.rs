@@ -1,9 +1,9 @@
-//! Pictures from a camera: rows as they come, resized on the way into the network's memory.
+//! Images from a camera: rows as they come, resized on the way into the network's memory.
 //!
 //! ```text
 //! driver (Rows) ── row of YUYV or RGB565 ── pixel.rs: RGB ── Resizer ──▶ pixels (u8, HWC)
 //! ```
-//! The full picture is never held: a row of it, and as many narrow rows as a resizing filter is high.
+//! The full image is never held: a row of it, and as many narrow rows as a resizing filter is high.
 
 pub mod arducam;
 pub mod ov2640;
@@ -16,20 +16,20 @@ use crate::frame::{FrameError, FrameSource, Progress};
 pub use foldnet_image::resample::{Axis, Resizer, Weights, taps};
 pub use pixel::PixelFormat;
 
-/// A camera that gives its picture row by row.
+/// A camera that gives its image row by row.
 ///
 /// For driver authors: every call **must** return after a bounded time, about a millisecond, but for
 /// [`Rows::start`], which may take half a second; what is not ready is [`Progress::Waiting`]. A driver
 /// counts its calls and **must** give up with an error when it has waited too long.
 pub trait Rows {
-    /// Columns and rows of a picture.
+    /// Columns and rows of an image.
     fn size(&self) -> (usize, usize);
     /// How a row's bytes are to be read.
     fn format(&self) -> PixelFormat;
-    /// Brings the camera up, whatever state it is in. The next row is a picture's first.
+    /// Brings the camera up, whatever state it is in. The next row is an image's first.
     fn start(&mut self) -> Result<(), FrameError>;
     /// Fills `row`, which has a row's bytes, with the next row. Rows come from the top; after the last
-    /// one the next picture begins.
+    /// one the next image begins.
     fn poll_row(&mut self, row: &mut [u8]) -> Result<Progress, FrameError>;
     /// Waits ten milliseconds.
     fn pause(&mut self);
@@ -38,7 +38,7 @@ pub trait Rows {
 /// How many pauses lie between a failed camera and the next attempt: a second.
 const PAUSES: u32 = 100;
 
-/// A camera as a source of pictures. After an error it is brought up again, after a second, for as long
+/// A camera as a source of images. After an error it is brought up again, after a second, for as long
 /// as it takes.
 pub struct Camera<'a, R> {
     rows: R,

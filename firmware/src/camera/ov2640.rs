@@ -1,14 +1,14 @@
-//! OmniVision's OV2640 over its two-wire bus: identity and set-up for small uncompressed pictures.
+//! OmniVision's OV2640 over its two-wire bus: identity and set-up for small uncompressed images.
 //!
 //! The sensor makes 800×600; its processor cuts a window out of the middle that has the asked-for
-//! picture's shape, divides and zooms it down, and sends YUYV. Registers are those of the data sheet's two
+//! image's shape, divides and zooms it down, and sends YUYV. Registers are those of the data sheet's two
 //! tables, device control for the processor (bank 0) and for the sensor (bank 1); sizes are given in fours.
 //!
 //! Every value was compared with two independent public drivers, Linux's `ov2640` and Espressif's: the sensor's
 //! window and clock with their 800×600, the processor's sizes, divider, zoom and format with their fields. Two
 //! registers that the data sheet reserves are set because both drivers set them for this format. What else they
 //! write into reserved ones (the sensor's analog part, gamma, white balance) stays as the reset leaves it, so a
-//! picture may have other colours and more noise than theirs.
+//! image may have other colours and more noise than theirs.
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
@@ -51,7 +51,7 @@ pub struct Size {
 }
 
 impl Size {
-    /// 160×120: the sensor's whole picture.
+    /// 160×120: the sensor's whole image.
     pub const QQVGA: Self = Self::new(160, 120);
     /// 96×96: the middle of it.
     pub const SQUARE: Self = Self::new(96, 96);
@@ -91,7 +91,7 @@ const SENSOR_SET_UP: &[(u8, u8)] = &[
     (0x03, 0x0a), // COM1: the low bits of VSTRT and VEND
 ];
 
-/// Brings it up for pictures of this size in YUYV. Takes about a third of a second, in which exposure and
+/// Brings it up for images of this size in YUYV. Takes about a third of a second, in which exposure and
 /// gain settle.
 pub fn set_up<B: I2c, D: DelayNs>(bus: &mut B, delay: &mut D, size: Size) -> Result<(), SensorFault> {
     let id = identify(bus)?;

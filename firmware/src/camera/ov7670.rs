@@ -23,7 +23,7 @@ pub const PRODUCT: u8 = 0x76;
 const PID: u8 = 0x0a;
 const VER: u8 = 0x0b;
 const COM7: u8 = 0x12;
-/// Polls, of a millisecond each, for a row; before a picture's first row a whole picture passes.
+/// Polls, of a millisecond each, for a row; before an image's first row a whole image passes.
 const PATIENCE: u32 = 2_000;
 
 /// Registers for 160×120: the sensor's 640×480 scaled down by four, in RGB565 of full range.
@@ -50,7 +50,7 @@ const SET_UP: &[(u8, u8)] = &[
 
 /// A parallel port that catches the sensor's rows.
 pub trait Port {
-    /// Begins with the next picture's first row, whatever was going on.
+    /// Begins with the next image's first row, whatever was going on.
     fn start(&mut self) -> Result<(), FrameError>;
     /// Waits a millisecond at most for the next row and fills `row` with it. [`FrameError::Damaged`] when a
     /// row was missed.

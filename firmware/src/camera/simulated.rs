@@ -1,7 +1,7 @@
 //! An ArduCAM Mini with an OV2640, simulated: what the driver sees of it over SPI and I2C, with the ills
 //! that it can have. For tests on the host and on emulated boards, which have no camera.
 //!
-//! The sensor obeys its registers as far as the driver sets them: its picture has the size that was set up,
+//! The sensor obeys its registers as far as the driver sets them: its image has the size that was set up,
 //! and is complete a few polls after it was asked for.
 
 use core::cell::{Cell, RefCell, RefMut};
@@ -25,9 +25,9 @@ pub enum Ill {
     NoSensor,
     /// Another sensor is mounted.
     OtherSensor,
-    /// Its pictures never become complete.
+    /// Its images never become complete.
     Hangs,
-    /// Its pictures are some rows short.
+    /// Its images are some rows short.
     Short,
     /// It loses power while the third row is read.
     Lost,
@@ -49,7 +49,7 @@ impl Ill {
     ];
 }
 
-/// Polls of [`STATE`] until a picture is complete.
+/// Polls of [`STATE`] until an image is complete.
 const EXPOSURE: u8 = 3;
 
 /// The module. Its ends on the buses are [`Simulated::spi`] and [`Simulated::bus`].
@@ -58,7 +58,7 @@ pub struct Simulated<'a> {
     ill: Cell<Ill>,
     dummy: bool,
     test: Cell<u8>,
-    /// Polls until the picture is complete; none was asked for at 255.
+    /// Polls until the image is complete; none was asked for at 255.
     exposure: Cell<u8>,
     /// The FIFO's next byte.
     at: Cell<usize>,
@@ -89,7 +89,7 @@ impl<'a> Simulated<'a> {
         self.ill.set(ill);
     }
 
-    /// Lets a picture be held before it. `None` while somebody does.
+    /// Lets an image be held before it. `None` while somebody does.
     pub fn picture(&self) -> Option<RefMut<'_, &'a mut [u8]>> {
         self.picture.try_borrow_mut().ok()
     }
@@ -108,7 +108,7 @@ impl<'a> Simulated<'a> {
         self.registers.get(usize::from(bank))?.get(usize::from(register))
     }
 
-    /// Bytes of the picture that is set up.
+    /// Bytes of the image that is set up.
     fn length(&self) -> usize {
         let set = |bank, register| self.sensor(bank, register).map_or(0, |r| usize::from(r.get()));
         // Read out at 800×600, as YUYV: the driver wants nothing else.
@@ -150,7 +150,7 @@ impl<'a> Simulated<'a> {
     fn next(&self) -> u8 {
         let at = self.at.get();
         self.at.set(at + 1);
-        // Two rows of the smallest picture: in the middle of any.
+        // Two rows of the smallest image: in the middle of any.
         if self.ill.get() == Ill::Lost && at > 2 * 192 {
             self.test.set(0);
             return 0xff;

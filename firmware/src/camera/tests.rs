@@ -15,7 +15,7 @@ fn picture(seed: usize) -> Vec<u8> {
     (0..2 * 96 * 96).map(|i| ((i + seed).wrapping_mul(7919) >> 5) as u8).collect()
 }
 
-/// The picture's pixels by the resizer alone.
+/// The image's pixels by the resizer alone.
 fn expected(picture: &[u8]) -> Vec<u8> {
     let (mut memory, mut pixels) = (vec![0; Resizer::bytes(8, 96, 8)], vec![0; 192]);
     let mut resizer = Resizer::new(ACROSS.axis(), DOWN.axis(), &mut memory).unwrap();
@@ -80,7 +80,7 @@ fn every_ill_is_told_and_survived() {
         module.fall(ill);
         let mut told = poll(&mut camera);
         if matches!(ill, Ill::NoSensor | Ill::OtherSensor) {
-            // Pictures still come: the sensor was set up. It is missed when the camera is started again.
+            // Images still come: the sensor was set up. It is missed when the camera is started again.
             assert_eq!(told, Ok(expected(&shown)));
             camera.up = false;
             told = poll(&mut camera);

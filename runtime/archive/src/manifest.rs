@@ -1,6 +1,6 @@
 //! `foldnet.toml`: what the graph does not say.
 //!
-//! The runtime needs no flags, because everything between a picture and the network's input, and
+//! The runtime needs no flags, because everything between an image and the network's input, and
 //! between the network's output and a label, stands here.
 
 pub use foldnet_kernels::network::OLDEST_FORMAT;
@@ -30,7 +30,7 @@ pub struct Manifest {
     pub format: u32,
     /// Where the network comes from.
     pub source: SourceModel,
-    /// From picture to pixels.
+    /// From image to pixels.
     pub input: Input,
     /// How the network was quantized and how well it kept its answers.
     pub calibration: Calibration,
@@ -80,23 +80,23 @@ pub fn digest(bytes: &[u8]) -> String {
 pub struct NpuModel {
     /// The chip in lower case, such as `rk3588`; the model is the archive's member `npu/<target>.rknn`.
     pub target: String,
-    /// Pictures that it takes at once; with more than one the member is `npu/<target>-batch<n>.rknn`.
+    /// Images that it takes at once; with more than one the member is `npu/<target>-batch<n>.rknn`.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub batch: u32,
     /// Version of the vendor's toolkit that built it.
     pub toolkit: String,
     /// SHA-256 of the model, hexadecimal; checked when the archive is read.
     pub sha256: String,
-    /// Share of check pictures on which the vendor's simulator had the same top-1 as the graph.
+    /// Share of check images on which the vendor's simulator had the same top-1 as the graph.
     pub agreement: f64,
-    /// Number of check pictures.
+    /// Number of check images.
     pub images: usize,
     /// The model's bytes.
     #[serde(skip)]
     pub model: Vec<u8>,
 }
 
-/// The most pictures that a model may take at once.
+/// The most images that a model may take at once.
 pub const MAX_BATCH: u32 = 64;
 
 fn one() -> u32 {
@@ -131,7 +131,7 @@ pub struct SourceModel {
     pub converter: String,
 }
 
-/// From picture to pixels. The pixels that reach the network are u8, RGB or grey; channel order, mean
+/// From image to pixels. The pixels that reach the network are u8, RGB or grey; channel order, mean
 /// and deviation of the original preprocessing are folded into the first layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -142,7 +142,7 @@ pub struct Input {
     pub width: usize,
     /// 3 for RGB, 1 for grey.
     pub channels: usize,
-    /// How a picture of another size is brought to this one.
+    /// How an image of another size is brought to this one.
     pub resize: Resize,
     /// The preprocessing folded into the network, for the reader: `caffe`, `tf`, `torch`, `none`, or
     /// `custom`.
@@ -153,7 +153,7 @@ pub struct Input {
     pub std: Vec<f32>,
 }
 
-/// How a picture is brought to the network's size, rounded to u8: bilinear with antialiasing (a triangle
+/// How an image is brought to the network's size, rounded to u8: bilinear with antialiasing (a triangle
 /// filter whose support grows with the reduction), but for one.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "rule", deny_unknown_fields)]
@@ -174,11 +174,11 @@ pub enum Resize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// Pictures used; 0 with `--synthetic`.
+    /// Images used; 0 with `--synthetic`.
     pub images: usize,
     /// Method, or `auto`.
     pub method: String,
-    /// Share of held-out pictures on which int8 and f32 have the same top-1, when it was measured.
+    /// Share of held-out images on which int8 and f32 have the same top-1, when it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
 }

@@ -54,7 +54,7 @@ fn models_for_npus_are_kept_and_checked() {
     let with = |npu: NpuModel| Manifest { npu: vec![npu], ..manifest() };
     let (_, read) = unpack_bytes(&pack(&every_step(), &with(npu.clone()))).unwrap();
     assert_eq!(read, with(npu.clone()));
-    // One for many pictures at once stands beside it.
+    // One for many images at once stands beside it.
     let many =
         NpuModel { batch: 8, model: b"more bytes".to_vec(), sha256: digest(b"more bytes"), ..npu.clone() };
     let both = Manifest { npu: vec![npu.clone(), many], ..manifest() };

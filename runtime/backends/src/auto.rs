@@ -17,12 +17,12 @@ pub struct Auto {
     other: Option<Box<dyn Backend>>,
     cpu: Box<dyn Backend>,
     scores: Vec<f32>,
-    /// Pixels of one picture, where the other has no memory for them, or is gone.
+    /// Pixels of one image, where the other has no memory for them, or is gone.
     own: Vec<u8>,
 }
 
 impl Auto {
-    /// Takes the faster on one picture of noise of `pixels` bytes, as remembered in the file `memory`, or else
+    /// Takes the faster on one image of noise of `pixels` bytes, as remembered in the file `memory`, or else
     /// as measured and remembered there. Without another backend there is nothing to choose.
     pub fn new(
         other: Option<Box<dyn Backend>>,

@@ -58,7 +58,7 @@ impl Stock {
         Ok(Self { model: load().map_err(fault)?, shape, logits: Vec::new(), scores: Vec::new() })
     }
 
-    /// Classifies one picture, as [`Backend::classify`], but for what stands before the last function.
+    /// Classifies one image, as [`Backend::classify`], but for what stands before the last function.
     pub fn logits(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError> {
         self.run(pixels).map_err(fault)?;
         Ok(&self.logits)
@@ -107,7 +107,7 @@ impl Float {
         })
     }
 
-    /// Classifies one picture, as [`Backend::classify`], but for what stands before the last function.
+    /// Classifies one image, as [`Backend::classify`], but for what stands before the last function.
     pub fn logits(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError> {
         self.run(pixels).map_err(fault)?;
         Ok(&self.scores)

@@ -1,15 +1,15 @@
-//! Pictures to measure or calibrate with: [`Dataset::open`] tells a path's kind by itself.
+//! Images to measure or calibrate with: [`Dataset::open`] tells a path's kind by itself.
 //!
-//! | path | pictures | labels |
+//! | path | images | labels |
 //! |---|---|---|
 //! | folder with subfolders | all below each subfolder | the subfolders' names; see [`Dataset::match_labels`] |
 //! | folder without | all in it | none |
 //! | `.bin` | CIFAR-10's or CIFAR-100's records, see `cifar.rs` | the label byte |
 //! | `.npy` | u8 or f32, `[n, h, w, 3 or 1]`, see `npy.rs` | none |
-//! | a picture | itself | none |
+//! | an image | itself | none |
 //!
-//! The order is fixed (sorted by name, or as in the file). Pictures are read one by one when asked for:
-//! memory does not grow with their number. A picture that cannot be read is an error of that item
+//! The order is fixed (sorted by name, or as in the file). Images are read one by one when asked for:
+//! memory does not grow with their number. An image that cannot be read is an error of that item
 //! only. A new kind is a file here, and a line in [`Dataset::open`].
 
 mod cifar;
@@ -36,7 +36,7 @@ pub enum DatasetError {
         /// What it said.
         source: std::io::Error,
     },
-    /// A folder without pictures, or a file without records.
+    /// A folder without images, or a file without records.
     #[error("{path}: no images in it (JPEG, PNG, WebP and BMP files, or a .bin or .npy file, are understood)", path = .0.display())]
     Empty(PathBuf),
     /// A folder with nothing but images that we do not read.
@@ -65,18 +65,18 @@ pub enum DatasetError {
     },
 }
 
-/// One picture.
+/// One image.
 #[derive(Clone, Debug)]
 pub struct Item {
     /// The path below the dataset's, or file and number: `test.bin[12]`.
     pub name: String,
     /// Index of its class, where it is known.
     pub label: Option<usize>,
-    /// The picture.
+    /// The image.
     pub picture: Image,
 }
 
-/// A picture that could not be read.
+/// An image that could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {problem}")]
 pub struct ItemError {
@@ -86,7 +86,7 @@ pub struct ItemError {
     pub problem: ImageError,
 }
 
-/// Where pictures come from.
+/// Where images come from.
 trait Source: Send + Sync {
     /// How many.
     fn len(&self) -> usize;
@@ -100,7 +100,7 @@ trait Source: Send + Sync {
     }
 }
 
-/// Pictures in a fixed order, some or all with labels.
+/// Images in a fixed order, some or all with labels.
 pub struct Dataset {
     path: PathBuf,
     source: Box<dyn Source>,
@@ -144,7 +144,7 @@ impl Dataset {
         &self.path
     }
 
-    /// How many pictures, readable or not; at least one.
+    /// How many images, readable or not; at least one.
     #[allow(clippy::len_without_is_empty)] // it is never empty
     pub fn len(&self) -> usize {
         self.source.len()

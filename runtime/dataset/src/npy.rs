@@ -1,4 +1,4 @@
-//! NumPy's `.npy`: pictures as one array, `[n, h, w, c]` with 3 channels (RGB) or 1 (grey), C order, of
+//! NumPy's `.npy`: images as one array, `[n, h, w, c]` with 3 channels (RGB) or 1 (grey), C order, of
 //! u8 or little-endian f32.
 //!
 //! ```text
@@ -8,7 +8,7 @@
 //! ```
 //! The header is read strictly: these three keys, each once, nothing else, and the file must be exactly
 //! as long as they say. f32 values are pixels, 0…255, and are rounded to the nearest, ties to even; a
-//! picture with values outside, or with fractions only between 0 and 1, is refused: it has been through
+//! image with values outside, or with fractions only between 0 and 1, is refused: it has been through
 //! some preprocessing that the network will apply again.
 
 use std::fs::File;
@@ -23,7 +23,7 @@ use foldnet_image::{Image, ImageError, MAX_SIDE};
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
 /// The longest header we read.
 const MAX_HEADER: usize = 1 << 16;
-/// The most bytes of one picture.
+/// The most bytes of one image.
 const MAX_PICTURE: usize = 1 << 29;
 
 pub(super) struct Npy {

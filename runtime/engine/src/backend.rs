@@ -32,7 +32,7 @@ pub trait Backend: Send {
     /// What computes, in a few words.
     fn about(&self) -> String;
 
-    /// Classifies one picture: u8 pixels, HWC. The scores have the network's last function applied.
+    /// Classifies one image: u8 pixels, HWC. The scores have the network's last function applied.
     fn classify(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError>;
 
     /// Memory of the backend's own that pixels can be made in, where it has such: they need not be copied then.
@@ -43,7 +43,7 @@ pub trait Backend: Send {
 
 /// Where a backend reads its pixels.
 pub trait Memory {
-    /// Room for one picture, u8, HWC. What is written stays until it is written again.
+    /// Room for one image, u8, HWC. What is written stays until it is written again.
     fn pixels(&mut self) -> &mut [u8];
 
     /// [`Backend::classify`] of what stands there.

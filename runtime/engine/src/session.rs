@@ -124,7 +124,7 @@ impl Session {
         Ok(Self::of(Arc::clone(&self.plan), Arc::new(Threads::new(1)?), self.info.clone()))
     }
 
-    /// Classifies one picture: u8 pixels, HWC, as many as the network's input has. Returns the
+    /// Classifies one image: u8 pixels, HWC, as many as the network's input has. Returns the
     /// logits.
     ///
     /// # Panics
@@ -143,9 +143,9 @@ impl Session {
     }
 
     /// As [`Session::run`], but returns the numbers that the last layer reads: the network's description of the
-    /// picture, by which pictures can be compared. Row by row, the channels of a pixel side by side, as
+    /// image, by which images can be compared. Row by row, the channels of a pixel side by side, as
     /// [`Session::features_shape`] says; one pixel in networks that end in a mean. They are the int8 network's
-    /// numbers: the converter may have scaled channels, each by a factor of its own that is the same for all pictures.
+    /// numbers: the converter may have scaled channels, each by a factor of its own that is the same for all images.
     ///
     /// `None` if the network does not end in a dense layer or convolution.
     ///
@@ -204,7 +204,7 @@ impl Session {
         plan.run(&*self.pool, &mut self.memory, pixels, |step, memory| see(step, plan, memory))
     }
 
-    /// Shape of the pictures.
+    /// Shape of the images.
     pub fn input(&self) -> Shape {
         self.plan.header().input
     }

@@ -5,8 +5,8 @@
 //! (not composited). Of 16-bit samples the high byte is kept. Of an animation the first frame counts.
 //! The EXIF orientation is applied. The format is told by content, not by name.
 //!
-//! Files are hostile: their size and the picture's are bounded before memory is asked for, and a
-//! picture that ends early is refused rather than filled up with grey.
+//! Files are hostile: their size and the image's are bounded before memory is asked for, and a
+//! image that ends early is refused rather than filled up with grey.
 
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -16,16 +16,16 @@ use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
 use super::Image;
 use super::jpeg_end::is_cut;
 
-/// The longest side of a picture.
+/// The longest side of an image.
 pub const MAX_SIDE: usize = 1 << 15;
-/// The most bytes of a picture file.
+/// The most bytes of an image file.
 pub const MAX_FILE: u64 = 1 << 28;
 /// The most pixels of an image: 134 million, or 403 MB of RGB.
 pub const MAX_PIXELS: u64 = 1 << 27;
 /// The most bytes that decoding may ask for.
 const MAX_ALLOC: u64 = 1 << 29;
 
-/// Why a picture cannot be had. The caller says which.
+/// Why an image cannot be had. The caller says which.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
     /// The operating system said no.
@@ -37,10 +37,10 @@ pub enum ImageError {
     /// Nothing in it.
     #[error("the file is empty")]
     Empty,
-    /// The file ends before the picture does.
+    /// The file ends before the image does.
     #[error("the image is cut short")]
     Cut,
-    /// A file or picture beyond our bounds.
+    /// A file or image beyond our bounds.
     #[error(
         "too large: at most {} MB, {MAX_SIDE} pixels a side and {} million pixels are read",
         MAX_FILE >> 20,

@@ -1,10 +1,10 @@
-//! A picture as the network's pixels.
+//! An image as the network's pixels.
 //!
-//! - A picture that already has the network's size is taken as it is, whatever the rule.
+//! - An image that already has the network's size is taken as it is, whatever the rule.
 //! - [`Resize::Stretch`]: both sides independently. [`Resize::Bilinear`]: likewise, without antialiasing.
 //! - [`Resize::Crop`], as torchvision's `Resize(short_side)` and `CenterCrop`: the short side becomes
 //!   `short_side`, the long one `⌊short_side·long/short⌋`; then the window whose first row is
-//!   `rne((h − H)/2)`, likewise for columns. What the window reaches beyond the picture is black.
+//!   `rne((h − H)/2)`, likewise for columns. What the window reaches beyond the image is black.
 //! - Networks with one channel see `(19595·R + 38470·G + 7471·B + 2¹⁵) >> 16`, Pillow's `convert("L")`;
 //!   with two or four, an opaque alpha stands behind grey or RGB.
 

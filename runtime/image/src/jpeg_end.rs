@@ -1,8 +1,8 @@
-//! Whether a JPEG ends before its picture does. The decoder would fill the rest with grey.
+//! Whether a JPEG ends before its image does. The decoder would fill the rest with grey.
 //!
 //! ITU-T T.81, annex B: markers are `FF xx`; most are followed by a length (big endian, itself
 //! included). Behind a start of scan (`FF DA`) and its header come entropy-coded bytes, in which `FF` is
-//! followed by `00` or by a restart marker (`D0…D7`); any other marker ends them. A whole picture ends
+//! followed by `00` or by a restart marker (`D0…D7`); any other marker ends them. A whole image ends
 //! with `FF D9`.
 
 const START_OF_IMAGE: u8 = 0xd8;

@@ -28,7 +28,7 @@ pub const fn taps(from: usize, to: usize) -> usize {
     if from <= to { 3 } else { (2 * from).div_ceil(to) + 1 }
 }
 
-/// The size that a picture is brought to before its middle is cut out: the short side becomes
+/// The size that an image is brought to before its middle is cut out: the short side becomes
 /// `short_side`.
 pub const fn cropped_size((width, height): (usize, usize), short_side: usize) -> (usize, usize) {
     if width <= height {
@@ -60,7 +60,7 @@ pub struct Weights<const OUT: usize, const TAPS: usize> {
 }
 
 impl<const OUT: usize, const TAPS: usize> Weights<OUT, TAPS> {
-    /// All of `from` samples as `OUT`: a picture is stretched.
+    /// All of `from` samples as `OUT`: an image is stretched.
     pub const fn stretch(from: usize) -> Self {
         Self::window(from, OUT, 0)
     }
@@ -143,7 +143,7 @@ impl Axis {
     }
 }
 
-/// Resizes a picture that comes row by row.
+/// Resizes an image that comes row by row.
 pub struct Resizer<'a> {
     across: Axis,
     down: Axis,
@@ -156,7 +156,7 @@ pub struct Resizer<'a> {
 }
 
 impl<'a> Resizer<'a> {
-    /// Bytes of memory that it wants for outputs `width` wide of pictures `from` rows high made `to`.
+    /// Bytes of memory that it wants for outputs `width` wide of images `from` rows high made `to`.
     pub const fn bytes(width: usize, from: usize, to: usize) -> usize {
         3 * width * taps(from, to)
     }
@@ -167,12 +167,12 @@ impl<'a> Resizer<'a> {
         Some(Self { across, down, kept, rows: 0, done: 0 })
     }
 
-    /// Columns and rows of the pictures that it takes.
+    /// Columns and rows of the images that it takes.
     pub fn from(&self) -> (usize, usize) {
         (self.across.from, self.down.from)
     }
 
-    /// The next row is a picture's first.
+    /// The next row is an image's first.
     pub fn restart(&mut self) {
         (self.rows, self.done) = (0, 0);
     }

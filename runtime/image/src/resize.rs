@@ -1,11 +1,11 @@
 //! Resizing whole images on a host; [`resample`](crate::resample) defines the arithmetic.
 //!
 //! [`Filter::Plain`] is TensorFlow's `tf.image.resize(…, "bilinear")` but for the rounding to u8: two
-//! taps at `⌊c⌋` and `⌈c⌉` inside the picture, `c = (i + ½)·s − ½` in f32, with the weights `1 − (c − ⌊c⌋)`
+//! taps at `⌊c⌋` and `⌈c⌉` inside the image, `c = (i + ½)·s − ½` in f32, with the weights `1 − (c − ⌊c⌋)`
 //! and `c − ⌊c⌋`.
 //!
 //! A pass whose size does not change is left out. Only the columns and rows of the asked-for window
-//! are computed, so that a crop costs its own size, whatever the picture's.
+//! are computed, so that a crop costs its own size, whatever the image's.
 
 use std::ops::Range;
 

@@ -99,9 +99,9 @@ pub const RKNN_NPU_CORE_0: rknn_core_mask = 1;
 pub const RKNN_NPU_CORE_1: rknn_core_mask = 2;
 /// The third.
 pub const RKNN_NPU_CORE_2: rknn_core_mask = 4;
-/// The first two together on one picture.
+/// The first two together on one image.
 pub const RKNN_NPU_CORE_0_1: rknn_core_mask = 3;
-/// All three together on one picture.
+/// All three together on one image.
 pub const RKNN_NPU_CORE_0_1_2: rknn_core_mask = 7;
 /// As many as the chip has, together.
 pub const RKNN_NPU_CORE_ALL: rknn_core_mask = 0xffff;

@@ -55,7 +55,7 @@ pub struct rknn_tensor_attr {
     pub size_with_stride: u32,
     /// 1: bytes go to the model as they are; 0: they are normalized and quantized.
     pub pass_through: u8,
-    /// Rows from picture to picture of a batch; 0 means the height. The caller's to set.
+    /// Rows from image to image of a batch; 0 means the height. The caller's to set.
     pub h_stride: u32,
 }
 

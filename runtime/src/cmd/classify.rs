@@ -1,4 +1,4 @@
-//! `runtime classify`: pictures in, labels out.
+//! `runtime classify`: images in, labels out.
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -107,7 +107,7 @@ impl Cmd {
 }
 
 impl Loaded {
-    /// The `top` most likely labels, and the milliseconds from decoded picture to scores. Scores are
+    /// The `top` most likely labels, and the milliseconds from decoded image to scores. Scores are
     /// shares of 1 (a network that ends in logits gets the function that it lacks), or plain numbers where
     /// the output means numbers.
     fn classify(&mut self, picture: &Image, top: usize) -> Result<(Vec<Label>, f64), Failure> {
@@ -224,7 +224,7 @@ impl<'a> Report<'a> {
         let each = if n > 0 { format!(", {:.2} ms each", self.ms / n as f64) } else { String::new() };
         let skipped = if self.skipped > 0 { format!(", {} skipped", self.skipped) } else { String::new() };
         self.output.say(format_args!("{} classified{each}{skipped}", count(n, "image")));
-        // Each picture has been named.
+        // Each image has been named.
         let failed = self.classified == 0 || (strict && self.skipped > 0);
         if failed { Err(Failure::silent(Exit::BadInput)) } else { Ok(()) }
     }

@@ -24,7 +24,7 @@ pub struct Flags {
 }
 
 impl Flags {
-    /// The archive's network on the NPU; with `batch`, ready for many pictures at once.
+    /// The archive's network on the NPU; with `batch`, ready for many images at once.
     pub fn open(&self, network: &Network, manifest: &Manifest, batch: bool) -> Result<Rknn, RknnError> {
         let options =
             Options { library: self.npu_library.clone(), cores: self.npu_cores, sram: self.npu_sram, batch };

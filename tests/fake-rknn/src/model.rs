@@ -68,7 +68,7 @@ pub struct Model {
     pub target: String,
     /// The toolkit's version.
     pub toolkit: String,
-    /// Pictures that it takes at once.
+    /// Images that it takes at once.
     pub batch: u32,
     /// Rows of the input start at multiples of so many pixels.
     pub rows: usize,

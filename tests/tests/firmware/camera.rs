@@ -24,10 +24,10 @@ const SHORT: u8 = 5;
 const LOST: u8 = 6;
 const FROZEN: u8 = 7;
 
-/// Bytes of a scene on the line: the camera sends them over and over until its picture is full.
+/// Bytes of a scene on the line: the camera sends them over and over until its image is full.
 const SCENE: usize = 4_005;
 
-/// A scene: a picture of the test set, a bit of it twice. Any bytes are YUYV. The last one is [`WELL`].
+/// A scene: an image of the test set, a bit of it twice. Any bytes are YUYV. The last one is [`WELL`].
 fn scene(picture: &[u8]) -> Vec<u8> {
     picture.iter().copied().cycle().take(SCENE - 1).chain([WELL]).collect()
 }

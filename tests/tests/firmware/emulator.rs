@@ -91,7 +91,7 @@ fn parsed(line: &str) -> serde_json::Value {
     serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))
 }
 
-/// A picture as the boards' serial line wants it.
+/// An image as the boards' serial line wants it.
 pub fn frame(pixels: &[u8]) -> Vec<u8> {
     let mut bytes = pixels.to_vec();
     bytes.extend(foldnet_plan::crc32(pixels).to_le_bytes());

@@ -1,4 +1,4 @@
-//! The network that the boards run, its plans, and pictures for it.
+//! The network that the boards run, its plans, and images for it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -11,7 +11,7 @@ use foldnet_tests::{root, shared};
 
 use crate::boards::{BOARDS, Board, build, folder};
 
-/// CIFAR-10 test pictures (HWC), or noise where they are not at hand.
+/// CIFAR-10 test images (HWC), or noise where they are not at hand.
 pub fn pictures(n: usize) -> Vec<Vec<u8>> {
     let Some(shared) = shared() else {
         return (0..n.min(4))

@@ -1,6 +1,6 @@
 """Builds a model with rknn-toolkit2 and runs its simulator; the argument is a file with the job, JSON.
 
-Numbers pass as raw little-endian files: pictures as u8 NHWC, results as f32.
+Numbers pass as raw little-endian files: images as u8 NHWC, results as f32.
 """
 
 import json

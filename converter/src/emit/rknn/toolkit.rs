@@ -38,7 +38,7 @@ pub struct Job<'a> {
     pub images: &'a [Pixels],
     /// On how many of them, from the first, the probe runs.
     pub probed: usize,
-    /// Pictures at once, for a second model; 1 for none.
+    /// Images at once, for a second model; 1 for none.
     pub batch: u32,
 }
 

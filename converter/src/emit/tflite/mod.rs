@@ -4,7 +4,7 @@
 //! Scales, zero points, weights and biases are the network's own. TFLite adds int8 tensors, so residuals and
 //! affine maps must be steps of their own ([`crate::quantize::apart`]). Where this differs from the network,
 //! and why:
-//! - *The logits are int8*, to the range that they have on pictures (`logits.rs`). The last function (softmax)
+//! - *The logits are int8*, to the range that they have on images (`logits.rs`). The last function (softmax)
 //!   stays with the caller, in f32.
 //! - *Rounding is TFLite's*: a multiplier of 31 bits and halves away from zero, not f32 and halves to even; so
 //!   a value that stands between two may be off by one.

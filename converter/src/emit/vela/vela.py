@@ -1,6 +1,6 @@
 """Runs a TFLite model in LiteRT and compiles it with Arm's Vela; the argument is a file with the job, JSON.
 
-Numbers pass as raw little-endian files: pictures as int8 NHWC, results as int8 in the order of the job.
+Numbers pass as raw little-endian files: images as int8 NHWC, results as int8 in the order of the job.
 """
 
 import csv

@@ -249,7 +249,7 @@ pub fn softmax<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     finish(importer, node, Activation::Softmax)
 }
 
-/// The logarithm of what [`softmax`] gives. It moves all logits of a picture by one number, so they are
+/// The logarithm of what [`softmax`] gives. It moves all logits of an image by one number, so they are
 /// compared, and turned into scores, as Softmax's are.
 pub fn log_softmax<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     softmax(importer, node)

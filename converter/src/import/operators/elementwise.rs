@@ -148,7 +148,7 @@ fn difference<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pro
     importer.define(node, Op::Add, vec![a.node, negated], shape, &a)
 }
 
-/// A picture whose channels are each multiplied by a computed number of their own.
+/// An image whose channels are each multiplied by a computed number of their own.
 fn scale<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     let (a, b) = (importer.value(node, 0)?, importer.value(node, 1)?);
     let pixels = |v| importer.shape(v).pixels();

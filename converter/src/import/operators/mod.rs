@@ -22,7 +22,7 @@ pub use reduce::Half;
 
 type Take = for<'a> fn(&mut Importer<'a>, Node<'a>) -> Result<(), Problem>;
 
-/// The operators that may be applied to what is computed from the picture.
+/// The operators that may be applied to what is computed from the image.
 pub(super) const TABLE: &[(&str, Take)] = &[
     ("Abs", function::plain),
     ("Acos", function::plain),
@@ -123,7 +123,7 @@ pub(super) const TABLE: &[(&str, Take)] = &[
 /// Operators that do not read the numbers of what they are given.
 pub(super) const UNREAD: &[&str] = &["Cast", "CastLike", "Dropout", "Identity", "Shape", "Size"];
 
-/// All operators that are supported on what is computed from the picture.
+/// All operators that are supported on what is computed from the image.
 pub(super) fn names() -> Vec<&'static str> {
     let mut names: Vec<&str> = TABLE.iter().map(|(name, _)| *name).chain(super::moves::names()).collect();
     names.push("If");

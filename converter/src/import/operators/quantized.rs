@@ -64,7 +64,7 @@ fn never_negative(importer: &Importer<'_>, node: NodeId) -> bool {
 /// Notes how a value is quantized and makes it the node's output.
 fn note<'a>(importer: &mut Importer<'a>, node: Node<'a>, x: Value, given: Given) -> Result<(), Problem> {
     if x.node == 0 {
-        // The picture's bytes are exact as they are.
+        // The image's bytes are exact as they are.
         return importer.bind(node, x);
     }
     let mut x = x;

@@ -24,7 +24,7 @@ pub fn dropout<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     importer.bind_same(node)
 }
 
-/// A change of the type: between floats, from the picture's bytes to floats, or between integers that hold
+/// A change of the type: between floats, from the image's bytes to floats, or between integers that hold
 /// them.
 pub fn cast<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["round_mode", "saturate", "to"])?;

@@ -19,7 +19,7 @@ struct Written {
 }
 
 impl Written {
-    /// Tensor 0 is a picture of 4×4 pixels.
+    /// Tensor 0 is an image of 4×4 pixels.
     fn new() -> Self {
         let mut new = Self {
             buffers: vec![Table::default()],

@@ -29,12 +29,12 @@ pub(super) struct Context {
     input: Option<NonNull<rknn_tensor_mem>>,
     output: Option<NonNull<rknn_tensor_mem>>,
     shape: Shape,
-    /// Pictures at once.
+    /// Images at once.
     batch: usize,
     /// Pixels from row to row of the input.
     stride: usize,
     logits: Logits,
-    /// Values from picture to picture of the output.
+    /// Values from image to image of the output.
     spread: usize,
 }
 
@@ -90,7 +90,7 @@ impl Context {
         check("rknn_set_core_mask", unsafe { (self.library.rknn_set_core_mask)(self.handle, 1 << core) })
     }
 
-    /// Makes memory for so many pictures of this shape and so many logits of each.
+    /// Makes memory for so many images of this shape and so many logits of each.
     pub fn bind(&mut self, batch: usize, shape: Shape, classes: usize) -> Result<(), RknnError> {
         let number: rknn_input_output_num =
             self.query(RKNN_QUERY_IN_OUT_NUM, Default::default()).map_err(RknnError::later)?;
@@ -172,7 +172,7 @@ impl Context {
         }
     }
 
-    /// Pictures at once.
+    /// Images at once.
     pub fn batch(&self) -> usize {
         self.batch
     }
@@ -192,7 +192,7 @@ impl Context {
         if self.stride == self.shape.w { self.rows() } else { None }
     }
 
-    /// Runs on pictures (HWC, of the shape given to [`Self::bind`]), one at least and at most a batch, and writes
+    /// Runs on images (HWC, of the shape given to [`Self::bind`]), one at least and at most a batch, and writes
     /// their logits one after another.
     pub fn run<'a>(
         &mut self,
@@ -215,7 +215,7 @@ impl Context {
         self.run_filled(count, logits)
     }
 
-    /// Runs on what stands in the input, and writes the logits of the first `count` pictures.
+    /// Runs on what stands in the input, and writes the logits of the first `count` images.
     pub fn run_filled(&mut self, count: usize, logits: &mut [f32]) -> Result<(), Error> {
         let Some(output) = self.output else {
             return Err(Error { call: "rknn_run", code: RKNN_ERR_OUTPUT_INVALID });

@@ -4,7 +4,7 @@
 //! layout, int8 in blocks of channels. A camera's frame is fitted right into the NPU's memory ([`Memory`]). That
 //! the NPU read the camera's own buffer (`rknn_create_mem_from_fd`) would need a camera that delivers RGB of the
 //! network's size, and would hold that buffer while the network runs, which starves the driver. Each context is
-//! bound to one core; with several, pictures are dealt out to them and the answers stay in order
+//! bound to one core; with several, images are dealt out to them and the answers stay in order
 //! ([`Rknn::logits`]).
 //!
 //! How far this is tested: the models are built and compared with the archive in the vendor's simulator
@@ -40,18 +40,18 @@ type Hand<'a> = Vec<(&'a [&'a [u8]], &'a mut [f32])>;
 pub struct Options {
     /// Where librknnrt is; `None`: where the system has it.
     pub library: Option<PathBuf>,
-    /// Cores that get pictures in turn (RK3588: up to 3, RK3576: up to 2).
+    /// Cores that get images in turn (RK3588: up to 3, RK3576: up to 2).
     pub cores: u32,
     /// Whether activations go into on-chip memory as far as they fit; on an RK3588 whose kernel gives the NPU
     /// some.
     pub sram: bool,
-    /// Whether [`Rknn::logits`] takes several pictures at once, where the archive has a model for that.
+    /// Whether [`Rknn::logits`] takes several images at once, where the archive has a model for that.
     pub batch: bool,
 }
 
 /// A network on the NPU.
 pub struct Rknn {
-    /// For one picture at a time.
+    /// For one image at a time.
     single: Group,
     /// For many.
     batched: Option<Group>,
@@ -122,12 +122,12 @@ impl Rknn {
         self.single.0.len()
     }
 
-    /// Pictures that [`Self::logits`] gives each core at once.
+    /// Images that [`Self::logits`] gives each core at once.
     pub fn batch(&self) -> usize {
         self.batched.as_ref().unwrap_or(&self.single).0[0].batch()
     }
 
-    /// The logits of one picture: u8 pixels, HWC.
+    /// The logits of one image: u8 pixels, HWC.
     ///
     /// # Panics
     /// When the number of pixels is wrong.
@@ -136,7 +136,7 @@ impl Rknn {
         Ok(&self.scores)
     }
 
-    /// The logits of many pictures on all cores at once, one after another in the order of the pictures.
+    /// The logits of many images on all cores at once, one after another in the order of the images.
     ///
     /// # Panics
     /// When the number of pixels is wrong.

@@ -21,7 +21,7 @@ impl Placement {
         self.offsets[tensor]
     }
 
-    /// Where the picture has a place in the arena.
+    /// Where the image has a place in the arena.
     pub(super) fn pixels(&self) -> u32 {
         self.offsets[PIXELS]
     }
@@ -43,12 +43,12 @@ pub(super) struct Pair {
     pub(super) replace: bool,
 }
 
-/// Places everything the ordinary way: whole tensors, picture and scratch outside the arena.
+/// Places everything the ordinary way: whole tensors, image and scratch outside the arena.
 pub(super) fn place(network: &Network, set: &dyn KernelSet) -> Placement {
     Buffers::new(network, set, &[], false).place()
 }
 
-/// Places the picture and each step's scratch in the arena too, and runs `pairs` in turns.
+/// Places the image and each step's scratch in the arena too, and runs `pairs` in turns.
 pub(super) fn place_small(network: &Network, set: &dyn KernelSet, pairs: &[Pair]) -> Placement {
     Buffers::new(network, set, pairs, true).place()
 }

@@ -1,6 +1,6 @@
 //! Plans for microcontrollers: one thread, everything in one arena, as little of it as possible.
 //!
-//! Beside the ordinary layout, three things lower the peak: the picture stands in the arena, where
+//! Beside the ordinary layout, three things lower the peak: the image stands in the arena, where
 //! activations overwrite it; each step's scratch stands there too, and is gone with the step; and the
 //! two convolutions of a residual block run in turns, so that the tensor between them is a few rows.
 

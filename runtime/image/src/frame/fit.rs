@@ -1,5 +1,5 @@
 //! A frame as the network's pixels, in one pass over its rows: each row that is needed becomes R, G and B,
-//! is resized along its length, and kept; then the columns are resized. Weights, roundings and crop are those of [`crate::fit`], which the network was calibrated with: the same picture gives
+//! is resized along its length, and kept; then the columns are resized. Weights, roundings and crop are those of [`crate::fit`], which the network was calibrated with: the same image gives
 //! the same bytes, whether it comes from a file or from a camera that delivers RGB.
 //!
 //! Frames are turned and mirrored last, when they are small; the windows are reflected to fit. Turning
@@ -35,7 +35,7 @@ pub struct View {
     pub turn: Turn,
     /// Then left and right exchanged.
     pub mirror: bool,
-    /// Then cut: left, top, width, height as shares of the upright picture.
+    /// Then cut: left, top, width, height as shares of the upright image.
     pub roi: Option<[f32; 4]>,
 }
 
@@ -144,7 +144,7 @@ impl Fitter {
         self.place(stride, *swap, pixels);
     }
 
-    /// Puts the small picture where it belongs: turned, mirrored, framed in black.
+    /// Puts the small image where it belongs: turned, mirrored, framed in black.
     fn place(&self, stride: usize, swap: bool, pixels: &mut [u8]) {
         let Some(Mapping { x, y, .. }) = &self.mapping else { return };
         let count = self.input.channels;
@@ -170,7 +170,7 @@ impl Side {
     }
 }
 
-/// One side of the upright picture: `region` of `full` pixels is resized to `size`, of which `window`
+/// One side of the upright image: `region` of `full` pixels is resized to `size`, of which `window`
 /// is shown, behind `before` black ones, on `length` in all.
 struct Upright {
     full: usize,
@@ -215,7 +215,7 @@ impl Mapping {
         let filter = filter(input.resize);
         let u = Upright { full: width, region: across, size: resized.0, length: target.0, filter };
         let v = Upright { full: height, region: down, size: resized.1, length: target.1, filter };
-        // Where the upright picture's axes lie in the frame, and which of them run backwards.
+        // Where the upright image's axes lie in the frame, and which of them run backwards.
         let m = view.mirror;
         let (x, y) = match view.turn {
             Turn::None => (u.side(m), v.side(false)),
@@ -261,7 +261,7 @@ mod tests {
         frame
     }
 
-    /// The upright picture, cut, pixel by pixel.
+    /// The upright image, cut, pixel by pixel.
     fn upright(rgb: &[u8], (w, h): (usize, usize), view: View) -> Image {
         let swap = matches!(view.turn, Turn::Right | Turn::Left);
         let (uw, uh) = if swap { (h, w) } else { (w, h) };

@@ -1,4 +1,4 @@
-//! The Huffman tables that motion JPEG leaves out: many USB cameras send pictures without a DHT
+//! The Huffman tables that motion JPEG leaves out: many USB cameras send images without a DHT
 //! segment and mean the tables of ITU-T T.81, annex K.3.
 
 use std::borrow::Cow;

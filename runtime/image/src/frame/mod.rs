@@ -310,7 +310,7 @@ impl Frame {
         Ok(())
     }
 
-    /// The whole frame as a picture, after [`Frame::develop`].
+    /// The whole frame as an image, after [`Frame::develop`].
     pub fn picture(&self) -> Option<Image> {
         let mut rgb = Vec::with_capacity(3 * self.width * self.height);
         let mut planes = Planes::default();

@@ -1,8 +1,8 @@
-"""Writes pillow_resize.txt: what Pillow makes of pictures that both sides can draw by themselves.
+"""Writes pillow_resize.txt: what Pillow makes of images that both sides can draw by themselves.
 
     pip install pillow==12.0.0 && python3 pillow_resize.py > pillow_resize.txt
 
-Each line: rule, network channels, picture width and height, network width and height, short side (0 for
+Each line: rule, network channels, image width and height, network width and height, short side (0 for
 stretch), CRC-32 of the pixels, and, where they are few, the pixels themselves, hexadecimal.
 """
 
@@ -43,14 +43,14 @@ def crop(picture, short_side, width, height):
 
 
 STRETCH = [
-    # picture, network
+    # image, network
     ((7, 5), (3, 4)), ((13, 9), (5, 5)), ((5, 3), (11, 5)), ((40, 30), (8, 7)), ((40, 30), (40, 1)),
     ((40, 3), (5, 3)), ((1, 1), (4, 3)), ((2, 200), (2, 3)), ((200, 2), (3, 2)), ((64, 48), (6, 9)),
     ((32, 32), (33, 31)), ((31, 33), (32, 32)), ((500, 333), (224, 224)), ((333, 500), (224, 224)),
     ((96, 96), (224, 224)), ((1279, 719), (96, 96)), ((640, 480), (32, 32)), ((225, 224), (224, 224)),
 ]
 CROP = [
-    # picture, network, short side
+    # image, network, short side
     ((13, 9), (7, 7), 8), ((9, 13), (6, 6), 9), ((10, 11), (6, 7), 9), ((50, 40), (8, 8), 10),
     ((40, 50), (8, 7), 11), ((20, 20), (8, 8), 5), ((30, 11), (9, 6), 4), ((11, 30), (6, 9), 4),
     ((500, 333), (224, 224), 256), ((333, 500), (224, 224), 256), ((480, 640), (224, 224), 232),

@@ -1,8 +1,8 @@
-"""Writes tensorflow_resize.txt: what TensorFlow makes of pictures that both sides can draw by themselves.
+"""Writes tensorflow_resize.txt: what TensorFlow makes of images that both sides can draw by themselves.
 
     pip install tensorflow==2.21.0 pillow==12.0.0 && python3 tensorflow_resize.py > tensorflow_resize.txt
 
-Each line: bilinear (without antialiasing) or stretch (with it), picture width and height, network width
+Each line: bilinear (without antialiasing) or stretch (with it), image width and height, network width
 and height, and the pixels, rounded, hexadecimal.
 """
 

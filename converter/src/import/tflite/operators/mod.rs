@@ -1,4 +1,4 @@
-//! TFLite's operators as ONNX nodes. Pictures stay NHWC; around convolutions and poolings, which are NCHW in ONNX,
+//! TFLite's operators as ONNX nodes. Images stay NHWC; around convolutions and poolings, which are NCHW in ONNX,
 //! stand transpositions.
 
 use super::super::node::Problem;
@@ -12,7 +12,7 @@ mod windows;
 
 type Take = fn(&mut Translator<'_, '_, '_>, &Operator<'_, '_>) -> Result<(), Problem>;
 
-/// The operators that may be applied to what is computed from the picture.
+/// The operators that may be applied to what is computed from the image.
 const TABLE: &[(i32, Take)] = &[
     (op::ABS, plain),
     (op::ADD, two_sided),

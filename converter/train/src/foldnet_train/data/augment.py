@@ -1,4 +1,4 @@
-"""Changes to a batch of training pictures. Each takes and gives pixels `[n, h, w, 3]`; all chance comes from `rng`."""
+"""Changes to a batch of training images. Each takes and gives pixels `[n, h, w, 3]`; all chance comes from `rng`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def augment(pixels: Pixels, targets: Floats, settings: Settings, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Everything that the settings ask for; `targets` are one-hot and are mixed with the pictures."""
+    """Everything that the settings ask for; `targets` are one-hot and are mixed with the images."""
     if settings.flip:
         pixels = flip(pixels, rng)
     if settings.crop:
@@ -29,7 +29,7 @@ def augment(pixels: Pixels, targets: Floats, settings: Settings, rng: np.random.
 
 
 def flip(pixels: Pixels, rng: np.random.Generator) -> Pixels:
-    """Mirrors half of the pictures."""
+    """Mirrors half of the images."""
     mirrored = rng.random(len(pixels)) < 0.5
     out = pixels.copy()
     out[mirrored] = pixels[mirrored, :, ::-1]

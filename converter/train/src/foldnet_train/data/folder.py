@@ -32,7 +32,7 @@ def load(root: Path, side: int) -> Pictures:
     if not pixels:
         raise BadInput(f"{root}: none of {len(files)} images could be read; the first is {skipped[0]}")
     labels = [number for (number, _), what in zip(files, read, strict=True) if not isinstance(what, str)]
-    # A subfolder without pictures is no class.
+    # A subfolder without images is no class.
     there = sorted(set(labels))
     numbers = np.searchsorted(there, labels).astype(np.int64)
     kept = [d for d, what in zip(digests, read, strict=True) if not isinstance(what, str)]

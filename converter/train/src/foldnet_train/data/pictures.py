@@ -1,4 +1,4 @@
-"""Pictures in memory, and where they come from."""
+"""Images in memory, and where they come from."""
 
 from __future__ import annotations
 

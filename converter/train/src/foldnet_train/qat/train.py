@@ -28,7 +28,7 @@ def fine_tune(
 ) -> tuple[Any, list[float]]:
     """The network with int8's rounding in it, taught to answer as `teacher`, the float network, does (Hinton et al.,
     *Distilling the knowledge in a neural network*, 2015); of all epochs and the beginning, the state that is right most
-    often on held-out pictures. Also returns these shares, the beginning's first."""
+    often on held-out images. Also returns these shares, the beginning's first."""
     import keras
     import tensorflow as tf
 
