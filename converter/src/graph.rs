@@ -34,6 +34,15 @@ pub struct Given {
     pub scale: f32,
     /// As for int8; uint8's less 128.
     pub zero: i8,
+    /// Something in the source model reads the value as it was before rounding.
+    pub read_exactly: bool,
+}
+
+impl Given {
+    /// Whether both round alike.
+    pub fn rounds_as(&self, other: &Self) -> bool {
+        (self.scale, self.zero) == (other.scale, other.zero)
+    }
 }
 
 /// One operator and its output.
@@ -194,7 +203,8 @@ impl Graph {
     /// computes it. (The image's bytes, and what is computed of them alone, are exact.)
     pub fn is_rounded(&self, node: NodeId) -> bool {
         let of = &self.nodes[node];
-        self.given.contains_key(&of.name) && !(matches!(of.op, Op::Affine { .. }) && of.inputs == [0])
+        let rounded = self.given.get(&of.name).is_some_and(|given| !given.read_exactly);
+        rounded && !(matches!(of.op, Op::Affine { .. }) && of.inputs == [0])
     }
 
     /// For every node, which nodes read it. The output counts as no reader.

@@ -79,7 +79,7 @@ impl Draft {
             0 => (1.0, 0),
             s if s == self.fusion.logits => (1.0, 0),
             s => {
-                if let Some(Given { scale, zero }) = self.given(s) {
+                if let Some(Given { scale, zero, .. }) = self.given(s) {
                     return (scale, zero);
                 }
                 let Range { lo, hi } = self.ranges[self.fusion.root(s)];

@@ -293,7 +293,7 @@ impl<'a> Fuser<'a> {
     fn clip_behind(&self, node: NodeId) -> Option<NodeId> {
         let given = |n: NodeId| self.graph.given.get(&self.graph.nodes[n].name);
         // Rounded in two ways, they are two values.
-        let one = |r: NodeId| given(node).is_none() || given(r).is_none() || given(node) == given(r);
+        let one = |r: NodeId| given(node).zip(given(r)).is_none_or(|(a, b)| a.rounds_as(b));
         self.only_reader(node).filter(|&r| self.bounds(r).is_some() && one(r))
     }
 
@@ -406,10 +406,7 @@ impl<'a> Fuser<'a> {
             let y = Some(self.slot_with_clip(sum));
             return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
         }
-        // An affine map whose own value the source model does not round reads the sum as it was before rounding, as in
-        // pre-activation networks that `foldnet-train qat` writes.
-        let exact = |&r: &NodeId| matches!(graph.nodes[r].op, Op::Affine { .. }) && !graph.is_rounded(r);
-        if rounded && !self.readers[sum].iter().any(exact) {
+        if rounded {
             let y = Some(self.slot(sum, None, None));
             return Ok(Layer::Conv { conv, sum, x, skip, y, second: None });
         }

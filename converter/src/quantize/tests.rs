@@ -107,7 +107,7 @@ fn an_addition_is_computed_with_the_convolution_that_was_not_rounded_before() {
         layers.iter().find(|l| matches!(l, Layer::Conv { sum: 5, .. })).map(Layer::node)
     };
     assert_eq!(fused(&graph), Some(4), "the later one");
-    graph.given.insert("4".into(), Given { scale: 0.1, zero: 0 });
+    graph.given.insert("4".into(), Given { scale: 0.1, zero: 0, read_exactly: false });
     assert_eq!(fused(&graph), Some(3));
 }
 

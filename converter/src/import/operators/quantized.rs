@@ -44,7 +44,8 @@ fn given(importer: &Importer<'_>, node: Node<'_>, scale: usize, zero: usize) -> 
             integers(constant)?.first().map_or(0, |z| z - unsigned)
         }
     };
-    Ok(Given { scale, zero: i8::try_from(zero).map_err(|_| format!("its zero point is {zero}"))? })
+    let zero = i8::try_from(zero).map_err(|_| format!("its zero point is {zero}"))?;
+    Ok(Given { scale, zero, read_exactly: false })
 }
 
 /// Whether a node's values cannot be negative.
@@ -75,7 +76,7 @@ fn note<'a>(importer: &mut Importer<'a>, node: Node<'a>, x: Value, given: Given)
     }
     let name = importer.nodes[x.node].name.clone();
     match importer.given.insert(name, given) {
-        Some(before) if before != given && !alone_behind_quantization(importer, node) => {
+        Some(before) if !before.rounds_as(&given) && !alone_behind_quantization(importer, node) => {
             Err("its input is quantized twice, in different ways, and read in both: export the model with one scale \
                  for this value"
                 .into())
@@ -125,7 +126,10 @@ pub fn quantize<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), P
     }
     let x = importer.value(node, 0)?;
     let given = given(importer, node, 1, 2)?;
-    note(importer, node, x, given)
+    // As in pre-activation networks that `foldnet-train qat` writes: their normalization reads the sum itself.
+    let readers = node.input(0).map(|name| importer.readers(name)).unwrap_or_default();
+    let read_exactly = readers.iter().any(|reader| reader.op_type != "QuantizeLinear");
+    note(importer, node, x, Given { read_exactly, ..given })
 }
 
 /// A value in floats again: what it was before, if it is read on the grid that it was rounded to.
@@ -137,7 +141,7 @@ pub fn dequantize<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(),
     let x = importer.value(node, 0)?;
     let read = given(importer, node, 1, 2)?;
     let written = importer.given.get(&importer.nodes[x.node].name).copied();
-    if written.is_some_and(|written| written != read) {
+    if written.is_some_and(|written| !written.rounds_as(&read)) {
         return Err("its scale or zero point is not the one that its input was quantized with".into());
     }
     importer.bind(node, x)
