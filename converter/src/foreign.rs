@@ -96,7 +96,7 @@ const EXPORTED: [(Mark, Format); 5] = [
     (Mark::Zip(b"constants.pkl"), Format::TorchScript),
 ];
 
-const TORCH: &str = "it holds weights, the network itself is Python: load them into your network there and export it with torch.onnx.export(model.eval(), torch.zeros(1, 3, 224, 224), \"model.onnx\")";
+const TORCH: &str = "it holds weights, the network itself is Python: load them into your network there and export it with torch.onnx.export(model.eval(), torch.zeros(1, 3, 224, 224), \"model.onnx\"); if they are a torchvision or timm network's, name it: torchvision:resnet50 --weights FILE";
 const GIVE: &str = "give the .onnx or .tflite file";
 const WEB: &str =
     "the download gave a page instead of the file: on GitHub and Hugging Face take the raw file's address";

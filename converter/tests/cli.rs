@@ -373,6 +373,42 @@ fn a_framework_exports_its_own_models() {
     assert_eq!(after, before);
 }
 
+#[cfg(unix)]
+#[test]
+fn published_networks_are_taken_by_name() {
+    let place = Place::new();
+    place.write("own.h5", b"weights");
+    // It succeeds only if the job names the network and, where they are given, the weights.
+    let script = |name: &str, weights: &str| {
+        format!(
+            "test $1 = -c && exit 0\ncp $NET model.onnx; grep -q '\"model\":\"{name}\"' $2 && grep -q '{weights}' $2"
+        )
+    };
+    python(&place, "py", &script("ResNet50V2", "own.h5"));
+    let output = place.run("quantize keras:ResNet50V2 --weights own.h5 --images photos --python ./py");
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(place.path("ResNet50V2.nnef.tgz").is_file());
+    python(&place, "py", &script("hf_hub:timm.resnet18.a1_in1k", "\"weights\":null"));
+    place.json("inspect timm:hf_hub:timm.resnet18.a1_in1k --python ./py --json");
+
+    let before = place.names();
+    for (words, expected) in [
+        ("quantize keras:ResNet50V2 --weights absent.h5 --images photos", &["--weights", "absent.h5"][..]),
+        ("quantize keras:ResNet50V2 --weights own.h5 --images photos -o own.h5", &["overwrite", "own.h5"]),
+        ("quantize keras:ResNet50V2 --weights own.h5 --images photos --keep-onnx own.h5", &["overwrite"]),
+        ("quantize net.onnx --weights own.h5 --images photos", &["--weights goes with", "net.onnx"]),
+        ("inspect keras:", &["keras:"]),
+        ("inspect elsewhere:resnet18", &["elsewhere:resnet18"]),
+    ] {
+        let output = place.run(words);
+        assert_eq!(output.status.code(), Some(2), "{words}: {}", stderr(&output));
+        for word in expected {
+            assert!(stderr(&output).contains(word), "{words} does not say {word}: {}", stderr(&output));
+        }
+    }
+    assert_eq!(place.names(), before);
+}
+
 #[test]
 fn what_a_model_says_of_its_input_is_taken_and_flags_come_first() {
     let place = Place::new();

@@ -50,12 +50,22 @@ pub struct InputFlags {
     /// Python file with the classes that a Keras model consists of
     #[arg(long, value_name = "MODULE.py", help_heading = FRAMEWORKS)]
     custom: Option<PathBuf>,
+    /// Weights of a network given by its name [default: those published with it, downloaded]
+    #[arg(long, value_name = "FILE", help_heading = FRAMEWORKS)]
+    weights: Option<PathBuf>,
     /// Also write the ONNX file that the framework exports
     #[arg(long, value_name = "MODEL.onnx", help_heading = FRAMEWORKS)]
     keep_onnx: Option<PathBuf>,
     /// Python that has the framework, or makes an environment with it [default: python3]
     #[arg(long, value_name = "PROGRAM", help_heading = FRAMEWORKS)]
     python: Option<String>,
+}
+
+impl InputFlags {
+    /// The files that they name and that are read.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        [&self.weights, &self.custom].into_iter().flatten().map(PathBuf::as_path)
+    }
 }
 
 /// As for `--input-size`: width before height, the order of every `--size` option.
@@ -112,6 +122,15 @@ const BUILT_IN_NAME: &str = "resnet20-v1-cifar10.onnx";
 impl FloatModel {
     /// Reads, imports and folds an ONNX or TFLite file.
     pub fn load(path: &Path, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
+        if let Some((format, name)) = named(path) {
+            return Self::exported(Path::new(name), format, flags, around);
+        }
+        if flags.weights.is_some() {
+            let path = path.display();
+            return Err(anyhow!(
+                "--weights goes with a network's name, as keras:ResNet50V2, not with {path}"
+            ));
+        }
         if let Some(format) = foreign::exported_folder(path) {
             return Self::exported(path, format, flags, around);
         }
@@ -132,8 +151,16 @@ impl FloatModel {
     /// A model that its framework exports first.
     fn exported(path: &Path, format: Format, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
         let keep: Vec<(&str, &Path)> = flags.keep_onnx.iter().map(|p| ("--keep-onnx", p.as_path())).collect();
-        files::check(&[path], &keep)?;
-        let job = Job { model: path, format, custom: flags.custom.as_deref(), size: flags.input_size };
+        let weights = flags.weights.as_deref();
+        if let Some(weights) = weights {
+            // Missing, or no file: said before a framework is started.
+            foldnet_archive::open_file(weights)
+                .with_context(|| format!("--weights {}", weights.display()))?;
+        }
+        let inputs: Vec<&Path> = [Some(path), weights].into_iter().flatten().collect();
+        files::check(&inputs, &keep)?;
+        let custom = flags.custom.as_deref();
+        let job = Job { model: path, format, weights, custom, size: flags.input_size };
         let python = flags.python.as_deref().unwrap_or("python3");
         let say = |words| around.talk.say(words);
         let onnx =
@@ -353,10 +380,15 @@ fn tried(
     Ok(trial.best().map_err(|problem| format!("The images do not decide it: {problem}.")))
 }
 
+/// The framework and the name, if this names a published network and no file.
+pub fn named(path: &Path) -> Option<(Format, &str)> {
+    path.to_str().and_then(Format::named).filter(|_| !path.exists())
+}
+
 impl Model {
     /// Reads either.
     pub fn load(path: &Path, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
-        if foreign::exported_folder(path).is_some() {
+        if named(path).is_some() || foreign::exported_folder(path).is_some() {
             return Ok(Self::Float(Box::new(FloatModel::load(path, flags, around)?)));
         }
         let mut magic = [0; 2];

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::files::{self, ReportKind};
 use super::images::{Reader, check_labels, spread};
 use super::labels::LabelFlags;
-use super::model::{Around, FloatModel, InputFlags};
+use super::model::{Around, FloatModel, InputFlags, named};
 use super::output::{OutputFlags, ThresholdFlag};
 use super::talk::{bytes, percent};
 use super::values::finite;
@@ -161,6 +161,7 @@ impl Cmd {
                 .into_iter()
                 .flatten()
                 .map(PathBuf::as_path)
+                .chain(self.input.files())
                 .collect();
             inputs.extend(external.iter().map(PathBuf::as_path));
             let mut outputs = vec![("-o", output.as_path())];
@@ -210,7 +211,10 @@ impl Cmd {
 
     fn output(&self) -> PathBuf {
         self.archive.clone().unwrap_or_else(|| match &self.model {
-            Some(path) => PathBuf::from(path.file_stem().unwrap_or_default()).with_extension("nnef.tgz"),
+            Some(path) => match named(path) {
+                Some((_, name)) => format!("{}.nnef.tgz", name.replace('/', "_")).into(),
+                None => PathBuf::from(path.file_stem().unwrap_or_default()).with_extension("nnef.tgz"),
+            },
             None => "resnet20-cifar10.nnef.tgz".into(),
         })
     }

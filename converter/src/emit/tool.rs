@@ -109,14 +109,25 @@ impl Tool {
             if let Some(parent) = folder.parent() {
                 io(parent.display(), fs::create_dir_all(parent))?;
             }
-            let failed = |said| ToolError::Install { tool: self, folder: folder.into(), said };
-            run(Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))?.map_err(failed)?;
-            run(Command::new(&own).args(["-m", "pip", "install", "--quiet"]).args(self.packages))?
-                .map_err(failed)?;
-            let complete = folder.join(COMPLETE);
-            io(complete.display(), fs::write(&complete, self.packages.join("\n")))?;
+            // A second process that wants the same environment waits here. The lock ends with the file's handle.
+            let lock = folder.with_added_extension("lock");
+            let lock =
+                io(lock.display(), fs::File::create(&lock).and_then(|file| file.lock().map(|()| file)))?;
+            if !folder.join(COMPLETE).exists() {
+                self.install(folder, &own, python)?;
+            }
+            drop(lock);
         }
         Ok(Installed { tool: self, python: own })
+    }
+
+    fn install(&'static self, folder: &Path, own: &Path, python: &str) -> Result<(), ToolError> {
+        let failed = |said| ToolError::Install { tool: self, folder: folder.into(), said };
+        run(Command::new(python).args(["-m", "venv", "--clear"]).arg(folder))?.map_err(failed)?;
+        run(Command::new(own).args(["-m", "pip", "install", "--quiet"]).args(self.packages))?
+            .map_err(failed)?;
+        let complete = folder.join(COMPLETE);
+        io(complete.display(), fs::write(&complete, self.packages.join("\n")))
     }
 }
 

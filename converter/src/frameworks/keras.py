@@ -1,4 +1,5 @@
-"""Exports a Keras model or a TensorFlow SavedModel to ONNX; the argument is a file with the job, JSON."""
+"""Exports a Keras model, a network of Keras Applications or a TensorFlow SavedModel to ONNX; the argument is a file
+with the job, JSON."""
 
 import importlib.util
 import json
@@ -22,6 +23,15 @@ def classes(path):
     return {name: value for name, value in vars(module).items() if callable(value)}
 
 
+# What `preprocess_input` of a network's module does, in the converter's words.
+PREPROCESS = {
+    r"ResNet\d+|VGG\d+": "caffe",
+    r"ResNet\d+V2|MobileNet(V2)?|Inception\w+|Xception|NASNet\w+": "tf",
+    r"DenseNet\d+": "torch",
+    r"MobileNetV3\w+|EfficientNet\w+|ConvNeXt\w+": "none",
+}
+
+
 def keras_model(job):
     import keras
 
@@ -32,6 +42,48 @@ def keras_model(job):
         if unknown is None:
             raise
         sys.exit(f"{unknown[0]}\nGive the file that defines it: --custom module.py")
+    export(model, job)
+
+
+def application(job):
+    import keras
+    import onnx
+
+    name, weights = job["model"], job["weights"]
+    networks = {n: f for n, f in vars(keras.applications).items() if n[0].isupper() and callable(f)}
+    if name not in networks:
+        sys.exit(f"keras.applications has no {name}; it has {', '.join(sorted(networks))}")
+    options = {"classes": outputs(weights)} if weights else {}
+    if job["size"]:
+        options["input_shape"] = (*job["size"], 3)
+    export(networks[name](weights=weights or "imagenet", **options), job)
+    said = [words for names, words in PREPROCESS.items() if re.fullmatch(names, name)]
+    if said:
+        exported = onnx.load(job["onnx"])
+        onnx.helper.set_model_props(exported, {"preprocess": said[0]})
+        onnx.save(exported, job["onnx"])
+
+
+def outputs(weights):
+    """How many classes the last dense layer of a file with weights has."""
+    import h5py
+
+    if not h5py.is_hdf5(weights):
+        return 1000
+    columns = []
+
+    def look(name, value):
+        if getattr(value, "ndim", 0) == 2 and not name.startswith("optimizer"):
+            columns.append(value.shape[1])
+
+    with h5py.File(weights) as file:
+        file.visititems(look)
+    return columns[-1] if columns else 1000
+
+
+def export(model, job):
+    import keras
+
     height, width = job["size"] or (224, 224)
     batch, *shape = model.input_shape
     first = len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3)
@@ -51,7 +103,7 @@ def saved_model(job):
 
 def main():
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    (saved_model if job["format"] == "saved_model" else keras_model)(job)
+    {"keras": keras_model, "keras_application": application, "saved_model": saved_model}[job["format"]](job)
 
 
 main()

@@ -2,6 +2,8 @@
 //!
 //! Such files hold Python objects or name Python classes, so none of them is opened in this process. The framework
 //! runs in the user's Python where that has it, otherwise in an environment that is made once in the user's cache.
+//! A published network needs no file: `keras:ResNet50V2` names one of Keras Applications, and torchvision's and timm's
+//! are named likewise.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -33,7 +35,21 @@ static TORCH: Tool = Tool {
     size: "about 1 GB",
 };
 
-/// What a model is saved as.
+/// PyTorch with the networks of torchvision and timm.
+static ZOO: Tool = Tool {
+    name: "PyTorch 2.15.0, torchvision 0.29.2 and timm 1.0.31",
+    packages: &[
+        "torch==2.15.0",
+        "torchvision==0.29.2",
+        "timm==1.0.31",
+        "onnx==1.23.2",
+        "onnxscript==0.7.2",
+        "numpy==2.4.6",
+    ],
+    ..TORCH
+};
+
+/// What a model is saved as, or whose published network it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -45,33 +61,59 @@ pub enum Format {
     ExportedProgram,
     /// `.pt` with its code.
     TorchScript,
+    /// A network of `keras.applications`.
+    KerasApplication,
+    /// A network of `torchvision.models`.
+    Torchvision,
+    /// A network of timm.
+    Timm,
 }
 
 impl Format {
+    /// Which framework `keras:NAME`, `torchvision:NAME` or `timm:NAME` means, and the network's name.
+    pub fn named(text: &str) -> Option<(Self, &str)> {
+        let (framework, name) = text.split_once(':')?;
+        let format = match framework {
+            "keras" => Self::KerasApplication,
+            "torchvision" => Self::Torchvision,
+            "timm" => Self::Timm,
+            _ => return None,
+        };
+        (!name.is_empty()).then_some((format, name))
+    }
+
     fn tool(self) -> &'static Tool {
         match self {
-            Self::Keras | Self::SavedModel => &KERAS,
+            Self::Keras | Self::SavedModel | Self::KerasApplication => &KERAS,
             Self::ExportedProgram | Self::TorchScript => &TORCH,
+            Self::Torchvision | Self::Timm => &ZOO,
         }
     }
 
     /// What the script imports, the folder of the environment in the cache, and the script.
     fn means(self) -> (&'static [&'static str], &'static str, &'static str) {
+        const ZOO: &str = "torch-2.15.0-zoo";
         match self {
-            Self::Keras => (&["keras", "tensorflow", "tf2onnx"], "keras-3.15.1", include_str!("keras.py")),
+            Self::Keras | Self::KerasApplication => {
+                (&["keras", "tensorflow", "tf2onnx"], "keras-3.15.1", include_str!("keras.py"))
+            }
             Self::SavedModel => (&["tensorflow", "tf2onnx"], "keras-3.15.1", include_str!("keras.py")),
             Self::ExportedProgram => (&["torch", "onnxscript"], "torch-2.15.0", include_str!("torch.py")),
             Self::TorchScript => (&["torch", "onnx"], "torch-2.15.0", include_str!("torch.py")),
+            Self::Torchvision => (&["torch", "onnxscript", "torchvision"], ZOO, include_str!("zoo.py")),
+            Self::Timm => (&["torch", "onnxscript", "timm"], ZOO, include_str!("zoo.py")),
         }
     }
 }
 
 /// What is to be exported.
 pub struct Job<'a> {
-    /// The file or folder.
+    /// The file or folder, or the name of a published network.
     pub model: &'a Path,
     /// What it is.
     pub format: Format,
+    /// Weights of a published network; without, those that were published with it.
+    pub weights: Option<&'a Path>,
     /// A file with Python classes that the model consists of.
     pub custom: Option<&'a Path>,
     /// Where the model leaves it open.
@@ -89,6 +131,7 @@ pub fn export(
     struct File<'a> {
         model: String,
         format: Format,
+        weights: Option<String>,
         custom: Option<String>,
         /// Height and width.
         size: Option<[usize; 2]>,
@@ -100,9 +143,11 @@ pub fn export(
         let nameless = || at(ErrorKind::InvalidFilename.into());
         absolute.to_str().map(String::from).ok_or_else(nameless)
     };
+    let named = matches!(job.format, Format::KerasApplication | Format::Torchvision | Format::Timm);
     let file = File {
-        model: absolute(job.model)?,
+        model: if named { job.model.display().to_string() } else { absolute(job.model)? },
         format: job.format,
+        weights: job.weights.map(absolute).transpose()?,
         custom: job.custom.map(absolute).transpose()?,
         size: job.size.map(|size| [size.height, size.width]),
         onnx: "model.onnx",
@@ -138,4 +183,19 @@ fn installed(
     let made = tool.open(&folder, python, &say).map_err(|error| missing(error.to_string()))?;
     say(format!("exporting to ONNX with {}, in {}", tool.name, folder.display()));
     Ok(made)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn published_networks_are_named_with_their_framework() {
+        assert_eq!(Format::named("keras:ResNet50V2"), Some((Format::KerasApplication, "ResNet50V2")));
+        assert_eq!(Format::named("torchvision:resnet18"), Some((Format::Torchvision, "resnet18")));
+        assert_eq!(Format::named("timm:resnet50.a1_in1k"), Some((Format::Timm, "resnet50.a1_in1k")));
+        for other in ["resnet50", "keras:", "c:model.onnx", "KERAS:ResNet50", ":x", ""] {
+            assert_eq!(Format::named(other), None, "{other}");
+        }
+    }
 }

@@ -31,6 +31,7 @@ pub mod operator {
     pub const SUB: i32 = 41;
     pub const DIV: i32 = 42;
     pub const SQUEEZE: i32 = 43;
+    pub const STRIDED_SLICE: i32 = 45;
     pub const EXP: i32 = 47;
     pub const LOG_SOFTMAX: i32 = 50;
     pub const PRELU: i32 = 54;
@@ -38,6 +39,7 @@ pub mod operator {
     pub const MINIMUM: i32 = 57;
     pub const NEG: i32 = 59;
     pub const PADV2: i32 = 60;
+    pub const SLICE: i32 = 65;
     pub const EXPAND_DIMS: i32 = 70;
     pub const SUM: i32 = 74;
     pub const SQRT: i32 = 75;
@@ -70,6 +72,7 @@ pub mod options {
     pub const REDUCER: u8 = 27;
     pub const SUB: u8 = 28;
     pub const DIV: u8 = 29;
+    pub const STRIDED_SLICE: u8 = 32;
     pub const MAXIMUM_MINIMUM: u8 = 39;
     pub const PAD_V2: u8 = 43;
     pub const LEAKY_RELU: u8 = 75;

@@ -106,6 +106,30 @@ def plain():
     return keras.Model(inputs, layers.Dense(7, kernel_initializer=keras.initializers.HeNormal(4))(x))
 
 
+class Shortcut(layers.Layer):
+    """Option A of the ResNet paper: every second pixel, and channels of zeros."""
+
+    def call(self, x):
+        return tf.pad(x[:, ::2, ::2, :], ((0, 0), (0, 0), (0, 0), (4, 4)))
+
+
+class Middle(layers.Layer):
+    """A window, by where it begins and how large it is."""
+
+    def call(self, x):
+        return tf.slice(x, (0, 1, 2, 0), (-1, 10, 9, -1))
+
+
+def sliced():
+    x = inputs = keras.Input((SIDE, SIDE, 3))
+    x = layers.ReLU()(norm(conv(x, 8, 3, 1, 1), 1))
+    y = layers.ReLU()(norm(conv(x, 16, 3, 2, 2), 2))
+    y = norm(conv(y, 16, 3, 1, 3), 3)
+    x = Middle()(layers.ReLU()(layers.Add()([Shortcut()(x), y])))
+    x = layers.GlobalAveragePooling2D()(x)
+    return keras.Model(inputs, layers.Dense(6, kernel_initializer=keras.initializers.RandomNormal(0, 1, seed=4))(x))
+
+
 def converter_of(model):
     # The batch stays open, as it does for most people.
     return tf.lite.TFLiteConverter.from_keras_model(model)
@@ -160,7 +184,7 @@ def answers(content: bytes) -> dict:
 
 def main() -> None:
     with tarfile.open(HERE / "tflite.tar.gz", "w:gz") as archive:
-        for build in (residual, preactivation, mobile, plain):
+        for build in (residual, preactivation, mobile, plain, sliced):
             for name, content in forms(build(), build.__name__):
                 story = json.dumps(answers(content))
                 print(name, len(content), story[:100])

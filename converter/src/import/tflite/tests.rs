@@ -164,6 +164,32 @@ fn operators_are_refused_by_name_and_index() {
 }
 
 #[test]
+fn slices_with_odd_masks_strides_and_ranks_are_refused() {
+    let with = |strides: &[i32], mask: Option<(u16, i32)>| {
+        let mut model = Written::new();
+        let mut ints = |name: &str, values: &[i32]| {
+            let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            model.tensor(name, &[values.len() as i32], element::INT32, Some(data))
+        };
+        let inputs = [0, ints("begin", &[0; 4]), ints("end", &[1, 4, 4, 3]), ints("strides", strides)];
+        let y = model.tensor("y", &[1, 2, 2, 3], element::FLOAT32, None);
+        let table =
+            mask.map_or(Table::default(), |(field, bits)| Table::default().with(field, Content::Int(bits)));
+        model.operator(operator::STRIDED_SLICE, &inputs, y, Some((options::STRIDED_SLICE, table)));
+        said(model)
+    };
+    for (mask, name) in [(2, "ellipsis"), (3, "new-axis"), (4, "shrink-axis")] {
+        let words = with(&[1, 2, 2, 1], Some((mask, 2)));
+        assert!(
+            words.contains(&format!("operator 0, STRIDED_SLICE, which computes y: its {name} mask is 2")),
+            "{words}"
+        );
+    }
+    assert!(with(&[1, 0, 2, 1], None).contains("strides are [1, 0, 2, 1]"));
+    assert!(with(&[1, 2, 2], None).contains("4 dimensions"));
+}
+
+#[test]
 fn what_is_no_network_of_ours_is_refused() {
     let mut two = Written::new();
     two.dense(0, 48);

@@ -8,6 +8,7 @@ use crate::emit::onnx::{float, int, ints, word};
 use crate::tflite::schema::{element, operator as op, operator_name, options};
 
 mod dense;
+mod slices;
 mod windows;
 
 type Take = fn(&mut Translator<'_, '_, '_>, &Operator<'_, '_>) -> Result<(), Problem>;
@@ -50,10 +51,12 @@ const TABLE: &[(i32, Take)] = &[
     (op::RELU_N1_TO_1, clip),
     (op::RESHAPE, reshape),
     (op::RSQRT, rsqrt),
+    (op::SLICE, slices::slice),
     (op::SOFTMAX, softmax),
     (op::SQRT, plain),
     (op::SQUARE, square),
     (op::SQUEEZE, reshape),
+    (op::STRIDED_SLICE, slices::strided),
     (op::SUB, two_sided),
     (op::SUM, reduce),
     (op::TANH, plain),
