@@ -41,6 +41,28 @@ impl Pixels {
         Self::new(shape, fit(image, input)).expect("fit returns an image of the input's size")
     }
 
+    /// A copy whose sides are at most `side`, by the mean of blocks of pixels; what is left over at the edges is left out.
+    pub fn shrunk(&self, side: usize) -> Self {
+        let Shape { h, w, c } = self.shape;
+        let step = h.max(w).div_ceil(side).max(1);
+        let shape = Shape::new((h / step).max(1), (w / step).max(1), c);
+        let (rows, columns) = (step.min(h), step.min(w));
+        let mut values = Vec::with_capacity(shape.len());
+        for y in 0..shape.h {
+            for x in 0..shape.w {
+                for channel in 0..c {
+                    let at = |dy: usize, dx: usize| ((y * step + dy) * w + x * step + dx) * c + channel;
+                    let sum: u32 = (0..rows)
+                        .flat_map(|dy| (0..columns).map(move |dx| (dy, dx)))
+                        .map(|(dy, dx)| u32::from(self.values[at(dy, dx)]))
+                        .sum();
+                    values.push((sum / (rows * columns) as u32) as u8);
+                }
+            }
+        }
+        Self { shape, values: values.into() }
+    }
+
     /// Height, width and channels.
     pub fn shape(&self) -> Shape {
         self.shape
@@ -55,6 +77,16 @@ impl Pixels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn copies_are_shrunk_by_whole_blocks() {
+        let image = Pixels::new(Shape::new(5, 4, 1), (0..20).collect::<Vec<u8>>()).unwrap();
+        assert_eq!(image.shrunk(5), image);
+        let small = image.shrunk(3);
+        assert_eq!((small.shape(), small.values()), (Shape::new(2, 2, 1), &[2, 4, 10, 12][..]));
+        let line = Pixels::new(Shape::new(1, 6, 1), [0, 2, 4, 6, 8, 10]).unwrap().shrunk(2);
+        assert_eq!((line.shape(), line.values()), (Shape::new(1, 2, 1), &[2, 8][..]));
+    }
 
     #[test]
     fn the_number_of_values_must_fit_the_shape() {

@@ -9,6 +9,7 @@
 //! convert  all of that as one call, with a report and a verdict
 //! emit     Network → files       the archive, QDQ ONNX
 //! report   what was done and what it cost
+//! doctor   labelled images → those to look at
 //! cmd      the program
 //! ```
 
@@ -16,6 +17,7 @@ pub mod calibrate;
 pub mod cmd;
 pub mod convert;
 pub mod curve;
+pub mod doctor;
 pub mod emit;
 pub mod float;
 pub mod foreign;

@@ -5,6 +5,7 @@
 
 mod compare;
 mod date;
+mod doctor;
 mod eval;
 mod export;
 mod export_ethos_u;
@@ -49,6 +50,7 @@ foldnet_cli::commands! {
         Inspect(inspect::Cmd),
         Eval(eval::Cmd),
         Compare(compare::Cmd),
+        Doctor(doctor::Cmd),
         Export(export::Cmd),
         Sign(sign::Cmd),
         #[command(after_help = "Example:\n  converter complete target/package")]

@@ -5,7 +5,7 @@
 
 mod classes;
 mod expert;
-mod markup;
+pub(crate) mod markup;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -14,6 +14,10 @@ use super::{Changed, Report, SensitivityReport};
 use crate::convert::verdict::Grade;
 use markup::{amount, bar_line, escape, fold, percent, table, unfold};
 
+pub(crate) use super::png::thumbnail;
+
+/// What a page looks like.
+pub(crate) const STYLE: &str = include_str!("page.css");
 /// Bars of the chart that are shown at once.
 const TOP: usize = 10;
 
@@ -27,7 +31,7 @@ pub fn page(r: &Report) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title} in int8: {}</title>\n<style>\n{}</style>\n<main>\n<h1>{title} in int8</h1>\n",
         r.verdict.grade.name(),
-        include_str!("page.css")
+        STYLE
     );
     verdict(&mut out, r);
     origin(&mut out, r);

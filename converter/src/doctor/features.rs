@@ -1,0 +1,120 @@
+//! What a network's last layer reads of an image, averaged over its pixels.
+
+use foldnet::Session;
+
+use crate::calibrate::observe::in_lanes;
+use crate::float::FloatNet;
+use crate::graph::{Graph, NodeId, Op};
+use crate::image::Pixels;
+use crate::model::Model;
+use crate::run::RunError;
+
+/// The model does not end in a layer that reads features.
+#[derive(Debug, thiserror::Error)]
+pub enum FeaturesError {
+    /// It has no dense layer or convolution behind the image.
+    #[error(
+        "the network does not end in a dense layer or a convolution, so images cannot be compared by what that reads"
+    )]
+    None,
+    /// It does not run.
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+/// Computes features.
+pub enum Extractor {
+    /// A float network, the node whose value they are, and the node's channels.
+    Float(Box<FloatNet>, NodeId, usize),
+    /// One session per core, and the channels.
+    Int8(Vec<Session>, usize),
+}
+
+impl Extractor {
+    /// For a model.
+    pub fn new(model: &Model) -> Result<Self, FeaturesError> {
+        match model {
+            Model::Float(m) => {
+                let node = read_last(&m.graph).ok_or(FeaturesError::None)?;
+                let net = FloatNet::new(&m.graph).map_err(RunError::from)?;
+                Ok(Self::Float(Box::new(net), node, m.graph.nodes[node].shape.c))
+            }
+            Model::Int8(m) => {
+                let session = || Session::new(&m.network, foldnet_kernels::dispatch::best(), 1);
+                let cores = std::thread::available_parallelism().map_or(1, usize::from);
+                let sessions =
+                    (0..cores).map(|_| session()).collect::<Result<Vec<_>, _>>().map_err(RunError::from)?;
+                let shape = sessions[0].features_shape().ok_or(FeaturesError::None)?;
+                Ok(Self::Int8(sessions, shape.c))
+            }
+        }
+    }
+
+    /// How many features an image has.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Float(.., channels) | Self::Int8(_, channels) => *channels,
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The features of each image, on all cores.
+    pub fn features(&mut self, images: &[Pixels]) -> Result<Vec<Vec<f32>>, FeaturesError> {
+        let channels = self.len();
+        match self {
+            Self::Float(net, node, _) => {
+                let run = |i: usize| Ok(mean(&net.run(&images[i]).map_err(RunError::from)?[*node], channels));
+                in_lanes(images.len(), run).into_iter().collect()
+            }
+            Self::Int8(sessions, _) => {
+                let lanes = sessions.len();
+                let mut results: Vec<Vec<Vec<f32>>> = vec![Vec::new(); lanes];
+                std::thread::scope(|scope| {
+                    for (lane, (session, result)) in sessions.iter_mut().zip(&mut results).enumerate() {
+                        scope.spawn(move || {
+                            for image in images.iter().skip(lane).step_by(lanes) {
+                                let values = session.features(image.values());
+                                result.push(mean(values.expect("the shape was there"), channels));
+                            }
+                        });
+                    }
+                });
+                Ok((0..images.len()).map(|i| std::mem::take(&mut results[i % lanes][i / lanes])).collect())
+            }
+        }
+    }
+}
+
+/// The node that the last convolution or dense layer reads.
+fn read_last(graph: &Graph) -> Option<NodeId> {
+    let mut node = graph.output;
+    while !matches!(graph.nodes[node].op, Op::Conv(_)) {
+        node = *graph.nodes[node].inputs.first()?;
+    }
+    graph.nodes[node].inputs.first().copied().filter(|&read| read != 0)
+}
+
+/// Over the pixels of a map.
+fn mean(values: &[f32], channels: usize) -> Vec<f32> {
+    let pixels = (values.len() / channels).max(1) as f32;
+    let mut sums = vec![0.0f32; channels];
+    for pixel in values.chunks_exact(channels) {
+        sums.iter_mut().zip(pixel).for_each(|(sum, v)| *sum += v / pixels);
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_averaged_over_their_pixels() {
+        assert_eq!(mean(&[1.0, 10.0, 3.0, 30.0], 2), [2.0, 20.0]);
+        assert_eq!(mean(&[1.0, 10.0], 2), [1.0, 10.0]);
+    }
+}

@@ -1,0 +1,69 @@
+//! Findings as a CSV file (RFC 4180), one line for each image to look at, the worst of each kind first.
+
+use super::{Findings, Sample};
+
+/// The file's content. `names` are the classes'.
+pub fn csv(findings: &Findings, samples: &[Sample], names: &[String]) -> String {
+    let label = |i: usize| samples[i].label.map_or("", |l| &names[l]);
+    let mut rows =
+        vec![["finding", "image", "label", "suggestion", "score", "other image"].map(String::from)];
+    for s in &findings.suspects {
+        rows.push([
+            "label".into(),
+            samples[s.image].name.clone(),
+            names[s.label].clone(),
+            names[s.suggestion].clone(),
+            format!("{:.3}", s.lead),
+            String::new(),
+        ]);
+    }
+    for p in &findings.duplicates {
+        let [a, b] = p.images;
+        let kind = match (p.contradictory, p.leak) {
+            (true, _) => "contradiction",
+            (_, true) => "leak",
+            _ => "duplicate",
+        };
+        rows.push([
+            kind.into(),
+            samples[a].name.clone(),
+            label(a).into(),
+            label(b).into(),
+            format!("{:.4}", p.difference),
+            samples[b].name.clone(),
+        ]);
+    }
+    for o in &findings.outliers {
+        rows.push([
+            "outlier".into(),
+            samples[o.image].name.clone(),
+            label(o.image).into(),
+            String::new(),
+            format!("{:.3}", o.likeness),
+            String::new(),
+        ]);
+    }
+    rows.iter()
+        .map(|row| row.iter().map(|cell| quoted(cell)).collect::<Vec<_>>().join(",") + "\r\n")
+        .collect()
+}
+
+/// In quotes if need be. A cell that a spreadsheet would take for a formula gets an apostrophe in front.
+fn quoted(cell: &str) -> String {
+    let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
+    let cell = if formula { format!("'{cell}") } else { cell.into() };
+    if cell.contains(['"', ',', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_are_quoted_and_formulas_are_not_executed() {
+        assert_eq!(quoted("a.png"), "a.png");
+        assert_eq!(quoted("a, \"b\".png"), "\"a, \"\"b\"\".png\"");
+        assert_eq!(quoted("=HYPERLINK(1)"), "'=HYPERLINK(1)");
+        assert_eq!(quoted("-0.5"), "-0.5");
+    }
+}
