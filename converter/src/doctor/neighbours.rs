@@ -3,7 +3,7 @@
 //! A thousand images of ResNet-50's 2,048 features are 2 GMAC, ten thousand of ResNet-20's 64 are 6 GMAC: seconds, so
 //! that an index, which would be approximate, is not worth its code.
 
-use crate::calibrate::observe::in_lanes;
+use crate::calibrate::in_lanes;
 
 /// A neighbour.
 #[derive(Clone, Copy, Debug, PartialEq)]
