@@ -20,7 +20,7 @@ use crate::quantize::recipe::Progress;
 /// Compares images by what the network's last layer reads. The network need not know their classes.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  converter doctor model.nnef.tgz --images photos/\n  \
-                        converter doctor model.nnef.tgz --images photos/ --test test/ --report doctor.html --csv doctor.csv")]
+                        converter doctor model.nnef.tgz --images photos/ --test test/ --csv doctor.csv")]
 pub struct Cmd {
     /// ONNX or TFLite model, or archive
     file: PathBuf,
