@@ -56,7 +56,13 @@ def application(job):
     options = {"classes": outputs(weights)} if weights else {}
     if job["size"]:
         options["input_shape"] = (*job["size"], 3)
-    export(networks[name](weights=weights or "imagenet", **options), job)
+    try:
+        model = networks[name](weights=weights or "imagenet", **options)
+    except Exception as error:
+        if weights:
+            raise
+        sys.exit(f"The published weights of {name} cannot be had: {error}\nGive a file with weights: --weights FILE")
+    export(model, job)
     said = [words for names, words in PREPROCESS.items() if re.fullmatch(names, name)]
     if said:
         exported = onnx.load(job["onnx"])

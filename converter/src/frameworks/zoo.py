@@ -69,7 +69,11 @@ def main():
     heads = [value.shape[0] for value in (weights or {}).values() if value.dim() == 2]
     options = {"num_classes": heads[-1]} if heads else {}
     build = timm_model if job["format"] == "timm" else torchvision_model
-    model, side, statistics, resize = build(job["model"], weights, options)
+    try:
+        model, side, statistics, resize = build(job["model"], weights, options)
+    except OSError as error:
+        cause = f"The published weights of {job['model']} cannot be had: {error}"
+        sys.exit(f"{cause}\nGive a file with weights: --weights FILE")
     if weights:
         model.load_state_dict(weights)
     height, width = job["size"] or (side, side)
