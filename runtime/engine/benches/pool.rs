@@ -1,4 +1,4 @@
-//! What one fork and join of the pool costs, while its workers are awake.
+//! Measures the cost of one fork and join of the pool while its workers are awake.
 #![allow(missing_docs)]
 
 use criterion::{Criterion, criterion_group, criterion_main};

@@ -1,3 +1,3 @@
-//! Bytes at a multiple of [`foldnet_kernels::ALIGN`], as kernels want them.
+//! Byte buffers aligned to [`foldnet_kernels::ALIGN`], as kernels require.
 
 pub use foldnet_plan::Aligned;

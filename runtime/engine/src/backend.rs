@@ -1,13 +1,13 @@
-//! What can answer in place of a [`Session`]: an NPU, another engine.
+//! The interface of everything that can replace a [`Session`]: an NPU, another engine.
 //!
-//! A backend gets pixels (u8, HWC, of the network's size) and returns one score per class. How it came by
-//! its model is its own affair.
+//! A backend receives pixels (u8, HWC, of the network's size) and returns one score per class. Where its model
+//! comes from is up to the backend.
 
 use std::error::Error;
 
 use crate::session::Session;
 
-/// Why a backend has no answer.
+/// The reason why a backend returned no answer.
 #[derive(Debug, thiserror::Error)]
 #[error("{backend}: {problem}")]
 pub struct BackendError {
@@ -16,12 +16,12 @@ pub struct BackendError {
 }
 
 impl BackendError {
-    /// The backend's name, and what happened to it.
+    /// Creates an error from the backend's name and the cause.
     pub fn new(backend: &'static str, problem: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { backend, problem: problem.into() }
     }
 
-    /// The backend's own error, if it is of this type.
+    /// Returns the backend's own error if it has this type.
     pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
         self.problem.downcast_ref()
     }
@@ -29,24 +29,24 @@ impl BackendError {
 
 /// Turns pixels into one score per class.
 pub trait Backend: Send {
-    /// What computes, in a few words.
+    /// Describes the backend in a few words.
     fn about(&self) -> String;
 
-    /// Classifies one image: u8 pixels, HWC. The scores have the network's last function applied.
+    /// Classifies one image: u8 pixels, HWC. The network's last function has been applied to the scores.
     fn classify(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError>;
 
-    /// Memory of the backend's own that pixels can be made in, where it has such: they need not be copied then.
+    /// Returns the backend's own input memory, if it has any. Pixels written there need not be copied.
     fn memory(&mut self) -> Option<&mut dyn Memory> {
         None
     }
 }
 
-/// Where a backend reads its pixels.
+/// Memory from which a backend reads its pixels.
 pub trait Memory {
-    /// Room for one image, u8, HWC. What is written stays until it is written again.
+    /// Returns room for one image, u8, HWC. Its content stays until it is overwritten.
     fn pixels(&mut self) -> &mut [u8];
 
-    /// [`Backend::classify`] of what stands there.
+    /// Like [`Backend::classify`], for the image in this memory.
     fn classify(&mut self) -> Result<&[f32], BackendError>;
 }
 

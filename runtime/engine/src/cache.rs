@@ -1,13 +1,13 @@
 //! Compiled plans on disk: a second start neither unpacks the archive nor packs weights.
 //!
-//! An entry is named by what its plan follows from: the archive's SHA-256, the kernel set, and the
-//! versions of plan and program. It holds
+//! An entry's name is derived from everything that determines its plan: the archive's SHA-256, the kernel set, and
+//! the versions of plan and program. It contains
 //!
 //! ```text
 //! "FNCACHE2" · length and CRC-32 of the description, u32 each · description (JSON) · plan
 //! ```
-//! Entries are written whole or not at all, and trusted no more than any file: the description has its
-//! checksum, the plan is validated as every plan. What is damaged counts as absent and is written again.
+//! Entries are written completely or not at all, and they are not trusted: the description has its own checksum,
+//! and the plan is validated like every plan. A damaged entry counts as missing and is written again.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -25,18 +25,18 @@ use crate::features::Quantized;
 use crate::session::{NetworkInfo, Session, SessionError, StepInfo};
 
 const MAGIC: [u8; 8] = *b"FNCACHE2";
-/// The longest description; that of ResNet-50 has 100 kB.
+/// The longest description that is accepted; that of ResNet-50 has 100 kB.
 const MAX_DESCRIPTION: u32 = 16 << 20;
-/// Entries kept; with more, those not used for the longest time go.
+/// The number of entries kept; when there are more, the least recently used are deleted.
 const KEPT: usize = 8;
 
-/// Why an archive does not become a session.
+/// The reason why an archive cannot become a session.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// The archive cannot be read.
     #[error(transparent)]
     Archive(#[from] ArchiveError),
-    /// The session cannot be made.
+    /// The session cannot be created.
     #[error(transparent)]
     Session(#[from] SessionError),
 }
@@ -46,12 +46,12 @@ pub struct Cache {
     folder: PathBuf,
 }
 
-/// What a session needs besides its plan.
+/// The part of a session that its plan does not contain.
 #[derive(Serialize, Deserialize)]
 struct Description {
     manifest: Manifest,
     activation: String,
-    /// Zero point and the bits of the scale of what the last layer reads.
+    /// Zero point and scale (as bits) of the tensor that the last layer reads.
     features: Option<(i8, u32)>,
     steps: Vec<Step>,
 }
@@ -67,20 +67,19 @@ struct Step {
 const ACTIVATIONS: [(&str, Activation); 3] =
     [("none", Activation::None), ("softmax", Activation::Softmax), ("sigmoid", Activation::Sigmoid)];
 impl Cache {
-    /// The user's cache: `foldnet` in `$XDG_CACHE_HOME` or in `~/.cache`. `None` when there is no such
-    /// place.
+    /// Opens the user's cache: `foldnet` in `$XDG_CACHE_HOME` or in `~/.cache`. Returns `None` if neither exists.
     pub fn of_user() -> Option<Self> {
         let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
         let base = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")))?;
         Some(Self::at(&base.join("foldnet")))
     }
 
-    /// In this folder, which is made when something is written.
+    /// Uses this folder, which is created on the first write.
     pub fn at(folder: &Path) -> Self {
         Self { folder: folder.into() }
     }
 
-    /// A session for the archive: from the cache, or compiled and written there.
+    /// Returns a session for the archive: from the cache, or compiled and then written to the cache.
     pub fn session(
         &self,
         archive: &Path,
@@ -93,7 +92,7 @@ impl Cache {
             match read(&entry, set, threads) {
                 Ok((manifest, session)) => {
                     tracing::info!("compiled plan from {}", entry.display());
-                    // So that it counts as used; where that is not allowed, it may go earlier.
+                    // Marks the entry as used. Where that is not permitted, it may be deleted earlier.
                     let _ = File::open(&entry).and_then(|f| f.set_modified(SystemTime::now()));
                     return Ok((manifest, session));
                 }
@@ -105,10 +104,10 @@ impl Cache {
             }
         }
         if !fs::metadata(archive).map_err(io)?.is_file() {
-            // With the words that it has for that.
+            // Produces the archive reader's own error message.
             foldnet_archive::read(archive)?;
         }
-        // The bytes that are unpacked are the bytes that are hashed, whoever writes the file meanwhile.
+        // The bytes that are unpacked must be the bytes that are hashed, even if the file changes meanwhile.
         let bytes = fs::read(archive).map_err(io)?;
         let (network, manifest) = foldnet_archive::unpack(&bytes[..], archive)?;
         let session = Session::new(&network, set, threads)?;
@@ -155,7 +154,7 @@ impl Cache {
         self.forget_oldest()
     }
 
-    /// Leaves the [`KEPT`] entries used last.
+    /// Deletes all but the [`KEPT`] most recently used entries.
     fn forget_oldest(&self) -> io::Result<()> {
         let mut entries = Vec::new();
         for file in fs::read_dir(&self.folder)? {
@@ -185,11 +184,11 @@ impl Step {
     }
 }
 
-/// Why an entry gives no session.
+/// The reason why an entry yields no session.
 enum Refusal {
     Absent,
     Damaged(String),
-    /// The plan is fine, the threads cannot be had.
+    /// The plan is valid, but the threads could not be started.
     Threads(SessionError),
 }
 

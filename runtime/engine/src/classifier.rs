@@ -1,4 +1,4 @@
-//! From an archive to a classifier of images.
+//! Classifies images with the network of an archive.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::pool::Threads;
 use crate::proof::{self, VerifyError};
 use crate::session::{Session, SessionError};
 
-/// Why there is no classifier.
+/// The reason why no classifier could be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ClassifierError {
     /// The archive cannot be read.
@@ -21,22 +21,22 @@ pub enum ClassifierError {
     /// The network cannot be run.
     #[error(transparent)]
     Session(#[from] SessionError),
-    /// The kernel set asked for is not available.
+    /// The requested kernel set is not available.
     #[error(transparent)]
     Kernels(#[from] Unavailable),
 }
 
-/// Pixels were given that are not as many as the network reads.
+/// The number of pixels does not match the network's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{got} bytes of pixels, but the network reads {shape}")]
 pub struct WrongPixels {
-    /// What the network reads, one byte a value.
+    /// The network's input, one byte per value.
     pub shape: Shape,
-    /// The bytes given.
+    /// The number of bytes given.
     pub got: usize,
 }
 
-/// Why there are no features.
+/// The reason why there are no features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FeaturesError {
     /// The pixels do not fit the network.
@@ -47,14 +47,14 @@ pub enum FeaturesError {
     None,
 }
 
-/// A class, and how much speaks for it.
+/// A class and its score.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Label {
-    /// Index of the class.
+    /// The index of the class.
     pub index: usize,
-    /// Its name, or `class` and its index if the archive has no names.
+    /// The name of the class, or `class` and its index if the archive has no names.
     pub name: Arc<str>,
-    /// A share of 1, or a plain number if the network's output is one.
+    /// A probability, or a plain number if the network's output is one.
     pub score: f32,
 }
 
@@ -67,7 +67,7 @@ pub struct Classifier {
     scores: Vec<f32>,
 }
 
-/// How a [`Classifier`] is made.
+/// Builds a [`Classifier`].
 #[derive(Clone, Default)]
 pub struct Builder {
     threads: usize,
@@ -78,25 +78,25 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Runs on this many threads; 0, the default, means one per core.
+    /// Sets the number of threads; 0, the default, means one per core.
     pub fn threads(mut self, threads: usize) -> Self {
         self.threads = threads;
         self
     }
 
-    /// Runs on threads that other classifiers use, too; they take turns.
+    /// Uses threads that other classifiers use, too; the classifiers take turns.
     pub fn pool(mut self, pool: Arc<Threads>) -> Self {
         self.pool = Some(pool);
         self
     }
 
-    /// Uses the kernel set of this name instead of the fastest one; `runtime kernels` lists them.
+    /// Uses the kernel set with this name instead of the fastest one; `runtime kernels` lists them.
     pub fn kernels(mut self, name: impl Into<String>) -> Self {
         self.kernels = Some(name.into());
         self
     }
 
-    /// Keeps compiled networks in this folder. Not used for classifiers that share threads.
+    /// Caches compiled networks in this folder. Classifiers that share threads do not use the cache.
     #[cfg(feature = "cache")]
     pub fn cache(mut self, folder: impl Into<std::path::PathBuf>) -> Self {
         self.cache = Some(folder.into());
@@ -148,12 +148,12 @@ impl Builder {
 }
 
 impl Classifier {
-    /// Opens an archive, to run on all cores with the fastest kernels.
+    /// Opens an archive and runs it on all cores with the fastest kernels.
     pub fn open(archive: impl AsRef<Path>) -> Result<Self, ClassifierError> {
         Builder::default().open(archive)
     }
 
-    /// Sets threads and kernels first.
+    /// Returns a builder, which sets threads and kernels before the archive is opened.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -168,72 +168,73 @@ impl Classifier {
         Self { session, manifest, reading, names, scores: Vec::new() }
     }
 
-    /// Brings an image to the network's size as the archive describes, and classifies it. Returns every class, the
-    /// best first; equal scores in the order of their indices.
+    /// Resizes an image as the archive specifies and classifies it. Returns all classes, best first; classes with
+    /// equal scores are in the order of their indices.
     pub fn classify<'a>(&mut self, image: impl Into<ImageRef<'a>>) -> Vec<Label> {
         let pixels = fit_ref(image.into(), &self.manifest.input);
         self.labelled(&pixels)
     }
 
-    /// Classifies pixels that already are what the network reads, see [`Classifier::input_shape`]: rows from the top,
-    /// the channels of a pixel side by side, RGB.
+    /// Classifies pixels in the network's own input format, see [`Classifier::input_shape`]: rows from top to
+    /// bottom, the channels of each pixel side by side, RGB.
     pub fn classify_pixels(&mut self, pixels: &[u8]) -> Result<Vec<Label>, WrongPixels> {
         self.check(pixels)?;
         Ok(self.labelled(pixels))
     }
 
-    /// The score of each class for such pixels, in the order of the classes. After the first call nothing is allocated.
+    /// Returns the score of each class for such pixels, in the order of the classes. Only the first call
+    /// allocates.
     pub fn scores(&mut self, pixels: &[u8]) -> Result<&[f32], WrongPixels> {
         self.check(pixels)?;
         self.reading.fill(self.session.classify(pixels), &mut self.scores);
         Ok(&self.scores)
     }
 
-    /// The network's own numbers for such pixels, before softmax or sigmoid. Nothing is allocated.
+    /// Returns the network's raw outputs for such pixels, before softmax or sigmoid. Allocates nothing.
     pub fn logits(&mut self, pixels: &[u8]) -> Result<&[f32], WrongPixels> {
         self.check(pixels)?;
         Ok(self.session.run(pixels))
     }
 
-    /// The numbers in front of the last layer, for such pixels: a description of the image by which images can be
-    /// compared, see [`Session::features`]. Nothing is allocated.
+    /// Returns the values that the last layer reads, for such pixels: a description of the image by which images
+    /// can be compared, see [`Session::features`]. Allocates nothing.
     pub fn features(&mut self, pixels: &[u8]) -> Result<&[f32], FeaturesError> {
         self.check(pixels)?;
         self.session.features(pixels).ok_or(FeaturesError::None)
     }
 
-    /// Rows, columns and channels of [`Classifier::features`], `None` if the network has none.
+    /// Returns rows, columns and channels of [`Classifier::features`], or `None` if the network has no features.
     pub fn features_shape(&self) -> Option<Shape> {
         self.session.features_shape()
     }
 
-    /// Whether this processor computes the same bits as the machine that quantized the network; see
+    /// Checks that this processor computes the same bits as the machine that quantized the network; see
     /// [`proof`](crate::proof). Runs the network a few times.
     pub fn verify(&mut self) -> Result<(), VerifyError> {
         proof::verify(&mut self.session, self.manifest.proof.as_ref())
     }
 
-    /// The names of the classes.
+    /// Returns the names of the classes.
     pub fn labels(&self) -> &[Arc<str>] {
         &self.names
     }
 
-    /// Rows, columns and channels of the pixels that the network reads.
+    /// Returns rows, columns and channels of the pixels that the network reads.
     pub fn input_shape(&self) -> Shape {
         self.session.input()
     }
 
-    /// How images are brought to that size.
+    /// Returns how images are resized for the network.
     pub fn input(&self) -> &Input {
         &self.manifest.input
     }
 
-    /// What the archive tells about its network.
+    /// Returns the archive's description of its network.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// What runs the network.
+    /// Returns the session that runs the network.
     pub fn session(&mut self) -> &mut Session {
         &mut self.session
     }

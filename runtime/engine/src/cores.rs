@@ -1,10 +1,10 @@
-//! Which cores are fast, how to stay on them, and how to leave them to others.
+//! Which cores are fast, how to bind threads to them, and how to leave them to others.
 //!
 //! On big.LITTLE processors Linux publishes each core's relative speed in
-//! `/sys/devices/system/cpu/cpu*/cpu_capacity`. Where all are equal, or nothing is published, the
-//! scheduler knows best and nothing is bound.
+//! `/sys/devices/system/cpu/cpu*/cpu_capacity`. If all cores are equal, or nothing is published, the scheduler
+//! knows best and no thread is bound.
 
-/// The `n` fastest cores, fastest first; `None` when all cores are equal, or there are fewer than `n`.
+/// Returns the `n` fastest cores, fastest first, or `None` if all cores are equal or there are fewer than `n`.
 pub fn fastest(n: usize) -> Option<Vec<usize>> {
     let mut cores = capacities();
     let (least, most) = (cores.iter().map(|c| c.1).min()?, cores.iter().map(|c| c.1).max()?);
@@ -15,7 +15,7 @@ pub fn fastest(n: usize) -> Option<Vec<usize>> {
     Some(cores.into_iter().take(n).map(|c| c.0).collect())
 }
 
-/// Core number and capacity of every core that publishes one.
+/// Returns core number and capacity of every core that publishes one.
 fn capacities() -> Vec<(usize, u32)> {
     let mut cores = Vec::new();
     for core in 0.. {
@@ -53,13 +53,13 @@ pub fn bind_current_thread(_core: usize) -> std::io::Result<()> {
     Err(std::io::Error::from(std::io::ErrorKind::Unsupported))
 }
 
-/// Lets the program's other threads go before the calling one, where there is not a core for each. Where
-/// the system refuses, nothing changes.
+/// Gives the program's other threads priority over the calling one when there are fewer cores than threads. If the
+/// system refuses, nothing changes.
 #[cfg(target_os = "linux")]
 pub fn step_back() {
-    /// What makes the scheduler give a third of the time that a thread of 0 gets.
+    /// With this value the scheduler gives a third of the time that a thread with value 0 gets.
     const NICE: libc::c_int = 5;
-    // SAFETY: no memory is involved. On Linux 0 means this thread, not the process.
+    // SAFETY: the call accesses no memory. On Linux 0 means this thread, not the process.
     let _refused = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICE) } != 0;
     #[cfg(feature = "tracing")]
     if _refused {
@@ -67,20 +67,20 @@ pub fn step_back() {
     }
 }
 
-/// Lets the program's other threads go before the calling one. Not known to this system.
+/// Does nothing: this system has no such priority.
 #[cfg(not(target_os = "linux"))]
 pub fn step_back() {}
 
-/// The cores that this thread may run on, and a way to keep its helpers off one of them.
+/// The cores on which this thread may run, and a way to keep its helpers off one of them.
 #[cfg(target_os = "linux")]
 pub struct Allowed(libc::cpu_set_t);
 
 #[cfg(target_os = "linux")]
 impl Allowed {
-    /// Those of the calling thread; `None` where the system does not tell, or where there is one only.
+    /// Returns the cores of the calling thread, or `None` if the system does not report them or there is only one.
     pub fn of_current_thread() -> Option<Self> {
-        // SAFETY: `cpu_set_t` is plain data for which zero is the empty set; the kernel writes as much as it
-        // is told.
+        // SAFETY: `cpu_set_t` is plain data for which zero is the empty set; the kernel writes at most the given
+        // size.
         unsafe {
             let mut set: libc::cpu_set_t = std::mem::zeroed();
             let told = libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &mut set) == 0;
@@ -88,10 +88,10 @@ impl Allowed {
         }
     }
 
-    /// Lets a thread run on these cores but for `core`. Where the system refuses, nothing changes.
+    /// Lets a thread run on all of these cores except `core`. If the system refuses, nothing changes.
     pub fn keep_off(&self, thread: i32, core: usize) {
         let mut set = self.0;
-        // SAFETY: `sched_getcpu` and the set are the same kernel's, so `core` is in its range; the kernel only
+        // SAFETY: `sched_getcpu` and the set come from the same kernel, so `core` is in range; the kernel only
         // reads the set.
         unsafe {
             libc::CPU_CLR(core, &mut set);
@@ -100,28 +100,28 @@ impl Allowed {
     }
 }
 
-/// The calling thread's number.
+/// Returns the calling thread's number.
 #[cfg(target_os = "linux")]
 pub fn current_thread() -> i32 {
-    // SAFETY: takes no argument.
+    // SAFETY: the call takes no argument.
     unsafe { libc::gettid() }
 }
 
-/// The core that the calling thread is on.
+/// Returns the core on which the calling thread runs.
 #[cfg(target_os = "linux")]
 pub fn current() -> Option<usize> {
-    // SAFETY: takes no argument. Miri has no cores.
+    // SAFETY: the call takes no argument. Miri has no cores.
     let core = if cfg!(miri) { -1 } else { unsafe { libc::sched_getcpu() } };
     usize::try_from(core).ok().filter(|c| *c < libc::CPU_SETSIZE as usize)
 }
 
-/// Not known to this system.
+/// A placeholder: this system does not report cores.
 #[cfg(not(target_os = "linux"))]
 pub struct Allowed(std::convert::Infallible);
 
 #[cfg(not(target_os = "linux"))]
 impl Allowed {
-    /// Not known.
+    /// Returns `None`: the cores are not known.
     pub fn of_current_thread() -> Option<Self> {
         None
     }
@@ -130,13 +130,13 @@ impl Allowed {
     pub fn keep_off(&self, _thread: i32, _core: usize) {}
 }
 
-/// Not known to this system.
+/// Returns 0: this system does not number its threads.
 #[cfg(not(target_os = "linux"))]
 pub fn current_thread() -> i32 {
     0
 }
 
-/// Not known to this system.
+/// Returns `None`: this system does not report the core.
 #[cfg(not(target_os = "linux"))]
 pub fn current() -> Option<usize> {
     None

@@ -1,8 +1,8 @@
-//! Which parts of an image speak for a class: class activation maps.
+//! Shows which parts of an image speak for a class, with class activation maps.
 //!
-//! Where the last layer follows a mean over the whole image, as in ResNets, a logit is a sum over the places that the
-//! mean is taken over. So the share of each place is known exactly (Zhou et al., *Learning Deep Features for
-//! Discriminative Localization*, 2016), and costs one product for each place and channel.
+//! If the last layer follows a mean over the whole image, as in ResNets, a logit is a sum over the positions of
+//! that mean. So the share of each position is known exactly (Zhou et al., *Learning Deep Features for
+//! Discriminative Localization*, 2016). It costs one multiplication per position and channel.
 
 use foldnet_archive::{Conv, Network, Step};
 use foldnet_kernels::{ALIGN, Shape};
@@ -11,42 +11,43 @@ use foldnet_plan::format::Record;
 
 use crate::session::Session;
 
-/// A network has no heat maps.
+/// The error for a network that has no heat maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "the network has no heat map: its last layer does not follow a mean over the whole image (global average pooling)"
 )]
 pub struct NoHeatMap;
 
-/// How much each part of an image adds to the logit of a class.
+/// How much each part of an image contributes to the logit of a class.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HeatMap {
-    /// Columns.
+    /// The number of columns.
     pub width: usize,
-    /// Rows.
+    /// The number of rows.
     pub height: usize,
-    /// Row by row; negative where a part speaks against the class.
+    /// The contributions, row by row; negative where a part speaks against the class.
     pub values: Vec<f32>,
-    /// What the logit has of every image. With the sum of `values` it is the logit, but for the rounding of the means
-    /// to int8.
+    /// The part of the logit that is the same for every image. Added to the sum of `values` it gives the logit,
+    /// except for the rounding of the means to int8.
     pub rest: f32,
 }
 
-/// Makes heat maps for a network. Running allocates nothing.
+/// Computes heat maps for a network. Running allocates nothing.
 pub struct HeatMaps {
-    /// The step that takes the mean.
+    /// The step that computes the mean.
     step: usize,
     shape: Shape,
     zero: i8,
-    /// From a sum over the places to the mean.
+    /// The factor from a sum over the positions to the mean.
     mean: f32,
     last: Conv,
-    /// What the mean was taken over, without its zero point: whole numbers.
+    /// The values that were averaged, without their zero point: whole numbers.
     values: Vec<f32>,
 }
 
 impl HeatMaps {
-    /// For a network, if it has such a head.
+    /// Prepares heat maps for a network, or returns an error if its last layer does not follow a mean over the
+    /// image.
     pub fn of(network: &Network) -> Result<Self, NoHeatMap> {
         let writes = |tensor: usize| {
             let step = network.steps.iter().position(|step| step.outputs().contains(&tensor))?;
@@ -62,11 +63,11 @@ impl HeatMaps {
         Ok(Self { step, shape, zero, mean: pool.multiplier, last: (**last).clone(), values })
     }
 
-    /// Runs a session of the network as [`Session::run`] does, and keeps what heat maps are made of. Returns the
-    /// logits.
+    /// Runs a session of the network like [`Session::run`] and keeps the values from which heat maps are computed.
+    /// Returns the logits.
     ///
     /// # Panics
-    /// When the number of pixels is wrong, or the session is one of another network.
+    /// Panics if the number of pixels is wrong, or if the session belongs to another network.
     pub fn run<'s>(&mut self, session: &'s mut Session, pixels: &[u8]) -> &'s [f32] {
         session.run_observed(pixels, |step, plan, memory| {
             if step == self.step {
@@ -80,20 +81,20 @@ impl HeatMaps {
         assert_eq!(record.shape, self.shape, "a session of another network");
         let x = memory[record.x as usize..].as_ptr();
         debug_assert!(x.addr().is_multiple_of(ALIGN));
-        // SAFETY: the plan was validated for this set, so that the whole tensor lies inside the arena at a multiple
-        // of `ALIGN`; `values` has a place for each of its numbers. No step is running.
+        // SAFETY: the plan was validated for this set, so the whole tensor is inside the arena at a multiple of
+        // `ALIGN`; `values` has room for each of its numbers. No step is running.
         unsafe { plan.set().dequantize(self.shape, self.zero, 1.0, x, self.values.as_mut_ptr()) }
     }
 
-    /// The number of classes.
+    /// Returns the number of classes.
     pub fn classes(&self) -> usize {
         self.last.multiplier.len()
     }
 
-    /// The heat map of a class, for the image that was run last.
+    /// Returns the heat map of a class for the last image that was run.
     ///
     /// # Panics
-    /// When there is no such class.
+    /// Panics if there is no such class.
     pub fn map(&self, class: usize) -> HeatMap {
         let channels = self.shape.c;
         let weights = &self.last.weights[class * channels..][..channels];
@@ -123,13 +124,13 @@ mod tests {
 
     use super::*;
 
-    /// The head of a network.
+    /// Returns the last two steps of a network.
     fn head(network: &Network) -> (&AvgPool, &Conv) {
         let [.., Step::AvgPool(pool), Step::Conv(last)] = &network.steps[..] else { panic!("another head") };
         (pool, last.as_ref())
     }
 
-    /// The means in f64, not rounded, without their zero point.
+    /// Computes the means in f64, not rounded, without their zero point.
     fn means(network: &Network, x: &[i8]) -> Vec<f64> {
         let pool = head(network).0;
         let (channels, zero) = (network.shape(pool.x).c, f64::from(network.zero(pool.x)));
@@ -138,7 +139,7 @@ mod tests {
         (0..channels).map(|c| sum(c) * f64::from(pool.multiplier)).collect()
     }
 
-    /// A logit in f64 from these means.
+    /// Computes a logit in f64 from these means.
     fn logit(network: &Network, means: &[f64], class: usize) -> f64 {
         let last = head(network).1;
         let weights = &last.weights[class * means.len()..];
@@ -146,7 +147,7 @@ mod tests {
         (f64::from(last.bias[class]) + products) * f64::from(last.multiplier[class])
     }
 
-    /// Networks whose means fit in int8.
+    /// Returns networks whose means fit in int8.
     fn with_heads() -> [Network; 2] {
         let mut small = every_step();
         for step in &mut small.steps {
@@ -206,7 +207,7 @@ mod tests {
         assert!(HeatMaps::of(&every_step_without_a_dense_layer()).is_err());
         assert!(networks().iter().filter(|network| HeatMaps::of(network).is_ok()).count() >= 2);
         let mut network = resnet8();
-        // A table between the mean and the last layer.
+        // There is a table between the mean and the last layer.
         let tensor =
             foldnet_archive::Tensor { name: "bent".into(), ..network.tensors[head(&network).1.x].clone() };
         network.tensors.push(tensor);

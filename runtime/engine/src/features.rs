@@ -1,14 +1,14 @@
-//! The numbers that the last layer reads, by which images are compared.
+//! The values that the last layer reads, by which images are compared.
 //!
-//! They are an int8 tensor of the network, which every kernel set lays out in its own way. A plan knows where it
-//! stands, but not which numbers its integers stand for: that is [`Quantized`].
+//! They are an int8 tensor of the network, and every kernel set has its own layout for it. A plan contains its
+//! offset, but not the real values that its integers represent: [`Quantized`] adds these.
 
 use foldnet_archive::{Network, PIXELS, Step};
 use foldnet_kernels::{ALIGN, ConvOutput, Shape, Source};
 use foldnet_plan::Plan;
 use foldnet_plan::format::Record;
 
-/// What the integers of a tensor stand for: `(q − zero) · scale`.
+/// The real values of a tensor's integers: `(q − zero) · scale`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quantized {
     /// The zero point.
@@ -18,12 +18,12 @@ pub struct Quantized {
 }
 
 impl Quantized {
-    /// That of the tensor that the last layer reads. `None` if the network does not end in a dense layer or
-    /// convolution, or if that one reads the image.
+    /// Returns the quantization of the tensor that the last layer reads. Returns `None` if the network does not
+    /// end in a dense layer or convolution, or if that layer reads the image.
     pub fn features(network: &Network) -> Option<Self> {
         let writer = |tensor| network.steps.iter().find(|step| step.outputs().contains(&tensor));
         let last = match writer(network.logits)? {
-            // One row of scores that a dense layer rounds, as in models that were quantized before.
+            // A dense layer whose row of scores is rounded, as in models that were already quantized.
             Step::Dequantize(d) if network.tensors[d.x].shape.pixels() == 1 => writer(d.x)?,
             last => last,
         };
@@ -37,12 +37,12 @@ impl Quantized {
     }
 }
 
-/// Where a plan has its features.
+/// The location of a plan's features.
 pub(crate) struct Features {
-    /// The step that reads them.
+    /// The step that reads the features.
     step: usize,
     shape: Shape,
-    /// Their offset in the arena.
+    /// The offset in the arena.
     at: usize,
     quantized: Quantized,
     values: Vec<f32>,
@@ -50,10 +50,10 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    /// Those of a plan, if its last layer is a convolution of a whole tensor.
+    /// Finds the features of a plan whose last layer is a convolution of a whole tensor.
     pub(crate) fn of(plan: &Plan<'_>, quantized: Quantized) -> Option<Self> {
         let steps = plan.header().steps as usize;
-        // Where the last layer's rounded scores stand, if it rounds them.
+        // The last layer's rounded scores, if it rounds them.
         let rounded = (0..steps).find_map(|step| match plan.record(step) {
             Record::Dequantize(d) if d.shape.pixels() == 1 => Some(d.x),
             _ => None,
@@ -74,7 +74,7 @@ impl Features {
         })
     }
 
-    /// Runs the plan and reads the features on the way.
+    /// Runs the plan and reads the features before they are overwritten.
     pub(crate) fn run(
         &mut self,
         plan: &Plan<'_>,
@@ -90,7 +90,7 @@ impl Features {
         &self.values
     }
 
-    /// As [`Features::run`], but returns the logits and the features as the integers that they are.
+    /// Like [`Features::run`], but returns the logits, and the features as integers.
     pub(crate) fn run_integers<'a>(
         &'a mut self,
         plan: &Plan<'_>,
@@ -100,7 +100,7 @@ impl Features {
     ) -> (&'a [f32], &'a [i8]) {
         let logits = plan.run(pool, memory, pixels, |step, memory| {
             if step == self.step {
-                // With these two every integer is its own value, which an f32 holds exactly.
+                // With this zero point and scale every integer is its own value, which an f32 represents exactly.
                 self.read(plan, memory, Quantized { zero: 0, scale: 1.0 });
             }
         });
@@ -112,8 +112,8 @@ impl Features {
         let Quantized { zero, scale } = quantized;
         let x = memory[self.at..].as_ptr();
         debug_assert!(x.addr().is_multiple_of(ALIGN));
-        // SAFETY: the plan was validated for this set, so that the whole tensor lies inside the arena at a multiple
-        // of `ALIGN`; `values` has a place for each of its numbers. No step is running.
+        // SAFETY: the plan was validated for this set, so the whole tensor is inside the arena at a multiple of
+        // `ALIGN`; `values` has room for each of its numbers. No step is running.
         unsafe { plan.set().dequantize(self.shape, zero, scale, x, self.values.as_mut_ptr()) }
     }
 
@@ -131,7 +131,7 @@ mod tests {
     use crate::compile::compile_small;
     use crate::session::{NetworkInfo, Session};
 
-    /// As the definitions compute them.
+    /// Computes the features with the reference loops.
     fn expected(network: &Network, pixels: &[u8]) -> Option<Vec<f32>> {
         let last = network.steps.last().unwrap();
         assert_eq!(last.outputs(), [network.logits]);
@@ -166,7 +166,7 @@ mod tests {
                         assert_eq!(Some(integers.iter().map(value).collect()), expected, "{}", entry.name);
                         assert_eq!(both_logits, logits, "{}", entry.name);
                     }
-                    // The step that reads them has run, too, and can run again.
+                    // The step that reads the features has run as well, and can run again.
                     assert_eq!(session.run(&pixels), logits);
                     with += usize::from(expected.is_some());
                 }

@@ -23,14 +23,14 @@
 //! # }
 //! ```
 //!
-//! With the feature `decode`, `Image::open("cat.jpg")` reads JPEG, PNG, WebP and BMP files; `examples/classify.rs` is a
-//! whole program. With the feature `cache`, compiled networks are kept on disk.
+//! With the feature `decode`, `Image::open("cat.jpg")` reads JPEG, PNG, WebP and BMP files; `examples/classify.rs`
+//! is a complete program. With the feature `cache`, compiled networks are kept on disk.
 //!
-//! - [`Classifier`] brings images to the network's size and names classes. [`Builder`] sets threads and kernels.
+//! - [`Classifier`] resizes images to the network's size and names classes. [`Builder`] sets threads and kernels.
 //! - [`Session`] runs a network on pixels that already have its size; [`compile`](mod@compile) makes its plan.
 //! - [`Streams`](streams::Streams) classify several images at once.
-//! - [`backend`] is what can answer in place of a session.
-//! - [`explain`] tells which parts of an image speak for a class.
+//! - [`backend`] is the interface of NPUs and other engines that replace a session.
+//! - [`explain`] shows which parts of an image speak for a class.
 //!
 //! The same archive gives the same bits on every processor and with every number of threads.
 

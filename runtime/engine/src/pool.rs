@@ -1,16 +1,15 @@
-//! A persistent pool for steps that last microseconds.
+//! A persistent thread pool for steps that last microseconds.
 //!
-//! Workers spin for a while after each job, since the next step follows at once, and park when none
-//! comes, so that an idle program uses no processor. One fork and join costs on the order of a
-//! microsecond while they spin (`cargo bench -p foldnet --bench pool`). With one thread the job
-//! is called directly.
+//! Workers spin for a while after each job, since the next step usually follows at once. If none comes, they park,
+//! so that an idle program uses no processor time. While they spin, one fork and join costs about a microsecond
+//! (`cargo bench -p foldnet --bench pool`). With one thread the job is called directly.
 //!
 //! ```text
 //! run:    job ← f; gate ← next epoch, open; wake who is parked; f(0); close the gate; wait until nobody is inside
 //! worker: until the epoch changes: spin, then park;  if the gate is open, enter; f(i); leave
 //! ```
-//! A worker that the system does not run in time finds the gate closed, and nobody has waited for it: on a
-//! busy machine a step of microseconds would else last as long as somebody else's turn on a core.
+//! A worker that the system does not run in time finds the gate closed, and nobody has waited for it. Otherwise,
+//! on a busy machine, a step of microseconds would last as long as another program's time slice on a core.
 
 use std::cell::UnsafeCell;
 use std::num::NonZero;
@@ -24,77 +23,77 @@ use foldnet_plan::Pool;
 
 use crate::cores::{self, Allowed};
 
-/// Checks for a new job before a worker parks; some tens of microseconds.
+/// The number of checks for a new job before a worker parks; some tens of microseconds.
 const SPINS: usize = 4_000;
-/// Checks for the end of a job before the caller lets others run.
+/// The number of checks for the end of a job before the caller yields.
 const JOIN_SPINS: usize = 20_000;
-/// More threads than this are refused: each brings its own scratch memory.
+/// The largest number of threads. More are refused, because each needs its own scratch memory.
 pub const MAX_THREADS: usize = 256;
 
-/// Why a pool cannot be made.
+/// The reason why a pool cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
-    /// More than [`MAX_THREADS`].
+    /// More than [`MAX_THREADS`] threads were requested.
     #[error("{0} threads; at most {MAX_THREADS} are supported")]
     TooMany(usize),
-    /// The operating system refused.
+    /// The operating system could not start a thread.
     #[error("a thread could not be started: {0}")]
     Spawn(#[from] std::io::Error),
-    /// The operating system refused to bind a thread to a core.
+    /// The operating system could not bind a thread to a core.
     #[error("a thread could not be bound to core {core}: {source}")]
     Pin {
         /// The core's number.
         core: usize,
-        /// What it said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
 
 type Job = *const (dyn Fn(usize) + Sync);
 
-/// How many are inside, in the gate's lowest bits; [`MAX_THREADS`] fit.
+/// The number of workers inside, in the gate's lowest bits; [`MAX_THREADS`] fit.
 const INSIDE: usize = 0x7fff;
-/// Whether one may enter.
+/// Whether a worker may enter.
 const OPEN: usize = 0x8000;
-/// One job more. That the count wraps around does no harm: a worker that has slept through a whole turn misses
-/// one job more.
+/// Counts one more job. Overflow is harmless: a worker that has slept through a whole cycle of the counter misses
+/// one more job.
 const EPOCH: usize = 0x1_0000;
 
-/// The gate's count of jobs.
+/// Returns the gate's count of jobs.
 fn epoch(gate: usize) -> usize {
     gate / EPOCH
 }
 
 struct Shared {
-    /// The count of jobs, whether the last is open, and how many workers are at it.
+    /// The number of jobs so far, whether the last is open, and the number of workers running it.
     gate: AtomicUsize,
-    /// The current job; valid while the gate is open or somebody is inside.
+    /// The current job; valid while the gate is open or a worker is inside.
     job: UnsafeCell<Option<Job>>,
     panicked: AtomicBool,
     stop: AtomicBool,
     workers: Box<[Worker]>,
-    /// The cores to choose of, where workers are not bound to theirs.
+    /// The cores to choose from, if workers are not bound to cores.
     allowed: Option<Allowed>,
 }
 
-/// What the caller has to know of a worker.
+/// The state of a worker that the caller needs.
 #[derive(Default)]
 struct Worker {
-    /// Whether it is (about to be) parked.
+    /// Whether the worker is parked or about to park.
     parked: AtomicBool,
-    /// Its number to the system.
+    /// The worker's thread number in the system.
     thread: AtomicI32,
-    /// The core that it is kept off, plus one.
+    /// The core that the worker avoids, plus one.
     avoids: AtomicUsize,
 }
 
-// SAFETY: `job` is written by the caller of `run` only while the gate is closed and nobody is inside (the lock
-// makes it the only caller), and read by workers only inside, which they enter with Acquire ordering.
+// SAFETY: the caller of `run` writes `job` only while the gate is closed and nobody is inside (the lock makes it
+// the only caller). Workers read it only inside, which they enter with Acquire ordering.
 unsafe impl Sync for Shared {}
 // SAFETY: the pointer in `job` refers to a `Sync` closure and is used only within `run`'s lifetime.
 unsafe impl Send for Shared {}
 
-/// The pool.
+/// A pool of threads.
 pub struct Threads {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
@@ -103,8 +102,9 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// A pool of this many threads, the caller's included; 0 means one per core. On a processor whose
-    /// cores differ in speed, as many of the fastest cores are used and the workers are bound to them.
+    /// Creates a pool of this many threads, including the caller's; 0 means one per core. If the processor's cores
+    /// differ in speed, the pool uses as many of the fastest cores as it has threads and binds its workers to
+    /// them.
     pub fn new(threads: usize) -> Result<Self, PoolError> {
         let threads = match threads {
             0 => std::thread::available_parallelism().map_or(1, NonZero::get),
@@ -116,7 +116,7 @@ impl Threads {
         }
     }
 
-    /// A pool with one thread bound to each of these cores; the caller's thread is bound to the first.
+    /// Creates a pool with one thread bound to each of these cores; the caller's thread is bound to the first.
     pub fn pinned(cores: &[usize]) -> Result<Self, PoolError> {
         let pool = Self::start(cores.len().max(1), cores)?;
         if let Some(&core) = cores.first() {
@@ -138,7 +138,7 @@ impl Threads {
             allowed: if cores.is_empty() { Allowed::of_current_thread() } else { None },
         });
         let mut pool = Self { shared, workers: Vec::new(), handles: Vec::new(), running: Mutex::new(()) };
-        // Returns when all run, so that a thread's start falls into nobody's inference.
+        // `new` returns when all threads run, so that no thread starts during an inference.
         let (started, starting) = channel();
         for worker in 1..threads {
             let (shared, started) = (Arc::clone(&pool.shared), started.clone());
@@ -160,15 +160,15 @@ impl Threads {
             pool.workers.push(handle);
         }
         drop(started);
-        // Ends when the last sender is gone; nothing is ever sent.
+        // The loop ends when the last sender is dropped; nothing is ever sent.
         starting.iter().for_each(|()| {});
         Ok(pool)
     }
 
     fn wake(&self) {
         for (worker, handle) in self.shared.workers.iter().zip(&self.handles) {
-            // SeqCst pairs with the worker's store of `parked` and load of `gate`: either the worker
-            // sees the new epoch, or this load sees that it parks.
+            // SeqCst pairs with the worker's store of `parked` and load of `gate`: either the worker sees the new
+            // epoch, or this load sees that the worker parks.
             if worker.parked.load(Ordering::SeqCst) {
                 self.keep_off_mine(worker);
                 handle.unpark();
@@ -178,8 +178,8 @@ impl Threads {
 }
 
 impl Threads {
-    /// The system may wake a thread on the core of the one that wakes it, where it then waits for that one to
-    /// be moved some milliseconds later.
+    /// The system may wake a thread on the core of the thread that wakes it. There it waits until that thread is
+    /// moved, some milliseconds later.
     fn keep_off_mine(&self, worker: &Worker) {
         let (Some(allowed), Some(core)) = (&self.shared.allowed, cores::current()) else { return };
         if worker.avoids.swap(core + 1, Ordering::Relaxed) != core + 1 {
@@ -188,13 +188,13 @@ impl Threads {
     }
 }
 
-/// Closes the gate and waits for who is inside, even when the caller's own share panics: they use its stack.
+/// Closes the gate and waits for the workers inside, even if the caller's own share panics: they use its stack.
 struct Join<'a>(&'a Shared);
 
 impl Drop for Join<'_> {
     fn drop(&mut self) {
         let mut spins = 0;
-        // Acquire pairs with the workers' Release: what they wrote is visible afterwards.
+        // Acquire pairs with the workers' Release: everything that they wrote is visible afterwards.
         let mut gate = self.0.gate.fetch_and(!OPEN, Ordering::Acquire);
         while gate & INSIDE != 0 {
             spins += 1;
@@ -218,13 +218,13 @@ impl Pool for Threads {
             return job(0);
         }
         let _one_at_a_time = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        // SAFETY: only the lifetime is changed; `Join` keeps this frame alive until no worker uses it.
+        // SAFETY: this changes only the lifetime; `Join` keeps this frame alive until no worker uses the closure.
         let erased: Job = unsafe {
             std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Job>(std::ptr::from_ref(job))
         };
         // SAFETY: the gate is closed and nobody is inside, see `Shared`.
         unsafe { *self.shared.job.get() = Some(erased) };
-        // Release (in SeqCst) publishes `job` with the epoch; carrying into the count's end is meant.
+        // Release (in SeqCst) publishes `job` with the epoch. The count may wrap around.
         self.shared.gate.fetch_add(EPOCH | OPEN, Ordering::SeqCst);
         self.wake();
         {
@@ -241,12 +241,12 @@ fn work(shared: &Shared, worker: usize) {
     let mut seen = 0;
     while let Some(gate) = next(shared, worker, seen) {
         seen = epoch(gate);
-        // Entering fails when another worker enters or leaves at the same time, and when the gate is closed.
+        // Entering fails if another worker enters or leaves at the same time, or if the gate is closed.
         let enter = |gate| (epoch(gate) == seen && gate & OPEN != 0).then_some(gate + 1);
         if shared.gate.fetch_update(Ordering::Acquire, Ordering::Relaxed, enter).is_err() {
             continue;
         }
-        // SAFETY: inside, see `Shared`; the caller waits for us before the closure goes away.
+        // SAFETY: this worker is inside, see `Shared`; the caller waits for it before the closure is dropped.
         let job = unsafe { (*shared.job.get()).map(|job| &*job) };
         if let Some(job) = job
             && catch_unwind(AssertUnwindSafe(|| job(worker))).is_err()
@@ -257,7 +257,7 @@ fn work(shared: &Shared, worker: usize) {
     }
 }
 
-/// Waits for another job than the one `seen`; `None` at the end.
+/// Waits for a job other than `seen`; returns `None` when the pool ends.
 fn next(shared: &Shared, worker: usize, seen: usize) -> Option<usize> {
     let mut spins = 0;
     let gate = loop {
@@ -286,7 +286,7 @@ impl Drop for Threads {
         self.shared.gate.fetch_add(EPOCH, Ordering::SeqCst);
         self.wake();
         for worker in self.workers.drain(..) {
-            // A worker catches its jobs' panics, so it ends normally.
+            // A worker catches panics of its jobs, so it ends normally.
             let _ = worker.join();
         }
     }
@@ -299,7 +299,7 @@ mod tests {
 
     const ROUNDS: usize = if cfg!(miri) { 10 } else { 1_000 };
 
-    /// Whether `what` holds within two minutes, in which any machine should have run any thread.
+    /// Returns whether `what` becomes true within two minutes, enough for any machine to run any thread.
     fn comes(what: impl Fn() -> bool) -> bool {
         let start = std::time::Instant::now();
         while !what() && start.elapsed().as_secs() < 120 {

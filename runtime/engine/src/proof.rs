@@ -1,30 +1,31 @@
 //! Proves that a processor computes the same bits as the machine that quantized the network.
 //!
-//! The converter runs the finished network on a few images that anybody can make again ([`Noise`]), and stores the
-//! SHA-256 of the logits in the archive. Whoever opens the archive runs the network on the same images and compares.
+//! The converter runs the finished network on a few images that anybody can generate again ([`Noise`]) and stores
+//! the SHA-256 of the logits in the archive. A program that opens the archive runs the network on the same images
+//! and compares.
 
 use foldnet_archive::Proof;
 use foldnet_kernels::Shape;
 
 use crate::session::Session;
 
-/// How many images the converter proves a network on.
+/// The number of images on which the converter proves a network.
 pub const IMAGES: u32 = 4;
-/// The most that an archive may ask for.
+/// The largest number of images that an archive may ask for.
 const MOST: u32 = 64;
 
-/// Why the bits are not proved to be the same.
+/// The reason why the bits are not proved to be the same.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    /// Nothing to compare with.
+    /// The archive contains no proof.
     #[error(
         "the archive has no proof of its answers; convert the model again with this release's `converter`"
     )]
     Missing,
-    /// Not a proof that this build can follow.
+    /// This build cannot run the archive's proof.
     #[error("the archive's proof asks for {0} images; 1 to {MOST} are supported")]
     Images(u32),
-    /// Other bits.
+    /// The logits differ.
     #[error("the kernel set {set} computes other bits on this processor than the converter did")]
     Differs {
         /// The kernel set that ran.
@@ -32,7 +33,8 @@ pub enum VerifyError {
     },
 }
 
-/// Images of noise over noise of lower frequency, the same everywhere: xorshift64* (Vigna, 2016) from a fixed seed.
+/// Generates images of noise over noise of lower frequency, the same everywhere: xorshift64* (Vigna, 2016) from a
+/// fixed seed.
 pub struct Noise(u64);
 
 impl Default for Noise {
@@ -49,7 +51,7 @@ impl Noise {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 56) as u32
     }
 
-    /// The next image, HWC.
+    /// Returns the next image, HWC.
     pub fn image(&mut self, shape: Shape) -> Vec<u8> {
         let Shape { h, w, c } = shape;
         let coarse: Vec<u32> = (0..64 * c).map(|_| self.next()).collect();
@@ -63,7 +65,7 @@ impl Noise {
     }
 }
 
-/// What this session answers to the first images of [`Noise`].
+/// Returns this session's answers to the first images of [`Noise`].
 pub fn prove(session: &mut Session, images: u32) -> Proof {
     let (mut noise, shape) = (Noise::default(), session.input());
     let mut logits = Vec::new();
@@ -74,7 +76,7 @@ pub fn prove(session: &mut Session, images: u32) -> Proof {
     Proof { images, logits: foldnet_archive::digest(&logits) }
 }
 
-/// Whether this session computes the same bits as the converter did, by the archive's proof.
+/// Checks against the archive's proof that this session computes the same bits as the converter did.
 pub fn verify(session: &mut Session, proof: Option<&Proof>) -> Result<(), VerifyError> {
     let proof = proof.ok_or(VerifyError::Missing)?;
     if !(1..=MOST).contains(&proof.images) {
@@ -129,7 +131,7 @@ mod tests {
 
     #[test]
     fn the_images_are_the_same_everywhere() {
-        // Written down once: other images would make every archive's proof worthless.
+        // This hash must never change: with other images, the proofs of all archives would be worthless.
         let image = Noise::default().image(Shape::new(3, 5, 2));
         assert_eq!(
             foldnet_archive::digest(&image),

@@ -1,4 +1,4 @@
-//! A network, ready to classify.
+//! Runs a compiled network on images.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,13 +12,13 @@ use crate::compile::{CompileError, compile};
 use crate::features::{Features, Quantized};
 use crate::pool::{PoolError, Threads};
 
-/// Why a session cannot be made.
+/// The reason why a session cannot be created.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionError {
     /// The network cannot be compiled.
     #[error(transparent)]
     Compile(#[from] CompileError),
-    /// The plan is refused: a fault of ours, or a damaged cache.
+    /// The plan is not valid, because of a bug or a damaged cache.
     #[error("the compiled plan is refused: {0}")]
     Plan(#[from] PlanError),
     /// The threads cannot be started.
@@ -26,32 +26,32 @@ pub enum SessionError {
     Pool(#[from] PoolError),
 }
 
-/// What one step of a session is.
+/// Describes one step of a session.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepInfo {
     /// The layer's name in the source model.
     pub name: String,
     /// The operator.
     pub kind: Kind,
-    /// Multiply-accumulates; 0 for what is not a convolution.
+    /// The number of multiply-accumulates; 0 for steps that are not convolutions.
     pub macs: u64,
-    /// Shape of the (first) output.
+    /// The shape of the (first) output.
     pub output: Shape,
 }
 
-/// What a plan does not hold of its network.
+/// The information about a network that its plan does not contain.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NetworkInfo {
     /// The steps, in order.
     pub steps: Vec<StepInfo>,
     /// The network's last function.
     pub activation: Activation,
-    /// What the integers that the last layer reads stand for, see [`Session::features`].
+    /// The real values of the integers that the last layer reads, see [`Session::features`].
     pub features: Option<Quantized>,
 }
 
 impl NetworkInfo {
-    /// That of this network.
+    /// Collects this information about a network.
     pub fn of(network: &Network) -> Self {
         Self {
             steps: network.steps.iter().map(|step| info(network, step)).collect(),
@@ -72,13 +72,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// Compiles the network for a kernel set and prepares to run it on this many threads (0: one per
-    /// core).
+    /// Compiles the network for a kernel set and prepares to run it on this many threads (0: one per core).
     pub fn new(network: &Network, set: &'static dyn KernelSet, threads: usize) -> Result<Self, SessionError> {
         Self::from_plan(compile(network, set)?, set, threads, NetworkInfo::of(network))
     }
 
-    /// As [`Session::new`], on the threads of other sessions. Sessions that share threads take turns.
+    /// Like [`Session::new`], on the threads of other sessions. Sessions that share threads take turns.
     pub fn with_pool(
         network: &Network,
         set: &'static dyn KernelSet,
@@ -87,7 +86,7 @@ impl Session {
         Self::assemble(compile(network, set)?, set, || Ok(pool), NetworkInfo::of(network))
     }
 
-    /// As [`Session::new`], from a compiled plan and what it does not hold of its network. The plan is
+    /// Like [`Session::new`], from a compiled plan and the information that it does not contain. The plan is
     /// validated.
     pub fn from_plan(
         plan: Aligned,
@@ -118,22 +117,21 @@ impl Session {
         Self { plan, memory, pool, info, probabilities, features }
     }
 
-    /// Another session of one thread with memory of its own and the same packed weights; see
+    /// Creates another session with one thread, its own memory and the same packed weights; see
     /// [`Streams`](crate::streams::Streams).
     pub fn stream(&self) -> Result<Self, PoolError> {
         Ok(Self::of(Arc::clone(&self.plan), Arc::new(Threads::new(1)?), self.info.clone()))
     }
 
-    /// Classifies one image: u8 pixels, HWC, as many as the network's input has. Returns the
-    /// logits.
+    /// Classifies one image: u8 pixels, HWC, as many as the network's input has. Returns the logits.
     ///
     /// # Panics
-    /// When the number of pixels is wrong.
+    /// Panics if the number of pixels is wrong.
     pub fn run(&mut self, pixels: &[u8]) -> &[f32] {
         self.plan.run(&*self.pool, &mut self.memory, pixels, |_, _| {})
     }
 
-    /// As [`Session::run`], with the network's last function (softmax or sigmoid) applied.
+    /// Like [`Session::run`], but applies the network's last function (softmax or sigmoid).
     pub fn classify(&mut self, pixels: &[u8]) -> &[f32] {
         let mut probabilities = std::mem::take(&mut self.probabilities);
         probabilities.copy_from_slice(self.run(pixels));
@@ -142,36 +140,38 @@ impl Session {
         &self.probabilities
     }
 
-    /// As [`Session::run`], but returns the numbers that the last layer reads: the network's description of the
-    /// image, by which images can be compared. Row by row, the channels of a pixel side by side, as
-    /// [`Session::features_shape`] says; one pixel in networks that end in a mean. They are the int8 network's
-    /// numbers: the converter may have scaled channels, each by a factor of its own that is the same for all images.
+    /// Like [`Session::run`], but returns the values that the last layer reads: the network's description of the
+    /// image, by which images can be compared. They are in the order of [`Session::features_shape`]: row by row,
+    /// the channels of each pixel side by side. Networks that end in a mean have one pixel. The values are those
+    /// of the int8 network: the converter may have scaled each channel by a factor of its own, which is the same
+    /// for all images.
     ///
-    /// `None` if the network does not end in a dense layer or convolution.
+    /// Returns `None` if the network does not end in a dense layer or convolution.
     ///
     /// # Panics
-    /// When the number of pixels is wrong.
+    /// Panics if the number of pixels is wrong.
     pub fn features(&mut self, pixels: &[u8]) -> Option<&[f32]> {
         let Self { plan, memory, pool, features, .. } = self;
         Some(features.as_mut()?.run(plan, &**pool, memory, pixels))
     }
 
-    /// The logits of [`Session::run`], and the integers that [`Session::features`] are made of: their value is
-    /// `(q − zero) · scale`, see [`NetworkInfo::features`]. `None` if there are no features.
+    /// Returns the logits of [`Session::run`] and the integers from which [`Session::features`] are computed:
+    /// their value is `(q − zero) · scale`, see [`NetworkInfo::features`]. Returns `None` if there are no
+    /// features.
     ///
     /// # Panics
-    /// When the number of pixels is wrong.
+    /// Panics if the number of pixels is wrong.
     pub fn run_with_features(&mut self, pixels: &[u8]) -> Option<(&[f32], &[i8])> {
         let Self { plan, memory, pool, features, .. } = self;
         Some(features.as_mut()?.run_integers(plan, &**pool, memory, pixels))
     }
 
-    /// The shape of [`Session::features`], if there are any.
+    /// Returns the shape of [`Session::features`], if there are any.
     pub fn features_shape(&self) -> Option<Shape> {
         self.features.as_ref().map(Features::shape)
     }
 
-    /// As [`Session::run`]; `times` receives each step's duration.
+    /// Like [`Session::run`]; writes each step's duration to `times`.
     pub fn run_timed(&mut self, pixels: &[u8], times: &mut Vec<Duration>) -> &[f32] {
         times.clear();
         times.reserve(self.info.steps.len());
@@ -183,8 +183,8 @@ impl Session {
         })
     }
 
-    /// As [`Session::run`]; after each step `see` gets its number and its int8 outputs, NHWC, in the
-    /// order of [`foldnet_archive::Step::outputs`] (none for the step that makes the logits).
+    /// Like [`Session::run`]; after each step, `see` receives the step's number and its int8 outputs, NHWC, in the
+    /// order of [`foldnet_archive::Step::outputs`]. There are no outputs for the step that computes the logits.
     pub fn run_traced(&mut self, pixels: &[u8], mut see: impl FnMut(usize, Vec<Vec<i8>>)) -> &[f32] {
         let plan = &self.plan;
         plan.run(&*self.pool, &mut self.memory, pixels, |step, memory| {
@@ -194,7 +194,7 @@ impl Session {
         })
     }
 
-    /// As [`Session::run`]; after each step `see` gets its number, the plan and its memory.
+    /// Like [`Session::run`]; after each step, `see` receives the step's number, the plan and its memory.
     pub(crate) fn run_observed(
         &mut self,
         pixels: &[u8],
@@ -204,67 +204,67 @@ impl Session {
         plan.run(&*self.pool, &mut self.memory, pixels, |step, memory| see(step, plan, memory))
     }
 
-    /// Shape of the images.
+    /// Returns the shape of the images.
     pub fn input(&self) -> Shape {
         self.plan.header().input
     }
 
-    /// Number of classes.
+    /// Returns the number of classes.
     pub fn classes(&self) -> usize {
         self.probabilities.len()
     }
 
-    /// The network's last function.
+    /// Returns the network's last function.
     pub fn activation(&self) -> Activation {
         self.info.activation
     }
 
-    /// Multiply-accumulates of one inference.
+    /// Returns the number of multiply-accumulates per inference.
     pub fn macs(&self) -> u64 {
         self.info.steps.iter().map(|s| s.macs).sum()
     }
 
-    /// The kernel set in use.
+    /// Returns the kernel set in use.
     pub fn set(&self) -> &'static dyn KernelSet {
         self.plan.set()
     }
 
-    /// Threads in use.
+    /// Returns the number of threads in use.
     pub fn threads(&self) -> usize {
         self.pool.threads()
     }
 
-    /// What is known of the network besides its plan.
+    /// Returns the information about the network that its plan does not contain.
     pub fn info(&self) -> &NetworkInfo {
         &self.info
     }
 
-    /// The steps, in order.
+    /// Returns the steps, in order.
     pub fn steps(&self) -> &[StepInfo] {
         &self.info.steps
     }
 
-    /// The compiled plan.
+    /// Returns the compiled plan.
     pub fn plan(&self) -> &Plan<'static> {
         &self.plan
     }
 
-    /// The compiled plan's bytes.
+    /// Returns the compiled plan's bytes.
     pub fn plan_bytes(&self) -> &[u8] {
         self.plan.bytes()
     }
 
-    /// Bytes of activations.
+    /// Returns the size of the activations in bytes.
     pub fn arena_bytes(&self) -> usize {
         self.plan.memory_bytes(0)
     }
 
-    /// Bytes of scratch over all threads.
+    /// Returns the size of the scratch memory of all threads in bytes.
     pub fn scratch_bytes(&self) -> usize {
         self.memory.len() - self.arena_bytes()
     }
 
-    /// Bytes of the plan: packed weights, mostly.
+    /// Returns the size of the plan in bytes; most of it is packed weights.
     pub fn weight_bytes(&self) -> usize {
         self.plan.bytes().len()
     }

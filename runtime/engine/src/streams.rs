@@ -1,8 +1,8 @@
-//! Several images at once, for throughput.
+//! Classifies several images at once, for throughput.
 //!
-//! A session of several threads divides each step and waits for the slowest thread at its end. Sessions of one thread
-//! each never wait: together they classify more images per second, and each image takes longer. They read the same
-//! packed weights, so another one costs only its activations.
+//! A session of several threads divides each step among them and waits for the slowest at the step's end. Sessions
+//! of one thread each never wait: together they classify more images per second, although each image takes longer.
+//! They share the packed weights, so each further session costs only its activations.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +14,7 @@ use crate::session::Session;
 pub struct Streams(Vec<Session>);
 
 impl Streams {
-    /// As many streams of the network of `session`; 0 is one per core.
+    /// Creates this many streams of the network of `session`; 0 means one per core.
     pub fn new(session: &Session, streams: usize) -> Result<Self, PoolError> {
         let streams = match streams {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
@@ -24,22 +24,22 @@ impl Streams {
         (0..streams).map(|_| session.stream()).collect::<Result<_, _>>().map(Self)
     }
 
-    /// The number of streams.
+    /// Returns the number of streams.
     #[expect(clippy::len_without_is_empty, reason = "there is at least one")]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// The streams.
+    /// Returns the streams.
     pub fn sessions(&mut self) -> &mut [Session] {
         &mut self.0
     }
 
-    /// Runs `work` for each number below `count` on the stream that is free first. Returns the results in the order of
-    /// the numbers. Starts threads, which costs some tens of microseconds.
+    /// Runs `work` for each number below `count` on the first free stream. Returns the results in the order of the
+    /// numbers. Starts threads, which costs some tens of microseconds.
     ///
     /// # Panics
-    /// When `work` does.
+    /// Panics if `work` does.
     pub fn map<T: Send>(&mut self, count: usize, work: impl Fn(&mut Session, usize) -> T + Sync) -> Vec<T> {
         let next = AtomicUsize::new(0);
         let results: Mutex<Vec<Option<T>>> = Mutex::new((0..count).map(|_| None).collect());

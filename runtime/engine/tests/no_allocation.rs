@@ -1,4 +1,4 @@
-//! After a session is made, classifying allocates nothing, on any kernel set and on every thread.
+//! Once a session is created, classifying allocates nothing, on any kernel set and any thread.
 
 #[path = "common/counting.rs"]
 mod counting;

@@ -1,18 +1,18 @@
-//! Which activation stands where in the arena.
+//! Places activations in the arena.
 //!
-//! An output takes over its residual's buffer when nobody reads the residual afterwards: the kernels
-//! read each value before they write its place. All other buffers are apart while both are alive.
+//! An output reuses its residual's buffer if no later step reads the residual: the kernels read each value before
+//! they overwrite it. Other buffers do not overlap while both are alive.
 
 use foldnet_archive::{Network, PIXELS, Step};
 use foldnet_kernels::{KernelSet, Shape};
 use foldnet_plan::format::{NOWHERE, Stripes};
 use foldnet_plan::{Lifetime, assign_offsets};
 
-/// Offsets of all tensors.
+/// The offsets of all tensors.
 pub(super) struct Placement {
     offsets: Vec<u32>,
     stripes: Vec<Option<Stripes>>,
-    /// Bytes of the whole arena.
+    /// The size of the whole arena in bytes.
     pub(super) arena: usize,
 }
 
@@ -21,34 +21,34 @@ impl Placement {
         self.offsets[tensor]
     }
 
-    /// Where the image has a place in the arena.
+    /// The image's offset in the arena.
     pub(super) fn pixels(&self) -> u32 {
         self.offsets[PIXELS]
     }
 
-    /// How step `i`, a convolution, shares memory, where it is not the ordinary way.
+    /// How step `i`, a convolution, shares memory, if its layout is not the ordinary one.
     pub(super) fn stripes(&self, i: usize) -> Option<Stripes> {
         self.stripes[i]
     }
 }
 
-/// A step that runs in turns with the one behind it.
+/// Two neighbouring steps that run in turns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pair {
-    /// Number of the first of the two.
+    /// The number of the first of the two.
     pub(super) first: usize,
-    /// Rows that the tensor between them keeps.
+    /// The number of rows kept of the tensor between them.
     pub(super) rows: usize,
-    /// Whether the second's output may replace the first's input.
+    /// Whether the second's output may overwrite the first's input.
     pub(super) replace: bool,
 }
 
-/// Places everything the ordinary way: whole tensors, image and scratch outside the arena.
+/// Places the tensors in the ordinary way: whole tensors, with image and scratch outside the arena.
 pub(super) fn place(network: &Network, set: &dyn KernelSet) -> Placement {
     Buffers::new(network, set, &[], false).place()
 }
 
-/// Places the image and each step's scratch in the arena too, and runs `pairs` in turns.
+/// Places the image and each step's scratch in the arena as well, and runs `pairs` in turns.
 pub(super) fn place_small(network: &Network, set: &dyn KernelSet, pairs: &[Pair]) -> Placement {
     Buffers::new(network, set, pairs, true).place()
 }
@@ -58,10 +58,10 @@ struct Buffers<'a> {
     set: &'a dyn KernelSet,
     pairs: &'a [Pair],
     small: bool,
-    /// The steps, both included, during which each tensor is alive.
+    /// The first and the last step during which each tensor is alive.
     first: Vec<usize>,
     last: Vec<usize>,
-    /// `buffer[t]` is the tensor whose place `t` uses: its own, or that of the residual it overwrites.
+    /// `buffer[t]` is the tensor whose buffer `t` uses: its own, or that of the residual it overwrites.
     buffer: Vec<usize>,
 }
 
@@ -82,14 +82,14 @@ impl<'a> Buffers<'a> {
         layout
     }
 
-    /// The pair that step `i` belongs to.
+    /// Returns the pair that contains step `i`.
     fn pair(&self, i: usize) -> Option<Pair> {
         self.pairs.iter().copied().find(|p| p.first == i || p.first + 1 == i)
     }
 
     fn lifetimes(&mut self) {
         for (i, step) in self.network.steps.iter().enumerate() {
-            // Steps in turns are one step that lasts from the first to the second.
+            // Two steps in turns count as one step that lasts from the first to the second.
             let (from, until) = self.pair(i).map_or((i, i), |p| (p.first, p.first + 1));
             for t in step.outputs() {
                 (self.first[t], self.last[t]) = (from, until);
@@ -109,7 +109,8 @@ impl<'a> Buffers<'a> {
             let free = |t: &usize| {
                 let once = self.last[*t] == i && reads.iter().filter(|r| *r == t).count() == 1;
                 match self.pair(i) {
-                    // The first of a pair may read what the second overwrites only row by row behind it.
+                    // The second of a pair may overwrite what the first reads only row by row, after the first has
+                    // read it.
                     Some(p) if self.network.steps[p.first].inputs().contains(t) => {
                         once && p.replace && p.first + 1 == i
                     }
@@ -123,7 +124,7 @@ impl<'a> Buffers<'a> {
         }
     }
 
-    /// Bytes of a tensor's own buffer.
+    /// Returns the size in bytes of a tensor's own buffer.
     fn bytes(&self, t: usize) -> usize {
         let shape = self.network.tensors[t].shape;
         if t == PIXELS {
@@ -162,7 +163,7 @@ impl<'a> Buffers<'a> {
         Placement { offsets, stripes, arena }
     }
 
-    /// The scratch of every convolution, as a buffer that lives with its step.
+    /// Returns the scratch of every convolution as a buffer that lives only during its step.
     fn scratch(&self) -> Vec<(usize, Lifetime)> {
         let bytes = |i: usize| match &self.network.steps[i] {
             Step::Conv(c) => {

@@ -1,6 +1,6 @@
-//! Network → plan: places activations in the arena and packs constants for one kernel set.
+//! Compiles a network into a plan: places activations in the arena and packs constants for one kernel set.
 //!
-//! The network's steps are already fused (see [`foldnet_archive::Step`]), so compiling is layout only:
+//! The network's steps are already fused (see [`foldnet_archive::Step`]), so compiling only decides the layout:
 //! lifetimes, in-place residuals, blobs, records.
 
 mod memory;
@@ -16,24 +16,24 @@ use crate::aligned::Aligned;
 use memory::{Placement, place};
 pub use small::compile_small;
 
-/// Why a network cannot be compiled.
+/// The reason why a network cannot be compiled.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
-    /// The network is not a sound one.
+    /// The network is not valid.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// Constants or activations exceed what a plan can address.
+    /// Constants or activations exceed the size that a plan can address.
     #[error("the network is too large for a plan (4 GiB of constants, 1 GiB of activations)")]
     TooLarge,
 }
 
-/// Compiles a network for a kernel set. Same input, same bytes.
+/// Compiles a network for a kernel set. The same input gives the same bytes.
 pub fn compile(network: &Network, set: &dyn KernelSet) -> Result<Aligned, CompileError> {
     network.validate()?;
     lay_out(network, set, &place(network, set))
 }
 
-/// The plan for this placement; the network is valid.
+/// Writes the plan for this placement. The network is valid.
 fn lay_out(network: &Network, set: &dyn KernelSet, placement: &Placement) -> Result<Aligned, CompileError> {
     let (mut builder, mut scratch) = (Builder::new(), 0);
     for (i, step) in network.steps.iter().enumerate() {

@@ -1,8 +1,8 @@
-//! Plans for microcontrollers: one thread, everything in one arena, as little of it as possible.
+//! Plans for microcontrollers: one thread, and one arena that is as small as possible.
 //!
-//! Beside the ordinary layout, three things lower the peak: the image stands in the arena, where
-//! activations overwrite it; each step's scratch stands there too, and is gone with the step; and the
-//! two convolutions of a residual block run in turns, so that the tensor between them is a few rows.
+//! Three techniques lower the peak beyond the ordinary layout. The image is in the arena, where activations
+//! overwrite it. Each step's scratch is in the arena, too, and lives only during the step. The two convolutions of
+//! a residual block run in turns, so that only a few rows of the tensor between them are stored.
 
 use foldnet_archive::{Network, Step};
 use foldnet_kernels::KernelSet;
@@ -12,13 +12,13 @@ use super::memory::{Pair, place_small};
 use super::{CompileError, lay_out};
 use crate::aligned::Aligned;
 
-/// Compiles a network for a microcontroller's kernel set, to be run by
-/// [`foldnet_plan::Plan::run_in_place`]. Same input, same bytes.
+/// Compiles a network for a microcontroller's kernel set, to be run by [`foldnet_plan::Plan::run_in_place`]. The
+/// same input gives the same bytes.
 pub fn compile_small(network: &Network, set: &dyn KernelSet) -> Result<Aligned, CompileError> {
     network.validate()?;
     let network = neighbours(network);
     let mut pairs = pairs(&network, set);
-    // In turns costs the window's rows being copied anew at each: only where the arena needs it.
+    // Each turn copies the window's rows again, so steps run in turns only where the arena needs it.
     for i in (0..pairs.len()).rev() {
         let without: Vec<Pair> = pairs[..i].iter().chain(&pairs[i + 1..]).copied().collect();
         if place_small(&network, set, &without).arena <= place_small(&network, set, &pairs).arena {
@@ -28,7 +28,7 @@ pub fn compile_small(network: &Network, set: &dyn KernelSet) -> Result<Aligned, 
     lay_out(&network, set, &place_small(&network, set, &pairs))
 }
 
-/// Moves each convolution whose output only one later convolution reads right in front of that one.
+/// Moves each convolution whose output only one later convolution reads directly in front of its reader.
 fn neighbours(network: &Network) -> Network {
     let mut network = network.clone();
     let mut i = 0;
@@ -48,7 +48,7 @@ fn neighbours(network: &Network) -> Network {
     network
 }
 
-/// All neighbours that can run in turns, none of them in two pairs.
+/// Returns all neighbours that can run in turns. No step is in two pairs.
 fn pairs(network: &Network, set: &dyn KernelSet) -> Vec<Pair> {
     let mut pairs: Vec<Pair> = Vec::new();
     for (i, two) in network.steps.windows(2).enumerate() {

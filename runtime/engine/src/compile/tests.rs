@@ -1,4 +1,4 @@
-//! Plans give the bits of a plain interpretation by the reference loops.
+//! Plans give the same bits as a plain interpretation with the reference loops.
 
 use foldnet_archive::Network;
 use foldnet_archive::testing::{every_step, interpret, networks, resnet8};
@@ -82,7 +82,7 @@ fn compiling_twice_gives_the_same_bytes() {
 fn a_plan_for_another_set_is_refused() {
     let set = dispatch::by_name("portable").unwrap();
     let mut bytes = compile(&every_step(), set).unwrap();
-    // The name stands at 52; the checksum is made to fit again.
+    // The set's name starts at 52. The checksum is repaired.
     bytes[52] ^= 1;
     Header::seal(&mut bytes);
     assert_eq!(Plan::load(&bytes, set).err(), Some(PlanError::OtherSet));
@@ -108,8 +108,8 @@ proptest! {
         prop_assert!(Plan::load(&cut, set).is_err());
     }
 
-    /// Someone who can compute a checksum can write any plan: it is refused, or runs without touching
-    /// memory outside its own (which Miri and the sanitizers see).
+    /// Anyone who can compute a checksum can forge a plan: it is refused, or it runs without touching memory
+    /// outside its own (which Miri and the sanitizers check).
     #[test]
     fn a_forged_plan_is_refused_or_harmless(at in any::<usize>(), with in any::<u8>()) {
         let networks = networks();
@@ -117,7 +117,7 @@ proptest! {
         for entry in dispatch::REGISTRY {
             let Some(set) = (entry.get)() else { continue };
             for mut bytes in [compile(network, set).unwrap(), compile_small(network, set).unwrap()] {
-                // The header and the records: that is where sizes and offsets stand.
+                // Sizes and offsets are in the header and the records.
                 let at = 12 + at % (HEADER + RECORD * network.steps.len() - 12);
                 bytes[at] = with;
                 Header::seal(&mut bytes);

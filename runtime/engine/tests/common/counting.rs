@@ -1,5 +1,5 @@
-//! An allocator that counts, for tests of what must not allocate. A test program that includes this file
-//! has one test only: another one running beside it would be counted too.
+//! An allocator that counts, for tests of code that must not allocate. A test program that includes this file may
+//! have only one test, because a second one running at the same time would be counted, too.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,11 +8,11 @@ struct Counting;
 
 static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: hands everything on to the system's allocator.
+// SAFETY: every call goes to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's contract is the system's.
+        // SAFETY: the caller's contract is that of the system's allocator.
         unsafe { System.alloc(layout) }
     }
 
@@ -25,8 +25,9 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// How often memory was allocated in each of five turns of twenty calls. The test's harness has a thread of its own,
-/// which on a busy machine may still be starting this one, so a turn of zero is enough.
+/// Returns how often memory was allocated in each of five rounds of twenty calls. The test harness has a thread of
+/// its own, which may still be starting this one on a busy machine. One round without allocations is therefore
+/// enough.
 pub fn allocations(mut call: impl FnMut()) -> [usize; 5] {
     std::array::from_fn(|_| {
         let before = ALLOCATIONS.load(Ordering::Relaxed);
