@@ -1,4 +1,4 @@
-//! Bytes at a multiple of [`ALIGN`], as kernels want them.
+//! Byte buffers aligned to [`ALIGN`], as kernels require.
 
 use alloc::boxed::Box;
 use core::ops::{Deref, DerefMut};
@@ -17,12 +17,12 @@ pub struct Aligned {
 }
 
 impl Aligned {
-    /// `len` zero bytes.
+    /// Allocates `len` zero bytes.
     pub fn zeroed(len: usize) -> Self {
         Self { lines: alloc::vec![Line([0; ALIGN]); len.div_ceil(ALIGN)].into(), len }
     }
 
-    /// A copy.
+    /// Copies the bytes.
     pub fn from_slice(bytes: &[u8]) -> Self {
         let mut new = Self::zeroed(bytes.len());
         new.copy_from_slice(bytes);
@@ -34,7 +34,7 @@ impl Deref for Aligned {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // SAFETY: `lines` holds at least `len` initialized bytes.
+        // SAFETY: `lines` contains at least `len` initialized bytes.
         unsafe { core::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
     }
 }

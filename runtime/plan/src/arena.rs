@@ -1,25 +1,25 @@
-//! Offsets for activations: greedy by size.
+//! Assigns arena offsets to activations, greedily by size.
 //!
-//! The largest buffer is placed first, each at the lowest offset at which it overlaps no buffer alive
-//! at the same time. (Pisarchyk and Lee, *Efficient Memory Management for Deep Neural Net Inference*,
-//! 2020, "greedy by size for offset calculation".)
+//! The largest buffer is placed first. Each buffer gets the lowest offset at which it overlaps no buffer that is
+//! alive at the same time. (Pisarchyk and Lee, *Efficient Memory Management for Deep Neural Net Inference*, 2020,
+//! "greedy by size for offset calculation".)
 
 use alloc::vec::Vec;
 
 use foldnet_kernels::ALIGN;
 
-/// A buffer's size and the steps, both included, from the one that writes it to the last that reads it.
+/// A buffer's size and its lifetime: from the step that writes it to the last step that reads it, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
-    /// Bytes.
+    /// The size in bytes.
     pub bytes: usize,
-    /// The step that writes it.
+    /// The step that writes the buffer.
     pub first: usize,
-    /// The last step that reads it.
+    /// The last step that reads the buffer.
     pub last: usize,
 }
 
-/// An offset for every buffer, multiples of [`ALIGN`], and the arena's size.
+/// Returns an offset for every buffer, each a multiple of [`ALIGN`], and the arena's size.
 pub fn assign_offsets(buffers: &[Lifetime]) -> (Vec<usize>, usize) {
     let mut order: Vec<usize> = (0..buffers.len()).collect();
     order.sort_by_key(|&i| (core::cmp::Reverse(buffers[i].bytes), i));

@@ -1,4 +1,4 @@
-//! Puts a plan's bytes together.
+//! Assembles a plan's bytes.
 
 use alloc::vec::Vec;
 
@@ -6,7 +6,7 @@ use foldnet_kernels::ALIGN;
 
 use crate::format::{Blob, HEADER, Header, RECORD, Record};
 
-/// Collects steps and constants; [`Builder::finish`] gives the bytes.
+/// Collects steps and constants; [`Builder::finish`] returns the bytes.
 #[derive(Default)]
 pub struct Builder {
     records: Vec<Record>,
@@ -14,13 +14,13 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// An empty plan.
+    /// Starts an empty plan.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds constants. The result's `at` counts from the first constant; [`Builder::finish`] moves it
-    /// behind the records.
+    /// Adds constants. The result's `at` is relative to the first constant; [`Builder::finish`] adds the size of
+    /// the header and the records.
     pub fn blob(&mut self, bytes: &[u8]) -> Blob {
         self.blobs.resize(self.blobs.len().next_multiple_of(ALIGN), 0);
         let at = self.blobs.len() as u32;
@@ -33,8 +33,8 @@ impl Builder {
         self.records.push(record);
     }
 
-    /// The finished plan; `None` when it would exceed 4 GiB. `header` gives the sizes; its `crc`,
-    /// `len` and `steps` are filled in.
+    /// Returns the finished plan, or `None` if it would exceed 4 GiB. `header` specifies the sizes; `finish` fills
+    /// in its `crc`, `len` and `steps`.
     pub fn finish(mut self, mut header: Header) -> Option<Vec<u8>> {
         let base = (HEADER + RECORD * self.records.len()).next_multiple_of(ALIGN);
         let len = base.checked_add(self.blobs.len())?;

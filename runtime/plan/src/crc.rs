@@ -1,6 +1,6 @@
 //! The checksum of plans and frames: CRC-32/ISO-HDLC.
 
-/// The checksum of `bytes`.
+/// Returns the checksum of `bytes`.
 ///
 /// ```
 /// assert_eq!(foldnet_plan::crc32(b"123456789"), 0xcbf4_3926);
@@ -12,7 +12,7 @@ pub fn crc32(bytes: &[u8]) -> u32 {
     return small(bytes);
 }
 
-/// By half bytes, on a table of 64 bytes: firmware has no room for the fast tables (16 kB).
+/// Processes half bytes with a table of 64 bytes: firmware has no room for the fast tables (16 kB).
 #[cfg(any(test, not(feature = "alloc")))]
 fn small(bytes: &[u8]) -> u32 {
     const TABLE: [u32; 16] = {

@@ -1,9 +1,9 @@
 //! The bytes of a plan.
 //!
-//! Little-endian. A [`Header`] of 128 bytes, then `steps` records of [`RECORD`] bytes, then packed
-//! constants at multiples of [`ALIGN`] from the start. Nothing in it is an address. The checksum
-//! (CRC-32/ISO-HDLC) covers everything behind the checksum field. A plan is bound to the kernel set
-//! whose name it carries, since that set alone knows the layout of its blobs, and to this version.
+//! All numbers are little-endian. A plan is a [`Header`] of 128 bytes, then `steps` records of [`RECORD`] bytes,
+//! then packed constants at multiples of [`ALIGN`] from the start. It contains no addresses. The checksum
+//! (CRC-32/ISO-HDLC) covers everything after the checksum field. A plan is bound to this version and to the kernel
+//! set that it names, since only that set knows the layout of its blobs.
 
 pub use foldnet_kernels::op::Record;
 pub use foldnet_kernels::op::conv::{ConvRecord, Stripes};
@@ -18,31 +18,31 @@ use crate::crc::crc32;
 pub const MAGIC: [u8; 4] = *b"FNPL";
 /// The version that this build writes and reads. It changes with any change of format or of any blob.
 pub const VERSION: u32 = 4;
-/// Where the checksum stands.
+/// The checksum's offset.
 pub(crate) const CRC_AT: usize = 8;
 
-/// What stands first. Offsets and sizes in bytes.
+/// The start of a plan. Offsets and sizes are in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// CRC-32 of everything behind this field.
+    /// The CRC-32 of everything after this field.
     pub crc: u32,
-    /// Length of the whole plan.
+    /// The length of the whole plan.
     pub len: u32,
-    /// Number of steps.
+    /// The number of steps.
     pub steps: u32,
-    /// Size of the arena.
+    /// The size of the arena.
     pub arena: u32,
-    /// Scratch that each thread needs.
+    /// The size of the scratch memory that each thread needs.
     pub scratch: u32,
-    /// The input: u8 pixels, HWC.
+    /// The shape of the input: u8 pixels, HWC.
     pub input: Shape,
-    /// Where the logits stand in the arena, as f32.
+    /// The offset of the logits in the arena; they are f32.
     pub logits: u32,
-    /// How many logits there are.
+    /// The number of logits.
     pub classes: u32,
-    /// Name of the kernel set, padded with zeros.
+    /// The name of the kernel set, padded with zeros.
     pub set: [u8; 16],
-    /// Where in the arena the image may stand, for [`crate::Plan::run_in_place`], or [`NOWHERE`].
+    /// The image's offset in the arena, for [`crate::Plan::run_in_place`], or [`NOWHERE`].
     pub pixels: u32,
 }
 
@@ -64,8 +64,8 @@ impl Header {
         to[at + 16..at + 20].copy_from_slice(&self.pixels.to_le_bytes());
     }
 
-    /// Reads the header of a whole plan: it is one, of this version, as long as it says, and undamaged. What
-    /// the header's numbers mean for running the plan is not checked here.
+    /// Reads the header of a whole plan. It checks that the bytes are an undamaged plan of this version and of the
+    /// length in the header. It does not check what the header's numbers mean for running the plan.
     pub fn parse(plan: &[u8]) -> Result<Self, PlanError> {
         if plan.len() < HEADER || !plan.starts_with(&MAGIC) {
             return Err(PlanError::NotAPlan);
@@ -92,15 +92,15 @@ impl Header {
         Ok(Self { crc, len, steps, arena, scratch, input, logits, classes, set, pixels })
     }
 
-    /// Makes the checksum of a whole plan fit, after its bytes were changed.
+    /// Recomputes the checksum of a whole plan after its bytes were changed.
     pub fn seal(plan: &mut [u8]) {
         if let Some((head, rest)) = plan.split_at_mut_checked(CRC_AT + 4) {
             head[CRC_AT..].copy_from_slice(&crc32(rest).to_le_bytes());
         }
     }
 
-    /// Bytes of working memory that running the plan wants for this many threads: the arena, then each
-    /// thread's scratch.
+    /// Returns the size in bytes of the working memory for this many threads: the arena, then each thread's
+    /// scratch.
     pub fn memory_bytes(&self, threads: usize) -> usize {
         self.arena_bytes() + threads * self.scratch_bytes()
     }
@@ -113,13 +113,13 @@ impl Header {
         (self.scratch as usize).next_multiple_of(ALIGN)
     }
 
-    /// Whether the plan is for the kernel set of this name.
+    /// Returns whether the plan is for the kernel set with this name.
     pub fn is_for(&self, name: &str) -> bool {
         let mut name = name.bytes();
         self.set.iter().all(|&b| b == name.next().unwrap_or(0)) && name.next().is_none()
     }
 
-    /// The kernel set's name.
+    /// Returns the kernel set's name.
     pub fn set_name(&self) -> &str {
         let len = self.set.iter().position(|&b| b == 0).unwrap_or(self.set.len());
         self.set.get(..len).and_then(|name| core::str::from_utf8(name).ok()).unwrap_or("")

@@ -1,14 +1,14 @@
 //! The plan: a network compiled for one kernel set.
 //!
-//! A plan is a flat, position-independent sequence of bytes: a header, one record per fused step, and
-//! the packed constants. It names every activation by its offset in one arena, so that running it
-//! allocates nothing. It is validated once, by [`Plan::load`]; after that the executor's loops contain
-//! no check. The same executor serves a heap on Linux and flash on a microcontroller.
+//! A plan is a flat, position-independent sequence of bytes: a header, one record per fused step, and the packed
+//! constants. It names every activation by its offset in one arena, so running it allocates nothing.
+//! [`Plan::load`] validates it once; after that, the executor's loops contain no checks. The same executor runs
+//! plans from the heap on Linux and from flash on a microcontroller.
 //!
-//! - [`format`](mod@format) describes the bytes; each operator's file in [`foldnet_kernels::op`] says what its
-//!   record holds.
-//! - [`Builder`] puts a plan together, [`Plan`] loads and runs it.
-//! - [`Pool`] is what threads are to this crate.
+//! - [`format`](mod@format) describes the bytes; each operator's file in [`foldnet_kernels::op`] describes its
+//!   record.
+//! - [`Builder`] assembles a plan, [`Plan`] loads and runs it.
+//! - [`Pool`] is this crate's interface to threads.
 #![cfg_attr(not(test), no_std)]
 
 #[cfg(feature = "alloc")]

@@ -11,28 +11,28 @@ use crate::stripes;
 /// The largest arena or scratch that a plan may ask for.
 const MAX_MEMORY: u32 = 1 << 30;
 
-/// Why a plan is refused.
+/// The reason why a plan is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlanError {
-    /// The bytes do not start as a plan does.
+    /// The bytes do not start like a plan.
     NotAPlan,
-    /// A plan of another version.
+    /// The plan has another version.
     Version(u32),
-    /// The length in the header is not that of the bytes.
+    /// The length in the header differs from the number of bytes.
     Length,
-    /// The checksum does not fit: damaged.
+    /// The checksum does not match: the plan is damaged.
     Checksum,
-    /// The bytes do not stand at a multiple of [`ALIGN`].
+    /// The bytes do not start at a multiple of [`ALIGN`].
     Alignment,
-    /// Made for another kernel set.
+    /// The plan was compiled for another kernel set.
     OtherSet,
     /// The arena or scratch is unreasonably large.
     Memory,
     /// A step is of an unknown kind.
     UnknownStep(u32),
-    /// A step's record is refused.
+    /// A step's record is not valid.
     Step(u32, Fault),
-    /// A step cannot run in turns with the one before, or shares memory that it must not.
+    /// A step cannot run in turns with the one before, or shares memory with it where that is not allowed.
     Stripes(u32),
 }
 
@@ -55,7 +55,7 @@ impl fmt::Display for PlanError {
 
 impl core::error::Error for PlanError {}
 
-/// Checks everything that [`crate::Plan::run`] relies on.
+/// Checks everything on which [`crate::Plan::run`] relies.
 pub(crate) fn check(bytes: &[u8], set: &dyn KernelSet) -> Result<Header, PlanError> {
     let header = Header::parse(bytes)?;
     if !bytes.as_ptr().addr().is_multiple_of(ALIGN) {
@@ -91,13 +91,13 @@ pub(crate) fn check(bytes: &[u8], set: &dyn KernelSet) -> Result<Header, PlanErr
     Ok(header)
 }
 
-/// Record number `step`, if there is one and it is of a known kind.
+/// Returns record number `step`, if it exists and is of a known kind.
 pub(crate) fn record(bytes: &[u8], step: usize) -> Option<Record> {
     let at = HEADER + step * RECORD;
     Record::read(bytes.get(at..at + RECORD)?)
 }
 
-/// The convolution that runs in turns with the next step, if this is one.
+/// Returns the convolution of this record if it runs in turns with the next step.
 fn in_turns(record: &Record) -> Option<&ConvRecord> {
     match record {
         Record::Conv(conv) if conv.stripes.with_next => Some(conv),
@@ -105,7 +105,7 @@ fn in_turns(record: &Record) -> Option<&ConvRecord> {
     }
 }
 
-/// Checks what `record` and the one before share: nothing, unless they run in turns.
+/// Checks what `record` and the one before it share: nothing, unless they run in turns.
 fn turns(plan: &Checker<'_>, before: Option<&Record>, record: &Record) -> Option<()> {
     let first = before.and_then(in_turns);
     let Record::Conv(second) = record else {
@@ -119,7 +119,7 @@ fn turns(plan: &Checker<'_>, before: Option<&Record>, record: &Record) -> Option
         return None;
     }
     let Some(first) = first else { return Some(()) };
-    // Nobody needs chains of more than two, or a second output between.
+    // No network needs chains of more than two, or a second output between them.
     if stripes.with_next || first.desc.output != ConvOutput::Int8 || desc.source != Source::Tensor {
         return None;
     }

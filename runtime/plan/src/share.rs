@@ -1,13 +1,13 @@
-//! Deals a step's tasks out to threads.
+//! Distributes a step's tasks over the threads.
 //!
 //! ```text
 //! thread t of n owns tasks t·tasks/n … (t+1)·tasks/n
 //! each takes half of what is left of its own share, until nothing is; then half of what is left of another's
 //! ```
-//! 1. A share is the same part of the image in every step, so what a thread wrote in one step it finds in its
-//!    own cache in the next; and it is one run, so a kernel that fetches the next weights ahead fetches its own.
-//! 2. Halves make few calls, each of which prepares its input, and leave little to wait for at the end: a slow or
-//!    late core's share is done by the others, and a core that does not come at all is not missed.
+//! 1. A share is the same part of the image in every step, so a thread finds in its own cache what it wrote in the
+//!    previous step. The share is contiguous, so a kernel that prefetches the next weights prefetches its own.
+//! 2. Halving needs few calls, each of which prepares its input, and leaves little to wait for at the end. Other
+//!    threads complete the share of a slow or late core, and a core that never comes is not missed.
 
 use core::array::from_fn;
 use core::ops::Range;
@@ -15,12 +15,12 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::pool::Pool;
 
-/// Shares at most; further threads only help.
+/// The largest number of shares; further threads only help.
 const SHARES: usize = 16;
-/// Calls into which a share falls at most, so that no call is too short to be worth its start.
+/// The largest number of calls per share, so that no call is too short to be worth its start.
 const CALLS: usize = 8;
 
-/// Runs all tasks. `run` is told which thread it is on and which tasks to do.
+/// Runs all tasks. `run` receives the thread's number and the tasks to run.
 pub(crate) fn split<P: Pool + ?Sized>(pool: &P, tasks: usize, run: &(impl Fn(usize, Range<usize>) + Sync)) {
     let threads = pool.threads();
     if threads == 1 {
@@ -39,11 +39,11 @@ pub(crate) fn split<P: Pool + ?Sized>(pool: &P, tasks: usize, run: &(impl Fn(usi
     });
 }
 
-/// Half of what is left in front of `end`, of a share of `all`.
+/// Takes half of the tasks left before `end`, from a share of `all` tasks.
 fn take(next: &AtomicUsize, end: usize, all: usize) -> Option<Range<usize>> {
     let size = |from: usize| (end - from).div_ceil(2).max(all.div_ceil(CALLS)).min(end - from);
     let step = |from: usize| (from < end).then(|| from + size(from));
-    // Relaxed: it only hands out numbers; `Pool::run` orders the memory.
+    // Relaxed suffices: this only hands out numbers; `Pool::run` orders the memory.
     let from = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step).ok()?;
     Some(from..from + size(from))
 }
@@ -54,7 +54,7 @@ mod tests {
 
     use super::*;
 
-    /// As many threads as it says, started anew for each job.
+    /// A pool that starts this many threads anew for each job.
     struct Scoped(usize);
 
     impl Pool for Scoped {

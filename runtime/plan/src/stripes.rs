@@ -1,17 +1,16 @@
-//! Two convolutions in turns, so that the tensor between them is never whole.
+//! Two convolutions in turns, so that the tensor between them is never stored whole.
 //!
-//! A residual block's first convolution writes a tensor that only the second reads. Run row by row in
-//! turns, a few rows of it suffice: its buffer is a ring, row `r` at place `r mod rows`. And since the
-//! kernels copy what they read, the second's output may take the place of the first's input where that
-//! is the residual, rows of which are dead once the first has passed them.
+//! The first convolution of a residual block writes a tensor that only the second reads. If both run row by row in
+//! turns, a few rows of that tensor suffice: its buffer is a ring with row `r` at `r mod rows`. The kernels copy
+//! what they read. So the second's output may also replace the first's input if that input is the residual: its
+//! rows are dead once the first has passed them.
 //!
 //! ```text
 //! for each task of the second:
 //!     run the first until every row that this task sees is there
 //!     run the task
 //! ```
-//! `schedule` walks through exactly this; compiler, validation and executor all use it, so they cannot
-//! differ.
+//! `schedule` generates exactly this order. Compiler, validation and executor all use it, so they cannot differ.
 
 use core::ops::Range;
 
@@ -21,13 +20,13 @@ use foldnet_kernels::{ConvDesc, KernelSet};
 pub(crate) struct Turn {
     pub(crate) first: Range<usize>,
     pub(crate) second: usize,
-    /// Rows of the tensor between that exist at least until the second's task has run.
+    /// The number of rows of the tensor between them that must exist until the second's task has run.
     rows: usize,
-    /// Whether all that the first reads after this turn lies behind what the second has written.
+    /// Whether everything that the first reads after this turn is beyond the rows that the second has written.
     passed: bool,
 }
 
-/// The turns; `None` when the set cannot run these in stripes.
+/// Returns the turns, or `None` if the set cannot run these convolutions in stripes.
 pub(crate) fn schedule<'a>(
     first: &'a ConvDesc,
     second: &'a ConvDesc,
@@ -59,8 +58,8 @@ pub(crate) fn schedule<'a>(
     }))
 }
 
-/// Rows that the buffer between the two must hold, and whether the second may write over the first's
-/// input, row for row. `None` when they cannot run in turns.
+/// Returns the number of rows that the buffer between the two must hold, and whether the second may overwrite the
+/// first's input row by row. Returns `None` if they cannot run in turns.
 pub fn ring(first: &ConvDesc, second: &ConvDesc, set: &dyn KernelSet) -> Option<(usize, bool)> {
     if first.skip {
         return None;
