@@ -1,4 +1,4 @@
-//! Reading the archive file: `foldnet.toml`, `graph.nnef`, tensor files and models for NPUs in a gzipped tar.
+//! Reads the archive file: `foldnet.toml`, `graph.nnef`, tensor files and NPU models in a gzipped tar.
 //!
 //! Sizes are bounded before anything is allocated for them.
 
@@ -15,7 +15,7 @@ use crate::open::open_file;
 use crate::read_graph::read_graph;
 use crate::{GraphError, Network};
 
-/// The most bytes that one file of an archive, and all of them together, may unpack to.
+/// The largest unpacked size, in bytes, of one file of an archive and of all of them together.
 const MAX_ENTRY: u64 = 1 << 29;
 const MAX_TOTAL: u64 = 1 << 30;
 
@@ -25,7 +25,7 @@ pub fn read(path: &Path) -> Result<(Network, Manifest), ArchiveError> {
     unpack(BufReader::new(open_file(path).map_err(io)?), path)
 }
 
-/// Reads and validates an archive from any source; `path` is for messages.
+/// Reads and validates an archive from any source; `path` is used in messages.
 pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Manifest), ArchiveError> {
     let no = |message: String| ArchiveError::NotAnArchive(path.into(), message);
     let mut files = HashMap::new();
@@ -48,7 +48,7 @@ pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Mani
             return Err(no(format!("{name} is there twice")));
         }
     }
-    // To the end, so that the compressed stream's checksum is seen.
+    // Reads to the end, so that the decompressor checks the stream's checksum.
     let mut rest = tar.into_inner();
     let behind = std::io::copy(&mut rest.by_ref().take(MAX_ENTRY), &mut std::io::sink());
     behind.map_err(|e| no(e.to_string()))?;
@@ -77,7 +77,7 @@ pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Mani
         return Err(problem(GraphError::Text { line: 0, message }));
     }
     let (classes, labels) = (network.classes(), manifest.labels.len());
-    // One output can tell two classes apart.
+    // A network with one output can distinguish two classes.
     if labels != 0 && labels != classes && (labels, classes) != (2, 1) {
         let plural = if labels == 1 { "" } else { "s" };
         let message = format!(
@@ -99,7 +99,7 @@ fn read_proof(bytes: &[u8]) -> Result<Proof, String> {
 
 fn read_manifest(text: &str, path: &Path) -> Result<Manifest, ArchiveError> {
     let bad = |e: toml::de::Error| ArchiveError::Manifest { path: path.into(), message: e.to_string() };
-    // The version first: a later version may have keys that this one does not know.
+    // The version is checked first: a later version may have keys that this one does not know.
     let table: toml::Table = text.parse().map_err(bad)?;
     match table.get("format").and_then(toml::Value::as_integer) {
         Some(v) if (i64::from(OLDEST_FORMAT)..=i64::from(FORMAT)).contains(&v) => {}

@@ -1,7 +1,7 @@
-//! NNEF tensor files (`*.dat`): a header of 128 bytes, then the values, little-endian.
+//! Reads and writes NNEF tensor files (`*.dat`): a header of 128 bytes, then the values, little-endian.
 //!
-//! NNEF 1.0.5, section 5.2. Three item types are written and read: signed integers of 8 and 32 bits
-//! and IEEE floats of 32.
+//! NNEF 1.0.5, section 5.2. Three item types are supported: signed integers of 8 and 32 bits and 32-bit IEEE
+//! floats.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use foldnet_kernels::network::{self, GraphError};
 
 const HEADER: usize = 128;
 
-/// The whole file.
+/// Returns the bytes of a whole file.
 #[cfg(any(test, feature = "write"))]
 pub(crate) fn encode(dims: &[usize], values: &Values) -> Vec<u8> {
     let (bits, kind, data): (u32, u16, Vec<u8>) = match values {
@@ -32,7 +32,7 @@ pub(crate) fn encode(dims: &[usize], values: &Values) -> Vec<u8> {
     file
 }
 
-/// Tensor files by label; each can be taken once.
+/// The tensor files by label; each can be taken once.
 pub(crate) struct Files(pub HashMap<String, Vec<u8>>);
 
 impl Files {

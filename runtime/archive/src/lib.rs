@@ -1,9 +1,8 @@
-//! The quantized network ([`Network`]), what goes with it ([`Manifest`]), and the archive that holds
-//! both.
+//! The quantized network ([`Network`]), its description ([`Manifest`]), and the archive that contains both.
 //!
-//! An archive (`model.nnef.tgz`) is NNEF that stock tract runs, bit for bit as we do: the graph is
-//! written in fragments that the file itself defines in tract's operators. Our reader knows the
-//! fragments by name. See `vocabulary.rs` for the words and `container.rs` for the file.
+//! An archive (`model.nnef.tgz`) is NNEF that stock tract runs with the same bits as our kernels. The graph is
+//! written in fragments, which the file itself defines in tract's operators. Our reader knows the fragments by
+//! name. See `vocabulary.rs` for the fragments and `container.rs` for the file.
 
 mod container;
 mod dat;

@@ -1,7 +1,7 @@
-//! `foldnet.toml`: what the graph does not say.
+//! `foldnet.toml`: everything that the graph does not contain.
 //!
-//! The runtime needs no flags, because everything between an image and the network's input, and
-//! between the network's output and a label, stands here.
+//! It describes every step between an image and the network's input, and between the network's output and a label.
+//! The runtime therefore needs no flags.
 
 pub use foldnet_kernels::network::OLDEST_FORMAT;
 use foldnet_kernels::op::Kind;
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::Activation;
 use crate::output::OutputKind;
 
-/// The newest version of the archive format that this build writes and reads: that of its newest operator.
+/// The newest version of the archive format that this build reads and writes: that of its newest operator.
 pub const FORMAT: u32 = {
     let (mut newest, mut i) = (OLDEST_FORMAT, 0);
     while i < Kind::ALL.len() {
@@ -22,81 +22,81 @@ pub const FORMAT: u32 = {
     newest
 };
 
-/// The whole file.
+/// The content of the file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// See [`FORMAT`].
+    /// The format's version, see [`FORMAT`].
     pub format: u32,
-    /// Where the network comes from.
+    /// The model from which the network was converted.
     pub source: SourceModel,
-    /// From image to pixels.
+    /// How an image becomes pixels.
     pub input: Input,
-    /// How the network was quantized and how well it kept its answers.
+    /// How the network was quantized, and how well it agrees with the original.
     pub calibration: Calibration,
-    /// One name per class; empty when the converter was given none.
+    /// The name of each class; empty if the converter was given none.
     #[serde(default)]
     pub labels: Vec<String>,
-    /// What the output means, where that does not follow from the network; see [`Manifest::output_kind`].
+    /// The meaning of the output, if it does not follow from the network; see [`Manifest::output_kind`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputKind>,
-    /// What the network answers to images that anybody can make again: the member `proof.toml`, which earlier releases
-    /// neither write nor read.
+    /// The network's answers to images that anybody can generate again. They are in the member `proof.toml`, which
+    /// earlier releases neither read nor write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
-    /// The same network built for NPUs, at most one for each chip and batch.
+    /// The same network built for NPUs, at most one model per chip and batch size.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub npu: Vec<NpuModel>,
 }
 
 impl Manifest {
-    /// What the output of a network with this final function and number of outputs means.
+    /// Returns the meaning of the output of a network with this final function and number of outputs.
     pub fn output_kind(&self, activation: Activation, outputs: usize) -> OutputKind {
         self.output.unwrap_or_else(|| OutputKind::of(activation, outputs))
     }
 }
 
-/// The member of an archive that holds a [`Proof`].
+/// The archive's member that contains a [`Proof`].
 pub(crate) const PROOF: &str = "proof.toml";
 
-/// What the network answered where it was made. A processor that answers otherwise computes other bits.
+/// The network's answers on the machine that converted it. A processor with other answers computes other bits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proof {
-    /// The number of images, the first of a fixed series (see `foldnet::proof`).
+    /// The number of images, which are the first of a fixed series (see `foldnet::proof`).
     pub images: u32,
-    /// SHA-256 of their logits, image after image, each a little-endian f32; hexadecimal.
+    /// The hexadecimal SHA-256 of their logits, image after image, each a little-endian f32.
     pub logits: String,
 }
 
-/// SHA-256, hexadecimal.
+/// Returns the hexadecimal SHA-256 of `bytes`.
 pub fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The network as the compiler of an NPU's vendor has it, and how well it does there.
+/// The network as compiled by an NPU vendor's tool, and how well it agrees with the graph.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NpuModel {
     /// The chip in lower case, such as `rk3588`; the model is the archive's member `npu/<target>.rknn`.
     pub target: String,
-    /// Images that it takes at once; with more than one the member is `npu/<target>-batch<n>.rknn`.
+    /// The number of images per call; if there are several, the member is `npu/<target>-batch<n>.rknn`.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub batch: u32,
-    /// Version of the vendor's toolkit that built it.
+    /// The version of the vendor's toolkit that built the model.
     pub toolkit: String,
-    /// SHA-256 of the model, hexadecimal; checked when the archive is read.
+    /// The model's hexadecimal SHA-256; it is checked when the archive is read.
     pub sha256: String,
-    /// Share of check images on which the vendor's simulator had the same top-1 as the graph.
+    /// The share of check images for which the vendor's simulator and the graph had the same top-1 class.
     pub agreement: f64,
-    /// Number of check images.
+    /// The number of check images.
     pub images: usize,
     /// The model's bytes.
     #[serde(skip)]
     pub model: Vec<u8>,
 }
 
-/// The most images that a model may take at once.
+/// The largest number of images per call.
 pub const MAX_BATCH: u32 = 64;
 
 fn one() -> u32 {
@@ -108,7 +108,7 @@ fn is_one(batch: &u32) -> bool {
 }
 
 impl NpuModel {
-    /// Where the archive keeps it.
+    /// Returns the name of the model's member in the archive.
     pub fn member(&self) -> String {
         match self.batch {
             1 => format!("npu/{}.rknn", self.target),
@@ -117,34 +117,34 @@ impl NpuModel {
     }
 }
 
-/// Where the network comes from.
+/// The model from which the network was converted.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceModel {
-    /// File name, without folder.
+    /// The file name, without folder.
     pub file: String,
-    /// SHA-256 of the file, hexadecimal.
+    /// The hexadecimal SHA-256 of the file.
     pub sha256: String,
-    /// What wrote the model, as it says itself.
+    /// The program that wrote the model, according to the model.
     pub producer: String,
-    /// Version of the converter.
+    /// The version of the converter.
     pub converter: String,
 }
 
-/// From image to pixels. The pixels that reach the network are u8, RGB or grey; channel order, mean
-/// and deviation of the original preprocessing are folded into the first layer.
+/// How an image becomes pixels. The network's input is u8, RGB or grey. Channel order, mean and deviation of the
+/// original preprocessing are folded into the first layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Input {
-    /// Rows.
+    /// The number of rows.
     pub height: usize,
-    /// Columns.
+    /// The number of columns.
     pub width: usize,
     /// 3 for RGB, 1 for grey.
     pub channels: usize,
-    /// How an image of another size is brought to this one.
+    /// How an image of another size is resized.
     pub resize: Resize,
-    /// The preprocessing folded into the network, for the reader: `caffe`, `tf`, `torch`, `none`, or
+    /// The name of the preprocessing folded into the network, for information: `caffe`, `tf`, `torch`, `none`, or
     /// `custom`.
     pub preprocess: String,
     /// `x = (p − mean) / std` per channel, in pixel units and RGB order, as folded.
@@ -153,19 +153,19 @@ pub struct Input {
     pub std: Vec<f32>,
 }
 
-/// How an image is brought to the network's size, rounded to u8: bilinear with antialiasing (a triangle
-/// filter whose support grows with the reduction), but for one.
+/// How an image is resized to the network's input, rounded to u8. All rules but one are bilinear with
+/// antialiasing: a triangle filter whose support grows with the reduction.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "rule", deny_unknown_fields)]
 pub enum Resize {
-    /// Both sides independently: Pillow's `resize`, `tf.image.resize(…, antialias=True)`.
+    /// Resizes both sides independently: Pillow's `resize`, `tf.image.resize(…, antialias=True)`.
     Stretch,
-    /// Both sides independently, between the two nearest samples, without antialiasing:
-    /// `tf.image.resize`, and so Keras' `image_dataset_from_directory`.
+    /// Resizes both sides independently, without antialiasing, from the two nearest samples: `tf.image.resize`,
+    /// and so Keras' `image_dataset_from_directory`.
     Bilinear,
-    /// The short side to `short_side`, then the centre: torchvision (256 for 224).
+    /// Resizes the short side to `short_side`, then crops the centre: torchvision (256 for 224).
     Crop {
-        /// Length of the short side before the crop.
+        /// The length of the short side before the crop.
         short_side: usize,
     },
 }
@@ -174,11 +174,11 @@ pub enum Resize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Calibration {
-    /// Images used; 0 with `--synthetic`.
+    /// The number of calibration images; 0 with `--synthetic`.
     pub images: usize,
-    /// Method, or `auto`.
+    /// The calibration method, or `auto`.
     pub method: String,
-    /// Share of held-out images on which int8 and f32 have the same top-1, when it was measured.
+    /// The share of held-out images for which int8 and f32 have the same top-1 class, if it was measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agreement: Option<f64>,
 }

@@ -1,18 +1,18 @@
-//! Opening files that others left there.
+//! Opens files whose paths come from others.
 
 use std::fs::File;
 use std::io::{Error, ErrorKind, Result};
 use std::path::Path;
 
-/// Opens a regular file for reading, through symbolic links. Anything else is refused without waiting:
-/// a FIFO without a writer would block for ever, a device may never end.
+/// Opens a regular file for reading, through symbolic links. Anything else is refused without waiting: a FIFO
+/// without a writer would block forever, and a device may never end.
 pub fn open_file(path: &Path) -> Result<File> {
     let mut options = File::options();
     options.read(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
     let file = options.open(path).map_err(|error| match error.raw_os_error() {
-        // Linux answers so for a socket.
+        // Linux returns this error for a socket.
         #[cfg(unix)]
         Some(libc::ENXIO) => not_regular("a socket or a device"),
         _ => error,

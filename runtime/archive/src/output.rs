@@ -1,4 +1,4 @@
-//! What a network's output means, and so how it is compared and shown.
+//! The meaning of a network's output, which decides how it is compared and shown.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,30 +13,30 @@ pub enum OutputKind {
     Softmax,
     /// Independent labels, each with a probability of its own.
     Sigmoid,
-    /// One number whose sign decides between two classes: the logarithm of the odds.
+    /// One number whose sign decides between two classes: the log-odds.
     Logit,
-    /// Numbers that mean themselves, as in regression.
+    /// Plain numbers, as in regression.
     Numbers,
     /// A vector that is compared by its direction.
     Embedding,
 }
 
 impl OutputKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 5] = [Self::Softmax, Self::Sigmoid, Self::Logit, Self::Numbers, Self::Embedding];
 
-    /// The meaning that follows from the network alone. Several outputs without a final function are
-    /// taken for logits; one output without is a plain number, since nothing tells that it is more.
+    /// Returns the meaning that follows from the network alone. Several outputs without a final function are taken
+    /// for logits. A single output without one is a plain number, since nothing indicates more.
     pub fn of(activation: Activation, outputs: usize) -> Self {
         match (activation, outputs) {
             (Activation::Sigmoid, _) => Self::Sigmoid,
-            // A softmax over one class is always 1: only the number before it tells anything.
+            // A softmax over one class is always 1: only its input carries information.
             (_, 0 | 1) => Self::Numbers,
             (Activation::Softmax | Activation::None, _) => Self::Softmax,
         }
     }
 
-    /// The name on the command line and in the manifest.
+    /// Returns the name used on the command line and in the manifest.
     pub fn name(self) -> &'static str {
         match self {
             Self::Softmax => "softmax",
@@ -47,7 +47,7 @@ impl OutputKind {
         }
     }
 
-    /// The number of classes that this many outputs tell apart; 0 where the output names no class.
+    /// Returns the number of classes that this many outputs distinguish, or 0 if the output names no class.
     pub fn classes(self, outputs: usize) -> usize {
         match (self, outputs) {
             (Self::Numbers | Self::Embedding, _) => 0,
@@ -56,7 +56,7 @@ impl OutputKind {
         }
     }
 
-    /// Whether a network with this many outputs can be read so; the reason where it cannot.
+    /// Checks that a network with this many outputs can have this meaning; the error is the reason.
     pub fn check(self, outputs: usize) -> Result<(), &'static str> {
         match (self, outputs) {
             (Self::Softmax, 0 | 1) => {
@@ -88,7 +88,7 @@ impl std::str::FromStr for OutputKind {
     }
 }
 
-/// From a network's answer to scores that can be shown.
+/// Computes scores that can be shown from a network's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scores {
     kind: OutputKind,
@@ -99,39 +99,39 @@ pub struct Scores {
 }
 
 impl Scores {
-    /// For a network with this final function and number of outputs.
+    /// Prepares the scores for a network with this final function and number of outputs.
     pub fn new(manifest: &Manifest, activation: Activation, outputs: usize) -> Self {
         let kind = manifest.output_kind(activation, outputs);
         let pair = outputs == 1 && kind.classes(1) == 2 && manifest.labels.len() == 2;
         Self { kind, activation, outputs, pair }
     }
 
-    /// The output's meaning.
+    /// Returns the output's meaning.
     pub fn kind(&self) -> OutputKind {
         self.kind
     }
 
-    /// The number of scores.
+    /// Returns the number of scores.
     pub fn len(&self) -> usize {
         if self.pair { 2 } else { self.outputs }
     }
 
-    /// Whether there are none, which no valid network has.
+    /// Returns whether there are no scores, which is never the case for a valid network.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Whether scores are shares of 1 rather than plain numbers.
+    /// Returns whether scores are probabilities rather than plain numbers.
     pub fn are_shares(&self) -> bool {
         !matches!(self.kind, OutputKind::Numbers | OutputKind::Embedding)
     }
 
-    /// What a score stands for: the label or, without one, a plain name with its number.
+    /// Returns the name of a score: the label or, without one, a generic name with its number.
     pub fn name(&self, manifest: &Manifest, index: usize) -> String {
         let own = manifest.labels.get(index).filter(|_| manifest.labels.len() == self.len());
         match (own, self.are_shares(), self.len()) {
             (Some(label), ..) => label.clone(),
-            // The second of two classes; the first has what is left.
+            // The score belongs to the second of two classes; the first gets the rest.
             (None, true, 1) => "class 1".into(),
             (None, true, _) => format!("class {index}"),
             (None, false, 1) => "output".into(),
@@ -139,14 +139,14 @@ impl Scores {
         }
     }
 
-    /// A score for people: a share in percent, a plain number as it is.
+    /// Formats a score for people: a probability in percent, a plain number as it is.
     pub fn show(&self, score: f32) -> String {
         if self.are_shares() { format!("{:5.1} %", 100.0 * score) } else { format!("{score:8.4}") }
     }
 
-    /// Fills `scores` from what the network returned, its final function already applied. A function
-    /// that the output's meaning needs and the network lacks is added. One output with two labels
-    /// becomes two scores, the first class's and the second's.
+    /// Fills `scores` from the network's answer, to which its final function has been applied. If the output's
+    /// meaning requires a function that the network lacks, it is added. A single output with two labels becomes
+    /// two scores, the first class's and the second's.
     pub fn fill(&self, answer: &[f32], scores: &mut Vec<f32>) {
         scores.clear();
         scores.extend_from_slice(answer);

@@ -1,9 +1,9 @@
-//! `graph.nnef` and its tensor files → Network.
+//! Reads `graph.nnef` and its tensor files into a network.
 //!
-//! The definitions in front must be those of this format version, byte for byte: then the words mean what
-//! [`crate::vocabulary`] says, and the statements can be taken by name. A step is a chain of statements, the
-//! last of which makes a tensor; each operator recognizes its own (see [`foldnet_kernels::op`]). What is
-//! read is validated as a whole ([`Network::validate`]) before anyone sees it.
+//! The definitions at the start must equal those of this format version byte for byte. Then each fragment means
+//! what [`crate::vocabulary`] defines, and statements can be read by name. A step is a chain of statements whose
+//! last one writes a tensor; each operator recognizes its own (see [`foldnet_kernels::op`]). The result is
+//! validated as a whole ([`Network::validate`]) before it is returned.
 
 use std::collections::HashMap;
 
@@ -14,7 +14,7 @@ use crate::statements::parse;
 use crate::vocabulary::{PREAMBLE, strip_definitions};
 use crate::{Activation, GraphError, Network, Step, Tensor};
 
-/// Reads a graph; takes its tensors out of `files`.
+/// Reads a graph and takes its tensors out of `files`.
 pub(crate) fn read_graph(text: &str, files: &mut dyn Files) -> Result<Network, GraphError> {
     let at = |line: usize, message: &str| GraphError::Text { line, message: message.into() };
     let Some(graph) = strip_definitions(text) else {
@@ -51,9 +51,9 @@ struct Reader<'s, 'a> {
     from: GraphReader<'s>,
     steps: Vec<Step>,
     activation: Option<Activation>,
-    /// The chain of statements that makes a float value.
+    /// The chain of statements that computes each float value.
     open: HashMap<&'a str, Vec<&'s Statement<'a>>>,
-    /// How many statements read a value first, and are still to come.
+    /// How many of the remaining statements read each value as their first argument.
     reads: HashMap<&'a str, usize>,
 }
 
@@ -107,7 +107,7 @@ impl<'s, 'a> Reader<'s, 'a> {
         Ok(())
     }
 
-    /// Continues a chain, or begins one; the last statement of a chain makes a step.
+    /// Continues a chain or starts one. The last statement of a chain completes a step.
     fn link(&mut self, s: &'s Statement<'a>) -> Result<(), GraphError> {
         let Some(&Argument::Name(first)) = s.positional.first() else {
             return s.fail("expected a name as the first argument");
@@ -120,7 +120,7 @@ impl<'s, 'a> Reader<'s, 'a> {
         if !s.name.starts_with("t_") && s.name != "logits" {
             self.open.insert(s.name, chain);
         } else if chain.len() > 1 && read_again {
-            // A value that is rounded and then used again: a second output of the same step.
+            // The value is rounded and then used again: it is a second output of the same step.
             self.open.insert(first, chain);
         } else {
             match Step::read(&chain, &mut self.from)? {

@@ -1,12 +1,12 @@
 //! The statements of a graph, as [`crate::write_graph`] writes them.
 //!
-//! A small subset of NNEF: `name = operator(argument, key = argument, …);`, one per line, arguments
-//! being names, numbers, strings, and lists or tuples of numbers. Nesting is bounded, so that hostile
-//! text cannot exhaust the stack.
+//! They are a small subset of NNEF: `name = operator(argument, key = argument, …);`, one per line. Arguments are
+//! names, numbers, strings, and lists or tuples of numbers. Nesting is bounded, so that hostile text cannot
+//! exhaust the stack.
 
 use foldnet_kernels::network::{Argument, GraphError, Statement};
 
-/// Lists of tuples are the deepest that the vocabulary has.
+/// Lists of tuples are the deepest nesting in the vocabulary.
 const MAX_DEPTH: usize = 2;
 
 /// Parses one statement per line.
@@ -72,7 +72,7 @@ impl<'a> Parser<'a> {
         let name = self.identifier()?;
         self.expect('=')?;
         let operator = self.identifier()?;
-        // `variable<scalar>` names its type.
+        // `variable<scalar>` specifies its type.
         if self.eat('<') {
             self.identifier()?;
             self.expect('>')?;

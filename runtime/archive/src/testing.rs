@@ -1,10 +1,10 @@
-//! Networks for tests, see [`foldnet_kernels::network::testing`], and a manifest for them.
+//! Networks for tests, see [`foldnet_kernels::network::testing`], and their manifest.
 
 pub use foldnet_kernels::network::testing::*;
 
 use crate::*;
 
-/// The manifest of all of these.
+/// Returns a manifest for all of these networks.
 pub fn manifest() -> Manifest {
     Manifest {
         format: FORMAT,
@@ -31,7 +31,7 @@ pub fn manifest() -> Manifest {
     }
 }
 
-/// The same, without labels where the network has not as many outputs.
+/// Returns the same manifest, without labels if the network has another number of outputs.
 pub fn manifest_of(network: &Network) -> Manifest {
     let mut manifest = manifest();
     if manifest.labels.len() != network.classes() {

@@ -54,7 +54,7 @@ fn models_for_npus_are_kept_and_checked() {
     let with = |npu: NpuModel| Manifest { npu: vec![npu], ..manifest() };
     let (_, read) = unpack_bytes(&pack(&every_step(), &with(npu.clone()))).unwrap();
     assert_eq!(read, with(npu.clone()));
-    // One for many images at once stands beside it.
+    // A model for many images at once is in the archive as well.
     let many =
         NpuModel { batch: 8, model: b"more bytes".to_vec(), sha256: digest(b"more bytes"), ..npu.clone() };
     let both = Manifest { npu: vec![npu.clone(), many], ..manifest() };
@@ -134,7 +134,7 @@ proptest! {
         prop_assert!(unpack_bytes(&bytes[..len]).is_err());
     }
 
-    /// The compressed stream has a checksum, so damage that goes unnoticed changed nothing.
+    /// The compressed stream has a checksum, so damage that is not detected has changed nothing.
     #[test]
     fn a_flipped_byte_is_an_error_or_changes_nothing(at in any::<usize>(), flip in 1u8..) {
         let mut bytes = pack(&every_step(), &manifest());

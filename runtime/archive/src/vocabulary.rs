@@ -1,9 +1,9 @@
 //! The NNEF fragments that an archive's graph is written in.
 //!
-//! Every archive carries these definitions in front of its graph, so that the file is complete: stock
-//! tract, which knows nothing of Foldnet, runs the bodies and gets our bits. Our own reader compares
-//! the preamble byte for byte and from then on goes by the names. The arithmetic is that of
-//! [`foldnet_kernels::reference`]; the step from int8 to f32 and back is
+//! Every archive starts its graph with these definitions, so the file is complete: stock tract, which knows
+//! nothing of Foldnet, runs the bodies and gets the same bits. Our own reader compares the preamble byte for byte
+//! and then goes by the names. The arithmetic is that of [`foldnet_kernels::reference`]; the steps from int8 to
+//! f32 and back are
 //!
 //! ```text
 //! foldnet_conv      v = f32(Σ (x − x_zero)·w + bias) · multiplier
@@ -19,8 +19,8 @@
 //! foldnet_pixels    x = int8(p − 128), padded with `zero` per channel
 //! ```
 //!
-//! In tract's quantized convolution `a` is the kernel and `b` the input. Activations are NCHW here, as NNEF has it. Parameters that no body uses (`name`, `scale`,
-//! `weight_scale`) are for readers of the file.
+//! In tract's quantized convolution `a` is the kernel and `b` the input. Activations are NCHW here, as in NNEF.
+//! The parameters that no body uses (`name`, `scale`, `weight_scale`) are for readers of the file.
 
 #[cfg(any(test, feature = "write"))]
 use std::collections::HashSet;
@@ -29,10 +29,10 @@ use crate::Kind;
 #[cfg(any(test, feature = "write"))]
 use crate::Network;
 
-/// In front of every graph, byte for byte.
+/// The definitions at the start of every graph, byte for byte.
 pub(crate) const PREAMBLE: &str = include_str!("preamble.nnef");
 
-/// The definitions that a network's graph needs: the common ones, and those that its operators bring.
+/// Returns the definitions that a network's graph needs: the common ones and those of its operators.
 #[cfg(any(test, feature = "write"))]
 pub(crate) fn definitions(network: &Network) -> String {
     let used: HashSet<Kind> = network.steps.iter().map(|s| s.operator()).collect();
@@ -40,7 +40,7 @@ pub(crate) fn definitions(network: &Network) -> String {
     std::iter::once(PREAMBLE).chain(own).collect()
 }
 
-/// What follows the definitions; `None` when they are not ours.
+/// Returns the text after the definitions, or `None` if the definitions are not ours.
 pub(crate) fn strip_definitions(text: &str) -> Option<&str> {
     let mut rest = text.strip_prefix(PREAMBLE)?;
     for kind in Kind::ALL {

@@ -1,7 +1,7 @@
-//! Writing the archive file.
+//! Writes the archive file.
 //!
-//! Reproducible: fixed order, no times, no owners; same network, same bytes. Writing goes to a temporary file beside
-//! the target, which is renamed when it is complete.
+//! The result is reproducible: it has a fixed order, no times and no owners, so the same network gives the same
+//! bytes. The bytes are written to a temporary file beside the target, which is renamed when it is complete.
 
 use std::fs::File;
 use std::io::Write;
@@ -14,11 +14,11 @@ use crate::error::ArchiveError;
 use crate::manifest::{Manifest, PROOF};
 use crate::write_graph::write_graph;
 
-/// Packs an archive into memory.
+/// Packs an archive in memory.
 pub fn pack(network: &Network, manifest: &Manifest) -> Vec<u8> {
     let (graph, tensors) = write_graph(network);
     let text = |result: Result<String, toml::ser::Error>| result.expect("a manifest is plain data");
-    // A member of its own, since earlier releases refuse keys that they do not know.
+    // The proof is a member of its own, since earlier releases refuse keys that they do not know.
     let toml = text(toml::to_string(&Manifest { proof: None, ..manifest.clone() }));
     let gzip = GzBuilder::new().write(Vec::new(), Compression::default());
     let mut tar = tar::Builder::new(gzip);
@@ -44,15 +44,15 @@ pub fn pack(network: &Network, manifest: &Manifest) -> Vec<u8> {
     gzip.finish().expect("writing to memory")
 }
 
-/// Writes an archive, whole or not at all; returns its size in bytes. A device file, such as
-/// `/dev/full`, is written to directly.
+/// Writes an archive completely or not at all; returns its size in bytes. A device file, such as `/dev/full`, is
+/// written to directly.
 pub fn write(path: &Path, network: &Network, manifest: &Manifest) -> Result<u64, ArchiveError> {
     let bytes = pack(network, manifest);
     write_file(path, &bytes).map_err(|source| ArchiveError::Io { path: path.into(), source })?;
     Ok(bytes.len() as u64)
 }
 
-/// Writes a file under its final name only when it is complete and on disk.
+/// Writes a file and gives it its final name only when it is complete and on disk.
 pub fn write_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
         return File::options().write(true).open(path)?.write_all(bytes);

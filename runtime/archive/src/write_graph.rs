@@ -1,6 +1,7 @@
-//! Network → `graph.nnef` and its tensor files.
+//! Writes a network as `graph.nnef` and its tensor files.
 //!
-//! Each operator writes its own statements, see [`foldnet_kernels::op`]; here is what stands around them.
+//! Each operator writes its own statements, see [`foldnet_kernels::op`]; this module writes everything around
+//! them.
 
 use foldnet_kernels::network::{GraphWriter, Values};
 
@@ -8,7 +9,7 @@ use crate::dat::encode;
 use crate::vocabulary::definitions;
 use crate::{Activation, Network};
 
-/// The text and the files, in the order in which they stand in the archive.
+/// Returns the text and the files, in their order in the archive.
 pub(crate) fn write_graph(network: &Network) -> (String, Vec<(String, Vec<u8>)>) {
     let input = network.input();
     let mut to = GraphWriter { network, text: definitions(network), files: Vec::new() };
