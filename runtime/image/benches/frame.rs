@@ -1,4 +1,4 @@
-//! From a camera's 640×480 frame to the pixels of a network that sees 224×224, for each pixel format.
+//! Measures the conversion of a 640×480 camera frame to a network's 224×224 pixels, for each pixel format.
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use foldnet_archive::{Input, Resize};

@@ -1,16 +1,16 @@
-//! Resizing with AVX2, to the bit as `resize.rs` defines it.
+//! Resizes with AVX2, bit for bit as `resize.rs` defines it.
 //!
-//! **Rows.** Eight outputs at a time, four in each 128-bit half; a shuffle brings two taps of each output
-//! beside each other. A weight of 22 bits does not fit the 16-bit multiplier, its two halves do:
+//! **Rows.** Eight outputs are computed at a time, four in each 128-bit half. A shuffle brings two taps of each
+//! output next to each other. A weight of 22 bits does not fit the 16-bit multiplier, but its two halves do:
 //! ```text
 //! K = h·2¹¹ + l,  0 ≤ l < 2¹¹,  h ≤ 2¹¹
 //! Σ K·p = (Σ h·p)·2¹¹ + Σ l·p               one vpmaddwd each for two taps of eight outputs
 //! ```
-//! Four outputs' taps lie within 16 bytes, one load, up to a reduction by about 3; beyond, a group has
-//! several loads, and outputs that a load does not reach weigh nothing in it. The bound is instructions: with
-//! six taps about ten for an output's three colours.
+//! One load covers the taps of four outputs if they are within 16 bytes, which holds up to a reduction by about 3.
+//! Beyond that, a group has several loads, and an output that a load does not reach has weight 0 in it.
+//! Instructions are the bound: with six taps, about ten per output for its three colours.
 //!
-//! **Columns.** The portable loop, compiled for eight 32-bit lanes.
+//! **Columns.** The portable loop is compiled for eight 32-bit lanes.
 
 use std::arch::x86_64::*;
 
@@ -18,12 +18,12 @@ use super::Planes;
 use super::resize::{Output, column as portable};
 
 const HALF: u32 = 11;
-/// Outputs in a half of a register.
+/// The number of outputs in a half of a register.
 const LANE: usize = 4;
-/// Bytes of a load.
+/// The size of a load in bytes.
 const LOAD: usize = 16;
 
-/// Two taps of eight outputs: where the load has them, and the halves of their weights.
+/// Two taps of eight outputs: their positions in the load, and the halves of their weights.
 #[repr(C, align(32))]
 struct Pairs {
     order: [i8; 32],
@@ -31,26 +31,27 @@ struct Pairs {
     low: [i16; 16],
 }
 
-/// A load for each half, from that many bytes behind the plane's start, and the pairs that it holds.
+/// One load per half, each at an offset from the plane's start, and the pairs that it contains.
 struct Load {
     from: [usize; 2],
     pairs: Vec<Pairs>,
 }
 
-/// An axis for the vector unit: the loads of each eight outputs. Empty where there is no AVX2.
+/// An axis prepared for the vector unit: the loads of each eight outputs. It is empty without AVX2.
 pub struct Packed {
     groups: Vec<Vec<Load>>,
-    /// Bytes that the loads reach.
+    /// The number of bytes that the loads reach.
     reach: usize,
 }
 
-/// What one load holds of four outputs: for each, pairs of its taps as the place in the load and weights.
+/// The part of four outputs that one load contains: for each output, pairs of taps as positions in the load, with
+/// their weights.
 struct Reach {
     from: usize,
     pairs: [Vec<(usize, [i32; 2])>; LANE],
 }
 
-/// The loads of four outputs whose taps count from `start`.
+/// Returns the loads of four outputs whose taps count from `start`.
 fn loads(outputs: &[Output], start: usize) -> Vec<Reach> {
     let mut taken = [0; LANE];
     let mut loads = Vec::new();
@@ -91,26 +92,26 @@ impl Packed {
         packed
     }
 
-    /// Appends the `count` outputs of a row; `false` where there is no AVX2.
+    /// Appends the `count` outputs of a row; returns `false` without AVX2.
     pub fn resize_row(&self, row: &Planes, count: usize, out: &mut Vec<u8>) -> bool {
         let planes = row.with_slack();
         if self.groups.is_empty() || planes.iter().any(|p| p.len() < self.reach) {
             return false;
         }
         let start = out.len();
-        // The last store writes 16 bytes where 12 count.
+        // The last store writes 16 bytes, of which 12 count.
         out.resize(start + 3 * 2 * LANE * self.groups.len() + 4, 0);
-        // SAFETY: groups exist where AVX2 does; `reach` bounds the loads, and `out` has room for all groups.
+        // SAFETY: groups exist only with AVX2; `reach` bounds the loads, and `out` has room for all groups.
         unsafe { self.row(planes, &mut out[start..]) };
         out.truncate(start + 3 * count);
         true
     }
 
     /// # Safety
-    /// Planes have `reach` bytes, `out` 24 for each group and 4 more.
+    /// The planes have `reach` bytes; `out` has 24 for each group and 4 more.
     #[target_feature(enable = "avx2")]
     unsafe fn row(&self, planes: [&[u8]; 3], out: &mut [u8]) {
-        // Of four outputs: R₀…R₃ G₀…G₃ B₀…B₃ to R₀ G₀ B₀ R₁ ….
+        // Reorders four outputs from R₀…R₃ G₀…G₃ B₀…B₃ to R₀ G₀ B₀ R₁ ….
         let mix =
             _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11, -1, -1, -1, -1));
         let half = _mm256_set1_epi32(1 << (2 * HALF - 1));
@@ -125,7 +126,7 @@ impl Packed {
                     )
                 });
                 for pairs in &load.pairs {
-                    // SAFETY: of the struct's own arrays, aligned as it is.
+                    // SAFETY: loads the struct's own arrays, which have the struct's alignment.
                     let [order, high, low] = unsafe {
                         [
                             _mm256_load_si256(pairs.order.as_ptr().cast()),
@@ -135,7 +136,7 @@ impl Packed {
                     };
                     for ([sum_h, sum_l], bytes) in sums.iter_mut().zip(bytes) {
                         let taps = _mm256_shuffle_epi8(bytes, order);
-                        // The shuffle puts bytes two and two; as 16 bits each they are a pair's samples.
+                        // The shuffle writes the bytes in pairs; extended to 16 bits they are a pair's samples.
                         *sum_h = _mm256_add_epi32(*sum_h, _mm256_madd_epi16(taps, high));
                         *sum_l = _mm256_add_epi32(*sum_l, _mm256_madd_epi16(taps, low));
                     }
@@ -147,7 +148,7 @@ impl Packed {
             });
             let bytes = _mm256_packus_epi16(_mm256_packs_epi32(r, g), _mm256_packs_epi32(b, b));
             let pixels = _mm256_shuffle_epi8(bytes, mix);
-            // SAFETY: the second store ends 4 bytes behind the group's 24, and `out` has them.
+            // SAFETY: the second store ends 4 bytes after the group's 24, and `out` has them.
             unsafe {
                 let at = out.as_mut_ptr().add(3 * 2 * LANE * n);
                 _mm_storeu_si128(at.cast(), _mm256_castsi256_si128(pixels));
@@ -158,7 +159,7 @@ impl Packed {
 }
 
 impl Load {
-    /// Of what the halves reach; none where a half has no outputs left.
+    /// Combines what the two halves reach; a half that has no outputs left contributes nothing.
     fn new(halves: [Option<&Reach>; 2]) -> Self {
         let count = halves.iter().flatten().flat_map(|h| &h.pairs).map(Vec::len).max().unwrap_or(0);
         let pair = |n: usize| {
@@ -190,14 +191,14 @@ pub fn column(taps: &[u8], weights: &[i32], sums: &mut [i32], out: &mut [u8]) {
         portable(taps, weights, sums, out);
     }
     if is_x86_feature_detected!("avx2") {
-        // SAFETY: AVX2 is there.
+        // SAFETY: AVX2 was detected.
         unsafe { wide(taps, weights, sums, out) }
     } else {
         portable(taps, weights, sums, out);
     }
 }
 
-/// Takes planes of as many pixels as blocks of 16 allow, and gives back the rest of both.
+/// Splits as many pixels into planes as blocks of 16 allow, and returns the rest of both.
 pub fn split_rgb<'a>(rgb: &'a [u8], planes: [&'a mut [u8]; 3]) -> (&'a [u8], [&'a mut [u8]; 3]) {
     #[target_feature(enable = "avx2")]
     fn wide(rgb: &[u8], planes: [&mut [u8]; 3]) {
@@ -207,7 +208,7 @@ pub fn split_rgb<'a>(rgb: &'a [u8], planes: [&'a mut [u8]; 3]) -> (&'a [u8], [&'
             for (colour, plane) in [r, g, b].into_iter().enumerate() {
                 let mut pixels = _mm_setzero_si128();
                 for (part, order) in COLOURS[colour].iter().enumerate() {
-                    // SAFETY: a third of the block's 48 bytes, and the table's own 16.
+                    // SAFETY: loads a third of the block's 48 bytes, and the table's own 16.
                     let (bytes, order) = unsafe {
                         (
                             _mm_loadu_si128(block.as_ptr().add(LOAD * part).cast()),
@@ -216,7 +217,7 @@ pub fn split_rgb<'a>(rgb: &'a [u8], planes: [&'a mut [u8]; 3]) -> (&'a [u8], [&'
                     };
                     pixels = _mm_or_si128(pixels, _mm_shuffle_epi8(bytes, order));
                 }
-                // SAFETY: a chunk of 16 bytes.
+                // SAFETY: stores to a chunk of 16 bytes.
                 unsafe { _mm_storeu_si128(plane.as_mut_ptr().cast(), pixels) };
             }
         }
@@ -227,12 +228,12 @@ pub fn split_rgb<'a>(rgb: &'a [u8], planes: [&'a mut [u8]; 3]) -> (&'a [u8], [&'
     let length = planes.iter().map(|p| p.len()).fold(rgb.len() / 3, usize::min) / LOAD * LOAD;
     let (done, rgb) = rgb.split_at(3 * length);
     let [(r, r_rest), (g, g_rest), (b, b_rest)] = planes.map(|p| p.split_at_mut(length));
-    // SAFETY: AVX2 is there.
+    // SAFETY: AVX2 was detected.
     unsafe { wide(done, [r, g, b]) };
     (rgb, [r_rest, g_rest, b_rest])
 }
 
-/// Where the bytes of a colour go from each third of a block of 16 pixels.
+/// The destination of each colour's bytes, for each third of a block of 16 pixels.
 const COLOURS: [[[i8; LOAD]; 3]; 3] = {
     let mut orders = [[[-1; LOAD]; 3]; 3];
     let mut byte = 0;

@@ -1,12 +1,12 @@
-//! JPEG, PNG, WebP and BMP to RGB.
+//! Decodes JPEG, PNG, WebP and BMP to RGB.
 //!
-//! What becomes of each kind of pixel is what Pillow's `convert("RGB")` makes of it, since that is
-//! what Keras and torchvision train with: grey is replicated, a palette is looked up, alpha is dropped
-//! (not composited). Of 16-bit samples the high byte is kept. Of an animation the first frame counts.
-//! The EXIF orientation is applied. The format is told by content, not by name.
+//! All kinds of pixels are converted like Pillow's `convert("RGB")`, because Keras and torchvision train with it:
+//! grey is replicated, a palette is looked up, alpha is dropped (not composited). 16-bit samples keep their high
+//! byte. Of an animation, only the first frame is decoded. The EXIF orientation is applied. The format is detected
+//! from the content, not from the name.
 //!
-//! Files are hostile: their size and the image's are bounded before memory is asked for, and a
-//! image that ends early is refused rather than filled up with grey.
+//! Files are not trusted: the sizes of file and image are bounded before memory is allocated, and an image that
+//! ends early is refused rather than filled with grey.
 
 use std::io::{Cursor, Read};
 use std::path::Path;
@@ -18,36 +18,36 @@ use super::jpeg_end::is_cut;
 
 /// The longest side of an image.
 pub const MAX_SIDE: usize = 1 << 15;
-/// The most bytes of an image file.
+/// The largest size of an image file in bytes.
 pub const MAX_FILE: u64 = 1 << 28;
-/// The most pixels of an image: 134 million, or 403 MB of RGB.
+/// The largest number of pixels of an image: 134 million, or 403 MB of RGB.
 pub const MAX_PIXELS: u64 = 1 << 27;
-/// The most bytes that decoding may ask for.
+/// The largest number of bytes that decoding may allocate.
 const MAX_ALLOC: u64 = 1 << 29;
 
-/// Why an image cannot be had. The caller says which.
+/// The reason why an image cannot be read. The caller adds which image.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// The operating system said no.
+    /// The operating system reported an error.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// No format that we know.
+    /// The format is not supported.
     #[error("not an image (JPEG, PNG, WebP and BMP are understood)")]
     NotAnImage,
-    /// Nothing in it.
+    /// The file is empty.
     #[error("the file is empty")]
     Empty,
     /// The file ends before the image does.
     #[error("the image is cut short")]
     Cut,
-    /// A file or image beyond our bounds.
+    /// The file or the image is too large.
     #[error(
         "too large: at most {} MB, {MAX_SIDE} pixels a side and {} million pixels are read",
         MAX_FILE >> 20,
         MAX_PIXELS / 1_000_000
     )]
     TooLarge,
-    /// The decoder said no.
+    /// The decoder reported an error.
     #[error("damaged: {0}")]
     Damaged(String),
 }
@@ -66,12 +66,12 @@ impl From<image::ImageError> for ImageError {
 }
 
 impl Image {
-    /// Reads and decodes a file.
+    /// Reads and decodes an image file.
     pub fn open(path: &Path) -> Result<Self, ImageError> {
         Self::read(foldnet_archive::open_file(path)?)
     }
 
-    /// Reads to the end, and decodes.
+    /// Reads to the end and decodes an image.
     pub fn read(from: impl Read) -> Result<Self, ImageError> {
         let mut bytes = Vec::new();
         from.take(MAX_FILE + 1).read_to_end(&mut bytes)?;
@@ -81,7 +81,7 @@ impl Image {
         Self::decode(&bytes)
     }
 
-    /// Decodes a file's bytes.
+    /// Decodes the bytes of an image file.
     pub fn decode(bytes: &[u8]) -> Result<Self, ImageError> {
         if bytes.is_empty() {
             return Err(ImageError::Empty);
@@ -170,7 +170,7 @@ mod tests {
             (png(&[7, 200], 2, 1, ExtendedColorType::L8), vec![7, 7, 7, 200, 200, 200]),
             (png(&[7, 0], 1, 1, ExtendedColorType::La8), vec![7; 3]),
             (png(&[1, 2, 3, 0], 1, 1, ExtendedColorType::Rgba8), vec![1, 2, 3]),
-            // 16-bit samples, in the machine's order.
+            // The samples have 16 bits, in the machine's byte order.
             (
                 png(
                     &[0x1234_u16, 0xff00, 0x0080].map(u16::to_ne_bytes).concat(),
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn orientation_is_applied() {
-        // The EXIF segment says: rotate by 90° clockwise.
+        // The EXIF segment requests a rotation by 90° clockwise.
         let exif =
             b"\xff\xe1\x00\x22Exif\0\0MM\0\x2a\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0";
         let jpeg = encoded(ImageFormat::Jpeg);
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!((plain.width(), plain.height()), (7, 5));
         let turned = Image::decode(&[&jpeg[..2], exif, &jpeg[2..]].concat()).unwrap();
         assert_eq!((turned.width(), turned.height()), (5, 7));
-        // Its top left corner is what was bottom left.
+        // The top left pixel of the rotated image was bottom left.
         assert_eq!(turned.rgb()[..3], plain.rgb()[4 * 7 * 3..][..3]);
     }
 
@@ -205,7 +205,7 @@ mod tests {
         for format in FORMATS {
             let bytes = encoded(format);
             for keep in 0..bytes.len() {
-                // Behind the last pixel a format may carry bytes that nobody needs.
+                // A format may have bytes after the last pixel that nothing needs.
                 if let Ok(picture) = Image::decode(&bytes[..keep]) {
                     assert_eq!(picture, Image::decode(&bytes).unwrap(), "{format:?} cut at {keep}");
                 }
@@ -220,7 +220,7 @@ mod tests {
         assert!(matches!(error(b"hello, world"), ImageError::NotAnImage));
         assert!(matches!(error(b"GIF89a\x01\0\x01\0"), ImageError::NotAnImage));
         assert!(matches!(error(&encoded(ImageFormat::Png)[..60]), ImageError::Cut | ImageError::Damaged(_)));
-        // A BMP of 40000×1 pixels, by its header.
+        // The header declares a BMP of 40000×1 pixels.
         let mut bmp = encoded(ImageFormat::Bmp);
         bmp[18..22].copy_from_slice(&40_000_u32.to_le_bytes());
         assert!(matches!(error(&bmp), ImageError::TooLarge));
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn an_image_of_too_many_pixels_is_refused_by_its_header() {
-        // The size in the JPEG's frame header: 20,000 × 20,000, grey.
+        // The JPEG's frame header declares 20,000 × 20,000 grey pixels.
         let grey = image::GrayImage::new(16, 16);
         let mut jpeg = Cursor::new(Vec::new());
         grey.write_to(&mut jpeg, ImageFormat::Jpeg).unwrap();

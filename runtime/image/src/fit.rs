@@ -1,12 +1,12 @@
-//! An image as the network's pixels.
+//! Converts an image to the network's pixels.
 //!
-//! - An image that already has the network's size is taken as it is, whatever the rule.
-//! - [`Resize::Stretch`]: both sides independently. [`Resize::Bilinear`]: likewise, without antialiasing.
-//! - [`Resize::Crop`], as torchvision's `Resize(short_side)` and `CenterCrop`: the short side becomes
-//!   `short_side`, the long one `⌊short_side·long/short⌋`; then the window whose first row is
-//!   `rne((h − H)/2)`, likewise for columns. What the window reaches beyond the image is black.
-//! - Networks with one channel see `(19595·R + 38470·G + 7471·B + 2¹⁵) >> 16`, Pillow's `convert("L")`;
-//!   with two or four, an opaque alpha stands behind grey or RGB.
+//! - An image that already has the network's size is used unchanged, whatever the rule.
+//! - [`Resize::Stretch`] resizes both sides independently. [`Resize::Bilinear`] does so without antialiasing.
+//! - [`Resize::Crop`] works like torchvision's `Resize(short_side)` and `CenterCrop`: the short side becomes
+//!   `short_side`, the long one `⌊short_side·long/short⌋`. Then the window is cut whose first row is
+//!   `rne((h − H)/2)`, likewise for columns. Parts of the window outside the image are black.
+//! - Networks with one channel read `(19595·R + 38470·G + 7471·B + 2¹⁵) >> 16`, Pillow's `convert("L")`. With two
+//!   or four channels, an opaque alpha follows grey or RGB.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -17,12 +17,12 @@ use crate::ImageRef;
 use crate::resample::centred;
 use crate::resize::{Filter, resize_window};
 
-/// The image as `height × width × channels` bytes.
+/// Returns the image as `height × width × channels` bytes.
 pub fn fit<'a>(image: impl Into<ImageRef<'a>>, input: &Input) -> Vec<u8> {
     fit_ref(image.into(), input).into_owned()
 }
 
-/// As [`fit`], without a copy of an image that already is what the network reads.
+/// Like [`fit`], but copies nothing if the image already has the network's format.
 pub fn fit_ref<'a>(image: ImageRef<'a>, input: &Input) -> Cow<'a, [u8]> {
     let rgb: Cow<'_, [u8]> = match input.resize {
         _ if (image.width(), image.height()) == (input.width, input.height) => image.packed(),
@@ -42,7 +42,7 @@ pub fn fit_ref<'a>(image: ImageRef<'a>, input: &Input) -> Cow<'a, [u8]> {
     pixels.into()
 }
 
-/// How a rule filters.
+/// Returns the filter of a resize rule.
 pub fn filter(resize: Resize) -> Filter {
     match resize {
         Resize::Bilinear => Filter::Plain,
@@ -67,7 +67,7 @@ fn crop(image: ImageRef<'_>, short_side: usize, width: usize, height: usize) -> 
 
 pub use crate::resample::cropped_size;
 
-/// The part of `0..have` that a centred window of length `want` shows, and where it stands in it.
+/// Returns the part of `0..have` that a centred window of length `want` shows, and its position in the window.
 pub fn window(have: usize, want: usize) -> (Range<usize>, usize) {
     if have < want {
         return (0..have, (want - have) / 2);
@@ -76,7 +76,7 @@ pub fn window(have: usize, want: usize) -> (Range<usize>, usize) {
     (start..start + want, 0)
 }
 
-/// A pixel as so many channels as `to` has: grey, grey and opaque, RGB, RGB and opaque.
+/// Writes a pixel with as many channels as `to` has: grey, grey and alpha, RGB, RGB and alpha. Alpha is opaque.
 pub fn channels(rgb: &[u8], to: &mut [u8]) {
     let luma = || {
         let weighted = 19_595 * u32::from(rgb[0]) + 38_470 * u32::from(rgb[1]) + 7_471 * u32::from(rgb[2]);

@@ -1,12 +1,12 @@
-//! From an image file or a camera's frame to a network's pixels: `Image::open`, then `fit`.
+//! Converts an image file or a camera's frame to a network's pixels: `Image::open`, then `fit`.
 //!
 //! ```text
 //! bytes ── decode.rs ──▶ Image (RGB, u8) ── fit.rs ──▶ pixels (u8, HWC)
 //!                                              └ resize.rs, as Pillow resizes
 //! ```
 //!
-//! The feature `decode` reads JPEG, PNG, WebP and BMP files, `frame` reads the pixel formats of cameras. Without any
-//! feature there is only [`resample`], which needs neither the standard library nor memory of its own.
+//! The feature `decode` reads JPEG, PNG, WebP and BMP files; `frame` reads the pixel formats of cameras. Without
+//! features the crate contains only [`resample`], which needs neither the standard library nor an allocator.
 #![cfg_attr(not(feature = "std"), no_std)]
 
 #[cfg(all(feature = "std", target_arch = "x86_64"))]

@@ -1,6 +1,6 @@
-//! A row of pixels as three planes, which vector units read without sorting colours first.
+//! A row of pixels as three planes, which vector units can read without separating colours first.
 
-/// Bytes that may be read behind a plane's last pixel.
+/// The number of bytes after a plane's last pixel that may be read.
 const SLACK: usize = 32;
 
 /// R, G and B of one row.
@@ -11,36 +11,36 @@ pub struct Planes {
 }
 
 impl Planes {
-    /// Has room for so many pixels, of whatever value.
+    /// Makes room for this many pixels; their values are unspecified.
     pub fn resize(&mut self, length: usize) {
         self.length = length;
         self.bytes.resize(3 * (length + SLACK), 0);
     }
 
-    /// The planes, in place.
+    /// Returns the planes for writing.
     pub fn all_mut(&mut self) -> [&mut [u8]; 3] {
         let length = self.length;
         let mut planes = self.bytes.chunks_exact_mut(length + SLACK);
         std::array::from_fn(|_| planes.next().map_or(&mut [][..], |plane| &mut plane[..length]))
     }
 
-    /// The planes.
+    /// Returns the planes.
     pub fn all(&self) -> [&[u8]; 3] {
         self.with_slack().map(|plane| &plane[..self.length])
     }
 
-    /// The planes, with bytes of no meaning behind.
+    /// Returns the planes, followed by bytes without meaning.
     pub fn with_slack(&self) -> [&[u8]; 3] {
         let mut planes = self.bytes.chunks_exact(self.length + SLACK);
         std::array::from_fn(|_| planes.next().unwrap_or(&[0; SLACK]))
     }
 
-    /// Takes the planes of as many pixels as there is room for.
+    /// Fills the planes from as many pixels as there is room for.
     pub fn fill_from_rgb(&mut self, rgb: &[u8]) {
         split(rgb, self.all_mut());
     }
 
-    /// The same of `B G R`.
+    /// Like [`Planes::fill_from_rgb`], for `B G R`.
     #[cfg(feature = "frame")]
     pub fn fill_from_bgr(&mut self, bgr: &[u8]) {
         let [r, g, b] = self.all_mut();
@@ -54,7 +54,7 @@ impl Planes {
     }
 }
 
-/// Sorts the bytes of pixels of three into one plane each.
+/// Splits pixels of three bytes into one plane per colour.
 fn split(pixels: &[u8], planes: [&mut [u8]; 3]) {
     #[cfg(target_arch = "x86_64")]
     let (pixels, planes) = super::avx2::split_rgb(pixels, planes);

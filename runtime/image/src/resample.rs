@@ -1,11 +1,11 @@
 //! The arithmetic of resizing, and a resizer for images that arrive row by row.
 //!
-//! Bilinear with antialiasing, bit for bit as Pillow's `Image.resize(size, BILINEAR)` does it for 8-bit images, in
-//! all its versions up to 12. (Version 13 sometimes takes the rows first, where that is faster, which moves
-//! roundings.)
+//! It is bilinear with antialiasing, bit for bit like Pillow's `Image.resize(size, BILINEAR)` for 8-bit images, in
+//! all its versions up to 12. (Version 13 sometimes resizes the rows first, if that is faster, which changes
+//! rounding.)
 //!
-//! Separable, columns first, then rows, each rounded to u8. Along one axis, with `s = in / out` and
-//! `f = max(s, 1)` the filter's half-width:
+//! The resizing is separable: columns first, then rows, each rounded to u8. Along one axis, with `s = in / out`
+//! and the filter's half-width `f = max(s, 1)`:
 //! ```text
 //! centre(i) = (i + ½)·s                          in f64
 //! taps(i)   = ⌊centre − f + ½⌋ … ⌊centre + f + ½⌋ − 1, inside the image
@@ -14,21 +14,22 @@
 //! out(i)    = (2²¹ + Σⱼ K(i, j)·in(j)) >> 22
 //! ```
 //!
-//! Everything here works without the standard library. A [`Resizer`] needs its [`Weights`] in a `static`: the compiler
-//! computes them, so they lie in flash, and at run time there are only integers. Each row is made narrow when it
-//! arrives, and kept while an output row still needs it. On a host, [`fit`](crate::fit) gives the same bits faster.
+//! Everything here works without the standard library. A [`Resizer`] needs its [`Weights`] in a `static`: the
+//! compiler computes them, so they are in flash, and at run time there are only integers. Each row is narrowed
+//! when it arrives, and kept while an output row still needs it. On a host, [`fit`](crate::fit) gives the same
+//! bits faster.
 
-/// Bits behind the point of a weight.
+/// The number of fractional bits of a weight.
 pub const PRECISION: u32 = 22;
 
-/// How many inputs an output is the sum of, at most: the room for its weights, and the number of rows
-/// that are kept.
+/// Returns the largest number of inputs of one output: the room for its weights, and the number of rows that are
+/// kept.
 pub const fn taps(from: usize, to: usize) -> usize {
-    // 2·max(from/to, 1) + 1, rounded up.
+    // This is 2·max(from/to, 1) + 1, rounded up.
     if from <= to { 3 } else { (2 * from).div_ceil(to) + 1 }
 }
 
-/// The size that an image is brought to before its middle is cut out: the short side becomes
+/// Returns the size to which an image is resized before its centre is cropped: the short side becomes
 /// `short_side`.
 pub const fn cropped_size((width, height): (usize, usize), short_side: usize) -> (usize, usize) {
     if width <= height {
@@ -38,21 +39,21 @@ pub const fn cropped_size((width, height): (usize, usize), short_side: usize) ->
     }
 }
 
-/// The first sample of a window of `want` in the middle of `have`.
+/// Returns the first sample of a centred window of `want` out of `have`.
 pub const fn centred(have: usize, want: usize) -> usize {
     // Half of an odd number is rounded to even.
     let spare = have - want;
     spare / 2 + (spare % 4 == 3) as usize
 }
 
-/// What one output is the sum of.
+/// The inputs of one output.
 #[derive(Clone, Copy)]
 struct Output {
     first: u16,
     taps: u16,
 }
 
-/// The weights along one axis: `OUT` outputs of at most `TAPS` inputs.
+/// The weights along one axis: `OUT` outputs of at most `TAPS` inputs each.
 pub struct Weights<const OUT: usize, const TAPS: usize> {
     from: usize,
     outputs: [Output; OUT],
@@ -60,13 +61,13 @@ pub struct Weights<const OUT: usize, const TAPS: usize> {
 }
 
 impl<const OUT: usize, const TAPS: usize> Weights<OUT, TAPS> {
-    /// All of `from` samples as `OUT`: an image is stretched.
+    /// Resizes all of `from` samples to `OUT`: the image is stretched.
     pub const fn stretch(from: usize) -> Self {
         Self::window(from, OUT, 0)
     }
 
-    /// The samples `first..first + OUT` of the `to` that `from` samples are resized to. Computed in a
-    /// `static`, so that what does not fit is an error of the compiler.
+    /// Resizes `from` samples to `to`, of which `first..first + OUT` are computed. In a `static`, an error in the
+    /// numbers is a compile error.
     pub const fn window(from: usize, to: usize, first: usize) -> Self {
         assert!(from > 0 && from < 1 << 15 && first + OUT <= to && TAPS >= taps(from, to));
         let mut all = Self { from, outputs: [Output { first: 0, taps: 0 }; OUT], weights: [[0; TAPS]; OUT] };
@@ -78,13 +79,13 @@ impl<const OUT: usize, const TAPS: usize> Weights<OUT, TAPS> {
         all
     }
 
-    /// To be used.
+    /// Returns the axis that a [`Resizer`] uses.
     pub const fn axis(&'static self) -> Axis {
         Axis { from: self.from, taps: TAPS, outputs: &self.outputs, weights: self.weights.as_flattened() }
     }
 }
 
-/// The inputs that output `i` is made of: the first, and the one after the last.
+/// Returns the inputs of output `i`: the first, and the one after the last.
 pub const fn span(from: usize, to: usize, i: usize) -> (usize, usize) {
     // The operations and their order, here and below, are Pillow's: the last bit of the f64 matters.
     let (centre, support) = centre(from, to, i);
@@ -93,7 +94,7 @@ pub const fn span(from: usize, to: usize, i: usize) -> (usize, usize) {
     (first, if end < from { end } else { from })
 }
 
-/// The weight of input `j` in output `i` before weights are normalized.
+/// Returns the weight of input `j` in output `i` before normalization.
 pub const fn weight(from: usize, to: usize, i: usize, j: usize) -> f64 {
     let (centre, support) = centre(from, to, i);
     let inverse = 1.0 / support;
@@ -101,7 +102,7 @@ pub const fn weight(from: usize, to: usize, i: usize, j: usize) -> f64 {
     (1.0 - x.abs()).max(0.0)
 }
 
-/// A share of 1 in fixed point.
+/// Converts a weight between 0 and 1 to fixed point.
 pub const fn fixed(share: f64) -> i32 {
     (0.5 + share * (1 << PRECISION) as f64) as i32
 }
@@ -128,7 +129,7 @@ const fn output<const TAPS: usize>(from: usize, to: usize, i: usize) -> (Output,
     (Output { first: first as u16, taps: (end - first) as u16 }, weights)
 }
 
-/// One axis of a resizing.
+/// One axis of the resizing.
 #[derive(Clone, Copy)]
 pub struct Axis {
     from: usize,
@@ -143,41 +144,42 @@ impl Axis {
     }
 }
 
-/// Resizes an image that comes row by row.
+/// Resizes an image that arrives row by row.
 pub struct Resizer<'a> {
     across: Axis,
     down: Axis,
-    /// Narrow rows, row `y` at `y % down.taps`.
+    /// The narrowed rows; row `y` is at `y % down.taps`.
     kept: &'a mut [u8],
-    /// Rows that have come.
+    /// The number of rows that have arrived.
     rows: usize,
-    /// Output rows that are done.
+    /// The number of output rows that are complete.
     done: usize,
 }
 
 impl<'a> Resizer<'a> {
-    /// Bytes of memory that it wants for outputs `width` wide of images `from` rows high made `to`.
+    /// Returns the size in bytes of the memory for outputs of `width` columns, from images of `from` rows resized
+    /// to `to`.
     pub const fn bytes(width: usize, from: usize, to: usize) -> usize {
         3 * width * taps(from, to)
     }
 
-    /// `None` when `memory` is less than [`Resizer::bytes`].
+    /// Creates a resizer, or returns `None` if `memory` is smaller than [`Resizer::bytes`].
     pub fn new(across: Axis, down: Axis, memory: &'a mut [u8]) -> Option<Self> {
         let kept = memory.get_mut(..3 * across.outputs.len() * down.taps)?;
         Some(Self { across, down, kept, rows: 0, done: 0 })
     }
 
-    /// Columns and rows of the images that it takes.
+    /// Returns the columns and rows of the input images.
     pub fn from(&self) -> (usize, usize) {
         (self.across.from, self.down.from)
     }
 
-    /// The next row is an image's first.
+    /// Starts a new image: the next row is its first.
     pub fn restart(&mut self) {
         (self.rows, self.done) = (0, 0);
     }
 
-    /// Takes the next row, of which `rgb` returns each pixel, and writes the output rows that it completes into
+    /// Adds the next row, each pixel of which `rgb` returns, and writes the output rows that it completes to
     /// `pixels` (RGB). Returns whether this was the image's last row.
     pub fn push(&mut self, rgb: impl Fn(usize) -> [u8; 3], pixels: &mut [u8]) -> bool {
         let stride = 3 * self.across.outputs.len();
@@ -209,7 +211,7 @@ impl<'a> Resizer<'a> {
         true
     }
 
-    /// Output row `done`, whose inputs are kept.
+    /// Computes output row `done`, whose inputs are kept.
     fn column_sums(&self, output: Output, stride: usize, pixels: &mut [u8]) {
         let Some(out) = pixels.get_mut(self.done * stride..(self.done + 1) * stride) else { return };
         let weights = self.down.weights(self.done, output);
@@ -225,8 +227,8 @@ impl<'a> Resizer<'a> {
     }
 }
 
-/// A weighted sum, with [`PRECISION`] bits behind the point and half a unit added, as a byte. It is clamped, since
-/// rounding of the weights may carry it past 255.
+/// Converts a weighted sum, with [`PRECISION`] fractional bits and one half added, to a byte. The result is
+/// clamped, since rounded weights may add up to more than 255.
 pub const fn to_byte(sum: i32) -> u8 {
     let byte = sum >> PRECISION;
     if byte < 0 {
@@ -253,7 +255,7 @@ mod tests {
             .collect()
     }
 
-    /// Two images in a row, row by row and as a whole.
+    /// Resizes two images in sequence, row by row and as a whole.
     fn check<const W: usize, const TW: usize, const H: usize, const TH: usize>(
         across: &'static Weights<W, TW>,
         down: &'static Weights<H, TH>,

@@ -1,28 +1,27 @@
-//! Resizing whole images on a host; [`resample`](crate::resample) defines the arithmetic.
+//! Resizes whole images on a host; [`resample`](crate::resample) defines the arithmetic.
 //!
-//! [`Filter::Plain`] is TensorFlow's `tf.image.resize(…, "bilinear")` but for the rounding to u8: two
-//! taps at `⌊c⌋` and `⌈c⌉` inside the image, `c = (i + ½)·s − ½` in f32, with the weights `1 − (c − ⌊c⌋)`
-//! and `c − ⌊c⌋`.
+//! [`Filter::Plain`] is TensorFlow's `tf.image.resize(…, "bilinear")` except for the rounding to u8: two taps at
+//! `⌊c⌋` and `⌈c⌉` inside the image, `c = (i + ½)·s − ½` in f32, with the weights `1 − (c − ⌊c⌋)` and `c − ⌊c⌋`.
 //!
-//! A pass whose size does not change is left out. Only the columns and rows of the asked-for window
-//! are computed, so that a crop costs its own size, whatever the image's.
+//! A pass that does not change the size is left out. Only the columns and rows of the requested window are
+//! computed, so the cost of a crop depends on its own size, not on the image's.
 
 use std::ops::Range;
 
 use crate::resample::{self, PRECISION, to_byte};
 use crate::{ImageRef, Planes};
 
-/// What samples are made of.
+/// The samples from which an output is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Filter {
-    /// All that the output covers.
+    /// All samples that the output covers.
     Antialiased,
-    /// The nearest two.
+    /// The nearest two samples.
     Plain,
 }
 
-/// The window `columns` × `rows` of the image resized to `width` × `height`, RGB. The window lies
-/// inside that size.
+/// Returns the window `columns` × `rows` of the image resized to `width` × `height`, RGB. The window is inside
+/// that size.
 pub fn resize_window(
     image: ImageRef<'_>,
     filter: Filter,
@@ -45,16 +44,16 @@ pub fn resize_window(
     out
 }
 
-/// One output sample: the taps it is the weighted sum of.
+/// The taps whose weighted sum is one output sample.
 pub(super) struct Output {
     pub(super) first: usize,
-    /// Fixed-point weights; empty in an axis that keeps its size.
+    /// The fixed-point weights; empty if the axis keeps its size.
     pub(super) weights: Vec<i32>,
 }
 
-/// A resizing along one axis.
+/// One axis of the resizing.
 pub struct Axis {
-    /// True when nothing is to be done but taking the window.
+    /// Whether the axis only cuts out the window.
     same: bool,
     outputs: Vec<Output>,
     #[cfg(target_arch = "x86_64")]
@@ -62,7 +61,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// The samples `window` of `to` that `from` samples are resized to.
+    /// Resizes `from` samples to `to`, of which `window` is computed.
     pub fn new(filter: Filter, from: usize, to: usize, window: Range<usize>) -> Self {
         let same = from == to;
         let output = |i| match filter {
@@ -81,12 +80,12 @@ impl Axis {
         }
     }
 
-    /// Outputs.
+    /// Returns the number of outputs.
     pub fn len(&self) -> usize {
         self.outputs.len()
     }
 
-    /// The inputs that the outputs are made of.
+    /// Returns the inputs from which the outputs are computed.
     pub fn inputs(&self) -> Range<usize> {
         let end = |o: &Output| o.first + o.weights.len().max(1);
         match (self.outputs.first(), self.outputs.last()) {
@@ -95,7 +94,7 @@ impl Axis {
         }
     }
 
-    /// Appends the outputs made of one row, as RGB. `row` holds the pixels [`Axis::inputs`].
+    /// Appends the outputs of one row, as RGB. `row` contains the pixels [`Axis::inputs`].
     pub fn resize_row(&self, row: &Planes, out: &mut Vec<u8>) {
         if self.same {
             return row.append_rgb(out);
@@ -111,8 +110,8 @@ impl Axis {
         }
     }
 
-    /// Writes the output rows, [`Axis::len`] of them. `narrow` holds rows of `stride` bytes, the first of
-    /// [`Axis::inputs`] first; `sums` is scratch.
+    /// Writes the output rows, [`Axis::len`] of them. `narrow` contains rows of `stride` bytes, starting with the
+    /// first of [`Axis::inputs`]; `sums` is scratch.
     pub fn resize_columns(&self, narrow: &[u8], stride: usize, sums: &mut Vec<i32>, out: &mut [u8]) {
         if self.same {
             return out.copy_from_slice(narrow);
@@ -129,7 +128,7 @@ impl Axis {
     }
 }
 
-/// A row of weighted sums of rows; `sums` is scratch of its length.
+/// Writes the weighted sums of rows; `sums` is scratch of a row's length.
 #[inline(always)]
 pub(super) fn column(taps: &[u8], weights: &[i32], sums: &mut [i32], out: &mut [u8]) {
     sums.fill(1 << (PRECISION - 1));
@@ -144,7 +143,7 @@ pub(super) fn column(taps: &[u8], weights: &[i32], sums: &mut [i32], out: &mut [
 }
 
 impl Output {
-    /// The output, of a plane that begins with its first tap.
+    /// Computes the output from a plane that starts at its first tap.
     fn sample(&self, plane: &[u8]) -> u8 {
         let taps = plane.iter().zip(&self.weights);
         to_byte(taps.fold(1 << (PRECISION - 1), |sum, (&sample, &weight)| sum + i32::from(sample) * weight))
@@ -191,7 +190,7 @@ mod tests {
             let mut state = seed;
             let mut noise = || {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                // Extremes often, where sums are largest.
+                // Extreme values are frequent, because they give the largest sums.
                 if state >> 31 == 0 { (state >> 16) as u8 } else { 255 }
             };
             let rgb: Vec<u8> = (0..3 * (end - start)).map(|_| noise()).collect();

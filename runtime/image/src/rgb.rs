@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// An image in memory: RGB, u8, rows from the top, pixels from the left.
+/// An image in memory: RGB, u8, rows from top to bottom, pixels from left to right.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Image {
     width: usize,
@@ -10,48 +10,49 @@ pub struct Image {
     rgb: Vec<u8>,
 }
 
-/// The bytes given are not those of an image of this size.
+/// The bytes are not those of an image of this size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an RGB image of {width}×{height} pixels with a stride of {stride} bytes does not fit {bytes} bytes")]
 pub struct SizeError {
     /// Pixels per row.
     pub width: usize,
-    /// Rows.
+    /// The number of rows.
     pub height: usize,
-    /// Bytes from one row to the next.
+    /// The distance from one row to the next in bytes.
     pub stride: usize,
-    /// The bytes given.
+    /// The number of bytes given.
     pub bytes: usize,
 }
 
 impl Image {
-    /// An image of `3 · width · height` bytes; `None` for another number of them, or for an empty image.
+    /// Creates an image from `3 · width · height` bytes. Returns `None` for another number of bytes or an empty
+    /// image.
     pub fn new(width: usize, height: usize, rgb: Vec<u8>) -> Option<Self> {
         let bytes = width.checked_mul(height)?.checked_mul(3)?;
         (bytes > 0 && bytes == rgb.len()).then_some(Self { width, height, rgb })
     }
 
-    /// Pixels per row.
+    /// Returns the number of pixels per row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// The pixels' own buffer.
+    /// Returns the buffer of the pixels.
     pub fn into_rgb(self) -> Vec<u8> {
         self.rgb
     }
 
-    /// The pixels, red first.
+    /// Returns the pixels, red first.
     pub fn rgb(&self) -> &[u8] {
         &self.rgb
     }
 
-    /// The image, borrowed.
+    /// Borrows the image.
     #[allow(clippy::should_implement_trait)] // an `ImageRef` is no reference
     pub fn as_ref(&self) -> ImageRef<'_> {
         ImageRef { width: self.width, height: self.height, stride: 3 * self.width, rgb: &self.rgb }
@@ -64,7 +65,7 @@ impl std::fmt::Debug for Image {
     }
 }
 
-/// A borrowed RGB image, whose rows may be further apart than they are long, as in a camera's buffer.
+/// A borrowed RGB image. Its rows may have gaps between them, as in a camera's buffer.
 #[derive(Clone, Copy)]
 pub struct ImageRef<'a> {
     width: usize,
@@ -74,7 +75,7 @@ pub struct ImageRef<'a> {
 }
 
 impl<'a> ImageRef<'a> {
-    /// Rows of `3 · width` bytes, `stride` bytes apart. Bytes beyond the last row are ignored.
+    /// Borrows rows of `3 · width` bytes, `stride` bytes apart. Bytes after the last row are ignored.
     pub fn new(width: usize, height: usize, stride: usize, rgb: &'a [u8]) -> Result<Self, SizeError> {
         let row = width.checked_mul(3).filter(|row| *row > 0 && *row <= stride);
         let needed = row.and_then(|row| height.checked_sub(1)?.checked_mul(stride)?.checked_add(row));
@@ -84,22 +85,22 @@ impl<'a> ImageRef<'a> {
         }
     }
 
-    /// Pixels per row.
+    /// Returns the number of pixels per row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows.
+    /// Returns the number of rows.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// The bytes of a row, red first.
+    /// Returns the bytes of a row, red first.
     pub fn row(&self, y: usize) -> &'a [u8] {
         &self.rgb[y * self.stride..][..3 * self.width]
     }
 
-    /// The pixels without gaps between rows; copied only if there are gaps.
+    /// Returns the pixels without gaps between rows; copies them only if there are gaps.
     pub fn packed(&self) -> Cow<'a, [u8]> {
         if self.stride == 3 * self.width {
             return self.rgb.into();

@@ -1,10 +1,10 @@
-//! Our pixels are Pillow's, bit for bit, and TensorFlow's but for rounding. `golden/pillow_resize.py` and
-//! `golden/tensorflow_resize.py` say how the files were made.
+//! Our pixels equal Pillow's bit for bit, and TensorFlow's except for rounding. `golden/pillow_resize.py` and
+//! `golden/tensorflow_resize.py` generate the files.
 
 use foldnet_archive::{Input, Resize};
 use foldnet_image::{Image, fit};
 
-/// What `draw` in the script draws.
+/// Draws the same image as `draw` in the script.
 fn draw(width: usize, height: usize) -> Image {
     let mut state = (width * 65_537 + height) as u32;
     let samples = (0..3 * width * height).map(|i| {
@@ -54,7 +54,7 @@ fn a_picture_of_the_right_size_is_taken_as_it_is() {
 
 #[test]
 fn a_sliver_costs_its_own_size() {
-    // Resized whole, these would be 256 × 8 million pixels.
+    // Resized as a whole, these would be 256 × 8 million pixels.
     for (w, h) in [(32_768, 1), (1, 32_768)] {
         let pixels = fit(&draw(w, h), &input(224, 224, 3, Resize::Crop { short_side: 256 }));
         assert_eq!(pixels.len(), 224 * 224 * 3);

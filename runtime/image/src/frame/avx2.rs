@@ -1,4 +1,4 @@
-//! Colour conversion with AVX2: 16 pixels at a time, the arithmetic of `convert.rs` to the bit.
+//! Converts colours with AVX2: 16 pixels at a time, bit for bit like `convert.rs`.
 //!
 //! ```text
 //! Y′ U′ V′   16 × i16 each, in the order of the pixels (each 128-bit half: eight of them)
@@ -6,14 +6,14 @@
 //! G = (y·Y′ − gu·U′ + 2¹² − gv·V′) >> 13  two: (Y′, U′), (V′, 1)
 //! B = (y·Y′ + bu·U′ + 2¹²) >> 13          one
 //! ```
-//! Products of two i16 and their sums fit i32; packing with saturation is the clamp. The bound is
-//! instructions, about 3 a pixel; memory is not: rows stay in the first cache.
+//! The products of two i16 and their sums fit in i32; packing with saturation clamps the results. Instructions are
+//! the bound, about 3 per pixel, not memory: rows stay in the first-level cache.
 
 use std::arch::x86_64::*;
 
 use super::convert::{Factors, Layout};
 
-/// How many blocks of 16 pixels may be loaded.
+/// Returns the number of blocks of 16 pixels that may be loaded.
 fn loadable(layout: Layout<'_>) -> usize {
     match layout {
         Layout::Yuyv(row) => row.len() / 32,
@@ -23,12 +23,12 @@ fn loadable(layout: Layout<'_>) -> usize {
     }
 }
 
-/// Converts as many of a row's pixels as blocks of 16 allow, and says how many. `out`: R, G and B.
+/// Converts as many of a row's pixels as blocks of 16 allow, and returns their number. `out` is R, G and B.
 pub fn row(layout: Layout<'_>, factors: &Factors, out: [&mut [u8]; 3]) -> usize {
     if !is_x86_feature_detected!("avx2") {
         return 0;
     }
-    // SAFETY: AVX2 is there.
+    // SAFETY: AVX2 was detected.
     unsafe { blocks(layout, factors, out) }
 }
 
@@ -57,7 +57,7 @@ fn blocks(layout: Layout<'_>, factors: &Factors, [red_out, green_out, blue_out]:
         let r = both(plain(yv_low, red), plain(yv_high, red));
         let g = both(two(yu_low, v1_low), two(yu_high, v1_high));
         let b = both(plain(yu_low, blue), plain(yu_high, blue));
-        // The halves of a pack are the halves of the registers: eight R, eight G, eight R, eight G.
+        // A pack works on each half of the registers: eight R, eight G, eight R, eight G.
         let rg = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi16(r, g));
         let b = _mm256_permute4x64_epi64::<0b10_00>(_mm256_packus_epi16(b, b));
         let planes = [
@@ -73,7 +73,7 @@ fn blocks(layout: Layout<'_>, factors: &Factors, [red_out, green_out, blue_out]:
     16 * blocks
 }
 
-/// Byte `n` of every four, for two pixels each, as i16.
+/// Returns byte `n` of every four, for two pixels each, as i16.
 #[target_feature(enable = "avx2")]
 fn pairwise(fours: __m256i, n: i8) -> __m256i {
     let (m, o, p) = (n + 4, n + 8, n + 12);
@@ -81,13 +81,13 @@ fn pairwise(fours: __m256i, n: i8) -> __m256i {
     _mm256_shuffle_epi8(fours, _mm256_broadcastsi128_si256(order))
 }
 
-/// Y, U and V of 16 pixels.
+/// Loads Y, U and V of 16 pixels.
 ///
 /// # Safety
 /// The layout has this block.
 #[target_feature(enable = "avx2")]
 unsafe fn load(layout: Layout<'_>, block: usize) -> (__m256i, __m256i, __m256i) {
-    // SAFETY: each load is of the block's bytes, which the caller vouches for.
+    // SAFETY: each load reads the block's bytes, which exist by the caller's promise.
     unsafe {
         match layout {
             Layout::Yuyv(row) => {
@@ -96,7 +96,7 @@ unsafe fn load(layout: Layout<'_>, block: usize) -> (__m256i, __m256i, __m256i) 
             }
             Layout::Nv(y, uv) => {
                 let y = _mm256_cvtepu8_epi16(_mm_loadu_si128(y.as_ptr().add(16 * block).cast()));
-                // Pairs 0…3 for the first eight pixels, 4…7 for the others.
+                // Pairs 0…3 belong to the first eight pixels, 4…7 to the others.
                 let pairs = _mm256_cvtepu8_epi16(_mm_loadu_si128(uv.as_ptr().add(16 * block).cast()));
                 (y, pairwise(pairs, 0), pairwise(pairs, 2))
             }

@@ -1,17 +1,17 @@
-//! A frame whose pixels stay where they are, in memory of a driver, a decoder or another language.
+//! A frame that borrows its pixels from a driver, a decoder or another language.
 
 use super::{Colors, Format, Frame, FrameError, MAX_BYTES, MAX_SIDE};
 
 /// One plane of a frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plane<'a> {
-    /// The rows. The last one may end where its pixels do.
+    /// The rows. The last one may end after its pixels.
     pub bytes: &'a [u8],
-    /// Bytes from one row to the next.
+    /// The distance from one row to the next in bytes.
     pub stride: usize,
 }
 
-/// A borrowed frame. Each plane may lie anywhere and have rows of its own length.
+/// A borrowed frame. Its planes may be anywhere in memory, and each has its own row length.
 #[derive(Clone, Copy)]
 pub struct FrameRef<'a> {
     format: Format,
@@ -22,7 +22,8 @@ pub struct FrameRef<'a> {
 }
 
 impl<'a> FrameRef<'a> {
-    /// A frame of as many planes as [`Format::planes`] has rows for; further ones are ignored. A JPEG is refused.
+    /// Creates a frame with the planes that [`Format::planes`] requires; further ones are ignored. A JPEG is
+    /// refused.
     pub fn new(
         format: Format,
         width: usize,
@@ -48,7 +49,7 @@ impl<'a> FrameRef<'a> {
             if stride < row {
                 return Err(FrameError::Stride { stride, row, format: format.name() });
             }
-            // A stride that overflows is one that no memory holds.
+            // A stride that overflows cannot fit in memory.
             let need = stride.checked_mul(rows - 1).and_then(|n| n.checked_add(row)).unwrap_or(usize::MAX);
             if bytes.len() < need {
                 let have = bytes.len();
@@ -58,29 +59,29 @@ impl<'a> FrameRef<'a> {
         Ok(Self { format, width, height, colors, planes: own })
     }
 
-    /// How the bytes are to be read.
+    /// Returns the pixel format.
     pub fn format(&self) -> Format {
         self.format
     }
 
-    /// Pixels per row, and rows.
+    /// Returns the number of pixels per row and the number of rows.
     pub fn size(&self) -> (usize, usize) {
         (self.width, self.height)
     }
 
-    /// What Y, U and V mean.
+    /// Returns the meaning of Y, U and V.
     pub fn colors(&self) -> Colors {
         self.colors
     }
 
-    /// All pixels as one piece of memory, where the format has one plane whose rows follow each other without a gap.
+    /// Returns all pixels as one slice if the format has one plane and its rows have no gaps.
     pub fn contiguous(&self) -> Option<&'a [u8]> {
         let [(row, rows), (_, others), _] = self.format.planes(self.width, self.height);
         let Plane { bytes, stride } = self.planes[0];
         (others == 0 && stride == row).then(|| &bytes[..row * rows])
     }
 
-    /// The bytes of row `y` of a plane.
+    /// Returns the bytes of row `y` of a plane.
     pub(super) fn row(&self, plane: usize, y: usize) -> &'a [u8] {
         let row = self.format.planes(self.width, self.height)[plane].0;
         &self.planes[plane].bytes[self.planes[plane].stride * y..][..row]
@@ -94,7 +95,7 @@ impl std::fmt::Debug for FrameRef<'_> {
 }
 
 impl Frame {
-    /// The frame's planes, after [`Frame::develop`].
+    /// Borrows the frame's planes, after [`Frame::develop`].
     pub(super) fn borrowed(&self) -> FrameRef<'_> {
         let (format, width, height, colors) = (self.format, self.width, self.height, self.colors);
         let [(_, rows), (_, chroma_rows), (_, third)] = format.planes(width, height);

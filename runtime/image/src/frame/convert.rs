@@ -1,21 +1,21 @@
-//! One row of a frame to planes of R, G and B.
+//! Converts one row of a frame to planes of R, G and B.
 //!
-//! With Y′ = Y − 16 (limited) or Y (full), U′ = U − 128, V′ = V − 128, the standard's matrix in 13-bit
+//! With Y′ = Y − 16 (limited) or Y (full), U′ = U − 128, V′ = V − 128, the standard's matrix is applied in 13-bit
 //! fixed point, rounded:
 //! ```text
 //! R = (y·Y′           + rv·V′ + 2¹²) >> 13, clamped to 0…255
 //! G = (y·Y′ − gu·U′ − gv·V′ + 2¹²) >> 13
 //! B = (y·Y′ + bu·U′          + 2¹²) >> 13
 //! ```
-//! Factors and samples fit 16 bits, so that the products are those of vector units' 16-bit
-//! multipliers (`avx2.rs`). A chroma sample counts for all the pixels it was taken of, as in most decoders.
+//! Factors and samples fit in 16 bits, so the 16-bit multipliers of vector units can compute the products
+//! (`avx2.rs`). Each chroma sample applies to all the pixels from which it was taken, as in most decoders.
 
 use std::ops::Range as Span;
 
 use super::{Colors, Format, FrameRef, Matrix, Range};
 use crate::Planes;
 
-/// A matrix of the above.
+/// One of these matrices.
 pub struct Factors {
     pub black: i16,
     pub y: i16,
@@ -25,7 +25,7 @@ pub struct Factors {
     pub bu: i16,
 }
 
-/// 13-bit fixed point, rounded. With `a = 2(1 − Kr)`, `b = 2(1 − Kb)`: `rv = a`, `bu = b`,
+/// Computes the factors in 13-bit fixed point, rounded. With `a = 2(1 − Kr)`, `b = 2(1 − Kb)`: `rv = a`, `bu = b`,
 /// `gv = a·Kr/Kg`, `gu = b·Kb/Kg`; limited range stretches Y by 255/219 and chroma by 255/224.
 const fn factors(kr: f64, kb: f64, limited: bool) -> Factors {
     const fn fixed(x: f64) -> i16 {
@@ -73,21 +73,21 @@ impl Factors {
     }
 }
 
-/// Where the Y, U and V of a row's pixels lie.
+/// The arrangement of the Y, U and V of a row's pixels.
 #[derive(Clone, Copy)]
 #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code, reason = "read by vector units only"))]
 pub enum Layout<'a> {
     /// `Y₀ U Y₁ V`
     Yuyv(&'a [u8]),
-    /// Y, and pairs of `U V` for two pixels.
+    /// Y, and pairs `U V` for two pixels.
     Nv(&'a [u8], &'a [u8]),
-    /// Y, U, V; chroma for two pixels.
+    /// Y, U and V; each chroma sample covers two pixels.
     Planes(&'a [u8], &'a [u8], &'a [u8]),
-    /// Y, U, V of every pixel.
+    /// Y, U and V of every pixel.
     Whole(&'a [u8], &'a [u8], &'a [u8]),
 }
 
-/// Converts as many pixels as a vector unit takes, and says how many.
+/// Converts as many pixels as a vector unit takes, and returns their number.
 fn blocks(layout: Layout<'_>, factors: &Factors, out: [&mut [u8]; 3]) -> usize {
     #[cfg(target_arch = "x86_64")]
     return super::avx2::row(layout, factors, out);
@@ -98,11 +98,11 @@ fn blocks(layout: Layout<'_>, factors: &Factors, out: [&mut [u8]; 3]) -> usize {
     }
 }
 
-/// Converts pixels `columns` of row `y` of a frame.
+/// Converts the pixels `columns` of row `y` of a frame.
 pub fn row_to_planes(frame: &FrameRef<'_>, y: usize, columns: Span<usize>, out: &mut Planes) {
     let row = frame.row(0, y);
     out.resize(columns.len());
-    // Vector units begin with a whole pair of pixels.
+    // Vector units start with a whole pair of pixels.
     let even = columns.start.next_multiple_of(2).min(columns.end);
     match frame.format() {
         Format::Rgb => out.fill_from_rgb(&row[3 * columns.start..3 * columns.end]),
@@ -136,7 +136,7 @@ pub fn row_to_planes(frame: &FrameRef<'_>, y: usize, columns: Span<usize>, out: 
     }
 }
 
-/// Takes pixels of four bytes, whose red, green and blue stand at these places.
+/// Converts pixels of four bytes, in which red, green and blue are at these positions.
 fn fill_from_four(pixels: &[u8], places: [usize; 3], out: &mut Planes) {
     for (plane, place) in out.all_mut().into_iter().zip(places) {
         for (to, pixel) in plane.iter_mut().zip(pixels.chunks_exact(4)) {
@@ -145,8 +145,8 @@ fn fill_from_four(pixels: &[u8], places: [usize; 3], out: &mut Planes) {
     }
 }
 
-/// Converts `columns`: by the vector unit from the first even one on, as many as it takes of `layout`, and
-/// the others by `sample`, which gives a column's Y, U and V.
+/// Converts `columns`. The vector unit converts as many pixels of `layout` as it takes, starting at the first even
+/// column. `sample`, which returns a column's Y, U and V, provides the others.
 fn convert(
     colors: Colors,
     columns: Span<usize>,
@@ -173,7 +173,7 @@ mod tests {
     use crate::frame::{Frame, Plane};
     use proptest::prelude::*;
 
-    /// The standards' formulas in f64.
+    /// Computes the standards' formulas in f64.
     fn exact(colors: Colors, y: u8, u: u8, v: u8) -> [f64; 3] {
         let (kr, kb) = match colors.matrix {
             Matrix::Bt601 => (0.299, 0.114),
@@ -214,7 +214,7 @@ mod tests {
         }
     }
 
-    /// One pixel of a frame, straight from the layouts' definitions.
+    /// Returns one pixel of a frame, directly from the layouts' definitions.
     fn pixel(frame: &Frame, x: usize, y: usize) -> [u8; 3] {
         let (h, s, b) = (frame.height, frame.stride, &frame.bytes);
         let (hs, hh) = (s.div_ceil(2), h.div_ceil(2));
@@ -288,7 +288,7 @@ mod tests {
                 out.append_rgb(&mut rgb);
                 prop_assert_eq!(&rgb, &expected, "{:?} row {}", format, y);
             }
-            // The same planes, moved apart, each with a margin of its own and not a byte behind its last row.
+            // The same planes are moved apart. Each has its own margin and not a single byte after its last row.
             let whole = frame.borrowed();
             let moved: Vec<(Vec<u8>, usize)> = format
                 .planes(width, height)

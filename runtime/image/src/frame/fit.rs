@@ -1,9 +1,11 @@
-//! A frame as the network's pixels, in one pass over its rows: each row that is needed becomes R, G and B,
-//! is resized along its length, and kept; then the columns are resized. Weights, roundings and crop are those of [`crate::fit`], which the network was calibrated with: the same image gives
-//! the same bytes, whether it comes from a file or from a camera that delivers RGB.
+//! Converts a frame to the network's pixels in one pass over its rows.
 //!
-//! Frames are turned and mirrored last, when they are small; the windows are reflected to fit. Turning
-//! by a quarter exchanges which axis is resized first, which moves roundings, by 2 at most.
+//! Each row that is needed is converted to R, G and B, resized along its length, and kept; then the columns are
+//! resized. Weights, rounding and crop are those of [`crate::fit`], with which the network was calibrated. The
+//! same image therefore gives the same bytes, whether it comes from a file or from a camera that delivers RGB.
+//!
+//! Frames are turned and mirrored last, when they are small; the windows are reflected accordingly. A quarter turn
+//! swaps the order in which the axes are resized, which changes rounding by at most 2.
 
 use std::ops::Range;
 
@@ -14,39 +16,39 @@ use super::{Format, Frame, FrameError, FrameRef};
 use crate::resize::{Axis, Filter};
 use crate::{Planes, channels, cropped_size, filter, window};
 
-/// How a frame must be turned, clockwise, to stand upright.
+/// The clockwise turn that makes a frame upright.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Turn {
-    /// Not at all.
+    /// No turn.
     #[default]
     None,
-    /// By 90°.
+    /// A turn by 90°.
     Right,
-    /// By 180°.
+    /// A turn by 180°.
     Half,
-    /// By 270°.
+    /// A turn by 270°.
     Left,
 }
 
-/// Which part of the frame is looked at, and how the camera is mounted.
+/// The visible part of the frame, and how the camera is mounted.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct View {
-    /// Turned first.
+    /// The turn, which is applied first.
     pub turn: Turn,
-    /// Then left and right exchanged.
+    /// Whether left and right are then swapped.
     pub mirror: bool,
-    /// Then cut: left, top, width, height as shares of the upright image.
+    /// The part that is then cut out: left, top, width and height as fractions of the upright image.
     pub roi: Option<[f32; 4]>,
 }
 
-/// One axis of the frame, and where its outputs go.
+/// One axis of the frame, and the destination of its outputs.
 struct Side {
-    /// Where the region starts in the frame.
+    /// The start of the region in the frame.
     start: usize,
     axis: Axis,
-    /// Output positions before the first that the frame fills.
+    /// The number of output positions before the first that the frame fills.
     before: usize,
-    /// Output positions in all.
+    /// The total number of output positions.
     length: usize,
     flip: bool,
 }
@@ -59,7 +61,7 @@ struct Mapping {
     swap: bool,
 }
 
-/// Fits frames to a network's input. Frames may change their size; what is computed per size is kept.
+/// Fits frames to a network's input. Frames may change their size; values computed for a size are kept.
 pub struct Fitter {
     input: Input,
     view: View,
@@ -71,7 +73,7 @@ pub struct Fitter {
 }
 
 impl Fitter {
-    /// For a network and a view.
+    /// Creates a fitter for a network and a view.
     pub fn new(input: Input, view: View) -> Self {
         Self {
             input,
@@ -84,41 +86,42 @@ impl Fitter {
         }
     }
 
-    /// The view.
+    /// Returns the view.
     pub fn view(&self) -> View {
         self.view
     }
 
-    /// Looks at another part.
+    /// Sets the view.
     pub fn look(&mut self, view: View) {
         (self.view, self.mapping) = (view, None);
     }
 
-    /// The frame as `height × width × channels` bytes in `pixels`, whatever was there. Develops it.
+    /// Writes the frame as `height × width × channels` bytes to `pixels`, whatever their content was. Decodes a
+    /// JPEG.
     pub fn fit(&mut self, frame: &mut Frame, pixels: &mut Vec<u8>) -> Result<(), FrameError> {
         pixels.resize(self.bytes(), 0);
         self.fit_into(frame, pixels)
     }
 
-    /// Bytes of the network's pixels.
+    /// Returns the size of the network's pixels in bytes.
     pub fn bytes(&self) -> usize {
         self.input.height * self.input.width * self.input.channels
     }
 
-    /// [`Self::fit`] into memory of [`Self::bytes`] bytes; every one is written, and none read.
+    /// Like [`Self::fit`], into memory of [`Self::bytes`] bytes. Writes every byte and reads none.
     ///
     /// # Panics
-    /// When there are more or fewer.
+    /// Panics if `pixels` has another length.
     pub fn fit_into(&mut self, frame: &mut Frame, pixels: &mut [u8]) -> Result<(), FrameError> {
         frame.develop()?;
         self.fit_ref(&frame.borrowed(), pixels);
         Ok(())
     }
 
-    /// [`Self::fit_into`] of a frame that stays where it is.
+    /// Like [`Self::fit_into`], for a borrowed frame.
     ///
     /// # Panics
-    /// When there are more or fewer bytes of `pixels` than [`Self::bytes`].
+    /// Panics if the length of `pixels` is not [`Self::bytes`].
     pub fn fit_ref(&mut self, frame: &FrameRef<'_>, pixels: &mut [u8]) {
         assert_eq!(pixels.len(), self.bytes(), "bytes of the network's pixels");
         let (size, format) = (frame.size(), frame.format());
@@ -144,7 +147,7 @@ impl Fitter {
         self.place(stride, *swap, pixels);
     }
 
-    /// Puts the small image where it belongs: turned, mirrored, framed in black.
+    /// Writes the small image to its place: turned, mirrored, with a black frame.
     fn place(&self, stride: usize, swap: bool, pixels: &mut [u8]) {
         let Some(Mapping { x, y, .. }) = &self.mapping else { return };
         let count = self.input.channels;
@@ -164,14 +167,14 @@ impl Fitter {
 }
 
 impl Side {
-    /// Where the output `i` of the axis stands on the upright side.
+    /// Returns the position of the axis' output `i` on the upright side.
     fn place(&self, i: usize) -> usize {
         if self.flip { self.before + self.axis.len() - 1 - i } else { self.before + i }
     }
 }
 
-/// One side of the upright image: `region` of `full` pixels is resized to `size`, of which `window`
-/// is shown, behind `before` black ones, on `length` in all.
+/// One side of the upright image: `region` of `full` pixels is resized to `size`. Of that, a centred window is
+/// shown on a side of `length` pixels; the rest of the side is black.
 struct Upright {
     full: usize,
     region: Range<usize>,
@@ -181,7 +184,7 @@ struct Upright {
 }
 
 impl Upright {
-    /// As a side of the frame.
+    /// Converts this to a side of the frame.
     fn side(self, flip: bool) -> Side {
         let (shown, before) = window(self.size, self.length);
         let reflect = |r: Range<usize>, n: usize| if flip { n - r.end..n - r.start } else { r };
@@ -192,7 +195,7 @@ impl Upright {
     }
 }
 
-/// The pixels that a share of a side covers, one at least.
+/// Returns the pixels that a fraction of a side covers, at least one.
 fn span(full: usize, start: f32, length: f32) -> Range<usize> {
     let at = |share: f32| (share.clamp(0.0, 1.0) * full as f32).round() as usize;
     let first = at(start).min(full - 1);
@@ -215,7 +218,7 @@ impl Mapping {
         let filter = filter(input.resize);
         let u = Upright { full: width, region: across, size: resized.0, length: target.0, filter };
         let v = Upright { full: height, region: down, size: resized.1, length: target.1, filter };
-        // Where the upright image's axes lie in the frame, and which of them run backwards.
+        // Maps the upright image's axes to the frame's, and decides which of them run backwards.
         let m = view.mirror;
         let (x, y) = match view.turn {
             Turn::None => (u.side(m), v.side(false)),
@@ -261,7 +264,7 @@ mod tests {
         frame
     }
 
-    /// The upright image, cut, pixel by pixel.
+    /// Returns the upright image, cut, computed pixel by pixel.
     fn upright(rgb: &[u8], (w, h): (usize, usize), view: View) -> Image {
         let swap = matches!(view.turn, Turn::Right | Turn::Left);
         let (uw, uh) = if swap { (h, w) } else { (w, h) };
@@ -307,7 +310,7 @@ mod tests {
             let straight = turn == 0 && !mirror;
             for (a, b) in pixels.iter().zip(&expected) {
                 let off = a.abs_diff(*b);
-                // Reflected, both passes may round the other way.
+                // In a reflected image, both passes may round in the other direction.
                 prop_assert!(off <= if straight { 0 } else { 2 }, "{} for {}", a, b);
             }
         }
@@ -315,7 +318,7 @@ mod tests {
 
     #[test]
     fn yuyv_differs_from_the_picture_by_its_chroma_only() {
-        // Colours that change slowly survive a camera's halved chroma: what is left is rounding.
+        // Colours that change slowly survive a camera's halved chroma, so only rounding remains.
         let (w, h) = (320, 240);
         let smooth: Vec<u8> = (0..w * h)
             .flat_map(|i| {

@@ -1,5 +1,5 @@
-//! The Huffman tables that motion JPEG leaves out: many USB cameras send images without a DHT
-//! segment and mean the tables of ITU-T T.81, annex K.3.
+//! The Huffman tables that motion JPEG omits: many USB cameras send images without a DHT segment and expect the
+//! tables of ITU-T T.81, annex K.3.
 
 use std::borrow::Cow;
 
@@ -24,13 +24,13 @@ const TABLES: &[u8] =
     \xc2\xc3\xc4\xc5\xc6\xc7\xc8\xc9\xca\xd2\xd3\xd4\xd5\xd6\xd7\xd8\xd9\xda\xe2\xe3\xe4\xe5\xe6\xe7\
     \xe8\xe9\xea\xf2\xf3\xf4\xf5\xf6\xf7\xf8\xf9\xfa";
 
-/// The JPEG with tables: itself, when it has any.
+/// Returns the JPEG with tables; a JPEG that already has tables is returned unchanged.
 pub fn with_tables(jpeg: &[u8]) -> Cow<'_, [u8]> {
     let mut at = 2;
     while let [0xff, code, high, low, ..] = jpeg[at.min(jpeg.len())..] {
         match code {
             0xc4 => break,
-            // The scan begins, and there was no table.
+            // The scan starts, and no table came before it.
             0xda => return [&jpeg[..at], TABLES, &jpeg[at..]].concat().into(),
             _ => at += 2 + usize::from(u16::from_be_bytes([high, low])),
         }

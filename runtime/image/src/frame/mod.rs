@@ -1,4 +1,4 @@
-//! A camera's frame, and the one pass from it to the network's pixels.
+//! A camera's frame, and its conversion to the network's pixels in one pass.
 //!
 //! ```text
 //! driver's bytes ── Frame ── convert.rs: one row to R, G, B ── fit.rs: crop, resize, turn ──▶ pixels (u8, HWC)
@@ -21,38 +21,38 @@ use crate::{Image, ImageError, Planes};
 
 /// The longest side of a frame.
 pub const MAX_SIDE: usize = 8192;
-/// The most bytes of a frame, compressed or not.
+/// The largest size of a frame in bytes, compressed or not.
 pub const MAX_BYTES: usize = 3 * 4096 * 4096;
 
-/// How pixels lie in memory. Rows from the top; planes one behind the other.
+/// The layout of pixels in memory. Rows go from top to bottom; planes follow one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// `Y₀ U Y₁ V`: two pixels in four bytes.
+    /// `Y₀ U Y₁ V`: four bytes for two pixels.
     Yuyv,
     /// A plane of Y, then one of `U V` pairs, each for 2×2 pixels.
     Nv12,
-    /// Planes Y, U, V; a chroma sample for 2×2 pixels.
+    /// Planes Y, U, V; one chroma sample for 2×2 pixels.
     I420,
-    /// Planes Y, U, V; a chroma sample for 2×1 pixels.
+    /// Planes Y, U, V; one chroma sample for 2×1 pixels.
     I422,
-    /// Planes Y, U, V of one size.
+    /// Planes Y, U, V of equal size.
     I444,
     /// `R G B`.
     Rgb,
     /// `B G R`.
     Bgr,
-    /// `R G B X`; the fourth byte, alpha or nothing, is not read.
+    /// `R G B X`; the fourth byte, alpha or padding, is not read.
     Rgbx,
     /// `B G R X`, likewise.
     Bgrx,
-    /// One byte a pixel.
+    /// One byte per pixel.
     Grey,
-    /// A JPEG file; [`Frame::develop`] makes it [`Format::Rgb`].
+    /// A JPEG file; [`Frame::develop`] converts it to [`Format::Rgb`].
     Jpeg,
 }
 
 impl Format {
-    /// Every format that has a name on the command line.
+    /// All formats that have a name on the command line.
     pub const NAMED: [(&'static str, Self); 8] = [
         ("yuyv", Self::Yuyv),
         ("nv12", Self::Nv12),
@@ -64,7 +64,7 @@ impl Format {
         ("mjpeg", Self::Jpeg),
     ];
 
-    /// The format's name.
+    /// Returns the format's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Bgr => "bgr",
@@ -74,7 +74,7 @@ impl Format {
         }
     }
 
-    /// Bytes of the shortest possible row (of the first plane).
+    /// Returns the size in bytes of the shortest possible row (of the first plane).
     pub fn row_bytes(self, width: usize) -> usize {
         match self {
             Self::Yuyv => 4 * width.div_ceil(2),
@@ -85,7 +85,8 @@ impl Format {
         }
     }
 
-    /// For each plane the bytes of its rows and their number. Planes that the format does not have contain no rows.
+    /// Returns, for each plane, the size of its rows in bytes and their number. A plane that the format lacks has
+    /// no rows.
     pub fn planes(self, width: usize, height: usize) -> [(usize, usize); 3] {
         let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
         let one = |row| [(row, height), (0, 0), (0, 0)];
@@ -102,7 +103,7 @@ impl Format {
         }
     }
 
-    /// Bytes of a frame whose first plane has rows of `stride` bytes.
+    /// Returns the size in bytes of a frame whose first plane has rows of `stride` bytes.
     pub fn frame_bytes(self, width: usize, height: usize, stride: usize) -> usize {
         let (half_width, half_height) = (width.div_ceil(2), height.div_ceil(2));
         match self {
@@ -110,7 +111,7 @@ impl Format {
             Self::Nv12 => stride * (height + half_height),
             Self::I420 if stride == width => width * height + 2 * half_width * half_height,
             Self::I422 if stride == width => width * height + 2 * half_width * height,
-            // Of rows with a margin the chroma's have half of it.
+            // If rows have a margin, chroma rows have half of it.
             Self::I420 => stride * height + 2 * stride.div_ceil(2) * half_height,
             Self::I422 => stride * height + 2 * stride.div_ceil(2) * height,
             Self::I444 => 3 * stride * height,
@@ -119,7 +120,7 @@ impl Format {
     }
 }
 
-/// Which weights make Y.
+/// The weights with which Y is computed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Matrix {
     /// ITU-R BT.601: standard definition, most webcams, JPEG.
@@ -129,7 +130,7 @@ pub enum Matrix {
     Bt709,
 }
 
-/// Which codes are black and white.
+/// The codes for black and white.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Range {
     /// Y from 16 to 235, chroma from 16 to 240.
@@ -139,7 +140,7 @@ pub enum Range {
     Full,
 }
 
-/// What Y, U and V mean.
+/// The meaning of Y, U and V.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Colors {
     /// The weights of Y.
@@ -148,15 +149,15 @@ pub struct Colors {
     pub range: Range,
 }
 
-/// Why a frame cannot be used. The next may be good.
+/// The reason why a frame cannot be used. The next one may be good.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {
-    /// Fewer bytes than its size needs.
+    /// The frame has fewer bytes than its size requires.
     #[error("a frame of {have} bytes; {width}×{height} {format} needs {need}")]
     Short {
-        /// Bytes delivered.
+        /// The number of bytes delivered.
         have: usize,
-        /// Bytes needed.
+        /// The number of bytes needed.
         need: usize,
         /// Pixels per row.
         width: usize,
@@ -165,23 +166,23 @@ pub enum FrameError {
         /// The format's name.
         format: &'static str,
     },
-    /// Rows that are closer together than they are long.
+    /// The stride is shorter than a row.
     #[error("a stride of {stride} bytes; a row of {format} has {row}")]
     Stride {
         /// Bytes from one row to the next.
         stride: usize,
-        /// Bytes of a row.
+        /// The length of a row in bytes.
         row: usize,
         /// The format's name.
         format: &'static str,
     },
-    /// A JPEG where pixels are needed.
+    /// The frame is a JPEG where pixels are needed.
     #[error("a JPEG, which must be decoded first")]
     Compressed,
-    /// Empty or beyond our bounds.
+    /// The frame is empty or too large.
     #[error("a frame of {0}×{1} pixels (a side has 1 to {MAX_SIDE}, and a frame at most 48 MB)")]
     Size(usize, usize),
-    /// The driver marked it so.
+    /// The driver marked the frame as damaged.
     #[error("a frame that the driver marked as damaged")]
     Marked,
     /// The JPEG is damaged.
@@ -189,26 +190,26 @@ pub enum FrameError {
     Jpeg(#[from] ImageError),
 }
 
-/// One frame. Its buffers are reused: a source fills the frame it is given.
+/// One frame. Its buffers are reused: a source fills the frame that it receives.
 #[derive(Clone, Debug)]
 pub struct Frame {
-    /// How the bytes are to be read.
+    /// The pixel format of the bytes.
     pub format: Format,
-    /// Pixels per row; 0 for a JPEG that has not been developed.
+    /// Pixels per row; 0 for a JPEG that has not been decoded.
     pub width: usize,
-    /// Rows; 0 for a JPEG that has not been developed.
+    /// The number of rows; 0 for a JPEG that has not been decoded.
     pub height: usize,
     /// Bytes from one row of the first plane to the next.
     pub stride: usize,
-    /// What Y, U and V mean.
+    /// The meaning of Y, U and V.
     pub colors: Colors,
     /// The pixels, or the JPEG file.
     pub bytes: Vec<u8>,
-    /// The JPEG file that the pixels were developed from; else empty.
+    /// The JPEG file from which the pixels were decoded; otherwise empty.
     pub jpeg: Vec<u8>,
-    /// When the light fell on it, as well as the source knows.
+    /// When the frame was exposed, as far as the source knows.
     pub captured: Instant,
-    /// The source's count of frames: a gap means that the source lost some.
+    /// The source's frame counter: a gap means that the source lost frames.
     pub number: u64,
 }
 
@@ -229,7 +230,7 @@ impl Default for Frame {
 }
 
 impl Frame {
-    /// Checks a size before memory is asked for; the bytes of a frame with rows as short as can be.
+    /// Checks a size before memory is allocated; returns the size in bytes of a frame without margins.
     pub fn bytes_for(format: Format, width: usize, height: usize) -> Result<usize, FrameError> {
         if width > MAX_SIDE {
             return Err(FrameError::Size(width, height));
@@ -237,7 +238,7 @@ impl Frame {
         Self::padded_bytes(format, width, height, format.row_bytes(width))
     }
 
-    /// The same for rows of `stride` bytes.
+    /// Like [`Frame::bytes_for`], for rows of `stride` bytes.
     pub fn padded_bytes(
         format: Format,
         width: usize,
@@ -252,7 +253,7 @@ impl Frame {
         if bytes > MAX_BYTES { Err(size()) } else { Ok(bytes) }
     }
 
-    /// Makes this an uncompressed frame without margins, and gives its buffer to be filled.
+    /// Makes this an uncompressed frame without margins and returns its buffer, which the caller fills.
     pub fn shape(
         &mut self,
         format: Format,
@@ -264,7 +265,7 @@ impl Frame {
         self.shape_padded(format, width, height, stride, colors)
     }
 
-    /// The same with rows of `stride` bytes, at least as many as they need.
+    /// Like [`Frame::shape`], for rows of `stride` bytes, which must be at least the length of a row.
     pub fn shape_padded(
         &mut self,
         format: Format,
@@ -281,14 +282,14 @@ impl Frame {
         Ok(&mut self.bytes)
     }
 
-    /// Makes this a JPEG, whose bytes the caller has put into `bytes`.
+    /// Makes this a JPEG. The caller has put its bytes into `bytes`.
     pub fn is_jpeg(&mut self) {
         (self.format, self.width, self.height, self.stride) = (Format::Jpeg, 0, 0, 0);
         self.jpeg.clear();
     }
 
-    /// Makes pixels of a JPEG, and checks that there are as many bytes as the size needs. Every other
-    /// use of the frame's pixels comes after this.
+    /// Decodes a JPEG, and checks that there are as many bytes as the size requires. Call this before any other
+    /// use of the frame's pixels.
     pub fn develop(&mut self) -> Result<(), FrameError> {
         if self.format == Format::Jpeg {
             let picture = Image::decode(&huffman::with_tables(&self.bytes))?;
@@ -310,7 +311,7 @@ impl Frame {
         Ok(())
     }
 
-    /// The whole frame as an image, after [`Frame::develop`].
+    /// Returns the whole frame as an image, after [`Frame::develop`].
     pub fn picture(&self) -> Option<Image> {
         let mut rgb = Vec::with_capacity(3 * self.width * self.height);
         let mut planes = Planes::default();
