@@ -1,8 +1,8 @@
-//! CIFAR's binary files: one record after the other, no header.
+//! CIFAR's binary files: a sequence of records without a header.
 //!
-//! A CIFAR-10 record is a label byte and 3,072 bytes: the planes R, G, B of 32×32 pixels. A CIFAR-100
-//! record has two label bytes, coarse and fine; the fine one counts. The file's size tells which.
-//! A. Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.
+//! A CIFAR-10 record is a label byte and 3,072 bytes: the planes R, G, B of 32×32 pixels. A CIFAR-100 record has
+//! two label bytes, coarse and fine, of which the fine one is used. The file's size determines the kind. A.
+//! Krizhevsky, *Learning Multiple Layers of Features from Tiny Images*, 2009.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -60,7 +60,7 @@ impl Source for Cifar {
     }
 }
 
-/// Number of records and of label bytes in each.
+/// Returns the number of records, and the number of label bytes in each.
 fn layout(bytes: u64) -> Option<(usize, usize)> {
     [1, 2].into_iter().find_map(|labels| {
         let record = (labels + 3 * PLANE) as u64;

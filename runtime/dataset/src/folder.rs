@@ -1,9 +1,9 @@
-//! Image files in a folder, by class subfolder if there are any.
+//! Image files in a folder, grouped by class subfolder if there are any.
 //!
-//! Hidden entries, folders that operating systems leave behind (`__MACOSX`) and files of other kinds (by
-//! extension) are left out; images of kinds that are not read are counted. An empty subfolder is a class
-//! all the same, so that a subset keeps its numbering. Images beside class folders have no label and
-//! come last. Where the class folders lie in a `train`, `val` or `test` folder, that one is taken.
+//! Hidden entries, folders that operating systems create (`__MACOSX`) and other kinds of files (by extension) are
+//! left out. Images of unsupported kinds are counted. An empty subfolder is still a class, so that a subset keeps
+//! its numbering. Images beside class folders have no label and come last. If the class folders are inside a
+//! `train`, `val` or `test` folder, that folder is used.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,16 +11,16 @@ use std::path::{Path, PathBuf};
 use super::{DatasetError, Source};
 use foldnet_image::{Image, ImageError};
 
-/// Endings of the files that are read; the last two are JPEG's, too.
+/// The extensions of the files that are read; the last two are also JPEG's.
 const EXTENSIONS: [&str; 7] = ["bmp", "jpeg", "jpg", "png", "webp", "jfif", "jpe"];
-/// Endings of images that are not read.
+/// The extensions of images that are not read.
 const OTHER_IMAGES: [&str; 28] = [
     "apng", "arw", "avif", "cr2", "cr3", "dcm", "dng", "exr", "gif", "heic", "heif", "hif", "ico", "jp2",
     "jxl", "nef", "orf", "pbm", "pcx", "pgm", "pnm", "ppm", "psd", "raw", "svg", "tga", "tif", "tiff",
 ];
-/// Folders that are no classes, whatever lies in them.
+/// Folders that are never classes, whatever they contain.
 const NO_CLASSES: [&str; 4] = ["__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"];
-/// Names of folders that divide a dataset.
+/// The names of folders that divide a dataset.
 const SPLITS: [&str; 11] = [
     "train",
     "training",
@@ -34,29 +34,29 @@ const SPLITS: [&str; 11] = [
     "dev",
     "holdout",
 ];
-/// Folders below folders; a link in a circle ends here.
+/// The largest nesting of folders; it ends a cycle of links.
 const MAX_DEPTH: usize = 16;
 
 /// Images below a folder.
 #[derive(Debug, Default)]
 pub struct Found {
-    /// Those that are read, sorted by path.
+    /// The files that are read, sorted by path.
     pub files: Vec<PathBuf>,
-    /// Those of other kinds.
+    /// The files of other kinds.
     pub left_out: LeftOut,
 }
 
-/// Images that were left out, counted by their files' endings.
+/// Images that were left out, counted by file extension.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut(BTreeMap<String, usize>);
 
 impl LeftOut {
-    /// How many.
+    /// Returns their number.
     pub fn count(&self) -> usize {
         self.0.values().sum()
     }
 
-    /// Endings and numbers.
+    /// Returns the extensions and the number of files with each.
     pub fn kinds(&self) -> impl Iterator<Item = (&str, usize)> {
         self.0.iter().map(|(ending, count)| (ending.as_str(), *count))
     }
@@ -81,7 +81,7 @@ impl std::fmt::Display for LeftOut {
     }
 }
 
-/// The image files below a folder.
+/// Finds the image files below a folder.
 pub fn find_images(folder: &Path) -> Result<Found, DatasetError> {
     let mut found = Found::default();
     collect(folder, 0, &mut found)?;
@@ -89,7 +89,7 @@ pub fn find_images(folder: &Path) -> Result<Found, DatasetError> {
     Ok(found)
 }
 
-/// The image files below a folder, sorted by path.
+/// Returns the image files below a folder, sorted by path.
 pub fn images_below(folder: &Path) -> Result<Vec<PathBuf>, DatasetError> {
     Ok(find_images(folder)?.files)
 }
@@ -99,7 +99,7 @@ pub(super) struct Folder {
     files: Vec<(PathBuf, Option<usize>)>,
     pub(super) classes: Vec<String>,
     pub(super) left_out: LeftOut,
-    /// A folder within the one that was named, whose folders are the classes.
+    /// A folder inside the given one whose subfolders are the classes.
     pub(super) within: Option<PathBuf>,
 }
 
@@ -121,7 +121,7 @@ impl Folder {
             labelled.extend(found.files.into_iter().map(|path| (path, Some(label))));
         }
         labelled.extend(files.into_iter().map(|path| (path, None)));
-        // A folder among images only groups some of them: there is no classifier of one class.
+        // A single folder beside images only groups some of them: there is no classifier of one class.
         let classes: Vec<String> = match (folders.as_slice(), loose) {
             ([_], true) => Vec::new(),
             _ => folders.iter().map(|folder| super::file_name(folder)).collect(),
@@ -149,8 +149,8 @@ impl Source for Folder {
     }
 }
 
-/// The folder whose subfolders are the classes, where it is not `root` itself: the only subfolder, if it
-/// divides the dataset (`val`) or wraps it, or whichever of them is named where there are several.
+/// Returns the folder whose subfolders are the classes, if it is not `root` itself. That is the only subfolder, if
+/// it is a split (`val`) or wraps the dataset. If there are several splits, the error asks for one of them.
 fn class_level(root: &Path, entries: &Entries) -> Result<Option<PathBuf>, DatasetError> {
     if entries.folders.is_empty() || !entries.files.is_empty() {
         return Ok(None);
@@ -187,7 +187,7 @@ fn collect(folder: &Path, depth: usize, found: &mut Found) -> Result<(), Dataset
     Ok(())
 }
 
-/// What lies in a folder.
+/// The entries of a folder.
 struct Entries {
     folders: Vec<PathBuf>,
     files: Vec<PathBuf>,
@@ -205,7 +205,7 @@ impl Entries {
                 continue;
             }
             let path = entry.path();
-            // Links are followed; one that leads nowhere counts as the file that it is named after.
+            // Links are followed. A broken link counts as a file of its name.
             if std::fs::metadata(&path).is_ok_and(|m| m.is_dir()) {
                 if !NO_CLASSES.iter().any(|&no| name == no) {
                     found.folders.push(path);

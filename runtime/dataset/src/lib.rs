@@ -1,4 +1,4 @@
-//! Images to measure or calibrate with: [`Dataset::open`] tells a path's kind by itself.
+//! Images to measure or calibrate with: [`Dataset::open`] detects the kind of a path.
 //!
 //! | path | images | labels |
 //! |---|---|---|
@@ -8,9 +8,9 @@
 //! | `.npy` | u8 or f32, `[n, h, w, 3 or 1]`, see `npy.rs` | none |
 //! | an image | itself | none |
 //!
-//! The order is fixed (sorted by name, or as in the file). Images are read one by one when asked for:
-//! memory does not grow with their number. An image that cannot be read is an error of that item
-//! only. A new kind is a file here, and a line in [`Dataset::open`].
+//! The order is fixed (sorted by name, or as in the file). Images are read one by one on request: memory does not
+//! grow with their number. If an image cannot be read, only that item is an error. A new kind needs a file in this
+//! crate and a line in [`Dataset::open`].
 
 mod cifar;
 mod folder;
@@ -25,42 +25,42 @@ use foldnet_image::{Image, ImageError};
 pub use folder::{Found, LeftOut, find_images, images_below};
 pub use labels::{LabelFile, LabelsBy, Matching, check_count, known, parse_labels, read_labels};
 
-/// Why a path is not a dataset.
+/// The reason why a path is not a dataset.
 #[derive(Debug, thiserror::Error)]
 pub enum DatasetError {
-    /// The operating system said no.
+    /// The operating system reported an error.
     #[error("{path}: {source}", path = path.display())]
     Io {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What it said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A folder without images, or a file without records.
+    /// The folder contains no images, or the file no records.
     #[error("{path}: no images in it (JPEG, PNG, WebP and BMP files, or a .bin or .npy file, are understood)", path = .0.display())]
     Empty(PathBuf),
-    /// A folder with nothing but images that we do not read.
+    /// The folder contains only images of unsupported kinds.
     #[error("{path}: {left_out}", path = path.display())]
     OtherKinds {
         /// The folder.
         path: PathBuf,
-        /// What is in it.
+        /// The images that it contains.
         left_out: LeftOut,
     },
-    /// Not what the file's name promises.
+    /// The file's content does not match its extension.
     #[error("{path}: {message}", path = path.display())]
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
-    /// The classes are not the network's.
+    /// The dataset's classes do not match the network's.
     #[error("{path}: {message}", path = path.display())]
     Labels {
         /// The dataset.
         path: PathBuf,
-        /// What does not match.
+        /// The mismatch.
         message: String,
     },
 }
@@ -68,9 +68,9 @@ pub enum DatasetError {
 /// One image.
 #[derive(Clone, Debug)]
 pub struct Item {
-    /// The path below the dataset's, or file and number: `test.bin[12]`.
+    /// The path relative to the dataset's, or file and number: `test.bin[12]`.
     pub name: String,
-    /// Index of its class, where it is known.
+    /// The index of its class, if it is known.
     pub label: Option<usize>,
     /// The image.
     pub picture: Image,
@@ -82,19 +82,19 @@ pub struct Item {
 pub struct ItemError {
     /// As [`Item::name`].
     pub name: String,
-    /// What is wrong with it.
+    /// The problem with the image.
     pub problem: ImageError,
 }
 
-/// Where images come from.
+/// A source of images.
 trait Source: Send + Sync {
-    /// How many.
+    /// Returns the number of images.
     fn len(&self) -> usize;
-    /// The name of number `i`.
+    /// Returns the name of image `i`.
     fn name(&self, i: usize) -> String;
-    /// Number `i`, and the label it brings.
+    /// Reads image `i`, and its label if it has one.
     fn read(&self, i: usize) -> Result<(Image, Option<usize>), ImageError>;
-    /// Whether labels come with the images, rather than from class folders.
+    /// Returns whether labels come with the images rather than from class folders.
     fn is_labelled(&self) -> bool {
         false
     }
@@ -107,12 +107,12 @@ pub struct Dataset {
     classes: Vec<String>,
     left_out: LeftOut,
     within: Option<PathBuf>,
-    /// From the source's label to the network's, once matched.
+    /// Maps the source's labels to the network's, once they are matched.
     mapping: Option<Vec<usize>>,
 }
 
 impl Dataset {
-    /// Opens what the path names; see the module for what that may be.
+    /// Opens the dataset at this path; see the module for the supported kinds.
     pub fn open(path: &Path) -> Result<Self, DatasetError> {
         let io = |source| DatasetError::Io { path: path.into(), source };
         let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
@@ -139,23 +139,23 @@ impl Dataset {
         Ok(Self { path: path.into(), source, classes, left_out, within, mapping: None })
     }
 
-    /// The path it was opened by.
+    /// Returns the path with which the dataset was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// How many images, readable or not; at least one.
+    /// Returns the number of images, readable or not; at least one.
     #[allow(clippy::len_without_is_empty)] // it is never empty
     pub fn len(&self) -> usize {
         self.source.len()
     }
 
-    /// Names of the class folders, in the order of their labels; empty when there are none.
+    /// Returns the names of the class folders, in the order of their labels; empty if there are none.
     pub fn classes(&self) -> &[String] {
         &self.classes
     }
 
-    /// What a person should know about the images that were found, one sentence each.
+    /// Returns notes for people on the images that were found, one sentence each.
     pub fn notes(&self) -> Vec<String> {
         let within = self.within.as_ref().map(|folder| {
             format!("{}: the classes are the folders in {}", self.path.display(), folder.display())
@@ -165,22 +165,22 @@ impl Dataset {
         within.into_iter().chain(left_out).collect()
     }
 
-    /// The images that were left out because of their kind.
+    /// Returns the images that were left out because of their kind.
     pub fn left_out(&self) -> &LeftOut {
         &self.left_out
     }
 
-    /// Whether any image brings a label.
+    /// Returns whether any image has a label.
     pub fn is_labelled(&self) -> bool {
         !self.classes.is_empty() || self.source.is_labelled()
     }
 
-    /// Makes the labels those of a network that has `outputs` classes with these names (none, if it has
-    /// no names). Labels that come as numbers stay as they are; class folders are matched by name
-    /// unless the caller asks for their order.
+    /// Maps the labels to those of a network that has `outputs` classes with these names (empty if it has no
+    /// names). Labels that are already numbers stay unchanged. Class folders are matched by name unless the caller
+    /// requests their order.
     ///
-    /// An error names the folders that match no class, so that no accuracy is measured against the
-    /// wrong classes.
+    /// An error names the folders that match no class, so that accuracy is never measured against the wrong
+    /// classes.
     pub fn match_labels(
         &mut self,
         names: &[String],
@@ -193,12 +193,12 @@ impl Dataset {
         Ok(by)
     }
 
-    /// The name of number `i`, below [`Dataset::len`].
+    /// Returns the name of image `i`, below [`Dataset::len`].
     pub fn name(&self, i: usize) -> String {
         self.source.name(i)
     }
 
-    /// Reads number `i`, below [`Dataset::len`].
+    /// Reads image `i`, below [`Dataset::len`].
     pub fn get(&self, i: usize) -> Result<Item, ItemError> {
         let name = self.source.name(i);
         match self.source.read(i) {
@@ -210,7 +210,7 @@ impl Dataset {
         }
     }
 
-    /// All of them, in order, each read when it is asked for.
+    /// Returns all images in order; each is read when it is requested.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = Result<Item, ItemError>> + '_ {
         (0..self.len()).map(|i| self.get(i))
     }
@@ -362,7 +362,7 @@ mod tests {
         }
         let error = open(&[("train/cat/1.png", &one), ("val/cat/1.png", &one)]).unwrap_err().to_string();
         assert!(error.contains("train") && error.contains("val") && error.contains("divided"), "{error}");
-        // A class may be called like a part, and one class is a class.
+        // A class may have the name of a split, and a single class is allowed.
         assert_eq!(open(&[("test/1.png", &one), ("dev/1.png", &one)]).unwrap().0, ["dev", "test"]);
         assert_eq!(open(&[("cat/kitten/1.png", &one)]).unwrap().0, ["cat"]);
     }

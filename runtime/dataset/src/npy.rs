@@ -1,15 +1,15 @@
-//! NumPy's `.npy`: images as one array, `[n, h, w, c]` with 3 channels (RGB) or 1 (grey), C order, of
-//! u8 or little-endian f32.
+//! NumPy's `.npy` files: images as one array, `[n, h, w, c]` with 3 channels (RGB) or 1 (grey), C order, of u8 or
+//! little-endian f32.
 //!
 //! ```text
 //! \x93NUMPY  major minor  header length (u16, from version 2 on u32, little endian)
 //! {'descr': '|u1', 'fortran_order': False, 'shape': (2, 32, 32, 3), }   padded, ends with \n
 //! the elements
 //! ```
-//! The header is read strictly: these three keys, each once, nothing else, and the file must be exactly
-//! as long as they say. f32 values are pixels, 0…255, and are rounded to the nearest, ties to even; a
-//! image with values outside, or with fractions only between 0 and 1, is refused: it has been through
-//! some preprocessing that the network will apply again.
+//! The header is read strictly: it must contain these three keys once each and nothing else, and the file must
+//! have exactly the length that follows from them. f32 values are pixels, 0…255, and are rounded to nearest, ties
+//! to even. An image is refused if it has values outside this range, or fractions and only values between 0 and 1:
+//! some preprocessing was already applied to it, and the network would apply it again.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -19,11 +19,11 @@ use std::sync::{Mutex, PoisonError};
 use super::{DatasetError, Source};
 use foldnet_image::{Image, ImageError, MAX_SIDE};
 
-/// How every such file begins.
+/// The first bytes of every such file.
 pub(super) const MAGIC: &[u8] = b"\x93NUMPY";
-/// The longest header we read.
+/// The longest header that is read.
 const MAX_HEADER: usize = 1 << 16;
-/// The most bytes of one image.
+/// The largest size of one image in bytes.
 const MAX_PICTURE: usize = 1 << 29;
 
 pub(super) struct Npy {
@@ -39,7 +39,7 @@ enum Element {
     F32,
 }
 
-/// What the header says.
+/// The content of the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Array {
     element: Element,
@@ -130,7 +130,7 @@ fn to_pixels(bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
     Ok(pixels)
 }
 
-/// The header's text, and where the elements begin.
+/// Reads the header's text, and the position at which the elements start.
 fn read_header(from: &mut impl Read) -> Result<(String, u64), String> {
     let mut bytes = |n: usize| {
         let mut buffer = vec![0; n];
@@ -208,7 +208,7 @@ fn parse_element(descr: &str) -> Result<Element, String> {
     }
 }
 
-/// The rest of a Python literal.
+/// The unread rest of a Python literal.
 struct Text<'a>(&'a str);
 
 impl<'a> Text<'a> {

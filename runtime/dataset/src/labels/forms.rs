@@ -1,11 +1,11 @@
-//! The forms of lists of class names, each read by one function: `None`, or an empty result, where the text is not
-//! of its form.
+//! The formats of lists of class names, each read by one function. It returns `None`, or an empty result, if the
+//! text has another format.
 
 use unicode_normalization::UnicodeNormalization;
 
 use super::known;
 
-/// Headers of a column of names.
+/// Headers of a column that contains names.
 pub const NAME_HEADERS: [&str; 10] = [
     "name",
     "label",
@@ -18,15 +18,15 @@ pub const NAME_HEADERS: [&str; 10] = [
     "names",
     "classes",
 ];
-/// Keys under which JSON and YAML files keep the names.
+/// Keys whose value contains the names in JSON and YAML files.
 const KEYS: [&str; 7] = ["names", "labels", "classes", "class_names", "categories", "id2label", "label2id"];
 
-/// What stands between a pair of quotes around all of it.
+/// Removes a pair of quotes around the whole text.
 pub fn unquoted(text: &str) -> &str {
     ['"', '\''].into_iter().find_map(|q| text.strip_prefix(q)?.strip_suffix(q)).unwrap_or(text)
 }
 
-/// The names by their numbers, which run from 0 or from 1 without a gap.
+/// Orders the names by their numbers, which must run from 0 or from 1 without a gap.
 fn in_order(pairs: Vec<(usize, String)>) -> Option<Vec<String>> {
     let first = pairs.iter().map(|(n, _)| *n).min().filter(|&n| n <= 1)?;
     let mut names = vec![None; pairs.len()];
@@ -41,7 +41,7 @@ fn in_order(pairs: Vec<(usize, String)>) -> Option<Vec<String>> {
 
 pub fn json(value: &serde_json::Value) -> Result<Vec<String>, String> {
     use serde_json::Value;
-    // A name by itself, or Keras' pair of synset and name.
+    // Either a plain name, or Keras' pair of synset and name.
     let name = |value: &Value| match value {
         Value::String(name) => Some(name.nfc().collect::<String>().trim().to_owned()),
         Value::Array(pair) => match pair.as_slice() {
@@ -78,7 +78,7 @@ pub fn json(value: &serde_json::Value) -> Result<Vec<String>, String> {
     }
 }
 
-/// `['red', 'green']`, `{0: 'red', 1: 'green'}` or `{'red': 0}`: as `print` writes lists and dicts.
+/// Reads `['red', 'green']`, `{0: 'red', 1: 'green'}` or `{'red': 0}`: lists and dicts as Python prints them.
 pub fn python(text: &str) -> Option<Vec<String>> {
     let inner = |open, close| text.strip_prefix(open)?.strip_suffix(close);
     if let Some(list) = inner('[', ']') {
@@ -89,7 +89,7 @@ pub fn python(text: &str) -> Option<Vec<String>> {
     }
     let pairs = items(inner('{', '}')?)?;
     let split = |item: &&str| -> Option<(usize, String)> {
-        // The colon outside of the quotes: a number stands on one side of it.
+        // The colon outside quotes; a number is on one side of it.
         if let Some((number, name)) = item.split_once(':')
             && let Ok(number) = number.trim().parse()
         {
@@ -101,7 +101,7 @@ pub fn python(text: &str) -> Option<Vec<String>> {
     in_order(pairs.iter().map(split).collect::<Option<_>>()?)
 }
 
-/// The parts between commas that stand outside quotes; a comma may follow the last.
+/// Splits at commas outside quotes; a comma may follow the last item.
 fn items(text: &str) -> Option<Vec<&str>> {
     let (mut found, mut start, mut quote, mut escaped) = (Vec::new(), 0, None, false);
     for (at, c) in text.char_indices() {
@@ -125,7 +125,7 @@ fn items(text: &str) -> Option<Vec<&str>> {
     (quote.is_none() && found.iter().all(|item| !item.is_empty())).then_some(found)
 }
 
-/// The list or map under one of [`KEYS`], or a list of nothing but `- name`.
+/// Reads the list or map under one of [`KEYS`], or a list that consists only of `- name`.
 pub fn yaml(text: &str) -> Option<Vec<String>> {
     let lines: Vec<&str> =
         text.lines().map(str::trim_end).filter(|l| !l.trim().is_empty() && !l.starts_with('#')).collect();
@@ -152,13 +152,13 @@ pub fn yaml(text: &str) -> Option<Vec<String>> {
     list(&block).or_else(|| numbered(&block.iter().map(|line| line.trim()).collect::<Vec<_>>()))
 }
 
-/// `[red, green]`, as YAML allows it.
+/// Reads `[red, green]`, as YAML allows.
 fn bare_list(text: &str) -> Option<Vec<String>> {
     let list = items(text.strip_prefix('[')?.strip_suffix(']')?)?;
     Some(list.into_iter().map(|item| unquoted(item).to_owned()).collect())
 }
 
-/// A table with a header, or with quotes around its names.
+/// Reads a table with a header, or with quotes around its names.
 pub fn table(lines: &[&str]) -> Result<Option<Vec<String>>, String> {
     let Some(separator) = [',', ';', '\t'].into_iter().find(|&s| lines[0].contains(s)) else {
         return Ok(None);
@@ -197,7 +197,7 @@ pub fn table(lines: &[&str]) -> Result<Option<Vec<String>>, String> {
     Ok(pairs.collect::<Option<_>>().and_then(in_order).filter(|names| distinct(names)))
 }
 
-/// A line's fields; quotes protect separators, doubled quotes are quotes (RFC 4180).
+/// Splits a line into fields; separators inside quotes do not count, and doubled quotes are quotes (RFC 4180).
 fn fields(line: &str, separator: char) -> Vec<String> {
     let (mut found, mut field, mut quoted) = (Vec::new(), String::new(), false);
     let mut chars = line.chars().peekable();
@@ -213,7 +213,7 @@ fn fields(line: &str, separator: char) -> Vec<String> {
     found
 }
 
-/// Lines that are all numbered in the same way.
+/// Reads lines that are all numbered in the same way.
 pub fn numbered(lines: &[&str]) -> Option<Vec<String>> {
     let before = |line: &&str| -> Option<(usize, String)> {
         let digits = line.len() - line.trim_start_matches(|c: char| c.is_ascii_digit()).len();
@@ -234,7 +234,7 @@ pub fn numbered(lines: &[&str]) -> Option<Vec<String>> {
     };
     let all = |pair: &dyn Fn(&&str) -> Option<(usize, String)>| {
         let names = lines.iter().map(pair).collect::<Option<_>>().and_then(in_order)?;
-        // `1 euro`, `2 euro`: without their numbers the names would be the same.
+        // For `1 euro`, `2 euro`, the names without numbers would all be equal.
         distinct(&names).then_some(names)
     };
     all(&before).or_else(|| all(&behind))
@@ -251,8 +251,8 @@ fn distinct(names: &[String]) -> bool {
     sorted.windows(2).all(|pair| pair[0] != pair[1])
 }
 
-/// ImageNet's synset lines lose their identifiers, by which folders are found all the same
-/// ([`known::imagenet_name`]). Identifiers that are not ImageNet's stay a part of the names.
+/// Reads ImageNet's synset lines and removes their identifiers; folders are matched by identifier nevertheless
+/// ([`known::imagenet_name`]). Identifiers that are not ImageNet's remain part of the names.
 pub fn synsets(lines: &[&str]) -> Option<Vec<String>> {
     let name = |line: &&str| {
         let (id, name) = line.split_once([' ', '\t'])?;

@@ -6,27 +6,27 @@ use std::sync::OnceLock;
 const IMAGENET: &str = include_str!("../../assets/imagenet-1k.txt");
 const CIFAR_100: &str = include_str!("../../assets/cifar-100.txt");
 
-/// CIFAR-10's classes, in the order of their numbers.
+/// The classes of CIFAR-10, in the order of their numbers.
 pub const CIFAR_10: [&str; 10] =
     ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
-/// ImageNet-1k's classes in the order that Keras, torchvision and timm number them.
+/// Returns the classes of ImageNet-1k in the order of Keras, torchvision and timm.
 pub fn imagenet_1k() -> Vec<String> {
     synsets().map(|(_, name)| name.to_owned()).collect()
 }
 
-/// CIFAR-100's fine classes, in the order of their numbers.
+/// Returns the fine classes of CIFAR-100, in the order of their numbers.
 pub fn cifar_100() -> Vec<String> {
     CIFAR_100.lines().map(str::to_owned).collect()
 }
 
-/// The name of one of ImageNet-1k's synsets, such as `n01440764`.
+/// Returns the name of one of ImageNet-1k's synsets, such as `n01440764`.
 pub fn imagenet_name(synset: &str) -> Option<&'static str> {
     static NAMES: OnceLock<HashMap<&str, &str>> = OnceLock::new();
     NAMES.get_or_init(|| synsets().collect()).get(synset).copied()
 }
 
-/// Identifiers and names.
+/// Returns identifiers and names.
 fn synsets() -> impl Iterator<Item = (&'static str, &'static str)> {
     IMAGENET.lines().filter_map(|line| line.split_once(' '))
 }

@@ -1,32 +1,32 @@
-//! From class folders to a network's classes.
+//! Matches class folders with a network's classes.
 
 use unicode_normalization::UnicodeNormalization;
 
 use super::{known, plain, synonyms};
 
-/// How a dataset's labels became the network's.
+/// How a dataset's labels were matched with the network's classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LabelsBy {
-    /// Each class folder has the name of one of the network's classes.
+    /// Each class folder has the name of a class.
     Name,
-    /// The folders' sorted order is the classes': the network has no names and as many classes as there
-    /// are folders, or the caller asked for it.
+    /// The folders' sorted order is that of the classes: the network has no names and as many classes as there are
+    /// folders, or the caller requested it.
     Order,
-    /// There are no class folders, and the labels, if any, are numbers already; or the folders are called
-    /// after the classes' numbers.
+    /// There are no class folders, and the labels, if any, are already numbers; or the folders are named after the
+    /// numbers of the classes.
     Number,
 }
 
-/// From the folders' order to the network's; none where both are the same.
+/// Maps the folders' order to the network's; `None` if both are equal.
 pub(crate) type Mapping = Option<Vec<usize>>;
 
 /// How `match_labels` may match.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Matching {
-    /// By name wherever the network has names.
+    /// Matches by name if the network has names.
     #[default]
     ByName,
-    /// By the sorted order of the folders, whatever their names: `--labels-by-order`.
+    /// Matches by the sorted order of the folders, whatever their names: `--labels-by-order`.
     ByOrder,
 }
 
@@ -39,7 +39,7 @@ pub(crate) fn match_labels(
     if folders.is_empty() {
         return Ok((LabelsBy::Number, None));
     }
-    // One output distinguishes two classes.
+    // A network with one output distinguishes two classes.
     let classes = if outputs == 1 { 2 } else { outputs };
     if matching == Matching::ByOrder {
         return match folders.len() {
@@ -69,7 +69,7 @@ pub(crate) fn match_labels(
     }
 }
 
-/// Folders `0`, `1`, … or `00`, `01`, …, whose order as text is their order as numbers.
+/// Matches folders `0`, `1`, … or `00`, `01`, …, whose order as text is their order as numbers.
 fn by_number(folders: &[String], names: &[String], classes: usize) -> Option<Vec<usize>> {
     let numbers = folders.iter().map(|f| f.parse().ok()).collect::<Option<Vec<usize>>>()?;
     let sorted = numbers.is_sorted() && numbers.iter().all(|&n| n < classes);
@@ -79,12 +79,12 @@ fn by_number(folders: &[String], names: &[String], classes: usize) -> Option<Vec
 
 enum Found {
     One(usize),
-    /// The name fits several classes.
+    /// The name matches several classes.
     Several(Vec<usize>),
     No,
 }
 
-/// A class name in the forms that a folder may have, the surest first.
+/// The forms of a class name that a folder may use, the most reliable first.
 struct Keys([Vec<String>; 3]);
 
 impl Keys {
@@ -100,7 +100,7 @@ impl Keys {
     }
 }
 
-/// WordNet's `n01440764`, and the like of it.
+/// Returns whether a word is an identifier like WordNet's `n01440764`.
 fn is_identifier(word: &str) -> bool {
     word.strip_prefix('n')
         .is_some_and(|digits| digits.len() >= 3 && digits.bytes().all(|b| b.is_ascii_digit()))
@@ -109,7 +109,7 @@ fn is_identifier(word: &str) -> bool {
 fn find(folder: &str, classes: &[Keys]) -> Found {
     let folder: String = folder.nfc().collect();
     let named = known::imagenet_name(&folder).map(plain);
-    // `001.Black_footed_Albatross`, `0_red`: a number that sorts the folders.
+    // The number in `001.Black_footed_Albatross` or `0_red` only sorts the folders.
     let bare = folder.trim_start_matches(|c: char| c.is_ascii_digit());
     let bare = (bare != folder).then(|| bare.strip_prefix(['.', '_', '-', ' ']).map(plain)).flatten();
     let whole = plain(&folder);
@@ -201,7 +201,7 @@ mod tests {
             matched(&["001.Black_footed_Albatross", "1-hen"], &["hen", "black footed albatross"], 2),
             by_name(&[1, 0])
         );
-        // Case alone tells them apart, and does.
+        // The names differ only in case, which is enough.
         assert_eq!(matched(&["A", "a"], &["a", "A"], 2), by_name(&[1, 0]));
     }
 
@@ -234,7 +234,7 @@ mod tests {
         assert!(error.contains("--labels-by-order"), "{error}");
         let error = matched(&["red", "green"], &["red", "red"], 2).unwrap_err();
         assert!(error.contains("green") && error.contains("red (classes 0 and 1)"), "{error}");
-        // As many folders as labels are no reason to take them in order.
+        // An equal number of folders and labels is no reason to match them in order.
         assert!(matched(&["n01", "n02"], &["tench", "hen"], 2).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! Class names: from a file, built in, and matched with class folders.
+//! Class names: read from files, built in, and matched with class folders.
 
 mod forms;
 pub mod known;
@@ -11,7 +11,7 @@ pub use read::{LabelFile, check_count, parse_labels, read_labels};
 
 use unicode_normalization::UnicodeNormalization;
 
-/// A name without what people write in different ways: case, spaces, `-` and `_`, composed characters.
+/// Removes differences between spellings: case, spaces, `-` and `_`, composed characters.
 fn plain(name: &str) -> String {
     name.nfc()
         .filter(|c| !c.is_whitespace() && !matches!(c, '-' | '_'))
@@ -19,7 +19,7 @@ fn plain(name: &str) -> String {
         .collect()
 }
 
-/// The names that a label lists, as ImageNet's do: `tench, Tinca tinca`.
+/// Returns the names in a label that lists several, such as ImageNet's `tench, Tinca tinca`.
 fn synonyms(name: &str) -> impl Iterator<Item = &str> {
     name.split(',').map(str::trim).filter(|synonym| !synonym.is_empty())
 }

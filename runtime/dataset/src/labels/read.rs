@@ -1,4 +1,4 @@
-//! Class names from a file, in the forms people have them.
+//! Reads class names from a file, in all common formats.
 //!
 //! | form | example |
 //! |---|---|
@@ -9,9 +9,9 @@
 //! | Python's or YAML's notation | `{0: 'red', 1: …}`, `names:` with `- red` or `0: red` below |
 //! | synset lines | `n01440764 tench, Tinca tinca` |
 //!
-//! The text is UTF-8 or UTF-16, with or without a byte order mark, with any line ends, and becomes NFC.
-//! Numbers are taken off only where they number every line without a gap, from 0 or from 1; in any other
-//! case they are part of the names.
+//! The text is UTF-8 or UTF-16, with or without a byte order mark, with any line ends, and is normalized to NFC.
+//! Numbers are removed only if they number every line without a gap, starting at 0 or 1; otherwise they are part
+//! of the names.
 
 use std::io::Read;
 use std::path::Path;
@@ -21,7 +21,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::forms::{NAME_HEADERS, json, numbered, python, synsets, table, unquoted, yaml};
 use crate::DatasetError;
 
-/// The largest file that is read.
+/// The largest file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 24;
 /// The longest name, in bytes.
 const MAX_NAME: usize = 1 << 10;
@@ -31,14 +31,14 @@ const MAX_NAME: usize = 1 << 10;
 pub struct LabelFile {
     /// The names.
     pub names: Vec<String>,
-    /// How the file was read, for people.
+    /// The file's format, for messages.
     pub form: &'static str,
 }
 
-/// Reads the names of a network's `outputs` classes; see the module for the forms.
+/// Reads the names of a network's `outputs` classes; see the module for the formats.
 ///
-/// As many names as outputs are wanted. A network with one output may have two: what it is below its
-/// threshold, and what it is above.
+/// There must be as many names as outputs. A network with one output may have two: the class below its threshold,
+/// and the class above.
 pub fn read_labels(path: &Path, outputs: usize) -> Result<LabelFile, DatasetError> {
     let io = |source| DatasetError::Io { path: path.into(), source };
     let mut bytes = Vec::new();
@@ -50,7 +50,7 @@ pub fn read_labels(path: &Path, outputs: usize) -> Result<LabelFile, DatasetErro
     parse_labels(&bytes, outputs).map_err(|message| DatasetError::Labels { path: path.into(), message })
 }
 
-/// As [`read_labels`], from a file's bytes.
+/// Like [`read_labels`], from a file's bytes.
 pub fn parse_labels(bytes: &[u8], outputs: usize) -> Result<LabelFile, String> {
     let text: String = decode(bytes)?.nfc().collect();
     let file = parse(&text, outputs)?;
@@ -66,7 +66,7 @@ pub fn parse_labels(bytes: &[u8], outputs: usize) -> Result<LabelFile, String> {
     Ok(file)
 }
 
-/// Whether so many names fit a network with so many outputs.
+/// Checks that this many names fit a network with this many outputs.
 pub fn check_count(names: usize, outputs: usize) -> Result<(), String> {
     if names == outputs || (outputs == 1 && names == 2) {
         return Ok(());
@@ -77,7 +77,7 @@ pub fn check_count(names: usize, outputs: usize) -> Result<(), String> {
     ))
 }
 
-/// The text, whatever its encoding, with `\n` at its line ends.
+/// Decodes the text, whatever its encoding, and makes `\n` its line end.
 fn decode(bytes: &[u8]) -> Result<String, String> {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
@@ -86,7 +86,7 @@ fn decode(bytes: &[u8]) -> Result<String, String> {
             _ => Err("damaged UTF-16; save the file as UTF-8".to_owned()),
         }
     };
-    // Without a mark, UTF-16 shows by the zero in every other byte of its ASCII characters.
+    // Without a byte order mark, UTF-16 is recognized by a zero in every other byte of its ASCII characters.
     let zeros = |offset: usize| {
         let half = bytes.len() / 2;
         half > 1 && bytes.iter().skip(offset).step_by(2).filter(|&&b| b == 0).count() * 2 > half
