@@ -18,7 +18,7 @@ pub struct Complete<P> {
 }
 
 impl<P: CommandFactory> Complete<P> {
-    /// Writes the files for the program's command line. Nothing of the context is needed.
+    /// Writes the files for the program's command line. Needs nothing from the context.
     pub fn run<C>(self, _context: &C) -> Result<(), Failure> {
         let mut command = P::command();
         let failure =

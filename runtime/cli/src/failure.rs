@@ -1,4 +1,4 @@
-//! Why a command failed, and the program's exit code.
+//! The reason why a command failed, and the program's exit code.
 
 use std::fmt::Display;
 
@@ -6,62 +6,62 @@ use std::fmt::Display;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Everything was done.
+    /// The command succeeded.
     Done = 0,
     /// An internal error.
     Internal = 1,
     /// Bad input, bad usage, or output that cannot be written.
     BadInput = 2,
-    /// A limit that the user stated was missed.
+    /// The result misses a limit that the user set.
     Limit = 3,
-    /// A board refused a change and runs on as before.
+    /// A board refused a change and keeps running as before.
     Board = 4,
 }
 
-/// Why a command failed.
+/// The reason why a command failed.
 ///
-/// Every error converts into a failure. Its exit code is then what the program's
-/// [`classify`](crate::Program::classify) decides, which usually is [`Exit::BadInput`].
+/// Every error converts into a failure. The program's [`classify`](crate::Program::classify) then decides its exit
+/// code, which usually is [`Exit::BadInput`].
 #[derive(Debug)]
 pub struct Failure {
     exit: Option<Exit>,
-    /// `None` when the command has already printed what is wrong.
+    /// `None` if the command has already printed the problem.
     error: Option<anyhow::Error>,
 }
 
 impl Failure {
-    /// What the user gave cannot be used.
+    /// Creates a failure for input that cannot be used.
     pub fn input(message: impl Display) -> Self {
         Self::new(Exit::BadInput, message)
     }
 
-    /// The program is wrong, not the user.
+    /// Creates a failure for a bug in the program.
     pub fn internal(message: impl Display) -> Self {
         Self::new(Exit::Internal, message)
     }
 
-    /// A limit that the user stated was missed.
+    /// Creates a failure for a missed limit that the user set.
     pub fn limit(message: impl Display) -> Self {
         Self::new(Exit::Limit, message)
     }
 
-    /// A board refused a change.
+    /// Creates a failure for a change that a board refused.
     pub fn board(message: impl Display) -> Self {
         Self::new(Exit::Board, message)
     }
 
-    /// A failure with this exit code. The alternate form of `message` is used, so that an `anyhow::Error` shows its
-    /// causes.
+    /// Creates a failure with this exit code. Formats `message` in its alternate form, so that an `anyhow::Error`
+    /// shows its causes.
     pub fn new(exit: Exit, message: impl Display) -> Self {
         Self { exit: Some(exit), error: Some(anyhow::anyhow!("{message:#}")) }
     }
 
-    /// A failure whose reason has been printed, or needs no words.
+    /// Creates a failure whose reason has been printed already, or needs no message.
     pub fn silent(exit: Exit) -> Self {
         Self { exit: Some(exit), error: None }
     }
 
-    /// The exit code; `classify` decides for errors that were converted without one.
+    /// Returns the exit code; `classify` decides for errors that were converted without one.
     pub fn exit(&self, classify: fn(&anyhow::Error) -> Exit) -> Exit {
         match (self.exit, &self.error) {
             (Some(exit), _) => exit,
@@ -70,17 +70,17 @@ impl Failure {
         }
     }
 
-    /// The error as it was converted, if it is of this type.
+    /// Returns the original error if it has this type.
     pub fn downcast_ref<E: Display + std::fmt::Debug + Send + Sync + 'static>(&self) -> Option<&E> {
         self.error.as_ref()?.downcast_ref()
     }
 
-    /// The message with its causes; empty when there is nothing left to print.
+    /// Returns the message with its causes; empty if there is nothing left to print.
     pub fn message(&self) -> String {
         let mut message = String::new();
         for cause in self.error.iter().flat_map(|e| e.chain()) {
             let cause = cause.to_string();
-            // Many errors already contain the text of their cause.
+            // Many errors already include the text of their cause.
             if message.ends_with(&cause) {
                 continue;
             }

@@ -1,4 +1,4 @@
-//! Logs on standard error, and as the journal reads them where that is the journal.
+//! Logs on standard error, in the systemd journal's format if standard error is the journal.
 
 use tracing::Level;
 use tracing_subscriber::filter::Targets;
@@ -9,7 +9,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::Flags;
 
-/// Prints what is traced: warnings, with `-v` information, with `-vv` details. `RUST_LOG` overrides this.
+/// Starts logging: warnings by default, information with `-v`, details with `-vv`. `RUST_LOG` overrides this.
 pub fn start(program: &'static str, flags: Flags) {
     let (ours, others) = match (flags.quiet, flags.verbose) {
         (true, _) => (Level::ERROR, Level::ERROR),
@@ -31,7 +31,7 @@ pub fn start(program: &'static str, flags: Flags) {
     }
 }
 
-/// Whether standard error is the journal's, which announces itself by the file's numbers.
+/// Returns whether standard error is the journal, which publishes the file's device and inode numbers.
 fn to_journal() -> bool {
     #[cfg(unix)]
     {
@@ -46,7 +46,7 @@ fn to_journal() -> bool {
     false
 }
 
-/// Lines as the journal reads them: `<priority>` first, no time, no colour.
+/// Formats lines for the journal: `<priority>` first, no time, no colour.
 struct Journal;
 
 impl<S, N> FormatEvent<S, N> for Journal

@@ -1,11 +1,12 @@
-//! What the programs `converter`, `runtime` and `boards` share.
+//! The code that the programs `converter`, `runtime` and `boards` share.
 //!
-//! - [`Flags`] are the options that every subcommand has: `--json`, `--quiet`, `--verbose`.
-//! - [`Output`] writes results to standard output, and everything else to standard error.
-//! - [`Failure`] is why a command failed, with its [`Exit`] code.
-//! - [`commands!`] is the table of a program's subcommands.
-//! - [`run`] is the programs' `main`: it parses, starts logging, catches panics and reports.
-//! - [`printable`] makes text from files and other machines safe to print; [`count`] is "1 image", "2 images".
+//! - [`Flags`] are the options of every subcommand: `--json`, `--quiet`, `--verbose`.
+//! - [`Output`] writes results to standard output and everything else to standard error.
+//! - [`Failure`] is the reason why a command failed, with its [`Exit`] code.
+//! - [`commands!`] declares a program's subcommands.
+//! - [`run`] is the programs' `main`: it parses arguments, starts logging, catches panics and reports errors.
+//! - [`printable`] makes text from files and other machines safe to print; [`count`] returns "1 image", "2
+//!   images".
 //! - [`complete`] writes shell completions and manual pages.
 //! - [`problems`] checks a command line, for the programs' tests.
 

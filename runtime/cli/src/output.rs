@@ -1,4 +1,4 @@
-//! Results to standard output, everything else to standard error.
+//! Writes results to standard output and everything else to standard error.
 
 use std::fmt::Display;
 use std::io::{BufWriter, ErrorKind, IsTerminal, Stdout, Write};
@@ -30,12 +30,12 @@ type Clear = Box<dyn FnMut() + Send>;
 
 /// Where a program prints. Clones print to the same place.
 ///
-/// Results go to standard output. Lines become visible with [`Output::flush`] or at the program's end, objects of JSON
-/// and whole results at once. A result that cannot be
-/// written is a failure, except when the reader has closed the pipe: then the program ends without an error.
+/// Results go to standard output. Lines become visible with [`Output::flush`] or at the program's end; JSON
+/// objects and whole results become visible immediately. A result that cannot be written is a failure, unless the
+/// reader has closed the pipe: then the program ends without an error.
 ///
 /// Control characters are escaped, so that a label or a file name stays on its line. Only the text of
-/// [`Output::result`] may have several lines; pass names in it through [`printable`].
+/// [`Output::result`] may have several lines; pass the names in it through [`printable`].
 #[derive(Clone)]
 pub struct Output {
     program: &'static str,
@@ -46,33 +46,33 @@ pub struct Output {
 }
 
 impl Output {
-    /// For the program of this name.
+    /// Creates the output of the program with this name.
     pub fn new(program: &'static str, flags: Flags) -> Self {
         let stdout = Arc::new(Mutex::new(BufWriter::new(std::io::stdout())));
         Self { program, flags, stdout, clear: Arc::default() }
     }
 
-    /// Whether results are JSON.
+    /// Returns whether results are JSON.
     pub fn json(&self) -> bool {
         self.flags.json
     }
 
-    /// Whether only results and errors are printed.
+    /// Returns whether only results and errors are printed.
     pub fn quiet(&self) -> bool {
         self.flags.quiet
     }
 
-    /// How many times `-v` was given.
+    /// Returns how many times `-v` was given.
     pub fn verbose(&self) -> u8 {
         self.flags.verbose
     }
 
-    /// One line of results.
+    /// Prints one line of results.
     pub fn line(&self, text: impl Display) -> Result<(), Failure> {
         writeln!(self.stdout(), "{}", printable(&text.to_string())).map_err(failure)
     }
 
-    /// A line of results for people: on standard output, or with `--json` on standard error.
+    /// Prints a line of results for people: on standard output, or with `--json` on standard error.
     pub fn human(&self, text: impl Display) -> Result<(), Failure> {
         if self.flags.json {
             self.say(text);
@@ -81,12 +81,12 @@ impl Output {
         self.line(text)
     }
 
-    /// A result as a line of JSON, if results are JSON.
+    /// Prints a result as a line of JSON, if results are JSON.
     pub fn data(&self, value: &impl Serialize) -> Result<(), Failure> {
         if self.flags.json { self.json_line(value) } else { Ok(()) }
     }
 
-    /// A result: as a line of JSON, or as text. Empty text is not printed.
+    /// Prints a result: as a line of JSON, or as text. Empty text is not printed.
     pub fn result(&self, value: &impl Serialize, text: impl Display) -> Result<(), Failure> {
         if self.flags.json {
             return self.json_line(value);
@@ -100,20 +100,21 @@ impl Output {
     }
 
     fn json_line(&self, value: &impl Serialize) -> Result<(), Failure> {
-        // serde_json escapes what JSON wants escaped; the other control characters may not reach a terminal either.
+        // serde_json escapes only what JSON requires; the other control characters must not reach a terminal
+        // either.
         let json = serde_json::to_string(value).map_err(Failure::internal)?;
         writeln!(self.stdout(), "{}", json_safe(&json)).map_err(failure)?;
         self.flush()
     }
 
-    /// Text without a line break, as it is, for instance a generated file.
+    /// Prints text unchanged and without a line break, for instance a generated file.
     pub fn raw(&self, text: impl Display) -> Result<(), Failure> {
         write!(self.stdout(), "{text}").map_err(failure)
     }
 
     /// Replaces the terminal's current line. `text` is kept on one line.
     pub fn status(&self, text: impl Display) -> Result<(), Failure> {
-        // Back to the line's start, and clear what was longer.
+        // Return to the start of the line, and clear the rest of a longer text.
         write!(self.stdout(), "\r{}\x1b[K", printable(&text.to_string())).map_err(failure)
     }
 
@@ -122,44 +123,45 @@ impl Output {
         self.stdout().flush().map_err(failure)
     }
 
-    /// Whether standard output is a terminal that [`Output::status`] may be used on.
+    /// Returns whether standard output is a terminal, on which [`Output::status`] may be used.
     pub fn is_terminal(&self) -> bool {
         std::io::stdout().is_terminal() && !self.flags.json
     }
 
-    /// A line for people on standard error, unless quiet.
+    /// Prints a line for people on standard error, unless `--quiet` is given.
     pub fn say(&self, text: impl Display) {
         if !self.flags.quiet {
             self.to_stderr(&printable(&text.to_string()));
         }
     }
 
-    /// A detail for people on standard error, with `-v`.
+    /// Prints a detail for people on standard error, if `-v` is given.
     pub fn detail(&self, text: impl Display) {
         if self.flags.verbose > 0 {
             self.to_stderr(&printable(&text.to_string()));
         }
     }
 
-    /// A warning or an error on standard error, also when quiet.
+    /// Prints a warning or an error on standard error, even with `--quiet`.
     pub fn warn(&self, text: impl Display) {
         self.to_stderr(&printable(&format!("{}: {text}", self.program)));
     }
 
-    /// Why the program ends. Further lines are indented, so that text from a file cannot pass for a message of ours.
+    /// Prints the reason why the program ends. Further lines are indented, so that text from a file cannot pass
+    /// for one of our messages.
     pub(crate) fn error(&self, text: &str) {
         let text = text.trim_end().replace('\n', "\n  ");
         self.to_stderr(&printable_lines(&format!("{}: {text}", self.program)));
     }
 
-    /// Registers what is called before each line on standard error.
+    /// Registers a function that is called before each line on standard error.
     pub fn clear_with(&self, clear: impl FnMut() + Send + 'static) {
         *self.clear.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(clear));
     }
 
     fn to_stderr(&self, text: &str) {
-        // So that both streams appear on a terminal in the order they were written. A failure shows at the next
-        // result, or at the end.
+        // Both streams should appear on a terminal in the order in which they were written. The next result, or
+        // the end of the program, reports a failure.
         let _ = self.stdout().flush();
         if let Some(clear) = self.clear.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
             clear();
@@ -179,7 +181,7 @@ fn failure(error: std::io::Error) -> Failure {
     }
 }
 
-/// JSON whose remaining control characters are written as JSON's own escapes.
+/// Writes JSON's remaining control characters as JSON escapes.
 fn json_safe(json: &str) -> String {
     let mut safe = String::with_capacity(json.len());
     let mut units = [0; 2];

@@ -10,15 +10,15 @@ use crate::{Exit, Failure, Flags, Output, journal};
 /// What [`run`] needs to know of a program.
 #[derive(Clone, Copy, Debug)]
 pub struct Program {
-    /// The program's name, which its messages begin with.
+    /// The program's name, with which its messages start.
     pub name: &'static str,
-    /// The exit code of an error that a command returned without choosing one.
+    /// Returns the exit code of an error for which the command chose none.
     pub classify: fn(&anyhow::Error) -> Exit,
-    /// Whether a panic will be caught and reported as an ordinary error.
+    /// Returns whether a panic will be caught and reported as an ordinary error.
     pub panic_is_caught: fn() -> bool,
 }
 
-/// Parses the arguments, runs the command, reports what went wrong.
+/// Parses the arguments, runs the command and reports errors.
 pub fn run<C: Parser>(
     program: &Program,
     flags: impl FnOnce(&C) -> Flags,
@@ -27,7 +27,7 @@ pub fn run<C: Parser>(
     let parsed = match C::try_parse() {
         Ok(parsed) => parsed,
         Err(error) => {
-            // Help and version are results, which may fail to be written.
+            // Help and version are results, and writing them may fail.
             let exit = if error.use_stderr() { Exit::BadInput } else { Exit::Done };
             let printed = error.print().and_then(|()| std::io::Write::flush(&mut std::io::stdout()));
             return code(match printed {

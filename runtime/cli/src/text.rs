@@ -1,17 +1,17 @@
-//! Text from elsewhere, made safe to print, and numbers with their nouns.
+//! Makes foreign text safe to print, and formats numbers with their nouns.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// The text on one line, with control characters escaped.
+/// Returns the text on one line, with control characters escaped.
 ///
-/// Labels, file names and what other machines send may contain line breaks, terminal control sequences, and marks
+/// Labels, file names and text from other machines may contain line breaks, terminal control sequences, and marks
 /// that reorder the text beside them. None of these reaches the terminal.
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_control)
 }
 
-/// As [`printable`], but line breaks and tabs stay.
+/// Like [`printable`], but keeps line breaks and tabs.
 pub(crate) fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_control(c) && !matches!(c, '\n' | '\t'))
 }
@@ -36,7 +36,7 @@ fn escaped(text: &str, is_control: impl Fn(char) -> bool) -> Cow<'_, str> {
     safe.into()
 }
 
-/// A number with its noun: "1 image", "2 images", "3 classes".
+/// Returns a number with its noun: "1 image", "2 images", "3 classes".
 pub fn count(n: usize, noun: &str) -> String {
     let plural = match noun {
         _ if n == 1 => "",

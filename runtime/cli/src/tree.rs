@@ -1,11 +1,11 @@
-//! Rules for a program's command line, for its tests.
+//! Checks a program's command line, for its tests.
 
 use clap::{Arg, Command};
 
-/// What is wrong with a command line; empty if nothing is.
+/// Returns the problems of a command line; empty if there are none.
 ///
-/// clap checks some of this with debug assertions, which release builds do not have. A subcommand's argument with the
-/// name of a global one is not found by them at all: the program panics when it reads the argument.
+/// clap checks some of them with debug assertions, which release builds do not contain. These assertions never
+/// find a subcommand's argument with the name of a global one: the program panics when it reads the argument.
 pub fn problems(command: &Command) -> Vec<String> {
     let mut problems = Vec::new();
     walk(command, command.get_name(), &[], &mut problems);
