@@ -1,4 +1,4 @@
-//! Every convolution of a ResNet-50 and of a 32×32 network on every kernel set of this CPU, beside the same
+//! Measures every convolution of a ResNet-50 and of a 32×32 network on every kernel set of this CPU, and the same
 //! convolution in f32 by tract. One thread, warm weights; throughput counts multiply-accumulates.
 //!
 //! `cargo bench -p foldnet-backends --features tract --bench conv -- 'avx2|f32'` runs a part.
@@ -18,7 +18,7 @@ fn convolutions(c: &mut Criterion) {
             let mut group = c.benchmark_group(format!("{network}/{name}"));
             group.throughput(Throughput::Elements(desc.macs())).sample_size(10);
             for set in dispatch::REGISTRY.iter().filter_map(|entry| (entry.get)()) {
-                // The definition's set and the microcontrollers' models are there for their bits.
+                // The reference set and the models of microcontrollers exist for their bits, not for speed.
                 if set.peak_macs_per_cycle().is_some() {
                     int8(set, &desc, |run| {
                         group.bench_function(set.name(), |b| b.iter(&mut *run));
@@ -32,7 +32,7 @@ fn convolutions(c: &mut Criterion) {
     }
 }
 
-/// Random weights, packed; hands `time` what to time.
+/// Packs random weights, and passes the code to be timed to `time`.
 fn int8(set: &dyn KernelSet, desc: &ConvDesc, time: impl FnOnce(&mut dyn FnMut())) {
     let mut rng = Rng(1);
     let weights: Vec<i8> = (0..desc.y.c * desc.depth()).map(|_| rng.range(-127, 127) as i8).collect();
@@ -72,11 +72,11 @@ fn int8(set: &dyn KernelSet, desc: &ConvDesc, time: impl FnOnce(&mut dyn FnMut()
         scratch: scratch.as_mut_ptr(),
     };
     let tasks = set.conv_tasks(desc);
-    // SAFETY: a validated description without a second output, and buffers of the sizes that the set asked for.
+    // SAFETY: a validated description without a second output, and buffers of the sizes that the set requested.
     time(&mut || unsafe { set.conv(&args, 0..tasks) });
 }
 
-/// The same convolution in tract, f32, NCHW, with zeros for input; without the residual.
+/// Builds the same convolution in tract: f32, NCHW, zeros as input, no residual.
 fn float(desc: &ConvDesc) -> TractResult<(Arc<TypedRunnableModel>, TValue)> {
     let mut model = TypedModel::default();
     let shape = [1, desc.x.c, desc.x.h, desc.x.w];

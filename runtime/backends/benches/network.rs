@@ -1,8 +1,8 @@
-//! Whole networks on every kernel set of this CPU, beside tract: the same network in f32, and tract's own int8
-//! on our archive. One thread.
+//! Measures whole networks on every kernel set of this CPU and in tract: the same network in f32, and our archive
+//! with tract's own int8. One thread.
 //!
-//! Always a ResNet-8 for 32×32 with random weights; `FOLDNET_ARCHIVES=a.nnef.tgz:b.nnef.tgz cargo bench -p
-//! foldnet-backends --features tract --bench network` adds archives.
+//! A ResNet-8 for 32×32 with random weights is always measured; `FOLDNET_ARCHIVES=a.nnef.tgz:b.nnef.tgz cargo
+//! bench -p foldnet-backends --features tract --bench network` adds archives.
 #![allow(missing_docs)]
 
 use std::path::Path;
@@ -35,7 +35,7 @@ fn one(group: &mut BenchmarkGroup<'_, WallTime>, archive: &Path) {
     let pixels = noise(network.input().len());
     group.sample_size(10);
     for set in dispatch::REGISTRY.iter().filter_map(|entry| (entry.get)()) {
-        // The definition's set and the microcontrollers' models are there for their bits.
+        // The reference set and the models of microcontrollers exist for their bits, not for speed.
         if set.peak_macs_per_cycle().is_some() {
             let mut session = Session::new(&network, set, 1).expect("a network that compiles");
             group.bench_function(set.name(), |b| b.iter(|| session.run(&pixels)[0]));

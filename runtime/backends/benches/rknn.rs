@@ -1,5 +1,5 @@
-//! What the NPU backend adds to a frame: everything but the library's own time, measured with the fake library
-//! of `tests/fake-rknn` on the smallest network; "library" is the same network in the fake alone.
+//! Measures the time that the NPU backend adds to a frame, besides the library's own. It uses the smallest network
+//! and the fake library of `tests/fake-rknn`; "library" is the same network in the fake alone.
 
 use std::hint::black_box;
 

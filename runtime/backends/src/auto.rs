@@ -1,4 +1,4 @@
-//! The faster of two backends, and the CPU when the other fails.
+//! Chooses the faster of two backends, and the CPU if the other one fails.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -7,23 +7,23 @@ use foldnet::backend::{Backend, BackendError, Memory};
 
 use crate::bench::noise;
 
-/// Runs that each is timed for; the fastest counts.
+/// The number of timed runs of each; the fastest counts.
 const RUNS: usize = 5;
 const CPU: &str = "cpu";
 const OTHER: &str = "other";
 
-/// Asks another backend as long as it answers and is faster, else the CPU.
+/// Asks another backend as long as it answers and is faster, and otherwise the CPU.
 pub struct Auto {
     other: Option<Box<dyn Backend>>,
     cpu: Box<dyn Backend>,
     scores: Vec<f32>,
-    /// Pixels of one image, where the other has no memory for them, or is gone.
+    /// Pixels of one image, if the other backend has no memory for them or is gone.
     own: Vec<u8>,
 }
 
 impl Auto {
-    /// Takes the faster on one image of noise of `pixels` bytes, as remembered in the file `memory`, or else
-    /// as measured and remembered there. Without another backend there is nothing to choose.
+    /// Chooses the backend that is faster on one image of noise of `pixels` bytes. The choice is read from the
+    /// file `memory`, or else measured and written there. Without another backend, the CPU is used.
     pub fn new(
         other: Option<Box<dyn Backend>>,
         mut cpu: Box<dyn Backend>,
@@ -58,7 +58,7 @@ impl Auto {
         Ok(Self { other: (choice == OTHER).then_some(other), cpu, scores, own })
     }
 
-    /// Whether the other backend is in use.
+    /// Returns whether the other backend is in use.
     pub fn uses_other(&self) -> bool {
         self.other.is_some()
     }
@@ -89,7 +89,7 @@ impl Backend for Auto {
 }
 
 impl Auto {
-    /// Said once: from now on there is no other.
+    /// Warns once, and uses only the CPU from now on.
     fn give_up(&mut self, error: &BackendError) {
         tracing::warn!("{error}; going on with the CPU");
         self.other = None;
@@ -117,7 +117,7 @@ impl Memory for Auto {
                     return Ok(&self.scores);
                 }
                 Err(error) => {
-                    // Its memory is still there to be read.
+                    // The other backend's memory can still be read.
                     if let Some(memory) = other.memory() {
                         self.own.copy_from_slice(memory.pixels());
                     }
@@ -139,7 +139,7 @@ fn fastest(backend: &mut dyn Backend, pixels: &[u8]) -> Result<Duration, Backend
     Ok(best)
 }
 
-/// A choice that cannot be kept is measured again the next time.
+/// Stores the choice. If that fails, the choice is measured again next time.
 fn remember(file: &Path, choice: &str) {
     let folder = file.parent().unwrap_or(Path::new("."));
     let kept =
@@ -149,7 +149,7 @@ fn remember(file: &Path, choice: &str) {
     }
 }
 
-/// The user's cache folder for us; `None` where neither `XDG_CACHE_HOME` nor `HOME` says.
+/// Returns the user's cache folder for Foldnet, or `None` if neither `XDG_CACHE_HOME` nor `HOME` is set.
 pub fn cache() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|v| Path::new(v).is_absolute()).map(PathBuf::from);
     let base = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
@@ -163,13 +163,13 @@ mod tests {
 
     use super::*;
 
-    /// Answers 1, 2, 3, …, until it fails; takes its time.
+    /// Answers slowly with 1, 2, 3, …, until it fails.
     struct Counting {
         count: f32,
         last: f32,
         time: Duration,
         scores: [f32; 1],
-        /// Its own memory, and what it was asked about last.
+        /// Its own memory, and the pixels of its last request.
         memory: Option<[u8; 1]>,
         seen: Arc<AtomicU8>,
     }
@@ -233,7 +233,7 @@ mod tests {
             };
             let measured_with = noise(1)[0];
             assert_eq!(answer(7), (106.0, measured_with, 7));
-            // The other fails on this one: the CPU gets it, and what comes after it.
+            // The other backend fails on this image: the CPU gets it and all later images.
             assert_eq!(answer(8), (6.0, 8, 8));
             assert_eq!(answer(9), (7.0, 9, 8));
         }
@@ -247,18 +247,18 @@ mod tests {
         let mut auto = Auto::new(Some(quick()), slow(), 1, Some(&file)).unwrap();
         assert!(auto.uses_other());
         assert_eq!(std::fs::read_to_string(&file).unwrap(), OTHER);
-        // Five runs were for the measurement; after the sixth the other fails.
+        // Five runs were for the measurement; after the sixth the other backend fails.
         assert_eq!(Backend::classify(&mut auto, &[0]).unwrap(), [106.0]);
         assert_eq!(Backend::classify(&mut auto, &[0]).unwrap(), [6.0]);
         assert!(!auto.uses_other());
 
-        // Remembered, not measured: the first answer of the other, and the CPU where that was written.
+        // The choice is read, not measured: first the other backend answers, then the CPU, as written in the file.
         let mut again = Auto::new(Some(quick()), slow(), 1, Some(&file)).unwrap();
         assert_eq!(Backend::classify(&mut again, &[0]).unwrap(), [101.0]);
         std::fs::write(&file, CPU).unwrap();
         let mut again = Auto::new(Some(quick()), slow(), 1, Some(&file)).unwrap();
         assert_eq!(Backend::classify(&mut again, &[0]).unwrap(), [1.0]);
-        // What fails while it is measured is not chosen, and that is not remembered.
+        // A backend that fails while it is measured is not chosen, and the choice is not stored.
         std::fs::remove_file(&file).unwrap();
         let broken = Auto::new(Some(Counting::boxed(0.0, 0.0, 0)), slow(), 1, Some(&file)).unwrap();
         assert!(!broken.uses_other() && !file.exists());

@@ -1,27 +1,28 @@
-//! What `runtime bench` measures with.
+//! The measurements of `runtime bench`.
 
 use std::time::{Duration, Instant};
 
 use foldnet_kernels::KernelSet;
 
-/// How long the inferences of a run took, in milliseconds.
+/// The durations of the inferences of a run, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Statistics {
-    /// Half took longer.
+    /// Half of the runs took longer.
     pub median_ms: f64,
-    /// A tenth took longer.
+    /// A tenth of the runs took longer.
     pub p90_ms: f64,
-    /// A hundredth took longer.
+    /// A hundredth of the runs took longer.
     pub p99_ms: f64,
-    /// The fastest.
+    /// The fastest run.
     pub min_ms: f64,
 }
 
 impl Statistics {
-    /// Of at least one duration. Percentiles are nearest ranks: the `⌈p·n⌉`-th smallest of `n`.
+    /// Computes the statistics of at least one duration. Percentiles are nearest ranks: the `⌈p·n⌉`-th smallest of
+    /// `n`.
     ///
     /// # Panics
-    /// When there is none.
+    /// Panics if there are no durations.
     pub fn of(durations: &[Duration]) -> Self {
         let mut ms: Vec<f64> = durations.iter().map(|d| d.as_secs_f64() * 1e3).collect();
         ms.sort_by(f64::total_cmp);
@@ -33,13 +34,13 @@ impl Statistics {
 /// How many times to run.
 #[derive(Clone, Copy, Debug)]
 pub enum Iterations {
-    /// As many as that.
+    /// Exactly this many times.
     Exactly(usize),
-    /// Until the time is over, at least 5 and at most 1,000 times.
+    /// For this long, at least 5 and at most 1,000 times.
     For(Duration),
 }
 
-/// Runs and times something; at least once.
+/// Runs and times a function at least once.
 pub fn measure<E>(
     iterations: Iterations,
     mut run: impl FnMut() -> Result<(), E>,
@@ -61,14 +62,15 @@ pub fn measure<E>(
     }
 }
 
-/// Additions in one measurement of the core's frequency.
+/// The number of additions in one measurement of the core's frequency.
 const ADDITIONS: u64 = 2_000_000;
 
-/// Cycles per second of the core that this runs on, or `None` where we have no way to tell.
+/// Measures the cycles per second of the current core. Returns `None` if the build has no method for this
+/// processor.
 ///
-/// A chain of register additions, each waiting for the one before, takes one cycle each on every core
-/// that we know of; the fastest of several short runs is the least disturbed. (The nominal frequency
-/// says little: cores go faster for a while, and slower when hot.)
+/// On every core that we know, a chain of dependent register additions takes one cycle per addition. The fastest
+/// of several short runs is the least disturbed. (The nominal frequency is not useful: cores run faster for a
+/// while, and slower when hot.)
 pub fn core_frequency() -> Option<f64> {
     let run = || {
         let start = Instant::now();
@@ -78,31 +80,31 @@ pub fn core_frequency() -> Option<f64> {
     (fastest > 0.0).then(|| ADDITIONS as f64 / fastest)
 }
 
-/// The most multiply-accumulates per second that one core could do with a kernel set at this moment.
+/// Returns the largest number of multiply-accumulates per second that one core could reach with a kernel set now.
 ///
-/// Where the set has a loop of its instructions on registers, that is timed; else one of its instructions per
-/// cycle is assumed, and the frequency is measured. Both change from one moment to the next (a core slows
-/// down when it is hot, and a virtual one when others are busy), so this belongs right beside what is
-/// compared with it.
+/// If the set has a loop of its instructions on registers, that loop is timed. Otherwise one instruction per cycle
+/// is assumed, and the frequency is measured. Both change over time (a hot core slows down, as does a virtual one
+/// on a busy host), so measure the limit right next to the code that is compared with it.
 pub fn limit_now(set: &dyn KernelSet) -> Option<f64> {
     set.peak_macs_per_second().or_else(|| Some(set.peak_macs_per_cycle()? * core_frequency()?))
 }
 
-/// The middle one of some numbers; of an even count the lower of the two. `None` of none.
+/// Returns the median; of an even count, the lower of the two middle values. Returns `None` if there are no
+/// values.
 pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     values.get(values.len().checked_sub(1)? / 2).copied()
 }
 
-/// The share of the limit at which `macs` multiply-accumulates ran: the median over rounds of `(seconds, limit)`,
-/// each with the limit that was measured beside it, so that neither one disturbed round nor one disturbed
-/// measurement of the limit counts. `None` without a round.
+/// Returns the share of the limit at which `macs` multiply-accumulates ran: the median over rounds of
+/// `(seconds, limit)`. Each round has the limit that was measured right next to it, so a single disturbed round or
+/// limit does not matter. Returns `None` if there are no rounds.
 pub fn share_of_limit(macs: u64, rounds: impl Iterator<Item = (f64, f64)>) -> Option<f64> {
     median(rounds.map(|(seconds, limit)| macs as f64 / seconds / limit).collect())
 }
 
-/// `16 · rounds` additions of 3, each to the sum of the one before; the sum, from 0, or `None` where this is
-/// not known to the build.
+/// Adds 3 `16 · rounds` times, each addition depending on the one before. Returns the sum, starting at 0, or
+/// `None` on other processors.
 #[cfg(target_arch = "x86_64")]
 fn dependent_additions(rounds: u64) -> Option<u64> {
     let mut x = 0;
@@ -119,8 +121,8 @@ fn dependent_additions(rounds: u64) -> Option<u64> {
     Some(x)
 }
 
-/// `16 · rounds` additions of 3, each to the sum of the one before; the sum, from 0, or `None` where this is
-/// not known to the build.
+/// Adds 3 `16 · rounds` times, each addition depending on the one before. Returns the sum, starting at 0, or
+/// `None` on other processors.
 #[cfg(target_arch = "aarch64")]
 fn dependent_additions(rounds: u64) -> Option<u64> {
     let mut x = 0;
@@ -137,14 +139,13 @@ fn dependent_additions(rounds: u64) -> Option<u64> {
     Some(x)
 }
 
-/// `16 · rounds` additions of 3, each to the sum of the one before; the sum, from 0, or `None` where this is
-/// not known to the build.
+/// Returns `None`: the build has no such loop for this processor.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn dependent_additions(_rounds: u64) -> Option<u64> {
     None
 }
 
-/// Pixels that look like noise, always the same.
+/// Returns pixels that look like noise and are always the same.
 pub fn noise(len: usize) -> Vec<u8> {
     let mut state = 1_u32;
     let mut next = || {
@@ -193,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_limit_measured_at_a_bad_moment_does_not_count() {
-        // Half the limit throughout. The second limit was measured while other programs ran, the fourth round too.
+        // Half the limit in every round. Other programs ran during the second limit and during the fourth round.
         let rounds = [(1.0, 2e9), (1.0, 0.3e9), (1.0, 2e9), (9.0, 2e9), (1.0, 2e9)];
         assert_eq!(share_of_limit(1_000_000_000, rounds.into_iter()), Some(0.5));
         assert_eq!(share_of_limit(1_000_000_000, std::iter::empty()), None);

@@ -1,8 +1,8 @@
-//! tract: as the judge of our archives, and as the float baseline.
+//! tract, as the check of our archives and as the float baseline.
 //!
-//! [`Stock`] is the archive as anyone's tract loads it, with nothing of ours registered. [`Float`] is
-//! the same network with its weights dequantized, in f32. With `q` an int8 value, `s` and `z` its
-//! tensor's scale and zero point, `x = s·(q − z)`:
+//! [`Stock`] is the archive as stock tract loads it, without any extension of ours. [`Float`] is the same network
+//! with dequantized weights, in f32. With `q` an int8 value, and `s` and `z` its tensor's scale and zero point,
+//! `x = s·(q − z)`:
 //!
 //! ```text
 //! convolution  W = w·m[c]·s_y/s_x,  B = b·m[c]·s_y      y = W∗x + B (+ residual·m_skip·s_y/s_skip)
@@ -46,7 +46,7 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// Loads an archive that takes pixels of this shape, with tract's own registries only.
+    /// Loads an archive that takes pixels of this shape, using only tract's own registries.
     pub fn load(archive: &Path, shape: Shape) -> Result<Self, BackendError> {
         let load = || {
             let mut model = tract_nnef::nnef().model_for_path(archive)?;
@@ -58,7 +58,7 @@ impl Stock {
         Ok(Self { model: load().map_err(fault)?, shape, logits: Vec::new(), scores: Vec::new() })
     }
 
-    /// Classifies one image, as [`Backend::classify`], but for what stands before the last function.
+    /// Like [`Backend::classify`], but returns the values before the last function.
     pub fn logits(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError> {
         self.run(pixels).map_err(fault)?;
         Ok(&self.logits)
@@ -95,7 +95,7 @@ pub struct Float {
 }
 
 impl Float {
-    /// Builds and optimizes the float twin of a valid network.
+    /// Builds and optimizes the float version of a valid network.
     pub fn new(network: &Network) -> Result<Self, BackendError> {
         let model = Twin::build(network).and_then(|m| m.into_optimized()?.into_runnable());
         Ok(Self {
@@ -107,7 +107,7 @@ impl Float {
         })
     }
 
-    /// Classifies one image, as [`Backend::classify`], but for what stands before the last function.
+    /// Like [`Backend::classify`], but returns the values before the last function.
     pub fn logits(&mut self, pixels: &[u8]) -> Result<&[f32], BackendError> {
         self.run(pixels).map_err(fault)?;
         Ok(&self.scores)
@@ -134,7 +134,7 @@ impl Backend for Float {
     }
 }
 
-/// HWC to CHW.
+/// Converts HWC to CHW.
 fn planes<T>(pixels: &[u8], channels: usize, convert: impl Fn(u8, usize) -> T) -> Vec<T> {
     let convert = &convert;
     (0..channels).flat_map(|c| pixels.iter().skip(c).step_by(channels).map(move |&p| convert(p, c))).collect()
@@ -144,7 +144,7 @@ fn values(tensor: &Tensor) -> TractResult<Vec<f32>> {
     Ok(tensor.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
 }
 
-/// The float twin while it is built; `outlets` has one entry per tensor of the network.
+/// The float version of a network while it is built; `outlets` has one entry per tensor of the network.
 struct Twin<'a> {
     network: &'a Network,
     model: TypedModel,
@@ -158,7 +158,7 @@ impl<'a> Twin<'a> {
         let Shape { h, w, c } = network.input();
         twin.outlets[PIXELS] = Some(twin.model.add_source("pixels", f32::fact([1, c, h, w]))?);
         for (i, step) in network.steps.iter().enumerate() {
-            // Layers' names need not be unique, nodes' must.
+            // The names of layers need not be unique, but those of nodes must be.
             let name = format!("{i}.{}", step.name());
             match step {
                 Step::Conv(conv) => twin.conv(&name, conv)?,
@@ -174,7 +174,7 @@ impl<'a> Twin<'a> {
                 Step::Sum(sum) => twin.sum(&name, sum)?,
                 Step::Table(t) => twin.table(&name, t.x, t.y, &t.table[..], &[0.0])?,
                 Step::ChannelTable(t) => {
-                    // Each channel's index is counted from where its table begins.
+                    // Each channel's index counts from the start of its table.
                     let first: Vec<f32> = (0..t.tables.len()).map(|c| 256.0 * c as f32).collect();
                     twin.table(&name, t.x, t.y, t.tables.as_flattened(), &first)?;
                 }
@@ -190,7 +190,7 @@ impl<'a> Twin<'a> {
         Ok(twin.model)
     }
 
-    /// A sum of tensors that hold a value and what is left of it: see [`foldnet_archive::Sum`].
+    /// Adds tensors that hold a value and its remainder: see [`foldnet_archive::Sum`].
     fn sum(&mut self, name: &str, sum: &Sum) -> TractResult<()> {
         let (y, mut constant, mut all) = (self.scale(sum.y.tensor), 0.0, None);
         for (k, term) in sum.terms.iter().enumerate() {
@@ -218,17 +218,17 @@ impl<'a> Twin<'a> {
         self.network.tensors[tensor].scale
     }
 
-    /// A value per channel.
+    /// Adds a constant with one value per channel.
     fn per_channel(&mut self, name: String, values: &[f32]) -> TractResult<OutletId> {
         self.model.add_const(name, Tensor::from_shape(&[1, values.len(), 1, 1], values)?)
     }
 
-    /// One value.
+    /// Adds a constant with one value.
     fn scalar(&mut self, name: String, value: f32) -> TractResult<OutletId> {
         self.per_channel(name, &[value])
     }
 
-    /// A summand in the scale of the sum; as it is, where its factor is 1 but for rounding.
+    /// Converts a summand to the sum's scale; returns it unchanged if its factor is 1 except for rounding.
     fn scaled(&mut self, name: &str, (x, multiplier): (TensorId, f32), y: TensorId) -> TractResult<OutletId> {
         let factor = multiplier * self.scale(y) / self.scale(x);
         self.times(name, x, factor)
@@ -243,7 +243,7 @@ impl<'a> Twin<'a> {
         Ok(self.model.wire_node(name, math::mul(), &[x, factor])?[0])
     }
 
-    /// Clamps where the int8 network clamps on purpose, and makes the value a tensor.
+    /// Clamps where the int8 network clamps on purpose, and stores the value as a tensor.
     fn write(&mut self, name: &str, mut value: OutletId, out: Out) -> TractResult<()> {
         let tensor = &self.network.tensors[out.tensor];
         let real = |q: i8| tensor.scale * (f32::from(q) - f32::from(tensor.zero));
@@ -268,7 +268,7 @@ impl<'a> Twin<'a> {
     fn conv(&mut self, name: &str, c: &Conv) -> TractResult<()> {
         let input = self.network.tensors[c.x].shape;
         let (channels, per_group) = (c.bias.len(), input.c / c.groups);
-        // Without a sum of its own, `v` stands for itself.
+        // The logits have no output scale: `v` is their value.
         let unit = c.y.map_or(1.0, |y| self.scale(y.tensor));
         let s_x = if c.x == PIXELS { 1.0 } else { self.scale(c.x) };
         let filters = c.weights.chunks_exact(c.weights.len() / channels).zip(&c.multiplier);
@@ -358,8 +358,8 @@ impl<'a> Twin<'a> {
         Ok(())
     }
 
-    /// A table knows its function at 256 points only: the input is rounded to the nearest of them.
-    /// `first` is where each channel's table begins.
+    /// Applies a table, which knows its function at only 256 points: the input is rounded to the nearest of them.
+    /// `first` is the start of each channel's table.
     fn table(
         &mut self,
         name: &str,
@@ -436,10 +436,10 @@ mod tests {
 
     #[test]
     fn the_float_twin_is_close() {
-        // Tables that jump turn a rounding into anything.
+        // In tables with jumps, a rounding error can change anything.
         let smooth = |n: &Network| !n.steps.iter().any(|s| matches!(s, Step::Table(_)));
         for mut network in networks().into_iter().filter(smooth) {
-            // Wide ranges, so that nothing saturates that the twin does not clamp.
+            // The ranges are wide, so that nothing saturates that the float version does not clamp.
             widen(&mut network);
             let mut float = Float::new(&network).unwrap();
             let mut session = Session::new(&network, foldnet_kernels::dispatch::best(), 1).unwrap();

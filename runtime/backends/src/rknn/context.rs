@@ -1,7 +1,7 @@
 //! One context of the vendor's library: a model with its input and output memory.
 //!
-//! The memory is the library's, cached by the CPU; without flags that say otherwise the library itself cleans the
-//! input's cache before a run and the output's after it.
+//! The memory belongs to the library and is cached by the CPU. Without flags to the contrary, the library itself
+//! cleans the input's cache before a run and the output's after it.
 
 use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
@@ -11,38 +11,38 @@ use rknn_sys::*;
 
 use super::error::RknnError;
 
-/// How logits lie in the output.
+/// The format of the logits in the output.
 #[derive(Clone, Copy, Debug)]
 enum Logits {
-    /// int8, value (q − zero)·scale.
+    /// int8; the value is (q − zero)·scale.
     Int8 { zero: i32, scale: f32 },
     /// Half precision, as its bits.
     Float16,
-    /// As they are.
+    /// Single precision.
     Float32,
 }
 
-/// A model on the NPU. Nothing allocates after it is made.
+/// A model on the NPU. After it is created, nothing allocates.
 pub(super) struct Context {
     library: Arc<Library>,
     handle: rknn_context,
     input: Option<NonNull<rknn_tensor_mem>>,
     output: Option<NonNull<rknn_tensor_mem>>,
     shape: Shape,
-    /// Images at once.
+    /// The number of images per run.
     batch: usize,
-    /// Pixels from row to row of the input.
+    /// The distance from one row of the input to the next, in pixels.
     stride: usize,
     logits: Logits,
-    /// Values from image to image of the output.
+    /// The distance from one image's output to the next, in values.
     spread: usize,
 }
 
-// SAFETY: the library allows a context in any thread, one at a time; `&mut self` sees to that.
+// SAFETY: the library allows a context in any thread, one at a time; `&mut self` ensures that.
 unsafe impl Send for Context {}
 
 impl Context {
-    /// Loads a model; with `sram`, its activations go into on-chip memory as far as they fit.
+    /// Loads a model. With `sram`, its activations are in on-chip memory as far as they fit.
     pub fn load(library: Arc<Library>, model: &[u8], sram: bool) -> Result<Self, Error> {
         let flags = if sram { RKNN_FLAG_ENABLE_SRAM } else { 0 };
         let size = u32::try_from(model.len())
@@ -56,7 +56,7 @@ impl Context {
         Ok(Self::around(library, handle))
     }
 
-    /// A second context of the same model, which must not outlive this one.
+    /// Creates a second context of the same model, which must not outlive this one.
     pub fn twin(&mut self) -> Result<Self, Error> {
         let mut handle = 0;
         // SAFETY: both are valid for the call; this context is alive.
@@ -71,14 +71,14 @@ impl Context {
     }
 
     fn query<T>(&self, cmd: rknn_query_cmd, mut info: T) -> Result<T, Error> {
-        // SAFETY: callers pair command and structure, whose size is given.
+        // SAFETY: callers pair command and structure, whose size is passed.
         let code = unsafe {
             (self.library.rknn_query)(self.handle, cmd, (&raw mut info).cast(), size_of::<T>() as u32)
         };
         check("rknn_query", code).map(|()| info)
     }
 
-    /// Versions of library and driver.
+    /// Returns the versions of library and driver.
     pub fn versions(&self) -> Result<(String, String), Error> {
         let version: rknn_sdk_version = self.query(RKNN_QUERY_SDK_VERSION, Default::default())?;
         Ok((text(&version.api_version), text(&version.drv_version)))
@@ -90,7 +90,7 @@ impl Context {
         check("rknn_set_core_mask", unsafe { (self.library.rknn_set_core_mask)(self.handle, 1 << core) })
     }
 
-    /// Makes memory for so many images of this shape and so many logits of each.
+    /// Allocates memory for this many images of this shape and this many logits of each.
     pub fn bind(&mut self, batch: usize, shape: Shape, classes: usize) -> Result<(), RknnError> {
         let number: rknn_input_output_num =
             self.query(RKNN_QUERY_IN_OUT_NUM, Default::default()).map_err(RknnError::later)?;
@@ -105,7 +105,7 @@ impl Context {
         }
         let stride = if attr.w_stride == 0 { shape.w } else { attr.w_stride as usize };
         let bytes = (attr.size_with_stride as usize).max(batch * shape.h * stride * shape.c);
-        // Camera bytes go in as they are; the NPU subtracts the mean.
+        // Camera bytes are passed unchanged; the NPU subtracts the mean.
         (attr.type_, attr.fmt, attr.pass_through) = (RKNN_TENSOR_UINT8, RKNN_TENSOR_NHWC, 0);
         if stride < shape.w {
             return Err(RknnError::Misfit(format!("input rows of {stride} pixels, not {}", shape.w)));
@@ -121,7 +121,7 @@ impl Context {
             RKNN_TENSOR_FLOAT32 => Logits::Float32,
             other => return Err(RknnError::Misfit(format!("logits of type {other}"))),
         };
-        // One pixel: whether channels come in blocks (NC1HWC2: [n, c1, 1, 1, c2]) or not, number c is at c.
+        // With one pixel, channel c is at c, whether or not channels are in blocks (NC1HWC2: [n, c1, 1, 1, c2]).
         self.spread = match (attr.fmt, &dims(&attr)[..]) {
             (RKNN_TENSOR_NC1HWC2, [n, c1, 1, 1, c2]) if *n == batch => c1 * c2,
             (RKNN_TENSOR_NC1HWC2, _) => 0,
@@ -142,7 +142,7 @@ impl Context {
         Ok(())
     }
 
-    /// Memory that is bound to the model as this attribute says.
+    /// Allocates memory and binds it to the model as this attribute specifies.
     fn memory(
         &mut self,
         bytes: usize,
@@ -153,7 +153,7 @@ impl Context {
         // SAFETY: the context is alive.
         let memory =
             NonNull::new(unsafe { (self.library.rknn_create_mem)(self.handle, size) }).ok_or(none)?;
-        // SAFETY: the library made it, and it is valid until it is destroyed.
+        // SAFETY: the library created it, and it is valid until it is destroyed.
         let seen = unsafe { memory.as_ref() };
         let code = if seen.virt_addr.is_null() || (seen.size as usize) < bytes {
             RKNN_ERR_MALLOC_FAIL
@@ -172,27 +172,27 @@ impl Context {
         }
     }
 
-    /// Images at once.
+    /// Returns the number of images per run.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// The input, every row of it; `None` before [`Self::bind`].
+    /// Returns the input with all its rows, or `None` before [`Self::bind`].
     fn rows(&mut self) -> Option<&mut [u8]> {
         let bytes = self.batch * self.shape.h * self.stride * self.shape.c;
-        // SAFETY: `bind` made it of at least so many bytes; any byte is a pixel; nobody else
-        // writes while we hold `&mut self`, and the NPU reads only inside `rknn_run`.
+        // SAFETY: `bind` allocated at least this many bytes; any byte is a pixel; nobody else writes while we hold
+        // `&mut self`, and the NPU reads only inside `rknn_run`.
         self.input.map(|input| unsafe {
             std::slice::from_raw_parts_mut(input.as_ref().virt_addr.cast::<u8>(), bytes)
         })
     }
 
-    /// The input, where its rows have no margin.
+    /// Returns the input, if its rows have no margin.
     pub fn pixels(&mut self) -> Option<&mut [u8]> {
         if self.stride == self.shape.w { self.rows() } else { None }
     }
 
-    /// Runs on images (HWC, of the shape given to [`Self::bind`]), one at least and at most a batch, and writes
+    /// Runs on images (HWC, of the shape given to [`Self::bind`]), at least one and at most a batch, and writes
     /// their logits one after another.
     pub fn run<'a>(
         &mut self,
@@ -215,7 +215,7 @@ impl Context {
         self.run_filled(count, logits)
     }
 
-    /// Runs on what stands in the input, and writes the logits of the first `count` images.
+    /// Runs on the pixels in the input memory and writes the logits of the first `count` images.
     pub fn run_filled(&mut self, count: usize, logits: &mut [f32]) -> Result<(), Error> {
         let Some(output) = self.output else {
             return Err(Error { call: "rknn_run", code: RKNN_ERR_OUTPUT_INVALID });
@@ -226,8 +226,8 @@ impl Context {
         // SAFETY: the context is alive and has its memories.
         check("rknn_run", unsafe { (self.library.rknn_run)(self.handle, null_mut()) })?;
         for (i, to) in logits.chunks_exact_mut(classes).enumerate() {
-            // SAFETY: `bind` made it large enough for a batch of `spread` values of this type, and the NPU is done
-            // with it.
+            // SAFETY: `bind` made it large enough for a batch of `spread` values of this type, and the NPU has
+            // finished with it.
             unsafe {
                 let start = output.as_ref().virt_addr;
                 match self.logits {
@@ -259,7 +259,7 @@ impl Drop for Context {
         for memory in [self.input.take(), self.output.take()].into_iter().flatten() {
             self.free(memory);
         }
-        // SAFETY: its memories are gone, and it is not used again.
+        // SAFETY: its memory has been destroyed, and it is not used again.
         let code = unsafe { (self.library.rknn_destroy)(self.handle) };
         if let Err(error) = check("rknn_destroy", code) {
             tracing::warn!("{error}");
@@ -267,11 +267,11 @@ impl Drop for Context {
     }
 }
 
-/// The value of a half-precision number.
+/// Converts a half-precision number.
 fn from_half(bits: u16) -> f32 {
     let (sign, rest) = (u32::from(bits & 0x8000) << 16, u32::from(bits & 0x7fff));
     let magnitude = if rest < 0x7c00 {
-        // Exponents count from −15 there and from −127 here; also right for subnormal numbers.
+        // The exponent's bias is 15 there and 127 here; subnormal numbers are converted correctly, too.
         f32::from_bits(rest << 13) * f32::from_bits((127 + 112) << 23)
     } else {
         f32::from_bits(0x7f80_0000 | rest << 13)
@@ -305,7 +305,7 @@ mod tests {
             assert_eq!(from_half(bits), value, "{bits:#06x}");
         }
         assert!(from_half(0x7e00).is_nan());
-        // All finite ones in order, so that none is wrong between the cases.
+        // All finite values are in order, so none between the cases is wrong.
         assert!((0..0x7bff).all(|bits| from_half(bits) < from_half(bits + 1)));
     }
 }

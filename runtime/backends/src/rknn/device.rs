@@ -1,22 +1,22 @@
-//! What the system says of its NPU.
+//! Finds the system's NPU and reads its state.
 
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-/// The system as its file tree shows it.
+/// A system, seen through its file tree.
 pub struct Device {
     root: PathBuf,
 }
 
-/// Why the NPU cannot be opened.
+/// The reason why the NPU cannot be opened.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// There is none.
+    /// There is no NPU.
     Absent,
-    /// It is another group's.
+    /// The NPU belongs to a group that the user is not in.
     Forbidden {
-        /// Its file.
+        /// The device file.
         node: PathBuf,
         /// The group's name, or number.
         group: String,
@@ -24,7 +24,7 @@ pub enum Trouble {
 }
 
 impl Device {
-    /// Below this folder; `/` is this machine.
+    /// Reads the file tree below this folder; `/` is this machine.
     pub fn below(root: impl Into<PathBuf>) -> Self {
         Self { root: root.into() }
     }
@@ -33,16 +33,16 @@ impl Device {
         self.root.join(path)
     }
 
-    /// The chip as the toolkit calls it, from the device tree.
+    /// Returns the chip's name in the toolkit's spelling, from the device tree.
     pub fn chip(&self) -> Option<String> {
         let text = fs::read(self.at("proc/device-tree/compatible")).ok()?;
         let mut of_rockchip = text.split(|&b| b == 0).filter_map(|e| e.strip_prefix(b"rockchip,rk"));
-        // The board comes first, the chip last; an `s` behind the number is a smaller package.
+        // The board comes first and the chip last; an `s` after the number is a smaller package.
         let number = of_rockchip.next_back()?.iter().take_while(|b| b.is_ascii_digit()).map(|&b| b as char);
         Some(format!("rk{}", number.collect::<String>()))
     }
 
-    /// The NPU's device files.
+    /// Returns the NPU's device files.
     fn nodes(&self) -> Vec<PathBuf> {
         let mut nodes: Vec<PathBuf> = Some(self.at("dev/rknpu")).into_iter().filter(|n| n.exists()).collect();
         for entry in fs::read_dir(self.at("sys/class/drm")).into_iter().flatten().flatten() {
@@ -56,7 +56,7 @@ impl Device {
         nodes
     }
 
-    /// Why the NPU cannot be opened; `None` when it can.
+    /// Returns the reason why the NPU cannot be opened, or `None` if it can.
     pub fn trouble(&self) -> Option<Trouble> {
         let nodes = self.nodes();
         let mut trouble = Some(Trouble::Absent);
@@ -73,7 +73,7 @@ impl Device {
         trouble
     }
 
-    /// The NPU's temperature in °C, where the system shows it.
+    /// Returns the NPU's temperature in °C, if the system publishes it.
     pub fn temperature(&self) -> Option<f64> {
         let zones = fs::read_dir(self.at("sys/class/thermal")).ok()?.flatten();
         let is_npu = |zone: &fs::DirEntry| {
@@ -84,13 +84,13 @@ impl Device {
         Some(thousandths / 1e3)
     }
 
-    /// The driver's line about the load of each core, where the system shows it (as a rule to root only).
+    /// Returns the driver's line about the load of each core, if the system publishes it (usually only to root).
     pub fn load(&self) -> Option<String> {
         let line = fs::read_to_string(self.at("sys/kernel/debug/rknpu/load")).ok()?;
         Some(line.trim().to_owned())
     }
 
-    /// The name of the group that a file belongs to.
+    /// Returns the name of the group that owns a file.
     fn group(&self, file: &Path) -> String {
         let id = fs::metadata(file).map_or(0, |m| gid(&m)).to_string();
         let names = fs::read_to_string(self.at("etc/group")).unwrap_or_default();
@@ -103,13 +103,13 @@ impl Device {
     }
 }
 
-/// The group that a file belongs to.
+/// Returns the group that owns a file.
 #[cfg(unix)]
 fn gid(metadata: &fs::Metadata) -> u32 {
     std::os::unix::fs::MetadataExt::gid(metadata)
 }
 
-/// The group that a file belongs to.
+/// Returns 0: this system has no groups.
 #[cfg(not(unix))]
 fn gid(_: &fs::Metadata) -> u32 {
     0
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(Device::below(tree(&[("dev/rknpu", "")]).path()).trouble(), None);
     }
 
-    // Even the superuser may not write the kernel's own name.
+    // Even the superuser may not write the kernel's name.
     #[cfg(target_os = "linux")]
     #[test]
     fn a_forbidden_node_names_its_group() {

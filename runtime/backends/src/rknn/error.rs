@@ -1,4 +1,4 @@
-//! Why the NPU does not answer.
+//! The reasons why the NPU does not answer.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use rknn_sys::*;
 
 use super::device::{Device, Trouble};
 
-/// Why the NPU does not answer; each says what to do.
+/// The reason why the NPU does not answer; each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum RknnError {
     /// The archive was not built for this chip.
@@ -15,27 +15,27 @@ pub enum RknnError {
         "the archive holds no model for {wanted} (it has: {have}); `converter export --rknn {example}` puts one in"
     )]
     NoModel {
-        /// This machine's chip, or "an NPU".
+        /// The name of this machine's chip, or "an NPU".
         wanted: String,
-        /// What there is, or "none".
+        /// The chips for which the archive has models, or "none".
         have: String,
-        /// A chip for the example.
+        /// A chip for the example in the message.
         example: String,
     },
-    /// There is no library.
+    /// The library is missing.
     #[error("{0}. Install Rockchip's librknnrt, or name it with --npu-library")]
     Library(#[from] LoadError),
-    /// There is no device.
+    /// The device is missing.
     #[error(
         "the kernel shows no NPU (neither /dev/rknpu nor a DRM device of the driver RKNPU): it needs Rockchip's kernel with the rknpu driver"
     )]
     NoDevice,
-    /// The device is not for this user.
+    /// The user may not open the device.
     #[error("{node} may not be opened: add the user to the group {group} (`sudo usermod -aG {group} $USER`), then log in again", node = node.display())]
     Permission {
-        /// The device's file.
+        /// The device file.
         node: PathBuf,
-        /// Its group.
+        /// The file's group.
         group: String,
     },
     /// The library is older than the toolkit that built the model.
@@ -45,7 +45,7 @@ pub enum RknnError {
     LibraryTooOld {
         /// The library's version.
         library: String,
-        /// The toolkit's.
+        /// The version of the toolkit.
         toolkit: String,
     },
     /// The kernel's driver is too old.
@@ -53,35 +53,35 @@ pub enum RknnError {
         "the NPU driver {driver} is too old, librknnrt needs {least} or later: update the board's kernel"
     )]
     DriverTooOld {
-        /// Its version.
+        /// The driver's version.
         driver: String,
-        /// The oldest that will do.
+        /// The oldest supported version.
         least: &'static str,
     },
-    /// Library and driver, or driver and model, are at odds.
+    /// Library and driver, or driver and model, do not match.
     #[error(
         "library, NPU driver and model do not go together ({0}); update the board's kernel and librknnrt"
     )]
     Versions(Error),
-    /// Built for another chip.
+    /// The model was built for another chip.
     #[error("the model for {0} does not run on this chip")]
     OtherChip(String),
-    /// Not a model.
+    /// The data is not a model.
     #[error("the model is damaged ({0}); export it again")]
     Damaged(Error),
     /// The NPU did not answer in time.
     #[error("the NPU does not answer in time: it is busy, or hangs ({0})")]
     Busy(Error),
-    /// The NPU was there and is gone.
+    /// The NPU has disappeared.
     #[error("the NPU is gone ({0})")]
     Lost(Error),
-    /// No memory for the NPU.
+    /// The NPU has no memory left.
     #[error("the NPU has no memory left ({0}); close other programs that use it")]
     Memory(Error),
-    /// What the model reads or writes is not what the archive says.
+    /// The model's inputs or outputs do not match the archive.
     #[error("the model does not fit the archive: {0}")]
     Misfit(String),
-    /// Anything else.
+    /// Any other error.
     #[error("{0}")]
     Other(Error),
 }
@@ -93,7 +93,7 @@ impl From<RknnError> for BackendError {
 }
 
 impl RknnError {
-    /// For an error of `rknn_init`; `device` tells why there may be none.
+    /// Converts an error of `rknn_init`; `device` explains why there may be no NPU.
     pub(super) fn at_start(error: Error, target: &str, device: &Device) -> Self {
         match error.code {
             RKNN_ERR_FAIL | RKNN_ERR_DEVICE_UNAVAILABLE => match device.trouble() {
@@ -107,7 +107,7 @@ impl RknnError {
         }
     }
 
-    /// For an error of any later call.
+    /// Converts an error of any later call.
     pub(super) fn later(error: Error) -> Self {
         match error.code {
             RKNN_ERR_TIMEOUT => Self::Busy(error),

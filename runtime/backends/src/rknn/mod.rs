@@ -1,15 +1,15 @@
 //! Rockchip's NPU, through the vendor's library.
 //!
-//! The pixels are written where the NPU reads them, the logits are read where it writes them: in its own
-//! layout, int8 in blocks of channels. A camera's frame is fitted right into the NPU's memory ([`Memory`]). That
-//! the NPU read the camera's own buffer (`rknn_create_mem_from_fd`) would need a camera that delivers RGB of the
-//! network's size, and would hold that buffer while the network runs, which starves the driver. Each context is
-//! bound to one core; with several, images are dealt out to them and the answers stay in order
-//! ([`Rknn::logits`]).
+//! The backend writes pixels where the NPU reads them, and reads logits where the NPU writes them: in the NPU's
+//! own layout, int8 in blocks of channels. A camera's frame is fitted directly into the NPU's memory ([`Memory`]).
+//! The NPU could read the camera's own buffer (`rknn_create_mem_from_fd`) only if the camera delivered RGB of the
+//! network's size. Besides, that buffer would be in use while the network runs, which starves the driver. Each
+//! context is bound to one core. With several contexts, images are distributed over them, and the answers stay in
+//! order ([`Rknn::logits`]).
 //!
-//! How far this is tested: the models are built and compared with the archive in the vendor's simulator
-//! (`converter export --rknn`, `tests/peers/npu.py`); everything here runs against a library with the same
-//! interface that checks each call (`tests/fake-rknn`). It has not yet run on a physical NPU.
+//! How far this is tested: the models are built with the vendor's toolkit and compared with the archive in its
+//! simulator (`converter export --rknn`, `tests/peers/npu.py`). Everything in this module runs against a library
+//! with the same interface that checks each call (`tests/fake-rknn`). It has not yet run on a physical NPU.
 
 mod context;
 mod device;
@@ -28,32 +28,32 @@ use foldnet::backend::{Backend, BackendError, Memory};
 pub use device::{Device, Trouble};
 pub use error::RknnError;
 
-/// The oldest driver that librknnrt has been seen to work with on these chips; 2.3.2 asks for a newer one itself
-/// where it needs it ([`RknnError::Versions`]).
+/// The oldest driver with which librknnrt is known to work on these chips. Version 2.3.2 itself asks for a newer
+/// one if it needs it ([`RknnError::Versions`]).
 const LEAST_DRIVER: &str = "0.8.0";
 
-/// Batches for one core, each with the place for its logits.
+/// The batches of one core, each with the place for its logits.
 type Hand<'a> = Vec<(&'a [&'a [u8]], &'a mut [f32])>;
 
 /// How to use the NPU.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where librknnrt is; `None`: where the system has it.
+    /// The path of librknnrt; `None` means the system's own.
     pub library: Option<PathBuf>,
-    /// Cores that get images in turn (RK3588: up to 3, RK3576: up to 2).
+    /// The number of cores that receive images in turn (RK3588: up to 3, RK3576: up to 2).
     pub cores: u32,
-    /// Whether activations go into on-chip memory as far as they fit; on an RK3588 whose kernel gives the NPU
-    /// some.
+    /// Whether activations are in on-chip memory as far as they fit. This needs an RK3588 whose kernel gives the
+    /// NPU some.
     pub sram: bool,
-    /// Whether [`Rknn::logits`] takes several images at once, where the archive has a model for that.
+    /// Whether [`Rknn::logits`] runs several images at once, if the archive has a model for that.
     pub batch: bool,
 }
 
 /// A network on the NPU.
 pub struct Rknn {
-    /// For one image at a time.
+    /// The contexts for one image at a time.
     single: Group,
-    /// For many.
+    /// The contexts for several images at once.
     batched: Option<Group>,
     target: String,
     library: String,
@@ -63,7 +63,7 @@ pub struct Rknn {
     scores: Vec<f32>,
 }
 
-/// Contexts of one model: the first has it, the others share it, each on a core of its own.
+/// The contexts of one model: the first owns it, the others share it, each on a core of its own.
 struct Group(Vec<Context>);
 
 impl Group {
@@ -117,34 +117,35 @@ impl Rknn {
         Ok(Self { single, batched, target, library: version, driver, classes, activation, scores })
     }
 
-    /// Cores in use.
+    /// Returns the number of cores in use.
     pub fn cores(&self) -> usize {
         self.single.0.len()
     }
 
-    /// Images that [`Self::logits`] gives each core at once.
+    /// Returns the number of images that [`Self::logits`] gives each core at once.
     pub fn batch(&self) -> usize {
         self.batched.as_ref().unwrap_or(&self.single).0[0].batch()
     }
 
-    /// The logits of one image: u8 pixels, HWC.
+    /// Returns the logits of one image: u8 pixels, HWC.
     ///
     /// # Panics
-    /// When the number of pixels is wrong.
+    /// Panics if the number of pixels is wrong.
     pub fn run(&mut self, pixels: &[u8]) -> Result<&[f32], RknnError> {
         self.single.0[0].run([pixels].into_iter(), &mut self.scores).map_err(RknnError::later)?;
         Ok(&self.scores)
     }
 
-    /// The logits of many images on all cores at once, one after another in the order of the images.
+    /// Returns the logits of many images, computed on all cores at once, one after another in the order of the
+    /// images.
     ///
     /// # Panics
-    /// When the number of pixels is wrong.
+    /// Panics if the number of pixels is wrong.
     pub fn logits(&mut self, pictures: &[&[u8]]) -> Result<Vec<f32>, RknnError> {
         let mut all = vec![0.0; pictures.len() * self.classes];
         let batch = self.batch();
         let contexts = &mut self.batched.as_mut().unwrap_or(&mut self.single).0;
-        // Each core gets every n-th batch with the place for its answers.
+        // Each core gets every n-th batch, with the place for its answers.
         let mut hands: Vec<Hand<'_>> = contexts.iter().map(|_| Vec::new()).collect();
         let cores = hands.len();
         let places = all.chunks_mut(batch * self.classes);
@@ -169,7 +170,7 @@ impl Rknn {
 }
 
 impl Backend for Rknn {
-    /// The chip, and the versions of library and driver.
+    /// Describes the chip and the versions of library and driver.
     fn about(&self) -> String {
         format!("{}, librknnrt {}, driver {}", self.target, self.library, self.driver)
     }
@@ -185,7 +186,7 @@ impl Backend for Rknn {
     }
 }
 
-/// Where the NPU reads, if rows have no margin there.
+/// The NPU's input memory, if its rows have no margin.
 impl Memory for Rknn {
     fn pixels(&mut self) -> &mut [u8] {
         self.single.0[0].pixels().unwrap_or_default()
@@ -200,12 +201,12 @@ impl Memory for Rknn {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // The first owns what the others share.
+        // The first context owns what the others share, so it is dropped last.
         while self.0.pop().is_some() {}
     }
 }
 
-/// The archive's model for this chip; on a chip that is not known, the only one that there is.
+/// Returns the archive's model for this chip; on an unknown chip, the only model if there is just one.
 fn choose(manifest: &Manifest, chip: Option<String>) -> Result<&NpuModel, RknnError> {
     // RK3566 and RK3568 have the same NPU.
     let same =
@@ -226,7 +227,7 @@ fn choose(manifest: &Manifest, chip: Option<String>) -> Result<&NpuModel, RknnEr
     })
 }
 
-/// The numbers in front of a version such as `2.3.2 (429f97ae6b@2025-04-09)`.
+/// Returns the numbers at the start of a version such as `2.3.2 (429f97ae6b@2025-04-09)`.
 fn numbers(version: &str) -> Vec<u32> {
     let word = version.split_whitespace().next().unwrap_or("");
     word.trim_start_matches('v').split('.').map_while(|n| n.parse().ok()).collect()
