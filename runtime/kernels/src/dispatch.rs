@@ -1,18 +1,18 @@
-//! Which kernel sets there are, and which this CPU can run.
+//! Lists the kernel sets, and finds those that this CPU can run.
 //!
 //! A new set is one line in [`REGISTRY`].
 
 use crate::portable::Portable;
 use crate::set::KernelSet;
 
-/// A kernel set that this build knows of.
+/// A kernel set of this build.
 #[derive(Clone, Copy)]
 pub struct Entry {
-    /// Its name, as in [`KernelSet::name`].
+    /// The set's name, as in [`KernelSet::name`].
     pub name: &'static str,
-    /// What the CPU must have, in words.
+    /// What the CPU must have, for messages.
     pub needs: &'static str,
-    /// The set itself, where this CPU can run it.
+    /// Returns the set, if this CPU can run it.
     pub get: fn() -> Option<&'static dyn KernelSet>,
 }
 
@@ -42,7 +42,7 @@ pub const REGISTRY: &[Entry] = &[
     #[cfg(target_arch = "arm")]
     Entry { name: "dsp", needs: "Armv7E-M's DSP instructions", get: || Some(&crate::arm::Dsp) },
     Entry { name: "portable", needs: "nothing", get: || Some(&Portable) },
-    // Models of the microcontrollers' sets: plans for them are made and checked on any machine.
+    // Models of microcontrollers' sets, with which any machine can compile and check their plans.
     #[cfg(not(target_arch = "arm"))]
     Entry { name: "dsp", needs: "nothing (a model of it, off Cortex-M)", get: || Some(&crate::arm::Dsp) },
     #[cfg(not(target_arch = "arm"))]
@@ -53,17 +53,17 @@ pub const REGISTRY: &[Entry] = &[
     },
 ];
 
-/// The fastest set that this CPU runs.
+/// Returns the fastest set that this CPU can run.
 pub fn best() -> &'static dyn KernelSet {
     REGISTRY.iter().find_map(|e| (e.get)()).unwrap_or(&Portable)
 }
 
-/// Why a set cannot be had by name.
+/// The reason why a set is not available.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unavailable {
-    /// This build has no set of that name.
+    /// This build has no set with that name.
     Unknown,
-    /// This CPU lacks what the set needs.
+    /// This CPU lacks the instructions that the set needs.
     CpuLacks(&'static str),
 }
 
@@ -79,7 +79,7 @@ impl core::fmt::Display for Unavailable {
 
 impl core::error::Error for Unavailable {}
 
-/// The set of that name.
+/// Returns the set with this name.
 pub fn by_name(name: &str) -> Result<&'static dyn KernelSet, Unavailable> {
     let entry = REGISTRY.iter().find(|e| e.name == name).ok_or(Unavailable::Unknown)?;
     (entry.get)().ok_or(Unavailable::CpuLacks(entry.needs))

@@ -1,13 +1,13 @@
 //! int8 kernels for residual networks: one definition, bit-exact on every instruction set.
 //!
-//! - [`op`] is what each operator is: its arithmetic in naive loops, and everything else about it.
-//! - [`reference`](mod@reference) names the arithmetic alone.
-//! - [`KernelSet`] is what a plan runs on; [`dispatch`] finds the best one for this CPU.
-//! - `<arch>/<isa>/` are the fast ones, each tested against the definition with zero tolerance.
+//! - [`op`] defines each operator: its arithmetic in naive loops, and everything else about it.
+//! - [`reference`](mod@reference) lists the arithmetic alone.
+//! - [`KernelSet`] runs a plan's operators; [`dispatch`] finds the best set for this CPU.
+//! - `<arch>/<isa>/` contains the fast kernels. Each is tested against the definition with zero tolerance.
 //!
-//! `<arch>/common/` is what the instruction sets of one architecture share, `tiled/` what those of x86-64 and
-//! WebAssembly share. In all of these folders the same role has the same file name (a test checks that there are no
-//! others):
+//! `<arch>/common/` is shared by the instruction sets of one architecture, `tiled/` by those of x86-64 and
+//! WebAssembly. In all of these folders, files with the same role have the same name (a test checks that there are
+//! no others):
 //!
 //! | file | role |
 //! |---|---|

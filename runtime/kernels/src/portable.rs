@@ -1,9 +1,9 @@
 //! The kernel set that runs everywhere: the reference loops over plain NHWC int8.
 //!
-//! Blob of a convolution, little-endian, in this order: bias `i32[c]`, multiplier `f32[c]`, gain and
-//! offset `f32[c]` where there is a second output, weights `i8` OHWI. It is slow (about one
-//! multiply-accumulate per cycle) and is there to be right: as the definition's executor, as the
-//! fallback on a CPU for which there is no better set, and for Miri.
+//! The blob of a convolution is little-endian and has this order: bias `i32[c]`, multiplier `f32[c]`, gain and
+//! offset `f32[c]` if there is a second output, weights `i8` OHWI. The set is slow (about one multiply-accumulate
+//! per cycle), but right: it executes the definition, serves as the fallback on a CPU without a better set, and
+//! runs under Miri.
 
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
@@ -19,7 +19,7 @@ use crate::{AddScalars, AvgPoolScalars};
 /// See the module.
 pub struct Portable;
 
-/// Number of f32/i32 vectors of `y.c` values in front of the weights.
+/// Returns the number of f32/i32 vectors of `y.c` values before the weights.
 fn vectors(desc: &ConvDesc) -> usize {
     if desc.output.has_affine() { 4 } else { 2 }
 }
@@ -28,8 +28,8 @@ fn blob_bytes(desc: &ConvDesc) -> usize {
     desc.y.c * 4 * vectors(desc) + desc.y.c * desc.depth()
 }
 
-// SAFETY: activations are plain NHWC bytes, and a blob's length is all that running it relies on; the shared
-// tests check the answers against canaries.
+// SAFETY: activations are plain NHWC bytes, and running relies only on a blob's length; the shared tests check the
+// results with canaries.
 
 unsafe impl KernelSet for Portable {
     fn name(&self) -> &'static str {
@@ -75,7 +75,8 @@ unsafe impl KernelSet for Portable {
     }
 
     fn conv_scratch_bytes(&self, desc: &ConvDesc) -> usize {
-        // Pixels are turned into int8 first; a row of the residual is copied, as it may be the output.
+        // Pixels are converted to int8 first; a row of the residual is copied, since the residual may be the
+        // output.
         let pixels = if desc.source == Source::Pixels { desc.x.len() } else { 0 };
         pixels + if desc.skip { desc.y.w * desc.y.c } else { 0 }
     }
@@ -87,8 +88,8 @@ unsafe impl KernelSet for Portable {
     unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
         let desc = args.desc;
         let c = desc.y.c;
-        // SAFETY: the blob is aligned to `ALIGN`, and `check_conv` saw `vectors` × c values of four
-        // bytes, any of which is a valid i32 or f32, followed by the weights.
+        // SAFETY: the blob is aligned to `ALIGN`, and `check_conv` found `vectors` × c values of four bytes, any
+        // of which is a valid i32 or f32, followed by the weights.
         let (bias, floats, weights) = unsafe {
             (
                 slice::from_raw_parts(args.blob.as_ptr().cast::<i32>(), c),
@@ -102,10 +103,10 @@ unsafe impl KernelSet for Portable {
         let (multiplier, affine) = floats.split_at(c);
         let (gain, offset) = affine.split_at(affine.len() / 2);
         let x: &[i8] = match desc.source {
-            // SAFETY: the caller hands `tensor_bytes(desc.x)` bytes.
+            // SAFETY: the caller passes `tensor_bytes(desc.x)` bytes.
             Source::Tensor => unsafe { slice::from_raw_parts(args.x.cast(), desc.x.len()) },
             Source::Pixels => {
-                // SAFETY: pixels and scratch hold `x.len()` bytes each, and do not overlap.
+                // SAFETY: pixels and scratch have `x.len()` bytes each and do not overlap.
                 let (pixels, x) = unsafe {
                     (
                         slice::from_raw_parts(args.x, desc.x.len()),
@@ -131,15 +132,15 @@ unsafe impl KernelSet for Portable {
         };
         let pixels = if desc.source == Source::Pixels { desc.x.len() } else { 0 };
         for row in tasks {
-            // One output row as a convolution of its own, so that tasks write disjoint memory.
+            // Each output row is a convolution of its own, so that tasks write disjoint memory.
             let row_len = desc.y.w * c;
             let at = row * row_len;
             let one = |p: *mut u8| {
-                // SAFETY: `p` holds `tensor_bytes(desc.y)` bytes and this task owns this row.
+                // SAFETY: `p` has `tensor_bytes(desc.y)` bytes, and this task owns this row.
                 unsafe { slice::from_raw_parts_mut(p.cast::<i8>().add(at), row_len) }
             };
             let skip_row: &[i8] = if desc.skip {
-                // SAFETY: the row lies inside the residual; the scratch has room for it behind the pixels.
+                // SAFETY: the row is inside the residual; the scratch has room for it after the pixels.
                 unsafe {
                     let copy = args.scratch.cast::<i8>().add(pixels);
                     core::ptr::copy_nonoverlapping(args.skip.cast::<i8>().add(at), copy, row_len);
@@ -152,7 +153,7 @@ unsafe impl KernelSet for Portable {
                 y: if desc.output.has_int8() { one(args.y) } else { &mut [] },
                 y2: if desc.output.has_affine() { one(args.y2) } else { &mut [] },
                 logits: if desc.output == ConvOutput::Float32 {
-                    // SAFETY: the caller hands `y.c` f32 values, aligned.
+                    // SAFETY: the caller passes `y.c` f32 values, aligned.
                     unsafe { slice::from_raw_parts_mut(args.y.cast::<f32>(), c) }
                 } else {
                     &mut []
@@ -163,7 +164,7 @@ unsafe impl KernelSet for Portable {
     }
 
     unsafe fn max_pool(&self, desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
-        // SAFETY: the caller hands buffers of `tensor_bytes` and this thread owns `rows` of `y`.
+        // SAFETY: the caller passes buffers of `tensor_bytes`, and this thread owns `rows` of `y`.
         let (x, y) = unsafe {
             (
                 slice::from_raw_parts(x.cast::<i8>(), desc.x.len()),
@@ -177,7 +178,7 @@ unsafe impl KernelSet for Portable {
     }
 
     unsafe fn avg_pool(&self, shape: Shape, scalars: &AvgPoolScalars, x: *const u8, y: *mut u8) {
-        // SAFETY: the caller hands `shape.len()` and `shape.c` bytes.
+        // SAFETY: the caller passes `shape.len()` and `shape.c` bytes.
         let (x, y) = unsafe {
             (
                 slice::from_raw_parts(x.cast::<i8>(), shape.len()),
@@ -199,7 +200,7 @@ unsafe impl KernelSet for Portable {
         rows: Range<usize>,
     ) {
         let (at, len) = (rows.start * shape.w * shape.c, rows.len() * shape.w * shape.c);
-        // SAFETY: the caller hands buffers of `shape.len()` bytes and this thread owns `rows` of `y`.
+        // SAFETY: the caller passes buffers of `shape.len()` bytes, and this thread owns `rows` of `y`.
         let (x, y) = unsafe {
             (
                 slice::from_raw_parts(x.cast::<i8>().add(at), len),

@@ -1,8 +1,8 @@
-//! What a step's record in a plan is made of: how fields are encoded, and what validation may ask.
+//! A step's record in a plan: the encoding of its fields, and the checks that validation can use.
 //!
-//! A plan is a header of [`HEADER`] bytes, records of [`RECORD`] bytes each, and packed constants. Numbers
-//! are little-endian words of four bytes. Each operator declares its record's fields once, in their order
-//! (`record!`); reading and writing follow from that.
+//! A plan is a header of [`HEADER`] bytes, records of [`RECORD`] bytes each, and packed constants. Numbers are
+//! little-endian words of four bytes. Each operator declares the fields of its record once, in their order
+//! (`record!`); reading and writing are generated from that.
 
 use core::fmt;
 
@@ -14,20 +14,20 @@ use crate::shape::{Shape, ShapeError};
 pub const HEADER: usize = 128;
 /// Bytes of a step's record.
 pub const RECORD: usize = 144;
-/// In place of an offset: there is none.
+/// The value that replaces an offset if there is none.
 pub const NOWHERE: u32 = u32::MAX;
 
 /// A range of the plan's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Blob {
-    /// From the plan's start, a multiple of [`ALIGN`].
+    /// The offset from the plan's start, a multiple of [`ALIGN`].
     pub at: u32,
-    /// Length.
+    /// The length.
     pub len: u32,
 }
 
 impl Blob {
-    /// The bytes; `None` when they lie outside the plan, in its header, or are not aligned.
+    /// Returns the bytes, or `None` if they are outside the plan, in its header, or not aligned.
     pub fn get<'a>(&self, plan: &'a [u8]) -> Option<&'a [u8]> {
         let at = self.at as usize;
         if !at.is_multiple_of(ALIGN) || at < HEADER {
@@ -37,31 +37,31 @@ impl Blob {
     }
 }
 
-/// Writes fields, one after the other.
+/// Writes fields one after another.
 pub struct Writer<'a> {
     to: &'a mut [u8],
     at: usize,
 }
 
 impl<'a> Writer<'a> {
-    /// A writer that begins at `at`; `to` has room for what is written.
+    /// Starts writing at `at`; `to` must have room for everything that is written.
     pub fn new(to: &'a mut [u8], at: usize) -> Self {
         Self { to, at }
     }
 
-    /// Where the next field goes.
+    /// Returns the position of the next field.
     pub fn at(&self) -> usize {
         self.at
     }
 
-    /// A word.
+    /// Writes a word.
     pub fn u32(&mut self, v: u32) {
         self.to[self.at..self.at + 4].copy_from_slice(&v.to_le_bytes());
         self.at += 4;
     }
 }
 
-/// Reads fields, one after the other.
+/// Reads fields one after another.
 pub struct Reader<'a> {
     from: &'a [u8],
     at: usize,
@@ -69,27 +69,27 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// A reader that begins at `at`.
+    /// Starts reading at `at`.
     pub fn new(from: &'a [u8], at: usize) -> Self {
         Self { from, at, bad: false }
     }
 
-    /// A word; 0 behind the end.
-    // A call per field, not a copy of this per field: firmware counts bytes.
+    /// Reads a word; returns 0 after the end.
+    // Calls save firmware's flash: this is compiled once, not once per field.
     #[inline(never)]
     pub fn u32(&mut self) -> u32 {
         let bytes = self.from.get(self.at..self.at + 4).and_then(|b| b.try_into().ok());
         self.at += 4;
-        // Records and headers are long enough; this spelling has no panic in it, for firmware.
+        // Records and headers are long enough; this form contains no panic, which firmware needs.
         bytes.map_or(0, u32::from_le_bytes)
     }
 
-    /// Notes that a field holds a choice that does not exist.
+    /// Marks the record as invalid, because a field holds a choice that does not exist.
     pub fn refuse(&mut self) {
         self.bad = true;
     }
 
-    /// Whether a field was refused.
+    /// Returns whether a field was refused.
     pub fn refused(&self) -> bool {
         self.bad
     }
@@ -97,9 +97,9 @@ impl<'a> Reader<'a> {
 
 /// A field of a record.
 pub trait Field {
-    /// Writes it.
+    /// Writes the field.
     fn write(&self, to: &mut Writer<'_>);
-    /// Reads it. Numbers are not checked; a choice that does not exist is [`Reader::refuse`]d.
+    /// Reads the field. Numbers are not checked; a choice that does not exist is [`Reader::refuse`]d.
     fn read(from: &mut Reader<'_>) -> Self;
 }
 
@@ -148,7 +148,7 @@ impl Field for [i8; 4] {
     }
 }
 
-/// A word of its own.
+/// Encoded as a whole word.
 impl Field for i8 {
     fn write(&self, to: &mut Writer<'_>) {
         [*self, 0, 0, 0].write(to);
@@ -177,7 +177,7 @@ impl Field for Requant {
     }
 }
 
-/// Implements [`Field`] for a struct: its fields one after the other, in the order given.
+/// Implements [`Field`] for a struct: its fields are encoded one after another, in the given order.
 macro_rules! fields {
     ($Name:ident { $($field:ident),* $(,)? }) => {
         impl $crate::record::Field for $Name {
@@ -191,7 +191,7 @@ macro_rules! fields {
     };
 }
 
-/// Declares an operator's record: a struct whose fields are encoded in the order in which they stand.
+/// Declares an operator's record: a struct whose fields are encoded in the order of their declaration.
 macro_rules! record {
     ($(#[$doc:meta])* pub struct $Name:ident { $($(#[$field_doc:meta])* pub $field:ident: $Type:ty),* $(,)? }) => {
         $(#[$doc])*
@@ -206,18 +206,18 @@ pub(crate) use {fields, record};
 fields!(Shape { h, w, c });
 fields!(Blob { at, len });
 
-/// Why a record is refused.
+/// The reason why a record is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Its shapes are wrong.
+    /// The shapes are not valid.
     Shape(ShapeError),
-    /// A tensor lies outside the arena, or overlaps another that it must not.
+    /// A tensor is outside the arena, or overlaps another where that is not allowed.
     Tensor,
-    /// Its constants lie outside the plan, or are not what the kernel set packs.
+    /// The constants are outside the plan, or the kernel set could not have packed them.
     Constants,
     /// A scalar is not finite, or a range is empty.
     Scalar,
-    /// It needs more scratch than the plan asks for.
+    /// The step needs more scratch than the plan requests.
     Scratch,
 }
 
@@ -242,7 +242,7 @@ impl fmt::Display for Fault {
 /// A range of the arena.
 pub type Span = (usize, usize);
 
-/// Whether two ranges do not overlap; an empty one overlaps nothing.
+/// Returns whether two ranges do not overlap; an empty one overlaps nothing.
 pub fn apart(a: Span, b: Span) -> bool {
     a.1 <= b.0 || b.1 <= a.0
 }
@@ -251,7 +251,7 @@ pub fn apart(a: Span, b: Span) -> bool {
 pub struct Checker<'a> {
     /// All bytes of the plan.
     pub plan: &'a [u8],
-    /// The kernel set that it was compiled for.
+    /// The kernel set for which it was compiled.
     pub set: &'a dyn KernelSet,
     /// Bytes of the arena.
     pub arena: u32,
@@ -259,45 +259,45 @@ pub struct Checker<'a> {
     pub scratch: u32,
     /// Shape of the pixels.
     pub input: Shape,
-    /// Where in the arena the pixels may be, or [`NOWHERE`].
+    /// The offset of the pixels in the arena, or [`NOWHERE`].
     pub pixels: u32,
 }
 
 impl Checker<'_> {
-    /// The arena range of `len` bytes at `at`, if it is inside and aligned.
+    /// Returns the arena range of `len` bytes at `at`, if it is inside the arena and aligned.
     pub fn span(&self, at: u32, len: usize) -> Option<Span> {
         let (at, end) = (at as usize, (at as usize).checked_add(len)?);
         (at.is_multiple_of(ALIGN) && end <= self.arena as usize).then_some((at, end))
     }
 
-    /// The arena range of an activation.
+    /// Returns the arena range of an activation.
     pub fn tensor(&self, at: u32, shape: Shape) -> Option<Span> {
         self.span(at, self.set.tensor_bytes(shape))
     }
 
-    /// Two activations that must not overlap.
+    /// Checks that two activations do not overlap.
     pub fn two(&self, x: (u32, Shape), y: (u32, Shape)) -> Result<(), Fault> {
         self.all((|| Some(apart(self.tensor(x.0, x.1)?, self.tensor(y.0, y.1)?)))())
     }
 
-    /// What was asked of tensors holds; `None` when one lies outside the arena.
+    /// Checks a condition on tensors; `None` means that a tensor is outside the arena.
     pub fn all(&self, good: Option<bool>) -> Result<(), Fault> {
         if good == Some(true) { Ok(()) } else { Err(Fault::Tensor) }
     }
 
-    /// Floats are finite, and ranges are not empty.
+    /// Checks that floats are finite and ranges are not empty.
     pub fn scalars(&self, floats: &[f32], ranges: &[Requant]) -> Result<(), Fault> {
         let good = floats.iter().all(|v| v.is_finite()) && ranges.iter().all(|r| r.lo <= r.hi);
         if good { Ok(()) } else { Err(Fault::Scalar) }
     }
 
-    /// Constants of exactly this length.
+    /// Returns constants that must have exactly this length.
     pub fn constants(&self, blob: Blob, len: usize) -> Result<&[u8], Fault> {
         blob.get(self.plan).filter(|b| b.len() == len).ok_or(Fault::Constants)
     }
 }
 
-/// Where the pixels are when a plan runs.
+/// The place of the pixels when a plan runs.
 #[derive(Clone, Copy)]
 pub enum Pixels {
     /// Outside the working memory.
@@ -306,7 +306,7 @@ pub enum Pixels {
     Inside(usize),
 }
 
-/// A plan at work, as a record's [`run`](crate::op::Operation::run) sees it.
+/// A running plan, as a record's [`run`](crate::op::Operation::run) sees it.
 #[derive(Clone, Copy)]
 pub struct Machine<'a> {
     plan: &'a [u8],
@@ -317,14 +317,14 @@ pub struct Machine<'a> {
     pixels: Pixels,
 }
 
-// SAFETY: the threads of one step write disjoint parts of the memory and read pixels that nobody writes:
-// that is the contract of `Operation::run`.
+// SAFETY: the contract of `Operation::run` is that the threads of one step write disjoint parts of the memory and
+// read pixels that nobody writes.
 unsafe impl Sync for Machine<'_> {}
 
 impl<'a> Machine<'a> {
     /// # Safety
-    /// `plan` is a valid plan for `set`; `memory` is aligned to [`ALIGN`] and holds its arena, followed at
-    /// `scratch_at` by `scratch_bytes` for each thread; the pixels are as many as the plan's input has.
+    /// `plan` is a valid plan for `set`; `memory` is aligned to [`ALIGN`] and contains the plan's arena, followed
+    /// at `scratch_at` by `scratch_bytes` for each thread; the pixels have the size of the plan's input.
     pub unsafe fn new(
         plan: &'a [u8],
         set: &'a dyn KernelSet,
@@ -335,17 +335,17 @@ impl<'a> Machine<'a> {
         Self { plan, set, memory, scratch_at, scratch_bytes, pixels }
     }
 
-    /// All bytes of the plan.
+    /// Returns all bytes of the plan.
     pub fn plan(&self) -> &'a [u8] {
         self.plan
     }
 
-    /// The kernel set.
+    /// Returns the kernel set.
     pub fn set(&self) -> &'a dyn KernelSet {
         self.set
     }
 
-    /// The pixels.
+    /// Returns the pixels.
     pub fn pixels(&self) -> *const u8 {
         match self.pixels {
             Pixels::Apart(pixels) => pixels,
@@ -353,12 +353,12 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// A place in the arena.
+    /// Returns the address of an offset in the arena.
     pub fn at(&self, offset: u32) -> *mut u8 {
         self.memory.wrapping_add(offset as usize)
     }
 
-    /// A thread's scratch.
+    /// Returns a thread's scratch.
     pub fn scratch(&self, thread: usize) -> *mut u8 {
         self.memory.wrapping_add(self.scratch_at + thread * self.scratch_bytes)
     }

@@ -1,7 +1,7 @@
 //! The arithmetic of every operator, by name: naive loops over plain NHWC int8.
 //!
-//! Each function stands in its operator's file, see [`crate::op`]. Every kernel set must give these bits.
-//! Nothing here is fast, and nothing here may become so.
+//! Each function is defined in its operator's file, see [`crate::op`]. Every kernel set must compute the same
+//! bits. The loops are not fast, and must not be made fast.
 
 pub use crate::op::add::{add, add_one};
 pub use crate::op::affine::affine;

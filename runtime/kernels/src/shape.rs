@@ -1,44 +1,44 @@
 //! Shapes of activations and descriptions of operators, as every kernel set receives them.
 //!
-//! Nothing here is trusted: a plan comes from a file. [`ConvDesc::validate`] and
-//! [`PoolDesc::validate`] bound every dimension, so that later arithmetic on them in `usize` cannot
-//! overflow (on 64-bit hosts) and every tap of every output lies inside the padded input.
+//! Nothing here is trusted, because a plan comes from a file. [`ConvDesc::validate`] and [`PoolDesc::validate`]
+//! bound every dimension, so that later arithmetic on them in `usize` cannot overflow (on 64-bit hosts) and every
+//! tap of every output is inside the padded input.
 
 use core::fmt;
 
 /// Height, width and channels of one activation; the batch is always 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct Shape {
-    /// Rows.
+    /// The number of rows.
     pub h: usize,
-    /// Columns.
+    /// The number of columns.
     pub w: usize,
-    /// Channels, the fastest-running index.
+    /// The number of channels; the channel is the fastest-running index.
     pub c: usize,
 }
 
 impl Shape {
-    /// A shape from its three sides.
+    /// Creates a shape from height, width and channels.
     pub const fn new(h: usize, w: usize, c: usize) -> Self {
         Self { h, w, c }
     }
 
-    /// Rows × columns.
+    /// Returns rows × columns.
     pub const fn pixels(&self) -> usize {
         self.h * self.w
     }
 
-    /// Rows × columns × channels.
+    /// Returns rows × columns × channels.
     pub const fn len(&self) -> usize {
         self.h * self.w * self.c
     }
 
-    /// True when a side is zero.
+    /// Returns whether a dimension is zero.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Refuses empty shapes and sides or volumes beyond what a plan may ask for.
+    /// Refuses empty shapes, and dimensions or volumes that exceed a plan's limits.
     pub fn validate(&self) -> Result<(), ShapeError> {
         let side = |n: usize| (1..=MAX_SIDE).contains(&n);
         if !side(self.h) || !side(self.w) || !side(self.c) {
@@ -59,12 +59,12 @@ impl fmt::Display for Shape {
 
 /// The longest side of an activation.
 pub const MAX_SIDE: usize = 1 << 15;
-/// The most elements of an activation or of one layer's weights.
+/// The largest number of elements of an activation or of one layer's weights.
 pub const MAX_VOLUME: usize = 1 << 28;
 /// The largest kernel side, stride or dilation.
 pub const MAX_KERNEL: usize = 31;
 
-/// Why a shape or an operator description is refused.
+/// The reason why a shape or an operator description is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShapeError {
     /// A side is zero or longer than [`MAX_SIDE`].
@@ -73,7 +73,7 @@ pub enum ShapeError {
     Volume,
     /// Kernel, stride, dilation or padding is zero or out of range.
     Window,
-    /// The output size does not follow from input, kernel, stride and padding.
+    /// The output size does not match input, kernel, stride and padding.
     Output,
     /// The groups do not divide the channels.
     Groups,
@@ -96,84 +96,83 @@ impl fmt::Display for ShapeError {
 
 impl core::error::Error for ShapeError {}
 
-/// Where a convolution's input stands.
+/// The place of a convolution's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// An activation in the arena, in the kernel set's own layout.
     Tensor,
-    /// The network's input: `h·w·c` bytes of u8 pixels, interleaved (HWC), `c ≤ 4`, nothing readable
-    /// behind them. A pixel `p` stands for the int8 value `p − 128`.
+    /// The network's input: `h·w·c` bytes of u8 pixels, interleaved (HWC), `c ≤ 4`, with nothing readable after
+    /// them. A pixel `p` has the int8 value `p − 128`.
     Pixels,
 }
 
-/// What a convolution writes. `v` is the requantized sum before rounding, see
-/// [`crate::reference::conv`].
+/// The outputs of a convolution. `v` is the requantized sum before rounding, see [`crate::reference::conv`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConvOutput {
     /// `y = rne(v) + z`, int8.
     Int8,
-    /// `y` as above and `y2 = rne(v·gain + offset) + z2`, both int8 (ResNet V2: sum and preactivation).
+    /// `y` as in `Int8`, and `y2 = rne(v·gain + offset) + z2`, both int8 (ResNet V2: sum and preactivation).
     Int8AndAffine,
-    /// Only `y2` of the above.
+    /// Only `y2`.
     Affine,
     /// `v` itself as f32, for logits: `y.h = y.w = 1`, no residual.
     Float32,
 }
 
 impl ConvOutput {
-    /// True when `y` is written as int8.
+    /// Returns whether `y` is written as int8.
     pub const fn has_int8(self) -> bool {
         matches!(self, Self::Int8 | Self::Int8AndAffine)
     }
 
-    /// True when `y2` is written.
+    /// Returns whether `y2` is written.
     pub const fn has_affine(self) -> bool {
         matches!(self, Self::Int8AndAffine | Self::Affine)
     }
 }
 
-/// A 2-D convolution with everything fused behind it. A dense layer is the 1×1 case.
+/// A 2-D convolution with its fused epilogue. A dense layer is the 1×1 case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConvDesc {
-    /// Input.
+    /// The shape of the input.
     pub x: Shape,
-    /// Output, also that of the residual and of the second output.
+    /// The shape of the output, and of the residual and the second output.
     pub y: Shape,
-    /// Kernel height and width.
+    /// The kernel's height and width.
     pub kernel: [usize; 2],
-    /// Vertical and horizontal stride.
+    /// The vertical and horizontal stride.
     pub stride: [usize; 2],
-    /// Vertical and horizontal dilation.
+    /// The vertical and horizontal dilation.
     pub dilation: [usize; 2],
-    /// Padding above and to the left; what is needed below and to the right follows from `y`.
+    /// The padding above and to the left; the padding below and to the right follows from `y`.
     pub pad: [usize; 2],
-    /// Channel groups.
+    /// The number of channel groups.
     pub groups: usize,
-    /// Where the input stands.
+    /// The place of the input.
     pub source: Source,
     /// Whether an int8 residual of shape `y` is added before rounding.
     pub skip: bool,
-    /// What is written.
+    /// The outputs that are written.
     pub output: ConvOutput,
 }
 
 impl ConvDesc {
-    /// Input channels that one output channel sees.
+    /// Returns the number of input channels that one output channel reads.
     pub const fn c_in(&self) -> usize {
         self.x.c / self.groups
     }
 
-    /// Products summed for one output value: kernel height × width × `c_in`.
+    /// Returns the number of products summed for one output value: kernel height × width × `c_in`.
     pub const fn depth(&self) -> usize {
         self.kernel[0] * self.kernel[1] * self.c_in()
     }
 
-    /// Multiply-accumulates of the whole convolution, padding included.
+    /// Returns the multiply-accumulates of the whole convolution, padding included.
     pub const fn macs(&self) -> u64 {
         (self.y.len() as u64) * (self.depth() as u64)
     }
 
-    /// True for the plain matrix product: 1×1, stride 1, no padding, one group.
+    /// Returns whether the convolution is a plain matrix product: 1×1, stride 1, no padding, one group.
     pub const fn is_pointwise(&self) -> bool {
         self.kernel[0] == 1
             && self.kernel[1] == 1
@@ -184,7 +183,7 @@ impl ConvDesc {
             && self.groups == 1
     }
 
-    /// Checks every relation that kernels rely on.
+    /// Checks every relation on which kernels rely.
     pub fn validate(&self) -> Result<(), ShapeError> {
         self.x.validate()?;
         self.y.validate()?;
@@ -213,23 +212,23 @@ impl ConvDesc {
 /// A max pooling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PoolDesc {
-    /// Input.
+    /// The shape of the input.
     pub x: Shape,
-    /// Output, same channels.
+    /// The shape of the output, which has the same channels.
     pub y: Shape,
-    /// Window height and width.
+    /// The window's height and width.
     pub kernel: [usize; 2],
-    /// Vertical and horizontal stride.
+    /// The vertical and horizontal stride.
     pub stride: [usize; 2],
-    /// Padding above and to the left, smaller than the window.
+    /// The padding above and to the left, smaller than the window.
     pub pad: [usize; 2],
-    /// What stands in the padding, on all four sides: −128 never wins, the zero point is what zero
-    /// padding in front of a pooling means.
+    /// The value of the padding on all four sides: −128 never wins, and the zero point is a zero padding before
+    /// the pooling.
     pub pad_value: i8,
 }
 
 impl PoolDesc {
-    /// Checks every relation that kernels rely on; each window holds at least one real pixel.
+    /// Checks every relation on which kernels rely; each window contains at least one real pixel.
     pub fn validate(&self) -> Result<(), ShapeError> {
         self.x.validate()?;
         self.y.validate()?;
@@ -248,8 +247,8 @@ impl PoolDesc {
     }
 }
 
-/// `y` outputs of a `k`-tap window must fit an input of `x` with `p` before it and at most one
-/// window's reach behind it.
+/// Checks that `y` outputs of a `k`-tap window fit an input of `x` with `p` before it and at most one window's
+/// reach after it.
 fn check_window(x: usize, y: usize, k: usize, s: usize, d: usize, p: usize) -> Result<(), ShapeError> {
     let in_range = |n: usize| (1..=MAX_KERNEL).contains(&n);
     if !in_range(k) || !in_range(s) || !in_range(d) {
@@ -259,7 +258,7 @@ fn check_window(x: usize, y: usize, k: usize, s: usize, d: usize, p: usize) -> R
     if p > reach {
         return Err(ShapeError::Window);
     }
-    // The last window may reach at most `reach` behind the input.
+    // The last window may extend at most `reach` beyond the input.
     if (y - 1) * s + reach > x + p + reach - 1 {
         return Err(ShapeError::Output);
     }

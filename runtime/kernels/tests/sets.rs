@@ -1,4 +1,4 @@
-//! Every kernel set of this build, against the reference. A new set is one name in this list.
+//! Tests every kernel set of this build against the reference. A new set is one name in this list.
 #![allow(missing_docs)]
 
 foldnet_kernels::stamp_tests!(portable, dsp, helium);

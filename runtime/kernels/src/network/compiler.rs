@@ -1,28 +1,28 @@
-//! What an operator compiles its step with.
+//! The interface with which an operator compiles its step.
 
 use super::{Network, TensorId};
 use crate::op::conv::Stripes;
 use crate::record::Blob;
 use crate::set::KernelSet;
 
-/// A plan in the making, as one step sees it.
+/// A plan under construction, as one step sees it.
 pub struct Compiler<'a> {
-    /// The network, valid.
+    /// The valid network.
     pub network: &'a Network,
-    /// The kernel set that the plan is for.
+    /// The kernel set of the plan.
     pub set: &'a dyn KernelSet,
-    /// How this step shares memory with its neighbours; `None` for the ordinary way.
+    /// How this step shares memory with its neighbours; `None` for the ordinary layout.
     pub stripes: Option<Stripes>,
-    /// Where a tensor is in the arena.
+    /// Returns a tensor's offset in the arena.
     pub offset: &'a dyn Fn(TensorId) -> u32,
     /// Adds constants to the plan.
     pub constants: &'a mut dyn FnMut(&[u8]) -> Blob,
-    /// Bytes of scratch that each thread has, for all steps so far.
+    /// The scratch bytes that each thread has, for all steps so far.
     pub scratch: &'a mut usize,
 }
 
 impl Compiler<'_> {
-    /// Where a tensor is in the arena.
+    /// Returns a tensor's offset in the arena.
     pub fn at(&self, tensor: TensorId) -> u32 {
         (self.offset)(tensor)
     }
@@ -38,7 +38,7 @@ impl Compiler<'_> {
         self.blob(&bytes)
     }
 
-    /// Gives each thread at least this much scratch.
+    /// Ensures that each thread has at least this much scratch.
     pub fn need_scratch(&mut self, bytes: usize) {
         *self.scratch = (*self.scratch).max(bytes);
     }

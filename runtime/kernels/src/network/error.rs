@@ -1,4 +1,4 @@
-//! What can be wrong with a network and with the graph that it is read from.
+//! The errors in a network and in the graph from which it is read.
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -6,63 +6,63 @@ use alloc::string::String;
 use super::{Out, TensorId};
 use crate::shape::{Shape, ShapeError};
 
-/// What is wrong with a network.
+/// An error in a network.
 #[derive(Clone, Debug, thiserror::Error, PartialEq)]
 pub enum NetworkError {
-    /// A step is wrong.
+    /// A step is not valid.
     #[error("step {step} ({name}): {problem}")]
     Step {
-        /// Number of the step, from 0.
+        /// The step's number, from 0.
         step: usize,
-        /// Its name.
+        /// The step's name.
         name: String,
-        /// What is wrong.
+        /// The step's error.
         problem: Box<StepError>,
     },
-    /// It has no tensor for the pixels, or none for the logits.
+    /// The network has no tensor for the pixels, or none for the logits.
     #[error("the network has no input or no output")]
     NoEnds,
-    /// Nothing writes the logits.
+    /// No step writes the logits.
     #[error("no step writes the output")]
     NoLogits,
     /// A tensor's shape is out of range.
     #[error("tensor {tensor} of {shape}: {error}")]
     Shape {
-        /// Its name.
+        /// The tensor's name.
         tensor: String,
-        /// Its shape.
+        /// The tensor's shape.
         shape: Shape,
-        /// What is wrong.
+        /// The reason.
         error: ShapeError,
     },
     /// A tensor's scale is zero, negative or not finite.
     #[error("tensor {tensor}: scale {scale} is not a positive number")]
     Scale {
-        /// Its name.
+        /// The tensor's name.
         tensor: String,
-        /// Its scale.
+        /// The tensor's scale.
         scale: f32,
     },
-    /// The input has more than four channels, or not one zero point for each.
+    /// The input has more than four channels, or another number of zero points.
     #[error("an input of {shape} with {zeros} zero points")]
     Input {
-        /// Its shape.
+        /// The input's shape.
         shape: Shape,
-        /// How many zero points there are.
+        /// The number of zero points.
         zeros: usize,
     },
 }
 
-/// What is wrong with a step.
+/// An error in a step.
 #[derive(Clone, Debug, thiserror::Error, PartialEq)]
 pub enum StepError {
-    /// It reads a tensor too early.
+    /// The step reads a tensor before it is written.
     #[error("reads tensor {tensor}, which no earlier step writes")]
     NotWritten {
         /// The tensor.
         tensor: TensorId,
     },
-    /// It reads the pixels or the logits.
+    /// The step reads the pixels or the logits, but its operator cannot.
     #[error(
         "`{operator}` reads the pixels or the logits; only convolutions read pixels, and nothing reads logits"
     )]
@@ -70,19 +70,19 @@ pub enum StepError {
         /// The operator.
         operator: &'static str,
     },
-    /// It writes a tensor that has its value.
+    /// The step writes a tensor that another step has written.
     #[error("writes tensor {tensor} a second time")]
     WrittenTwice {
         /// The tensor.
         tensor: TensorId,
     },
-    /// It writes a tensor that does not exist.
+    /// The step writes a tensor that does not exist.
     #[error("writes tensor {tensor}, which does not exist")]
     NoTensor {
         /// The tensor.
         tensor: TensorId,
     },
-    /// It writes the logits, or something else.
+    /// The step writes the logits, but its operator cannot, or writes something else, but must write the logits.
     #[error(
         "`{operator}` writes what it must not: convolutions, dense layers and `dequantize` write the logits, \
          and `dequantize` writes nothing else"
@@ -91,53 +91,53 @@ pub enum StepError {
         /// The operator.
         operator: &'static str,
     },
-    /// Its description is not valid.
+    /// The description of the step is not valid.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A tensor's shape is not what the operator makes or needs.
+    /// A tensor has another shape than the operator requires.
     #[error("{what} has shape {found}, expected {expected}")]
     Tensor {
-        /// Which tensor.
+        /// The tensor's role.
         what: &'static str,
-        /// Its shape.
+        /// The tensor's shape.
         found: Shape,
-        /// What it should be.
+        /// The required shape.
         expected: Shape,
     },
     /// A list of constants has the wrong length.
     #[error("{found} values of {what}, expected {expected}")]
     Length {
-        /// Which constants.
+        /// The kind of constants.
         what: &'static str,
-        /// How many there are.
+        /// The number of values found.
         found: usize,
-        /// How many there should be.
+        /// The required number.
         expected: usize,
     },
     /// A constant is infinite or not a number.
     #[error("{what} of channel {channel} is {value}")]
     NotFinite {
-        /// Which constant.
+        /// The kind of constant.
         what: &'static str,
-        /// Its channel.
+        /// The constant's channel.
         channel: usize,
-        /// Its value.
+        /// The constant's value.
         value: f32,
     },
-    /// The least value written is above the greatest.
+    /// The lowest value of an output's range is above the highest.
     #[error("an empty range {lo}…{hi}")]
     Range {
-        /// The least.
+        /// The lowest value.
         lo: i8,
-        /// The greatest.
+        /// The highest value.
         hi: i8,
     },
-    /// Anything else, particular to an operator.
+    /// Any other error, particular to an operator.
     #[error("{0}")]
     Operator(&'static str),
 }
 
-/// `values` has one finite value for each of `n` channels.
+/// Checks that `values` has one finite value for each of `n` channels.
 pub(crate) fn finite(what: &'static str, values: &[f32], n: usize) -> Result<(), StepError> {
     if values.len() != n {
         return Err(StepError::Length { what, found: values.len(), expected: n });
@@ -148,36 +148,36 @@ pub(crate) fn finite(what: &'static str, values: &[f32], n: usize) -> Result<(),
     }
 }
 
-/// The range of an output is not empty.
+/// Checks that the range of an output is not empty.
 pub(crate) fn range(out: Out) -> Result<(), StepError> {
     if out.lo > out.hi { Err(StepError::Range { lo: out.lo, hi: out.hi }) } else { Ok(()) }
 }
 
-/// A tensor has the shape that it should have.
+/// Checks that a tensor has the expected shape.
 pub(crate) fn same_shape(what: &'static str, found: Shape, expected: Shape) -> Result<(), StepError> {
     if found == expected { Ok(()) } else { Err(StepError::Tensor { what, found, expected }) }
 }
 
-/// What is wrong inside the graph or its tensors.
+/// An error in the graph or its tensors.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
     /// The text is not what this format version writes.
     #[error("graph.nnef, line {line}: {message}")]
     Text {
-        /// From 1.
+        /// The line, from 1.
         line: usize,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
-    /// A tensor file is missing, cut, or of another type or shape.
+    /// A tensor file is missing, truncated, or of another type or shape.
     #[error("{name}.dat: {message}")]
     Tensor {
-        /// Its label.
+        /// The file's label.
         name: String,
-        /// What is wrong.
+        /// The problem.
         message: String,
     },
-    /// The text was understood, but the network is not a sound one.
+    /// The text is valid, but the network is not.
     #[error("the network is not valid: {0}")]
     Network(#[from] NetworkError),
 }

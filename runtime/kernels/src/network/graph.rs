@@ -1,8 +1,8 @@
-//! What an operator writes and reads its statements of `graph.nnef` with.
+//! The interface with which an operator writes and reads its statements in `graph.nnef`.
 //!
-//! A step is a *chain* of statements: the first reads tensors, each further one continues the float value
-//! of the one before, and the last one, named `t_<tensor>` or `logits`, makes the result. Identifiers:
-//! `t_<name>` is an int8 tensor, `<kind>_<step>` everything else.
+//! A step is a *chain* of statements: the first reads tensors, each further one continues the float value of the
+//! one before, and the last one, named `t_<tensor>` or `logits`, writes the result. Identifiers: `t_<name>` is an
+//! int8 tensor, `<kind>_<step>` everything else.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use super::{GraphError, Network, Out, PIXELS, Tensor, TensorId};
 use crate::shape::Shape;
 
-/// A tensor file's values.
+/// The values of a tensor file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// int8.
@@ -25,13 +25,13 @@ pub enum Values {
     F32(Vec<f32>),
 }
 
-/// A float that NNEF and `f32::from_str` read back exactly.
+/// Formats a float so that NNEF and `f32::from_str` read it back exactly.
 pub(crate) fn float(v: f32) -> String {
     let text = format!("{v}");
     if text.contains('.') { text } else { text + ".0" }
 }
 
-/// Top, left, bottom, right, as NNEF has them.
+/// Formats top, left, bottom and right as NNEF requires.
 pub(crate) fn pads([top, left, bottom, right]: [usize; 4]) -> String {
     format!("({top},{bottom}), ({left},{right})")
 }
@@ -40,47 +40,47 @@ pub(crate) fn pads([top, left, bottom, right]: [usize; 4]) -> String {
 pub struct GraphWriter<'a> {
     /// The network that is written.
     pub network: &'a Network,
-    /// The graph's text.
+    /// The text of the graph.
     pub text: String,
-    /// Tensor files: label, dimensions, values.
+    /// The tensor files: label, dimensions, values.
     pub files: Vec<(String, Vec<usize>, Values)>,
 }
 
 impl GraphWriter<'_> {
-    /// A statement, without its semicolon.
+    /// Writes a statement, given without its semicolon.
     pub fn line(&mut self, statement: &str) {
         writeln!(self.text, "    {statement};").expect("writing to a string");
     }
 
-    /// A tensor file and the statement that reads it.
+    /// Writes a tensor file and the statement that reads it.
     pub fn variable(&mut self, id: &str, dims: &[usize], values: Values) {
         self.line(&format!("{id} = variable<scalar>(label = '{id}', shape = {dims:?})"));
         self.files.push((id.into(), dims.to_vec(), values));
     }
 
-    /// f32 values, one per channel.
+    /// Writes f32 values, one per channel.
     pub fn per_channel(&mut self, id: &str, values: &[f32]) {
         self.variable(id, &[1, values.len(), 1, 1], Values::F32(values.to_vec()));
     }
 
-    /// A tensor's identifier.
+    /// Returns a tensor's identifier.
     pub fn tensor(&self, id: TensorId) -> String {
         if id == PIXELS { "pixels".into() } else { format!("t_{}", self.network.tensors[id].name) }
     }
 
-    /// A tensor's zero point.
+    /// Returns a tensor's zero point.
     pub fn zero(&self, id: TensorId) -> String {
         float(f32::from(self.network.tensors[id].zero))
     }
 
-    /// A layer's name as a string literal; what NNEF cannot hold becomes an underscore.
+    /// Returns a layer's name as a string literal; characters that NNEF does not allow become underscores.
     pub fn quoted(&self, name: &str) -> String {
         let clean: String =
             name.chars().map(|c| if c == '"' || c == '\\' || c.is_control() { '_' } else { c }).collect();
         format!("\"{clean}\"")
     }
 
-    /// Rounds the float value `v` to a tensor.
+    /// Writes the rounding of the float value `v` to a tensor.
     pub fn round(&mut self, v: &str, out: Out) {
         let t = &self.network.tensors[out.tensor];
         let statement = format!(
@@ -94,7 +94,7 @@ impl GraphWriter<'_> {
         self.line(&statement);
     }
 
-    /// `to = f32(x − zero)·multiplier`.
+    /// Writes `to = f32(x − zero)·multiplier`.
     pub fn scaled(&mut self, to: &str, x: TensorId, name: &str, zero: f32, multiplier: f32) {
         let statement = format!(
             "{to} = foldnet_scaled({}, name = {}, zero = {}, multiplier = {})",
@@ -106,7 +106,7 @@ impl GraphWriter<'_> {
         self.line(&statement);
     }
 
-    /// `to = v + f32(x − zero)·multiplier`.
+    /// Writes `to = v + f32(x − zero)·multiplier`.
     pub fn residual(&mut self, to: &str, v: &str, x: TensorId, zero: f32, multiplier: f32) {
         let statement = format!(
             "{to} = foldnet_residual({v}, {}, zero = {}, multiplier = {})",
@@ -134,20 +134,20 @@ pub enum Argument<'a> {
 /// `name = operator(…);`
 #[derive(Clone, Debug, PartialEq)]
 pub struct Statement<'a> {
-    /// Line of `graph.nnef`, from 1.
+    /// The line of `graph.nnef`, from 1.
     pub line: usize,
-    /// What it defines.
+    /// The identifier that the statement defines.
     pub name: &'a str,
     /// The fragment or operator.
     pub operator: &'a str,
-    /// Arguments without a name.
+    /// The arguments without a name.
     pub positional: Vec<Argument<'a>>,
-    /// Arguments with a name.
+    /// The arguments with a name.
     pub named: Vec<(&'a str, Argument<'a>)>,
 }
 
 impl<'a> Statement<'a> {
-    /// An error at this line.
+    /// Returns an error at this line.
     pub fn fail<T>(&self, message: impl core::fmt::Display) -> Result<T, GraphError> {
         Err(GraphError::Text { line: self.line, message: format!("{}: {message}", self.operator) })
     }
@@ -159,7 +159,7 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// The positional arguments, all of them names.
+    /// Returns the positional arguments, all of which must be names.
     pub fn names<const N: usize>(&self) -> Result<[&'a str; N], GraphError> {
         let mut names = [""; N];
         if self.positional.len() != N {
@@ -174,7 +174,7 @@ impl<'a> Statement<'a> {
         Ok(names)
     }
 
-    /// A string.
+    /// Returns a string argument.
     pub fn text(&self, key: &str) -> Result<&'a str, GraphError> {
         match self.get(key)? {
             Argument::Text(t) => Ok(t),
@@ -182,7 +182,7 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// A number.
+    /// Returns a number argument.
     pub fn number<T: core::str::FromStr>(&self, key: &str) -> Result<T, GraphError> {
         if let Argument::Number(n) = self.get(key)?
             && let Ok(v) = n.parse()
@@ -192,7 +192,7 @@ impl<'a> Statement<'a> {
         self.fail(format!("{key} is not a number of the kind expected here"))
     }
 
-    /// A float that stands for an int8.
+    /// Returns an int8 that is written as a float.
     pub fn int8(&self, key: &str) -> Result<i8, GraphError> {
         let v: f32 = self.number(key)?;
         if v.fract() == 0.0 && (-128.0..=127.0).contains(&v) {
@@ -202,7 +202,7 @@ impl<'a> Statement<'a> {
         }
     }
 
-    /// A list of whole numbers, tuples flattened.
+    /// Returns a list of whole numbers, with tuples flattened.
     pub fn sizes<const N: usize>(&self, key: &str) -> Result<[usize; N], GraphError> {
         fn flatten(value: &Argument<'_>, to: &mut Vec<usize>) -> Option<()> {
             match value {
@@ -222,30 +222,30 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// The operators of a chain, to match against.
+/// Returns the operators of a chain, to match against.
 pub(crate) fn words<'a>(chain: &[&Statement<'a>]) -> Vec<&'a str> {
     chain.iter().map(|s| s.operator).collect()
 }
 
 /// Tensor files by label; each can be taken once.
 pub trait Files {
-    /// int8 values of exactly this shape.
+    /// Takes int8 values of exactly this shape.
     fn int8s(&mut self, name: &str, dims: &[usize]) -> Result<Vec<i8>, GraphError>;
-    /// int32 values of exactly this shape.
+    /// Takes int32 values of exactly this shape.
     fn int32s(&mut self, name: &str, dims: &[usize]) -> Result<Vec<i32>, GraphError>;
-    /// f32 values of exactly this shape.
+    /// Takes f32 values of exactly this shape.
     fn floats(&mut self, name: &str, dims: &[usize]) -> Result<Vec<f32>, GraphError>;
 }
 
-/// What is known of a graph that is being read.
+/// The state of reading a graph.
 pub struct GraphReader<'a> {
     /// The tensors so far.
     pub tensors: Vec<Tensor>,
     /// See [`Network::pixel_zero`].
     pub pixel_zero: Vec<i8>,
-    /// The logits, once they are there.
+    /// The logits, once they have been written.
     pub logits: Option<TensorId>,
-    /// Dimensions of the tensor files that the graph declares.
+    /// The dimensions of the tensor files that the graph declares.
     pub variables: HashMap<String, Vec<usize>>,
     /// The tensor files.
     pub files: &'a mut dyn Files,
@@ -253,7 +253,7 @@ pub struct GraphReader<'a> {
 }
 
 impl<'a> GraphReader<'a> {
-    /// Nothing yet.
+    /// Starts with an empty graph.
     pub fn new(files: &'a mut dyn Files) -> Self {
         Self {
             tensors: Vec::new(),
@@ -265,7 +265,7 @@ impl<'a> GraphReader<'a> {
         }
     }
 
-    /// An int8 tensor that an earlier statement wrote.
+    /// Returns an int8 tensor that an earlier statement wrote.
     pub fn tensor(&self, s: &Statement<'_>, name: &str) -> Result<TensorId, GraphError> {
         match self.by_name.get(name) {
             Some(&id) => Ok(id),
@@ -273,12 +273,12 @@ impl<'a> GraphReader<'a> {
         }
     }
 
-    /// Whether a zero point in the text is the tensor's own.
+    /// Returns whether a zero point in the text equals the tensor's own.
     pub fn is_zero(&self, x: TensorId, zero: f32) -> bool {
         zero == f32::from(self.tensors[x].zero)
     }
 
-    /// The zero point in the text must be the tensor's own.
+    /// Checks that the zero point in the text equals the tensor's own.
     pub fn same_zero(&self, s: &Statement<'_>, x: TensorId, key: &str) -> Result<(), GraphError> {
         if s.int8(key)? == self.tensors[x].zero {
             Ok(())
@@ -287,7 +287,7 @@ impl<'a> GraphReader<'a> {
         }
     }
 
-    /// Dimensions of a tensor file.
+    /// Returns the dimensions of a tensor file.
     pub fn variable(&self, s: &Statement<'_>, name: &str) -> Result<Vec<usize>, GraphError> {
         match self.variables.get(name) {
             Some(dims) => Ok(dims.clone()),
@@ -295,19 +295,19 @@ impl<'a> GraphReader<'a> {
         }
     }
 
-    /// The f32 values of a tensor file.
+    /// Returns the f32 values of a tensor file.
     pub fn floats(&mut self, s: &Statement<'_>, name: &str) -> Result<Vec<f32>, GraphError> {
         let dims = self.variable(s, name)?;
         self.files.floats(name, &dims)
     }
 
-    /// The int8 values of a tensor file.
+    /// Returns the int8 values of a tensor file.
     pub fn int8s(&mut self, s: &Statement<'_>, name: &str, dims: &[usize]) -> Result<Vec<i8>, GraphError> {
         self.variable(s, name)?;
         self.files.int8s(name, dims)
     }
 
-    /// The tensor that the statement's name stands for.
+    /// Adds the tensor that the statement defines.
     pub fn write(
         &mut self,
         s: &Statement<'_>,
@@ -326,13 +326,13 @@ impl<'a> GraphReader<'a> {
         Ok(id)
     }
 
-    /// The tensor that a `foldnet_round` writes.
+    /// Adds the tensor that a `foldnet_round` writes.
     pub fn round(&mut self, s: &Statement<'_>, shape: Shape) -> Result<Out, GraphError> {
         let (zero, lo, hi, scale) = (s.int8("zero")?, s.int8("lo")?, s.int8("hi")?, s.number("scale")?);
         Ok(Out { tensor: self.write(s, shape, scale, zero)?, lo, hi })
     }
 
-    /// The logits.
+    /// Adds the logits.
     pub fn write_logits(&mut self, shape: Shape) -> TensorId {
         let id = self.tensors.len();
         self.tensors.push(Tensor { name: "logits".into(), shape, scale: 1.0, zero: 0 });

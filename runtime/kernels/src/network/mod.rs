@@ -1,12 +1,12 @@
-//! The quantized network: what the converter makes and the runtime compiles.
+//! The quantized network, which the converter creates and the runtime compiles.
 //!
-//! A list of fused int8 steps in execution order over named tensors, arithmetic exactly as in
-//! [`crate::reference`]. Each tensor is written by one step, before it is read. Weights are OHWI here; in
-//! the archive's files they are OIHW, as NNEF wants them.
+//! It is a list of fused int8 steps in execution order over named tensors, with exactly the arithmetic of
+//! [`crate::reference`]. One step writes each tensor before others read it. Weights are OHWI here; in the
+//! archive's files they are OIHW, as NNEF requires.
 //!
-//! - [`Step`] is one step; each operator's file in [`crate::op`] says what it is.
-//! - [`GraphWriter`] and [`GraphReader`] are what those files say it with in `graph.nnef`.
-//! - [`Compiler`] is what they make a plan's record with.
+//! - [`Step`] is one step; each operator's file in [`crate::op`] defines its own.
+//! - [`GraphWriter`] and [`GraphReader`] write and read `graph.nnef` for these files.
+//! - [`Compiler`] compiles steps to a plan's records.
 
 mod compiler;
 mod error;
@@ -32,55 +32,53 @@ use crate::shape::Shape;
 /// The oldest version of the archive format that is read and written.
 pub const OLDEST_FORMAT: u32 = 2;
 
-/// Index into [`Network::tensors`].
+/// An index into [`Network::tensors`].
 pub type TensorId = usize;
 
 /// One activation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
-    /// Unique; from the source model where it has one. Letters, digits and underscores.
+    /// The unique name; from the source model if it has one. Letters, digits and underscores.
     pub name: String,
-    /// Shape, batch 1.
+    /// The shape; the batch is 1.
     pub shape: Shape,
-    /// Real value = (q − zero) · scale. For the logits (f32) the scale is 1.
+    /// The scale: the real value is (q − zero) · scale. For the logits (f32) the scale is 1.
     pub scale: f32,
-    /// Zero point; for the pixels see [`Network::pixel_zero`].
+    /// The zero point; for the pixels see [`Network::pixel_zero`].
     pub zero: i8,
 }
 
-/// The tensor that holds the network's input.
+/// The tensor that contains the network's input.
 pub const PIXELS: TensorId = 0;
 
-/// A quantized network. [`Network::validate`] must pass before anything else is done with one that
-/// comes from a file.
+/// A quantized network. Call [`Network::validate`] before using one that comes from a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// Activations; number [`PIXELS`] is the input: u8 RGB (or grey) pixels, HWC, standing for
-    /// `p − 128`.
+    /// The activations; number [`PIXELS`] is the input: u8 RGB (or grey) pixels, HWC, with the value `p − 128`.
     pub tensors: Vec<Tensor>,
-    /// The int8 value per input channel that stands for zero: what padding looks like.
+    /// The int8 value per input channel that represents zero, which is the value of padding.
     pub pixel_zero: Vec<i8>,
-    /// In execution order.
+    /// The steps in execution order.
     pub steps: Vec<Step>,
-    /// The f32 tensor that holds the result, `1×1×classes`.
+    /// The f32 tensor that contains the result, `1×1×classes`.
     pub logits: TensorId,
-    /// What is applied to the logits.
+    /// The function applied to the logits.
     pub activation: Activation,
 }
 
-/// The function behind the last layer, in f32.
+/// The function after the last layer, in f32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Activation {
-    /// Nothing: the network's output is the logits.
+    /// No function: the network's output is the logits.
     None,
     /// exp(x) / Σ exp(x).
     Softmax,
-    /// 1 / (1 + exp(−x)), each class by itself.
+    /// 1 / (1 + exp(−x)), for each class separately.
     Sigmoid,
 }
 
 impl Activation {
-    /// Applies it in place.
+    /// Applies the function in place.
     pub fn apply(self, values: &mut [f32]) {
         match self {
             Self::None => {}
@@ -100,55 +98,55 @@ impl Activation {
 pub struct Out {
     /// The tensor written.
     pub tensor: TensorId,
-    /// Lowest value written: the zero point after a ReLU, else −128.
+    /// The lowest value written: the zero point after a ReLU, otherwise −128.
     pub lo: i8,
-    /// Highest value written.
+    /// The highest value written.
     pub hi: i8,
 }
 
 impl Network {
-    /// The oldest version of the archive format that has all of its steps.
+    /// Returns the oldest version of the archive format that has all of the network's steps.
     pub fn format(&self) -> u32 {
         self.steps.iter().map(|s| s.operator().format()).fold(OLDEST_FORMAT, u32::max)
     }
 
-    /// The input's shape.
+    /// Returns the input's shape.
     pub fn input(&self) -> Shape {
         self.tensors[PIXELS].shape
     }
 
-    /// Number of classes, or of values where the network ends in something else.
+    /// Returns the number of classes, or of values if the output is not classes.
     pub fn classes(&self) -> usize {
         self.tensors[self.logits].shape.len()
     }
 
-    /// Multiply-accumulates of all steps, padding included.
+    /// Returns the multiply-accumulates of all steps, padding included.
     pub fn macs(&self) -> u64 {
         self.steps.iter().map(|s| s.macs(self)).sum()
     }
 
-    /// Weight and bias values.
+    /// Returns the number of weight and bias values.
     pub fn parameters(&self) -> usize {
         self.steps.iter().map(Step::parameters).sum()
     }
 
-    /// Shape of a tensor.
+    /// Returns the shape of a tensor.
     pub fn shape(&self, tensor: TensorId) -> Shape {
         self.tensors[tensor].shape
     }
 
-    /// Zero point of a tensor.
+    /// Returns the zero point of a tensor.
     pub fn zero(&self, tensor: TensorId) -> i8 {
         self.tensors[tensor].zero
     }
 
-    /// Rounding and range for an output.
+    /// Returns rounding and range of an output.
     pub fn requant(&self, out: Out) -> Requant {
         Requant { zero: self.tensors[out.tensor].zero, lo: out.lo, hi: out.hi }
     }
 
-    /// Checks everything that compiling and running relies on: ids, order, shapes, lengths, ranges,
-    /// and that every constant is finite.
+    /// Checks everything on which compiling and running rely: ids, order, shapes, lengths, ranges, and that every
+    /// constant is finite.
     pub fn validate(&self) -> Result<(), NetworkError> {
         if self.tensors.is_empty() || self.logits >= self.tensors.len() || self.logits == PIXELS {
             return Err(NetworkError::NoEnds);

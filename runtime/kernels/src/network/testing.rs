@@ -1,4 +1,4 @@
-//! Networks for tests, small and together with every operator, and how the definitions run them.
+//! Small networks for tests, which together have every operator, and their execution by the definitions.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -17,16 +17,16 @@ use crate::op::table::Table;
 use crate::op::{Kind, Step};
 use crate::shape::Shape;
 
-/// What a network's tensors hold.
+/// The values of a network's tensors.
 pub struct Values {
-    /// NHWC; empty for the logits.
+    /// The int8 tensors, NHWC; empty for the logits.
     pub tensors: Vec<Vec<i8>>,
     /// The logits.
     pub logits: Vec<f32>,
 }
 
 impl Values {
-    /// Makes a tensor out of others.
+    /// Computes a tensor from others.
     pub fn map(&mut self, x: &[TensorId], y: TensorId, make: impl FnOnce(&[&[i8]], &mut [i8])) {
         let mut made = core::mem::take(&mut self.tensors[y]);
         let x: Vec<&[i8]> = x.iter().map(|&x| self.tensors[x].as_slice()).collect();
@@ -44,7 +44,8 @@ pub fn interpret(network: &Network, pixels: &[u8]) -> Values {
     values
 }
 
-/// Networks that together have every operator. Whoever does something to any step tests it on all of these.
+/// Returns networks that together have every operator. Code that handles all steps should be tested on all of
+/// these.
 pub fn networks() -> Vec<Network> {
     let examples = Kind::ALL.iter().filter_map(|kind| kind.example());
     [every_step(), every_step_without_a_dense_layer(), every_step_with_a_sum()]
@@ -53,7 +54,7 @@ pub fn networks() -> Vec<Network> {
         .collect()
 }
 
-/// Ends a network whose last tensor is the last of its list.
+/// Ends a network whose last tensor is the output.
 pub fn end(mut network: Network) -> Network {
     let x = network.tensors.len() - 1;
     let tensor = Tensor { name: "logits".into(), scale: 1.0, zero: 0, ..network.tensors[x].clone() };
@@ -64,7 +65,7 @@ pub fn end(mut network: Network) -> Network {
     network
 }
 
-/// The beginning of [`every_step`]: pixels, a convolution, and what it writes.
+/// Returns the start of [`every_step`]: pixels, a convolution, and its output.
 pub fn begin() -> Network {
     let mut network = every_step();
     network.steps.truncate(1);
@@ -72,7 +73,7 @@ pub fn begin() -> Network {
     network
 }
 
-/// A network with the operators of ordinary ResNets.
+/// Returns a network with the operators of ordinary ResNets.
 pub fn every_step() -> Network {
     let t = |name: &str, h, w, c, scale, zero| Tensor {
         name: name.into(),
@@ -165,7 +166,7 @@ pub fn every_step() -> Network {
     }
 }
 
-/// A network that squeezes, excites, bends and ends in a feature map.
+/// Returns a network with squeeze-and-excitation and lookup tables that ends in a feature map.
 pub fn every_step_without_a_dense_layer() -> Network {
     let mut network = every_step();
     let t = |name: &str, h, w, c, scale, zero| Tensor {
@@ -200,7 +201,7 @@ pub fn every_step_without_a_dense_layer() -> Network {
     network
 }
 
-/// A network with a value of 16 bits: quotient, remainder by 256, and what is made of both.
+/// Returns a network with a 16-bit value: quotient, remainder by 256, and the steps that read both.
 pub fn every_step_with_a_sum() -> Network {
     let mut network = every_step();
     let shape = network.tensors[7].shape;
@@ -225,7 +226,7 @@ pub fn every_step_with_a_sum() -> Network {
     network
 }
 
-/// A network with the shapes of MLPerf Tiny's ResNet-8 and made-up weights: for sizes and layouts.
+/// Returns a network with the shapes of MLPerf Tiny's ResNet-8 and arbitrary weights, for sizes and layouts.
 pub fn resnet8() -> Network {
     let mut network = Network {
         tensors: vec![Tensor { name: "pixels".into(), shape: Shape::new(32, 32, 3), scale: 1.0, zero: -128 }],
@@ -239,14 +240,14 @@ pub fn resnet8() -> Network {
         seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (seed >> 24) as i32 - 128
     };
-    // Adds a convolution (input, output channels, kernel, stride, residual), and says what it writes.
+    // Adds a convolution (input, output channels, kernel, stride, residual) and returns its output.
     let mut conv = |network: &mut Network, x: usize, c: usize, k: usize, s: usize, skip: Option<usize>| {
         let from = network.tensors[x].shape;
         let (tensor, depth) = (network.tensors.len(), k * k * from.c);
         let shape = Shape::new(from.h.div_ceil(s), from.w.div_ceil(s), c);
         let name = format!("t{tensor}");
         network.tensors.push(Tensor { name: name.clone(), shape, scale: 0.05, zero: -128 });
-        // TensorFlow's "same": the odd one behind.
+        // TensorFlow's "same" puts the odd one at the end.
         let pad = k.saturating_sub(s);
         network.steps.push(Step::Conv(Box::new(Conv {
             name,

@@ -11,7 +11,7 @@ use crate::reference::{self, ConvResult};
 use crate::set::{ConvArgs, ConvScalars, ConvWeights, KernelSet};
 use crate::shape::{ConvDesc, ConvOutput, Shape, Source};
 
-/// Everything that a convolution computes with.
+/// The operands of a convolution.
 struct Values {
     weights: Vec<i8>,
     bias: Vec<i32>,
@@ -24,7 +24,7 @@ struct Values {
 }
 
 impl Values {
-    /// Random ones, of which most results land inside the int8 range and some saturate.
+    /// Generates random values; most results are inside the int8 range and some saturate.
     fn new(desc: &ConvDesc, seed: u64) -> Self {
         let mut rng = Rng(seed);
         let c = desc.y.c;
@@ -71,8 +71,8 @@ impl Values {
     }
 }
 
-/// Runs one convolution on the set, in one piece and again split into tasks in reverse order, and
-/// compares both with the reference. `seed` makes weights, inputs and scalars.
+/// Runs one convolution on the set, once as a whole and once split into tasks in reverse order, and compares both
+/// with the reference. `seed` determines weights, inputs and scalars.
 pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: bool) {
     desc.validate().unwrap_or_else(|e| panic!("test bug: {desc:?}: {e}"));
     let values = Values::new(desc, seed);
@@ -101,7 +101,7 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
         set.name()
     );
     let input: Aligned = if pixels {
-        // Exactly as long as promised, so that a sanitizer or Miri sees any over-read.
+        // The buffer is exactly as long as required, so that a sanitizer or Miri detects any over-read.
         Aligned::from(&x.iter().map(|&q| q as u8 ^ 0x80).collect::<Vec<_>>())
     } else {
         let mut b = Aligned::new(set.tensor_bytes(desc.x), 0xa5);
@@ -119,7 +119,7 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
         if in_place {
             y = Aligned::from(residual.get());
         }
-        // What lies behind the scratch is somebody else's.
+        // The bytes after the scratch belong to somebody else.
         let scratch_bytes = set.conv_scratch_bytes(desc);
         let mut scratch = Aligned::new(scratch_bytes + 256, 0xcc);
         let y_ptr = y.get_mut().as_mut_ptr();
@@ -139,7 +139,7 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
         assert!(tasks > 0, "{}: no tasks for {desc:?}", set.name());
         if split {
             for t in (0..tasks).rev() {
-                // SAFETY: validated description, buffers of the sizes that the set asked for.
+                // SAFETY: validated description, buffers of the sizes that the set requested.
                 unsafe { set.conv(&args, t..t + 1) };
             }
         } else {
@@ -149,7 +149,7 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
         let context = |what: &str| format!("{} {what} split={split} seed={seed} {desc:?}", set.name());
         assert!(scratch.get()[scratch_bytes..].iter().all(|&b| b == 0xcc), "{}", context("scratch overrun"));
         if float {
-            // SAFETY: `y` is aligned and holds c f32 values.
+            // SAFETY: `y` is aligned and has c f32 values.
             let got = unsafe { core::slice::from_raw_parts(y.get().as_ptr().cast::<f32>(), c) };
             assert_eq!(
                 got.iter().map(|v| v.to_bits()).collect::<Vec<_>>(),
@@ -167,7 +167,7 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
     }
 }
 
-/// Sizes around tiles, degenerate sizes, wide padding, asymmetric everything, groups, pixels.
+/// Tests sizes around tiles, degenerate sizes, wide padding, asymmetric parameters, groups and pixels.
 pub fn conv_edges(set: &dyn KernelSet) {
     let mut seed = 100;
     let mut check = |d: ConvDesc| {
@@ -202,7 +202,7 @@ pub fn conv_edges(set: &dyn KernelSet) {
         ..desc((4, 6, 4), 6, 1, 1, 0)
     });
     check(ConvDesc { dilation: [2, 2], y: Shape::new(6, 6, 6), pad: [2, 2], ..desc((6, 6, 8), 6, 3, 1, 1) });
-    // Padding only below and to the right, as TensorFlow's SAME with stride 2 has it.
+    // Padding is only below and to the right, as in TensorFlow's SAME with stride 2.
     check(ConvDesc { pad: [0, 0], y: Shape::new(4, 4, 16), ..desc((8, 8, 16), 16, 3, 2, 1) });
     for groups in [2, 4, 8] {
         check(ConvDesc { groups, ..desc((5, 5, 16), 32, 3, 1, 1) });
@@ -235,7 +235,7 @@ pub fn conv_edges(set: &dyn KernelSet) {
     check(ConvDesc { output: ConvOutput::Float32, ..desc((4, 4, 20), 10, 4, 1, 0) });
 }
 
-/// The layers of ResNet-8, 20, 18 and 50, channels and structure kept, images made smaller.
+/// Tests the layers of ResNet-8, 20, 18 and 50, with their channels and structure but smaller images.
 pub fn conv_resnet_layers(set: &dyn KernelSet) {
     let layers = [
         ((16, 16, 16), 16, 3, 1),
@@ -264,7 +264,7 @@ pub fn conv_resnet_layers(set: &dyn KernelSet) {
     }
 }
 
-/// A residual that is the output's own buffer.
+/// Tests a residual that is the output's own buffer.
 pub fn conv_in_place_residual(set: &dyn KernelSet) {
     for (i, (x, c, k)) in
         [((9, 7, 32), 48, 1), ((9, 7, 16), 64, 3), ((1, 1, 16), 5, 1), ((14, 14, 64), 256, 1)]
@@ -277,7 +277,7 @@ pub fn conv_in_place_residual(set: &dyn KernelSet) {
     }
 }
 
-/// Random descriptions.
+/// Tests random descriptions.
 pub fn conv_random(set: &dyn KernelSet) {
     let mut rng = Rng(7);
     let cases = if cfg!(miri) { 3 } else { 300 };

@@ -1,9 +1,9 @@
-//! The tests that every kernel set passes, written once.
+//! The tests that every kernel set must pass.
 //!
-//! [`crate::stamp_tests!`] makes them `#[test]` functions for one set. Shapes come from three places:
-//! a table of edges (tiles ± 1, one channel, one pixel, padding wider than the image), the layer
-//! shapes of real ResNets at reduced size, and random ones from a seed. Tolerance is zero. On a
-//! difference the message names position, channel, expected, got and the description.
+//! [`crate::stamp_tests!`] turns them into `#[test]` functions for one set. Shapes come from three sources: a
+//! table of edge cases (tiles ± 1, one channel, one pixel, padding wider than the image), the layer shapes of real
+//! ResNets at reduced size, and random ones from a seed. Tolerance is zero. On a difference, the message contains
+//! position, channel, expected and actual value, and the description.
 
 mod conv;
 mod inputs;
@@ -18,9 +18,9 @@ pub use resnet::resnet_layers;
 use crate::set::KernelSet;
 use crate::shape::Shape;
 
-/// Stamps the shared tests on a kernel set: `stamp_tests!(portable)` with the set's name in
-/// [`crate::dispatch::REGISTRY`]. Where the CPU lacks the set, the tests are ignored *loudly*: they
-/// print `SKIPPED <set>` and, with `FOLDNET_REQUIRE_SETS` naming the set, fail.
+/// Stamps the shared tests on a kernel set: `stamp_tests!(portable)`, with the set's name in
+/// [`crate::dispatch::REGISTRY`]. If the CPU cannot run the set, the tests are ignored *loudly*: they print
+/// `SKIPPED <set>`, and fail if `FOLDNET_REQUIRE_SETS` names the set.
 #[macro_export]
 macro_rules! stamp_tests {
     ($($set:ident),+ $(,)?) => {$(
@@ -46,7 +46,7 @@ macro_rules! stamp_tests {
     )+};
 }
 
-/// Runs `check` on the named set; see [`crate::stamp_tests!`] for what happens without it.
+/// Runs `check` on the named set; see [`crate::stamp_tests!`] for a set that is not available.
 #[cfg(feature = "std")]
 pub fn with_set(name: &str, check: fn(&dyn KernelSet)) {
     use std::io::Write;
@@ -56,13 +56,13 @@ pub fn with_set(name: &str, check: fn(&dyn KernelSet)) {
         Err(why) => {
             let required = std::env::var("FOLDNET_REQUIRE_SETS").unwrap_or_default();
             assert!(!required.split(',').any(|r| r == name), "{name} is required here, but {why}");
-            // Not `println`, which the test harness would swallow.
+            // The test harness would swallow the output of `println`.
             let _ = writeln!(std::io::stderr(), "SKIPPED {name}: {why}");
         }
     }
 }
 
-/// A shared test and its name.
+/// The name of a shared test, and the test.
 pub type Test = (&'static str, fn(&dyn KernelSet));
 
 /// All shared tests with their names, for a runner without Rust's test harness (firmware).
@@ -99,7 +99,7 @@ fn same(expected: &[i8], got: &[i8], shape: Shape, context: &str) {
     }
 }
 
-/// `write_tensor` then `read_tensor` gives the same values.
+/// Tests that `write_tensor` and then `read_tensor` return the same values.
 pub fn layout_round_trips(set: &dyn KernelSet) {
     let mut rng = Rng(1);
     for (h, w, c) in [(1, 1, 1), (3, 5, 7), (4, 4, 16), (2, 9, 33), (7, 7, 64), (1, 1, 1000)] {

@@ -1,4 +1,4 @@
-//! Tests of all operators but convolution.
+//! Tests of all operators except convolution.
 
 use alloc::vec::Vec;
 use alloc::{format, vec};
@@ -12,7 +12,7 @@ use crate::set::KernelSet;
 use crate::shape::{PoolDesc, Shape};
 use crate::{AddScalars, AvgPoolScalars, MAX_TERMS, ScaleScalars, SumTerm};
 
-/// Windows of every ResNet, and odd ones.
+/// Tests the windows of every ResNet, and unusual ones.
 pub fn max_pool(set: &dyn KernelSet) {
     let mut rng = Rng(3);
     for (h, w, c, k, s, p) in [
@@ -44,14 +44,14 @@ pub fn max_pool(set: &dyn KernelSet) {
         let mut y = Aligned::new(set.tensor_bytes(d.y), 0xee);
         let half = d.y.h / 2;
         for rows in [half..d.y.h, 0..half] {
-            // SAFETY: validated, buffers of the sizes that the set asked for.
+            // SAFETY: validated, buffers of the sizes that the set requested.
             unsafe { set.max_pool(&d, x.get().as_ptr(), y.get_mut().as_mut_ptr(), rows) };
         }
         same(&expected, &set.read_tensor(d.y, y.get()), d.y, &format!("{} {d:?}", set.name()));
     }
 }
 
-/// Sizes of the last layer.
+/// Tests the sizes of the last layer.
 pub fn avg_pool(set: &dyn KernelSet) {
     let mut rng = Rng(4);
     for (h, w, c) in [(7, 7, 2048), (8, 8, 64), (4, 4, 64), (1, 1, 3), (3, 5, 17), (56, 56, 33), (2, 1, 100)]
@@ -75,7 +75,7 @@ pub fn avg_pool(set: &dyn KernelSet) {
     }
 }
 
-/// Channel counts around vector widths.
+/// Tests channel counts around vector widths.
 pub fn affine(set: &dyn KernelSet) {
     let mut rng = Rng(5);
     for (h, w, c) in [(3, 3, 1), (4, 5, 16), (5, 4, 17), (2, 7, 63), (7, 7, 256), (1, 1, 1000)] {
@@ -107,7 +107,7 @@ pub fn affine(set: &dyn KernelSet) {
     }
 }
 
-/// Also with the first summand as the output's buffer.
+/// Tests additions, also with the first summand as the output's buffer.
 pub fn add(set: &dyn KernelSet) {
     let mut rng = Rng(6);
     for (h, w, c) in [(3, 3, 1), (4, 5, 16), (5, 4, 17), (2, 7, 63), (7, 7, 256)] {
@@ -135,7 +135,7 @@ pub fn add(set: &dyn KernelSet) {
     }
 }
 
-/// In two pieces of the buffers, as threads take them.
+/// Tests a table in two pieces of the buffers, as threads process them.
 pub fn table(set: &dyn KernelSet) {
     let mut rng = Rng(7);
     for (h, w, c) in [(1, 1, 1), (3, 3, 5), (4, 5, 16), (5, 4, 17), (2, 7, 63)] {
@@ -156,7 +156,7 @@ pub fn table(set: &dyn KernelSet) {
     }
 }
 
-/// A table for each channel, in two pieces of the rows; channel counts around vector widths.
+/// Tests a table per channel, in two pieces of the rows; channel counts are around vector widths.
 pub fn channel_table(set: &dyn KernelSet) {
     let mut rng = Rng(11);
     for (h, w, c) in [(1, 1, 1), (3, 3, 5), (4, 5, 16), (5, 4, 17), (2, 7, 63), (3, 2, 130)] {
@@ -178,7 +178,7 @@ pub fn channel_table(set: &dyn KernelSet) {
     }
 }
 
-/// Gates over their whole range, and channel counts around vector widths.
+/// Tests gates over their whole range, with channel counts around vector widths.
 pub fn scale(set: &dyn KernelSet) {
     let mut rng = Rng(8);
     for (h, w, c) in [(3, 3, 1), (4, 5, 16), (5, 4, 17), (2, 7, 63), (7, 7, 256), (1, 1, 1000)] {
@@ -217,7 +217,7 @@ pub fn scale(set: &dyn KernelSet) {
     }
 }
 
-/// One term to the most there may be, in two pieces of the buffers; zeros that are no whole numbers.
+/// Tests sums of one term up to the maximum, in two pieces of the buffers; zeros are not whole numbers.
 pub fn sum(set: &dyn KernelSet) {
     let mut rng = Rng(10);
     for (n, (h, w, c)) in
@@ -254,7 +254,7 @@ pub fn sum(set: &dyn KernelSet) {
     }
 }
 
-/// Every bit of the floats.
+/// Tests every bit of the floats.
 pub fn dequantize(set: &dyn KernelSet) {
     let mut rng = Rng(9);
     for (h, w, c) in [(1, 1, 1), (1, 1, 1000), (3, 3, 17), (7, 7, 64)] {

@@ -22,8 +22,9 @@ pub(super) fn desc(x: (usize, usize, usize), c: usize, k: usize, s: usize, p: us
     }
 }
 
-/// The convolutions of `resnet50`, `resnet50v2` (Keras Applications' structures), `resnet18` (torchvision's)
-/// on 224×224, or `cifar` (ResNet-8's and -20's widths on 32×32): name, how often, description.
+/// Returns the convolutions of `resnet50`, `resnet50v2` (Keras Applications' structures), `resnet18`
+/// (torchvision's) on 224×224, or `cifar` (ResNet-8's and -20's widths on 32×32): name, number of occurrences,
+/// description.
 pub fn resnet_layers(network: &str) -> Vec<(String, usize, ConvDesc)> {
     let mut layers: Vec<(usize, ConvDesc)> = Vec::new();
     let skip = |d: ConvDesc| ConvDesc { skip: true, ..d };
@@ -46,8 +47,8 @@ pub fn resnet_layers(network: &str) -> Vec<(String, usize, ConvDesc)> {
             }
             layers.push((1, logits(2048, 1000)));
         }
-        // The stride is in the last 3×3 of a stage; sums and preactivations are written together, but for
-        // a stage's last sum, which nobody reads.
+        // The stride is in the last 3×3 of a stage. Sums and preactivations are written together, except for a
+        // stage's last sum, which no step reads.
         "resnet50v2" => {
             let with = |d: ConvDesc, output| ConvDesc { output, ..skip(d) };
             layers.push((1, pixels(desc((224, 224, 3), 64, 7, 2, 3))));
