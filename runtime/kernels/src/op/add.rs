@@ -1,9 +1,9 @@
-//! Residual addition of two int8 tensors of one shape, where no convolution could take it.
+//! Residual addition of two int8 tensors of equal shape, if no convolution can add the residual.
 //!
-//! `y = clamp(rne(f32(a − a_zero)·m_a + f32(b − b_zero)·m_b) + z)`; two products, then one sum.
+//! `y = clamp(rne(f32(a − a_zero)·m_a + f32(b − b_zero)·m_b) + z)`: two products, then one sum.
 //!
-//! The same bits as a [`sum`](super::sum) of two terms, but kernel sets have fast code for it, and firmware
-//! without the feature `gates` has it.
+//! The bits are those of a [`sum`](super::sum) of two terms. But kernel sets have fast code for this operator, and
+//! firmware without the feature `gates` contains it.
 
 #[cfg(feature = "alloc")]
 use alloc::string::ToString;
@@ -26,14 +26,14 @@ use crate::record::{Checker, Fault, Field, Machine, Reader, Writer, apart, recor
 use crate::set::KernelSet;
 use crate::shape::Shape;
 
-/// What an addition's values are multiplied with.
+/// The scalars of an addition.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AddScalars {
-    /// Zero point of the first summand.
+    /// The zero point of the first summand.
     pub a_zero: i8,
     /// `s_a / s_y`.
     pub a_multiplier: f32,
-    /// Zero point of the second summand.
+    /// The zero point of the second summand.
     pub b_zero: i8,
     /// `s_b / s_y`.
     pub b_multiplier: f32,
@@ -48,7 +48,7 @@ pub fn add(s: &AddScalars, a: &[i8], b: &[i8], y: &mut [i8]) {
     }
 }
 
-/// One element of [`add`].
+/// Computes one element of [`add`].
 #[inline]
 pub fn add_one(s: &AddScalars, a: i8, b: i8) -> i8 {
     let a = (i32::from(a) - i32::from(s.a_zero)) as f32 * s.a_multiplier;
@@ -73,15 +73,15 @@ impl Field for AddScalars {
 record! {
     /// An addition in a plan.
     pub struct AddRecord {
-        /// Shape of all three.
+        /// The shape of all three tensors.
         pub shape: Shape,
-        /// Its scalars.
+        /// The scalars.
         pub scalars: AddScalars,
-        /// First summand; may be the output.
+        /// The first summand; may be the output.
         pub a: u32,
-        /// Second summand.
+        /// The second summand.
         pub b: u32,
-        /// Output.
+        /// The output.
         pub y: u32,
     }
 }
@@ -106,7 +106,7 @@ impl Operation for AddRecord {
 
     unsafe fn run(&self, on: &Machine<'_>, _thread: usize, rows: Range<usize>) {
         let (a, b, y) = (on.at(self.a), on.at(self.b), on.at(self.y));
-        // SAFETY: the record was checked, and the rows are this thread's.
+        // SAFETY: the record was checked, and the rows belong to this thread.
         unsafe { on.set().add(self.shape, &self.scalars, a, b, y, rows) }
     }
 
@@ -122,9 +122,9 @@ impl Operation for AddRecord {
 pub struct Add {
     /// The layer's name in the source model.
     pub name: String,
-    /// First summand and `s_a/s_y`.
+    /// The first summand and `s_a/s_y`.
     pub a: (TensorId, f32),
-    /// Second summand and `s_b/s_y`.
+    /// The second summand and `s_b/s_y`.
     pub b: (TensorId, f32),
     /// Output.
     pub y: Out,
@@ -160,7 +160,7 @@ impl Operator for Add {
     }
 
     fn compile(&self, to: &mut Compiler<'_>) -> AddRecord {
-        // The first summand may be the output's buffer, the second may not.
+        // The first summand may be the output's buffer, but not the second.
         let in_place = to.at(self.b.0) == to.at(self.y.tensor);
         let (a, b) = if in_place { (self.b, self.a) } else { (self.a, self.b) };
         AddRecord {
@@ -187,7 +187,7 @@ impl Operator for Add {
         let [_, b] = chain[1].names()?;
         let (a, b) = (from.tensor(chain[0], a)?, from.tensor(chain[1], b)?);
         if !from.is_zero(a, chain[0].number("zero")?) || !from.is_zero(b, chain[1].number("zero")?) {
-            // A sum, whose zeros carry a constant.
+            // This is a sum, whose zeros contain a constant.
             return Ok(None);
         }
         Ok(Some(Self {

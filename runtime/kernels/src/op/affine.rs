@@ -1,6 +1,6 @@
-//! Per-channel affine map: a batch normalisation that nothing could absorb.
+//! Per-channel affine map: a batch normalization that could not be folded into another layer.
 //!
-//! `y[c] = clamp(rne(f32(x[c] − x_zero)·gain[c] + offset[c]) + z)`; one product, then one sum.
+//! `y[c] = clamp(rne(f32(x[c] − x_zero)·gain[c] + offset[c]) + z)`: one product, then one sum.
 
 #[cfg(feature = "alloc")]
 use alloc::string::ToString;
@@ -70,8 +70,8 @@ impl Operation for AffineRecord {
     unsafe fn run(&self, on: &Machine<'_>, _thread: usize, rows: Range<usize>) {
         let (shape, Some(constants)) = (self.shape, self.blob.get(on.plan())) else { return };
         let floats = constants.as_ptr().cast::<f32>();
-        // SAFETY: 8·c bytes at a multiple of `ALIGN`, by `check`; the record was checked, and the rows are
-        // this thread's.
+        // SAFETY: by `check` there are 8·c bytes at a multiple of `ALIGN`; the record was checked, and the rows
+        // belong to this thread.
         unsafe {
             let gain = slice::from_raw_parts(floats, shape.c);
             let offset = slice::from_raw_parts(floats.add(shape.c), shape.c);
@@ -101,9 +101,9 @@ pub struct Affine {
     pub x: TensorId,
     /// Output.
     pub y: Out,
-    /// Per channel.
+    /// The gain of each channel.
     pub gain: Vec<f32>,
-    /// Per channel.
+    /// The offset of each channel.
     pub offset: Vec<f32>,
 }
 

@@ -1,6 +1,6 @@
 //! Global average pooling.
 //!
-//! `y[c] = clamp(rne(f32(Σ x[c] − n·x_zero)·m) + z)`, the sum in int32 over all n pixels.
+//! `y[c] = clamp(rne(f32(Σ x[c] − n·x_zero)·m) + z)`, with the sum in int32 over all n pixels.
 
 #[cfg(feature = "alloc")]
 use alloc::format;
@@ -22,13 +22,13 @@ use crate::quant::Requant;
 use crate::record::{Checker, Fault, Machine, fields, record};
 use crate::shape::{Shape, ShapeError};
 
-/// The most pixels that are averaged, so that the sum is exact in f32.
+/// The largest number of pixels for which the sum is exact in f32.
 pub const MAX_PIXELS: usize = 65_536;
 
-/// What a mean is multiplied with.
+/// The scalars of a mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct AvgPoolScalars {
-    /// Zero point of the input.
+    /// The zero point of the input.
     pub x_zero: i8,
     /// `s_x / (s_y · pixels)`.
     pub multiplier: f32,
@@ -52,7 +52,7 @@ record! {
     pub struct AvgPoolRecord {
         /// Input shape.
         pub shape: Shape,
-        /// Its scalars.
+        /// The scalars.
         pub scalars: AvgPoolScalars,
         /// Input.
         pub x: u32,
@@ -80,7 +80,7 @@ impl Operation for AvgPoolRecord {
     }
 
     unsafe fn run(&self, on: &Machine<'_>, _thread: usize, _tasks: Range<usize>) {
-        // SAFETY: the record was checked, and there is one task.
+        // SAFETY: the record was checked, and there is only one task.
         unsafe { on.set().avg_pool(self.shape, &self.scalars, on.at(self.x), on.at(self.y)) }
     }
 
@@ -99,7 +99,7 @@ pub struct AvgPool {
     pub name: String,
     /// Input.
     pub x: TensorId,
-    /// Output, 1×1.
+    /// The output, 1×1.
     pub y: Out,
     /// `s_x / (s_y·pixels)`.
     pub multiplier: f32,

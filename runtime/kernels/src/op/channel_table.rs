@@ -1,7 +1,7 @@
-//! A function of one value per channel, as tables: PReLU with a slope for each channel.
+//! A function of one value per channel, as lookup tables: PReLU with a slope per channel.
 //!
-//! `y[c] = table[c][x[c] + 128]`; the tables hold input and output scale, so there is no rounding left to
-//! define.
+//! `y[c] = table[c][x[c] + 128]`. The tables include the scales of input and output, so no rounding remains to be
+//! defined.
 
 #[cfg(feature = "alloc")]
 use alloc::string::ToString;
@@ -31,7 +31,7 @@ pub fn channel_table(tables: &[[i8; 256]], x: &[i8], y: &mut [i8]) {
 }
 
 record! {
-    /// Tables in a plan.
+    /// The lookup tables in a plan.
     pub struct ChannelTableRecord {
         /// Shape of input and output.
         pub shape: Shape,
@@ -57,7 +57,7 @@ impl Operation for ChannelTableRecord {
 
     unsafe fn run(&self, on: &Machine<'_>, _thread: usize, rows: Range<usize>) {
         let tables = table::tables(self.blob, on.plan());
-        // SAFETY: the record was checked, so there is a table for each channel; the rows are this thread's.
+        // SAFETY: the record was checked, so there is a table for each channel; the rows belong to this thread.
         unsafe {
             on.set().channel_table(self.shape, tables, on.at(self.x), on.at(self.y), rows);
         }
@@ -74,7 +74,7 @@ impl Operation for ChannelTableRecord {
     }
 }
 
-/// Tables in a network.
+/// The lookup tables in a network.
 #[cfg(feature = "network")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChannelTable {
@@ -84,7 +84,7 @@ pub struct ChannelTable {
     pub x: TensorId,
     /// Output.
     pub y: TensorId,
-    /// For each channel what each of −128…127 becomes.
+    /// For each channel, the output for each of −128…127.
     pub tables: Vec<[i8; 256]>,
 }
 
@@ -93,7 +93,7 @@ impl Operator for ChannelTable {
     type Record = ChannelTableRecord;
     const WORD: &'static str = "channel_table";
     const FORMAT: u32 = 4;
-    // `first` is where a channel's table begins, plus 128.
+    // `first` is the start of a channel's table, plus 128.
     const FRAGMENT: &'static str = "\
 fragment foldnet_channel_table(x: tensor<scalar>, tables: tensor<scalar>, first: tensor<scalar>,
     name: string, scale: scalar, zero: scalar)
@@ -180,7 +180,7 @@ fragment foldnet_channel_table(x: tensor<scalar>, tables: tensor<scalar>, first:
         let x = network.tensors.len() - 1;
         let shape = network.shape(x);
         network.tensors.push(Tensor { name: "bent".into(), shape, scale: 0.03, zero: 5 });
-        // Negative values, of which the channels keep a half, a third, …
+        // Negative values are multiplied by a half in the first channel, a third in the second, ….
         let slope = |c: usize, q: i32| if q < 10 { (q - 10) / (c as i32 + 2) } else { q - 10 };
         let table = |c| core::array::from_fn(|i| (slope(c, i as i32 - 128) + 5).min(127) as i8);
         let tables = (0..shape.c).map(table).collect();
@@ -190,7 +190,7 @@ fragment foldnet_channel_table(x: tensor<scalar>, tables: tensor<scalar>, first:
     }
 }
 
-/// Where each channel's table begins, plus 128.
+/// Returns the start of each channel's table, plus 128.
 #[cfg(feature = "network")]
 fn first(channels: usize) -> Vec<f32> {
     (0..channels).map(|c| (256 * c + 128) as f32).collect()

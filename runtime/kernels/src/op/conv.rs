@@ -6,10 +6,10 @@
 //! y      = clamp(rne(v) + z, lo, hi)                           int8
 //! y2     = clamp(rne(v·gain[c] + offset[c]) + z2, lo2, hi2)    int8
 //! ```
-//! Layout: `x` and outputs NHWC, weights OHWI. Taps outside the input contribute nothing. The
-//! accumulator wraps on overflow; a converter never emits weights for which it could.
-//! See Jacob et al., *Quantization and Training of Neural Networks for Efficient
-//! Integer-Arithmetic-Only Inference*, 2018, with the fixed-point multiplier replaced by f32.
+//! Layout: `x` and outputs are NHWC, weights OHWI. Taps outside the input contribute nothing. The accumulator
+//! wraps on overflow; a converter never emits weights with which it could overflow. See Jacob et al.,
+//! *Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference*, 2018; here the
+//! fixed-point multiplier is an f32.
 
 #[cfg(feature = "network")]
 mod step;
@@ -32,7 +32,7 @@ pub use step::{Conv, SecondOutput, ohwi, oihw};
 #[cfg(feature = "network")]
 pub(super) use step::{check_output_size, window_shape};
 
-/// Where [`conv`] writes; slices that the description does not call for stay untouched.
+/// The outputs of [`conv`]; slices that the description does not use remain unchanged.
 pub struct ConvResult<'a> {
     /// `y`, NHWC.
     pub y: &'a mut [i8],
@@ -42,7 +42,7 @@ pub struct ConvResult<'a> {
     pub logits: &'a mut [f32],
 }
 
-/// See the module. `x` is int8 NHWC also where the description says pixels (`p − 128`).
+/// See the module. `x` is int8 NHWC even if the description's source is pixels (`p − 128`).
 pub fn conv(
     desc: &ConvDesc,
     weights: &ConvWeights<'_>,
@@ -62,7 +62,7 @@ pub fn conv(
     }
 }
 
-/// Row `oy` of [`conv`]; `skip` and `out` are that row only.
+/// Computes row `oy` of [`conv`]; `skip` and `out` are that row only.
 pub fn conv_row(
     desc: &ConvDesc,
     oy: usize,
@@ -160,51 +160,51 @@ fields!(ConvDesc { x, y, kernel, stride, dilation, pad, groups, source, skip, ou
 fields!(ConvScalars { x_zero, skip_zero, skip_multiplier, y, y2 });
 fields!(Stripes { x_rows, y_rows, with_next, scratch });
 
-/// What a convolution of a plan for little memory has beside its tensors: see `foldnet_plan::stripes`.
+/// How a convolution shares memory in a plan for little memory: see `foldnet_plan::stripes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stripes {
-    /// Rows that the input's buffer holds, `desc.x.h` unless the step before runs in turns with this.
+    /// The number of rows in the input's buffer: `desc.x.h`, unless the step before runs in turns with this one.
     pub x_rows: u32,
-    /// Rows that the output's buffer holds, `desc.y.h` unless this step runs in turns with the next.
+    /// The number of rows in the output's buffer: `desc.y.h`, unless this step runs in turns with the next one.
     pub y_rows: u32,
     /// Whether this step and the next run in turns.
     pub with_next: bool,
-    /// Scratch in the arena, or [`NOWHERE`]: each thread's own.
+    /// The offset of the step's scratch in the arena, or [`NOWHERE`] to use each thread's own.
     pub scratch: u32,
 }
 
 impl Stripes {
-    /// An ordinary step: whole tensors, the threads' scratch.
+    /// An ordinary step with whole tensors and the threads' scratch.
     pub fn none(desc: &ConvDesc) -> Self {
         Self { x_rows: desc.x.h as u32, y_rows: desc.y.h as u32, with_next: false, scratch: NOWHERE }
     }
 }
 
 record! {
-    /// A convolution in a plan, with what is fused behind it.
+    /// A convolution in a plan, with its fused epilogue.
     pub struct ConvRecord {
-        /// What to compute.
+        /// The convolution's description.
         pub desc: ConvDesc,
-        /// Its scalars.
+        /// The scalars.
         pub scalars: ConvScalars,
         /// Input; unused for pixels.
         pub x: u32,
-        /// Residual; unused without one. It may be the output.
+        /// The residual; unused if there is none. It may be the output.
         pub skip: u32,
         /// Output.
         pub y: u32,
-        /// Second output; unused without one.
+        /// The second output; unused if there is none.
         pub y2: u32,
-        /// Packed constants, in the plan.
+        /// The packed constants in the plan.
         pub blob: Blob,
         /// Whether the step is worth splitting over threads.
         pub parallel: bool,
-        /// How it shares memory with its neighbours.
+        /// How the step shares memory with its neighbours.
         pub stripes: Stripes,
     }
 }
 
-/// What a convolution touches in the arena; what it does not have is empty.
+/// The arena ranges that a convolution accesses; those that it does not have are empty.
 pub struct Spans {
     /// Input.
     pub x: Span,
@@ -219,7 +219,7 @@ pub struct Spans {
 }
 
 impl ConvRecord {
-    /// Where its tensors and its scratch lie; `None` when one is outside the arena.
+    /// Returns the ranges of its tensors and its scratch, or `None` if one is outside the arena.
     pub fn spans(&self, plan: &Checker<'_>) -> Option<Spans> {
         let (desc, s) = (&self.desc, &self.stripes);
         // An empty span overlaps nothing.
@@ -231,7 +231,7 @@ impl ConvRecord {
         Some(Spans {
             x: match desc.source {
                 Source::Pixels if desc.x != plan.input => return None,
-                // In the arena, if the plan is run so.
+                // The pixels are in the arena if the plan runs in place.
                 Source::Pixels if plan.pixels != NOWHERE => plan.span(plan.pixels, desc.x.len())?,
                 Source::Pixels => none,
                 Source::Tensor => plan.tensor(self.x, rows(desc.x, s.x_rows)?)?,
@@ -285,7 +285,7 @@ impl Operation for ConvRecord {
     }
 
     unsafe fn run(&self, on: &Machine<'_>, thread: usize, tasks: Range<usize>) {
-        // A plan that was checked has its constants.
+        // `check` has found the constants.
         let Some(blob) = self.blob.get(on.plan()) else { return };
         let args = ConvArgs {
             desc: &self.desc,
@@ -305,7 +305,7 @@ impl Operation for ConvRecord {
                 at => on.at(at),
             },
         };
-        // SAFETY: the record was checked, and the tasks and the scratch are this thread's.
+        // SAFETY: the record was checked; the tasks and the scratch belong to this thread.
         unsafe { on.set().conv(&args, tasks) }
     }
 
@@ -330,7 +330,7 @@ impl Operation for ConvRecord {
     }
 }
 
-/// `conv 3×3 /2 +skip +affine`.
+/// Formats the options, as in `conv 3×3 /2 +skip +affine`.
 #[cfg(feature = "alloc")]
 fn words(desc: &ConvDesc) -> String {
     let mut words = vec![format!("conv {}×{}", desc.kernel[0], desc.kernel[1])];

@@ -1,4 +1,5 @@
-//! The way out for networks that do not end in a dense layer: `y = f32(x − zero)·scale`, NHWC.
+//! Converts the last tensor to f32, for networks that do not end in a dense layer: `y = f32(x − zero)·scale`,
+//! NHWC.
 
 #[cfg(feature = "alloc")]
 use alloc::string::ToString;
@@ -57,7 +58,7 @@ impl Operation for DequantizeRecord {
     }
 
     unsafe fn run(&self, on: &Machine<'_>, _thread: usize, _tasks: Range<usize>) {
-        // SAFETY: the record was checked, offsets are multiples of `ALIGN`, and there is one task.
+        // SAFETY: the record was checked, offsets are multiples of `ALIGN`, and there is only one task.
         unsafe { on.set().dequantize(self.shape, self.zero, self.scale, on.at(self.x), on.at(self.y).cast()) }
     }
 
@@ -72,7 +73,7 @@ impl Operation for DequantizeRecord {
     }
 }
 
-/// The last step of a network that does not end in a convolution; the scale is the input's.
+/// The last step of a network that does not end in a convolution; the scale is that of the input.
 #[cfg(feature = "network")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dequantize {
@@ -80,7 +81,7 @@ pub struct Dequantize {
     pub name: String,
     /// Input.
     pub x: TensorId,
-    /// The logits, of the input's shape, f32, HWC.
+    /// The logits, with the input's shape, f32, HWC.
     pub y: TensorId,
 }
 

@@ -24,8 +24,8 @@ use crate::shape::PoolDesc;
 #[cfg(feature = "network")]
 use crate::shape::ShapeError;
 
-/// `y[c] = max x[c]` over the window; what lies outside the input counts as `pad_value`. `y` holds the given
-/// output rows.
+/// Computes `y[c] = max x[c]` over the window; values outside the input count as `pad_value`. `y` contains only
+/// the given output rows.
 pub fn max_pool(desc: &PoolDesc, rows: Range<usize>, x: &[i8], y: &mut [i8]) {
     let first = rows.start;
     for oy in rows {
@@ -54,7 +54,7 @@ fields!(PoolDesc { x, y, kernel, stride, pad, pad_value });
 record! {
     /// A max pooling in a plan.
     pub struct MaxPoolRecord {
-        /// What to compute.
+        /// The pooling's description.
         pub desc: PoolDesc,
         /// Input.
         pub x: u32,
@@ -76,7 +76,7 @@ impl Operation for MaxPoolRecord {
     }
 
     unsafe fn run(&self, on: &Machine<'_>, _thread: usize, rows: Range<usize>) {
-        // SAFETY: the record was checked, and the rows are this thread's.
+        // SAFETY: the record was checked, and the rows belong to this thread.
         unsafe { on.set().max_pool(&self.desc, on.at(self.x), on.at(self.y), rows) }
     }
 
@@ -104,13 +104,13 @@ pub struct MaxPool {
     pub stride: [usize; 2],
     /// Top, left, bottom, right.
     pub pad: [usize; 4],
-    /// Whether the padding counts as real zeros (a zero padding folded into the pooling) or never wins.
+    /// Whether the padding counts as real zeros (a zero padding folded into the pooling); otherwise it never wins.
     pub floor_at_zero: bool,
 }
 
 #[cfg(feature = "network")]
 impl Network {
-    /// A pooling as the kernels want it, validated.
+    /// Returns a pooling's description for the kernels, validated.
     pub fn pool_desc(&self, p: &MaxPool) -> Result<PoolDesc, ShapeError> {
         let (x, y) = (self.shape(p.x), self.shape(p.y));
         let desc = PoolDesc {

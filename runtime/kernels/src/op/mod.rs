@@ -1,16 +1,16 @@
-//! The operators: what each one is, all of it in one file.
+//! The operators, each defined completely in one file.
 //!
-//! An operator's file holds
+//! An operator's file contains
 //!
-//! - its arithmetic, in naive loops: the definition that every kernel set is tested against;
+//! - its arithmetic, in naive loops: the definition against which every kernel set is tested;
 //! - its record in a plan ([`Operation`]): fields, validation, and how it runs on a kernel set;
-//! - with the feature `network`, its step in a network ([`Operator`]): the tensors that it reads and
-//!   writes, validation, compilation to a record, and the statements of `graph.nnef` that stand for it;
+//! - with the feature `network`, its step in a network ([`Operator`]): the tensors that it reads and writes,
+//!   validation, compilation to a record, and its statements in `graph.nnef`;
 //! - with the feature `testing`, how a test interprets it.
 //!
-//! The table at the end of this file lists the operators. [`Record`] and [`Step`] and everything that is
-//! done to any step (encoding, lifetimes, tracing, the plan cache, …) follow from it. To add an operator,
-//! write its file and add its line.
+//! The table at the end of this file lists the operators. [`Record`], [`Step`] and everything that applies to all
+//! steps (encoding, lifetimes, tracing, the plan cache, …) are generated from it. To add an operator, write its
+//! file and add a line to the table.
 
 #[cfg(feature = "network")]
 use alloc::boxed::Box;
@@ -33,41 +33,41 @@ use crate::shape::Shape;
 
 /// An operator's record in a plan.
 pub trait Operation: Field {
-    /// The first word of its record.
+    /// The first word of the record.
     const CODE: u32;
 
-    /// Checks everything that running relies on.
+    /// Checks everything on which running relies.
     fn check(&self, plan: &Checker<'_>) -> Result<(), Fault>;
 
-    /// How many independent pieces the step falls into.
+    /// Returns the number of independent tasks of the step.
     fn tasks(&self, _set: &dyn KernelSet) -> usize {
         1
     }
 
-    /// Whether one thread runs all pieces, because a fork and join costs more.
+    /// Returns whether one thread runs all tasks, because a fork and join costs more.
     fn alone(&self) -> bool {
         false
     }
 
-    /// Runs some of the pieces.
+    /// Runs some of the tasks.
     ///
     /// # Safety
-    /// [`Operation::check`] accepted the record for the plan that `on` runs. No piece is run by two threads,
-    /// and no two threads have the same number at the same time.
+    /// [`Operation::check`] accepted the record for the plan that `on` runs. No task is run by two threads, and no
+    /// two threads have the same number at the same time.
     unsafe fn run(&self, on: &Machine<'_>, thread: usize, tasks: Range<usize>);
 
-    /// Its packed constants.
+    /// Returns the packed constants.
     #[cfg(feature = "alloc")]
     fn blob(&mut self) -> Option<&mut Blob> {
         None
     }
 
-    /// What it does where, for people and for traces.
+    /// Describes the operator and its tensors, for people and for traces.
     #[cfg(feature = "alloc")]
     fn outline(&self) -> Outline;
 }
 
-/// A record in words and places.
+/// A description of a record.
 #[cfg(feature = "alloc")]
 #[derive(Clone, Debug, PartialEq)]
 pub struct Outline {
@@ -75,7 +75,7 @@ pub struct Outline {
     pub what: String,
     /// The shapes, for example `8×8×16 → 4×4×32`.
     pub shapes: String,
-    /// Offsets of the tensors read; without the pixels.
+    /// The offsets of the tensors read; without the pixels.
     pub reads: Vec<u32>,
     /// The tensors written.
     pub writes: Vec<Write>,
@@ -95,7 +95,7 @@ pub struct Write {
 
 #[cfg(feature = "alloc")]
 impl Outline {
-    /// A record that reads some tensors and writes one of int8.
+    /// Describes a record that reads some tensors and writes one int8 tensor.
     pub(crate) fn simple(what: &str, shapes: String, reads: Vec<u32>, at: u32, shape: Shape) -> Self {
         Self { what: what.into(), shapes, reads, writes: Vec::from([Write { at, shape, int8: true }]) }
     }
@@ -105,52 +105,52 @@ impl Outline {
 #[cfg(feature = "network")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Logits {
-    /// It writes int8 tensors only.
+    /// The step writes only int8 tensors.
     Never,
-    /// It writes the logits or int8 tensors.
+    /// The step writes the logits or int8 tensors.
     Maybe,
-    /// It writes the logits and nothing else.
+    /// The step writes only the logits.
     Always,
 }
 
 /// An operator's step in a network.
 #[cfg(feature = "network")]
 pub trait Operator: Sized {
-    /// Its record in a plan.
+    /// The operator's record in a plan.
     type Record: Operation;
-    /// The operator in one word.
+    /// The operator's name, one word.
     const WORD: &'static str;
-    /// The oldest version of the archive format that has it.
+    /// The oldest version of the archive format that has the operator.
     const FORMAT: u32 = crate::network::OLDEST_FORMAT;
-    /// The definition of its own fragment of `graph.nnef`, written only to archives that need it; empty when the
-    /// common ones suffice.
+    /// The definition of the operator's own fragment in `graph.nnef`, written only to archives that need it; empty
+    /// if the common fragments suffice.
     const FRAGMENT: &'static str = "";
-    /// Whether it can read the pixels.
+    /// Whether the operator can read the pixels.
     const READS_PIXELS: bool = false;
-    /// Whether it can write the logits.
+    /// Whether the operator can write the logits.
     const LOGITS: Logits = Logits::Never;
 
-    /// The layer's name in the source model.
+    /// Returns the layer's name in the source model.
     fn name(&self) -> &str;
-    /// Tensors read.
+    /// Returns the tensors read.
     fn inputs(&self) -> Vec<TensorId>;
-    /// Tensors written.
+    /// Returns the tensors written.
     fn outputs(&self) -> Vec<TensorId>;
-    /// All of them, to give them other numbers.
+    /// Returns all tensors, so that they can be renumbered.
     fn tensors(&mut self) -> Vec<&mut TensorId>;
 
-    /// The inputs whose buffer the first output may take over, because kernels read each value before they
-    /// write its place.
+    /// Returns the inputs whose buffer the first output may reuse, because kernels read each value before they
+    /// overwrite it.
     fn replaceable(&self) -> Vec<TensorId> {
         Vec::new()
     }
 
-    /// Multiply-accumulates, padding included.
+    /// Returns the multiply-accumulates, padding included.
     fn macs(&self, _network: &Network) -> u64 {
         0
     }
 
-    /// Weights and other constants per channel.
+    /// Returns the number of weights and other constants per channel.
     fn parameters(&self) -> usize {
         0
     }
@@ -158,28 +158,28 @@ pub trait Operator: Sized {
     /// Checks shapes, lengths and ranges. All tensors exist.
     fn check(&self, network: &Network) -> Result<(), StepError>;
 
-    /// Makes the record; the network is valid.
+    /// Returns the record of the step; the network is valid.
     fn compile(&self, to: &mut Compiler<'_>) -> Self::Record;
 
     /// Writes step number `i` to `graph.nnef`.
     fn write(&self, i: usize, to: &mut GraphWriter<'_>);
 
-    /// Reads the step from the statements that make one: from the first on a tensor to the one that writes the
-    /// result. `None` when they are another operator's.
+    /// Reads the step from its statements: from the first that reads a tensor to the one that writes the result.
+    /// Returns `None` if they belong to another operator.
     fn read(chain: &[&Statement<'_>], from: &mut GraphReader<'_>) -> Result<Option<Self>, GraphError>;
 
     /// Runs the definition on plain tensors.
     #[cfg(any(test, feature = "testing"))]
     fn interpret(&self, network: &Network, values: &mut crate::network::testing::Values);
 
-    /// A network that has the step, for operators that [`crate::network::testing`] has none for.
+    /// Returns a network that has the step, for operators that are not in [`crate::network::testing`].
     #[cfg(any(test, feature = "testing"))]
     fn example() -> Option<Network> {
         None
     }
 }
 
-/// Stamps [`Record`], [`Step`] and [`Kind`] from the table of operators.
+/// Generates [`Record`], [`Step`] and [`Kind`] from the table of operators.
 macro_rules! operators {
     ($($(#[$attr:meta])* $Name:ident = $module:ident: $Record:ident, $Step:ty;)+) => {
         $($(#[$attr])* pub mod $module;)+
@@ -206,7 +206,8 @@ macro_rules! operators {
                 }
             }
 
-            /// Reads a record; `None` when its kind or one of its choices is unknown. Numbers are not checked.
+            /// Reads a record; returns `None` if its kind or one of its choices is unknown. Numbers are not
+            /// checked.
             pub fn read(from: &[u8]) -> Option<Self> {
                 let mut from = crate::record::Reader::new(from, 0);
                 let record = match from.u32() {
@@ -292,14 +293,14 @@ macro_rules! operators {
             /// All operators.
             pub const ALL: &'static [Self] = &[$(Self::$Name),+];
 
-            /// The operator in one word.
+            /// Returns the operator's name, one word.
             pub const fn word(self) -> &'static str {
                 match self {
                     $(Self::$Name => <$module::$Name as Operator>::WORD,)+
                 }
             }
 
-            /// The oldest version of the archive format that has it.
+            /// Returns the oldest version of the archive format that has the operator.
             pub const fn format(self) -> u32 {
                 match self {
                     $(Self::$Name => <$module::$Name as Operator>::FORMAT,)+
@@ -338,28 +339,28 @@ macro_rules! operators {
 
         #[cfg(feature = "network")]
         impl Step {
-            /// The operator.
+            /// Returns the operator.
             pub fn operator(&self) -> Kind {
                 match self {
                     $(Self::$Name(_) => Kind::$Name,)+
                 }
             }
 
-            /// The layer's name in the source model.
+            /// Returns the layer's name in the source model.
             pub fn name(&self) -> &str {
                 match self {
                     $(Self::$Name(step) => step.name(),)+
                 }
             }
 
-            /// Tensors read.
+            /// Returns the tensors read.
             pub fn inputs(&self) -> Vec<TensorId> {
                 match self {
                     $(Self::$Name(step) => step.inputs(),)+
                 }
             }
 
-            /// Tensors written.
+            /// Returns the tensors written.
             pub fn outputs(&self) -> Vec<TensorId> {
                 match self {
                     $(Self::$Name(step) => step.outputs(),)+
@@ -379,14 +380,14 @@ macro_rules! operators {
                 }
             }
 
-            /// Multiply-accumulates, padding included.
+            /// Returns the multiply-accumulates, padding included.
             pub fn macs(&self, network: &Network) -> u64 {
                 match self {
                     $(Self::$Name(step) => step.macs(network),)+
                 }
             }
 
-            /// Weights and other constants per channel.
+            /// Returns the number of weights and other constants per channel.
             pub fn parameters(&self) -> usize {
                 match self {
                     $(Self::$Name(step) => step.parameters(),)+
@@ -414,7 +415,7 @@ macro_rules! operators {
                 }
             }
 
-            /// Reads the step that these statements make; `None` when they make none. See [`Operator::read`].
+            /// Reads a step from these statements; returns `None` if they are no step. See [`Operator::read`].
             pub fn read(
                 chain: &[&Statement<'_>],
                 from: &mut GraphReader<'_>,
@@ -440,12 +441,12 @@ macro_rules! operators {
 
 #[cfg(feature = "network")]
 impl Step {
-    /// The operator in one word.
+    /// Returns the operator's name, one word.
     pub fn kind(&self) -> &'static str {
         self.operator().word()
     }
 
-    /// Gives the tensors that the step reads and writes other numbers.
+    /// Renumbers the tensors that the step reads and writes.
     pub fn renumber(&mut self, number: &dyn Fn(TensorId) -> TensorId) {
         self.tensors().into_iter().for_each(|t| *t = number(*t));
     }
@@ -453,7 +454,7 @@ impl Step {
 
 #[cfg(feature = "network")]
 impl Kind {
-    /// The operator of this word.
+    /// Returns the operator with this name.
     pub fn of(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|k| k.word() == word)
     }

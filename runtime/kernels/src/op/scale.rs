@@ -1,7 +1,7 @@
-//! Each channel times its own activation: what squeeze-and-excitation ends with.
+//! Multiplies each channel by its own activation: the last part of squeeze-and-excitation.
 //!
-//! `y[c] = clamp(rne(f32(x[c] − x_zero)·(f32(gate[c] − gate_zero)·multiplier)) + z)`; the inner product is
-//! rounded to f32 first, so that it can be made once per channel.
+//! `y[c] = clamp(rne(f32(x[c] − x_zero)·(f32(gate[c] − gate_zero)·multiplier)) + z)`. The inner product is rounded
+//! to f32 first, so that it can be computed once per channel.
 
 #[cfg(feature = "alloc")]
 use alloc::string::ToString;
@@ -24,7 +24,7 @@ use crate::record::{Checker, Fault, Field, Machine, Reader, Writer, apart, recor
 use crate::set::KernelSet;
 use crate::shape::Shape;
 
-/// What a gating's values are multiplied with.
+/// The scalars of a gating.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScaleScalars {
     /// Zero point of the input.
@@ -45,7 +45,7 @@ pub fn scale(scalars: &ScaleScalars, x: &[i8], gate: &[i8], y: &mut [i8]) {
     }
 }
 
-/// The factor that a gate's value stands for.
+/// Returns the factor of a gate's value.
 pub fn gain(scalars: &ScaleScalars, gate: i8) -> f32 {
     (i32::from(gate) - i32::from(scalars.gate_zero)) as f32 * scalars.multiplier
 }
@@ -100,7 +100,7 @@ impl Operation for ScaleRecord {
 
     unsafe fn run(&self, on: &Machine<'_>, thread: usize, rows: Range<usize>) {
         let (x, gate, y) = (on.at(self.x), on.at(self.gate), on.at(self.y));
-        // SAFETY: the record was checked, the rows are this thread's, and so is the scratch.
+        // SAFETY: the record was checked; the rows and the scratch belong to this thread.
         unsafe { on.set().scale(self.shape, &self.scalars, x, gate, y, on.scratch(thread), rows) }
     }
 

@@ -1,10 +1,10 @@
-//! Sum of several int8 tensors of one shape: where one value is held in more than one tensor.
+//! Sums several int8 tensors of equal shape, if one value is stored in more than one tensor.
 //!
-//! `y = clamp(rne(Σ (f32(x) − zero)·multiplier) + z)`; each product is rounded, then they are added from the
-//! first to the last.
+//! `y = clamp(rne(Σ (f32(x) − zero)·multiplier) + z)`; each product is rounded, then they are added from the first
+//! to the last.
 //!
-//! A value of 16 bits is two int8 tensors: its quotient and its remainder by 256. Convolutions take them one
-//! after the other, and what they make is added up here.
+//! A 16-bit value is stored in two int8 tensors: its quotient and its remainder by 256. Convolutions read one
+//! after the other, and this operator adds their results.
 
 #[cfg(feature = "alloc")]
 use alloc::string::ToString;
@@ -31,13 +31,13 @@ use crate::shape::Shape;
 /// One tensor of a sum, `(f32(x) − zero)·multiplier`.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct SumTerm {
-    /// What is taken off; it need not be a whole number, so that it can carry a constant of the sum.
+    /// The value subtracted first; it need not be a whole number, so that it can include a constant of the sum.
     pub zero: f32,
-    /// Into the unit of the result.
+    /// The factor that converts to the unit of the result.
     pub multiplier: f32,
 }
 
-/// The most tensors that one sum may have.
+/// The largest number of tensors in one sum.
 pub const MAX_TERMS: usize = 6;
 
 /// See the module; one slice of values for each term.
@@ -59,11 +59,11 @@ pub struct SumRecord {
     pub shape: Shape,
     /// Rounding and range of the output.
     pub out: Requant,
-    /// How many of `terms` there are.
+    /// The number of `terms` in use.
     pub count: u32,
     /// Output.
     pub y: u32,
-    /// What each tensor is multiplied with.
+    /// The terms, one per tensor.
     pub terms: [SumTerm; MAX_TERMS],
     /// The tensors.
     pub x: [u32; MAX_TERMS],
@@ -94,7 +94,7 @@ impl Field for SumRecord {
 }
 
 impl SumRecord {
-    /// The terms that there are; `None` for a count beyond the most there may be.
+    /// Returns the terms in use, or `None` if the count is too large.
     fn terms(&self) -> Option<(&[SumTerm], &[u32])> {
         let count = self.count as usize;
         Some((self.terms.get(..count)?, self.x.get(..count)?))
@@ -119,12 +119,12 @@ impl Operation for SumRecord {
     }
 
     unsafe fn run(&self, on: &Machine<'_>, _thread: usize, tasks: Range<usize>) {
-        // Checked.
+        // `check` has accepted the count.
         let Some((terms, _)) = self.terms() else { return };
-        // What follows the last term is not read.
+        // Values after the last term are not read.
         let x = self.x.map(|x| on.at(x).cast_const());
         let bytes = piece(on.set(), self.shape, tasks);
-        // SAFETY: the record was checked, and the bytes are this thread's.
+        // SAFETY: the record was checked, and the bytes belong to this thread.
         unsafe { on.set().sum(terms, self.out, &x, on.at(self.y), bytes) }
     }
 
@@ -153,7 +153,7 @@ pub struct Sum {
 pub struct Term {
     /// The tensor.
     pub x: TensorId,
-    /// What is taken off its values: its zero point, where the sum has no constant.
+    /// The value subtracted from the tensor's values: its zero point, if the sum has no constant.
     pub zero: f32,
     /// `s_x/s_y`.
     pub multiplier: f32,

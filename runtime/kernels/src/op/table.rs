@@ -1,6 +1,6 @@
-//! A function of one value, as a table: sigmoid, tanh, and whatever else stands between two tensors.
+//! A function of one value, as a lookup table: sigmoid, tanh, and any other function between two tensors.
 //!
-//! `y = table[x + 128]`; the table holds input and output scale, so there is no rounding left to define.
+//! `y = table[x + 128]`. The table includes the scales of input and output, so no rounding remains to be defined.
 
 #[cfg(feature = "alloc")]
 use alloc::string::ToString;
@@ -29,12 +29,12 @@ pub fn table(table: &[i8; 256], x: &[i8], y: &mut [i8]) {
     }
 }
 
-/// What the table holds for `x`.
+/// Returns the table's value for `x`.
 pub(super) fn look_up(table: &[i8; 256], x: i8) -> i8 {
     table[(i32::from(x) + 128) as usize]
 }
 
-/// What is asked of a record with tables in its constants, `(constants, how many tables)`.
+/// Checks a record with tables in its constants, given as `(constants, number of tables)`.
 pub(super) fn check(
     plan: &Checker<'_>,
     shape: Shape,
@@ -47,17 +47,17 @@ pub(super) fn check(
     plan.two((x, shape), (y, shape))
 }
 
-/// The tables in a record's constants.
+/// Returns the tables in a record's constants.
 pub(super) fn tables(blob: Blob, plan: &[u8]) -> &[[i8; 256]] {
     let (tables, _) = blob.get(plan).unwrap_or_default().as_chunks::<256>();
     // SAFETY: an i8 is a u8 of the same bits.
     unsafe { core::slice::from_raw_parts(tables.as_ptr().cast(), tables.len()) }
 }
 
-/// Bytes of a tensor that a thread takes at a time: the cost of preparing a table is 256.
+/// The bytes of a tensor that a thread takes at a time; preparing a table costs as much as 256 bytes.
 pub(super) const PIECE: usize = 8192;
 
-/// The bytes of a tensor that these pieces are.
+/// Returns the bytes of a tensor that belong to these tasks.
 pub(super) fn piece(set: &dyn KernelSet, shape: Shape, tasks: Range<usize>) -> Range<usize> {
     tasks.start * PIECE..(tasks.end * PIECE).min(set.tensor_bytes(shape))
 }
@@ -88,10 +88,10 @@ impl Operation for TableRecord {
     }
 
     unsafe fn run(&self, on: &Machine<'_>, _thread: usize, tasks: Range<usize>) {
-        // Checked.
+        // `check` has found the table.
         let [table] = tables(self.blob, on.plan()) else { return };
         let bytes = piece(on.set(), self.shape, tasks);
-        // SAFETY: the record was checked, and the bytes are this thread's.
+        // SAFETY: the record was checked, and the bytes belong to this thread.
         unsafe { on.set().table(table, on.at(self.x), on.at(self.y), bytes) }
     }
 
@@ -116,7 +116,7 @@ pub struct Table {
     pub x: TensorId,
     /// Output.
     pub y: TensorId,
-    /// What each of −128…127 becomes.
+    /// The output for each of −128…127.
     pub table: Box<[i8; 256]>,
 }
 

@@ -21,26 +21,26 @@ use crate::shape::{ConvDesc, ConvOutput, Shape, ShapeError, Source};
 /// Steps below this many multiply-accumulates run on one thread: a fork and join costs more.
 const PARALLEL_MACS: u64 = 400_000;
 
-/// A convolution in a network, with everything fused behind it.
+/// A convolution in a network, with its fused epilogue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Conv {
     /// The layer's name in the source model.
     pub name: String,
-    /// Input; [`PIXELS`] or an int8 tensor.
+    /// The input: [`PIXELS`] or an int8 tensor.
     pub x: TensorId,
-    /// int8, OHWI.
+    /// The int8 weights, OHWI.
     pub weights: Vec<i8>,
-    /// int32 at scale `s_x·s_w[c]`.
+    /// The int32 biases, at scale `s_x·s_w[c]`.
     pub bias: Vec<i32>,
-    /// Scale of the weights per output channel, for reports and for a float twin of the network.
+    /// The scale of the weights per output channel, for reports and for the float version of the network.
     pub weight_scale: Vec<f32>,
-    /// `m[c]`, as used.
+    /// `m[c]`, as the kernels use it.
     pub multiplier: Vec<f32>,
     /// Height and width.
     pub kernel: [usize; 2],
     /// Vertical, horizontal.
     pub stride: [usize; 2],
-    /// Vertical, horizontal.
+    /// The vertical and the horizontal dilation.
     pub dilation: [usize; 2],
     /// Top, left, bottom, right.
     pub pad: [usize; 4],
@@ -48,7 +48,7 @@ pub struct Conv {
     pub groups: usize,
     /// The residual and its multiplier `s_skip/s_y`.
     pub skip: Option<(TensorId, f32)>,
-    /// The sum, int8, or for the last layer the f32 logits (`lo`, `hi` unused).
+    /// The int8 output, or for the last layer the f32 logits (`lo`, `hi` unused).
     pub y: Option<Out>,
     /// The second output: gain and offset per channel, then rounding.
     pub affine: Option<SecondOutput>,
@@ -61,12 +61,12 @@ pub struct SecondOutput {
     pub gain: Vec<f32>,
     /// `offset[c]`, in units of this output's scale.
     pub offset: Vec<f32>,
-    /// What is written.
+    /// The output that is written.
     pub out: Out,
 }
 
-/// Weights from OHWI, as networks have them, to OIHW, as NNEF and ONNX do. `per_group` is the number of
-/// input channels that an output channel sees.
+/// Reorders weights from OHWI, which networks use, to OIHW, which NNEF and ONNX use. `per_group` is the number of
+/// input channels that an output channel reads.
 pub fn oihw<T: Copy>(ohwi: &[T], kernel: [usize; 2], per_group: usize) -> Vec<T> {
     let taps = kernel[0] * kernel[1];
     let filters = ohwi.chunks_exact(taps * per_group);
@@ -74,7 +74,7 @@ pub fn oihw<T: Copy>(ohwi: &[T], kernel: [usize; 2], per_group: usize) -> Vec<T>
     planes.flatten().copied().collect()
 }
 
-/// The reverse of [`oihw`].
+/// Reorders weights from OIHW to OHWI, the reverse of [`oihw`].
 pub fn ohwi<T: Copy>(oihw: &[T], kernel: [usize; 2], per_group: usize) -> Vec<T> {
     let taps = kernel[0] * kernel[1];
     let filters = oihw.chunks_exact(taps * per_group);
@@ -83,7 +83,7 @@ pub fn ohwi<T: Copy>(oihw: &[T], kernel: [usize; 2], per_group: usize) -> Vec<T>
 }
 
 impl Network {
-    /// A convolution as the kernels want it, validated. All tensor ids must be in range.
+    /// Returns a convolution's description for the kernels, validated. All tensor ids must be in range.
     pub fn conv_desc(&self, c: &Conv) -> Result<ConvDesc, ShapeError> {
         let x = self.shape(c.x);
         let out = c.y.or(c.affine.as_ref().map(|a| a.out)).ok_or(ShapeError::Combination)?;
@@ -111,7 +111,7 @@ impl Network {
     }
 }
 
-/// A convolution's parts, as packing and the definition want them.
+/// The parts of a convolution that packing and the definition need.
 struct Parts<'a> {
     desc: ConvDesc,
     x_zero: Vec<i8>,
@@ -180,7 +180,7 @@ impl Operator for Conv {
         core::iter::once(&mut self.x).chain(skip).chain(outs.map(|o| &mut o.tensor)).collect()
     }
     fn replaceable(&self) -> Vec<TensorId> {
-        // Not by a second output, which stands apart from the residual.
+        // A second output cannot replace the residual, since it has a buffer of its own.
         self.skip.filter(|_| self.y.is_some()).map(|s| s.0).into_iter().collect()
     }
     fn macs(&self, network: &Network) -> u64 {
@@ -244,9 +244,9 @@ impl Operator for Conv {
         }
     }
 
-    /// The convolution that reads the pixels is written with its padding made explicit and its zero points
-    /// moved into the bias, since tract's convolution knows one zero point, not one per channel; reading
-    /// undoes both.
+    /// The convolution that reads the pixels is written with explicit padding and with its zero points in the
+    /// bias. The reason is that tract's convolution has one zero point, not one per channel. Reading reverses
+    /// both.
     fn write(&self, i: usize, to: &mut GraphWriter<'_>) {
         let channels = self.bias.len();
         let per_group = to.network.shape(self.x).c / self.groups;
@@ -369,7 +369,8 @@ impl Operator for Conv {
 }
 
 impl Conv {
-    /// The sum of products and its multiplier: `foldnet_conv`, behind `foldnet_pixels` if it reads them.
+    /// Reads the sum of products and its multiplier: `foldnet_conv`, after `foldnet_pixels` if it reads the
+    /// pixels.
     fn read_sum(
         pixels: Option<&Statement<'_>>,
         s: &Statement<'_>,
@@ -430,8 +431,8 @@ impl From<Conv> for Step {
     }
 }
 
-/// Σ zero[i]·w over each filter (OHWI): what the zero points of the pixels add to the sum when padding
-/// is explicit.
+/// Computes Σ zero[i]·w over each filter (OHWI): the share of the pixels' zero points in the sum when padding is
+/// explicit.
 fn pixel_zero_sums(weights: &[i8], zero: &[i8], channels: usize) -> Vec<i32> {
     weights
         .chunks_exact(weights.len() / channels.max(1))
@@ -441,7 +442,7 @@ fn pixel_zero_sums(weights: &[i8], zero: &[i8], channels: usize) -> Vec<i32> {
         .collect()
 }
 
-/// `y = ⌊(x + pads − reach) / stride⌋ + 1` on both axes, and no padding beyond the kernel's reach.
+/// Checks `y = ⌊(x + pads − reach) / stride⌋ + 1` on both axes, and that no padding exceeds the kernel's reach.
 pub(crate) fn check_output_size(
     x: Shape,
     y: Shape,
@@ -463,7 +464,7 @@ pub(crate) fn check_output_size(
     Ok(())
 }
 
-/// The output of a window over `from`; zero-sized when nothing fits, which validation then refuses.
+/// Returns the output shape of a window over `from`; zero-sized if nothing fits, which validation then refuses.
 pub(crate) fn window_shape(
     from: Shape,
     c: usize,
