@@ -101,7 +101,7 @@ fn convolve(set: &dyn KernelSet, desc: &ConvDesc, uniform: bool, times: usize) {
         scratch: scratch.get_mut().as_mut_ptr(),
     };
     for _ in 0..times {
-        // SAFETY: validated description, buffers of the sizes that the set asked for.
+        // SAFETY: validated description, buffers of the sizes that the set requested.
         unsafe { set.conv(&args, 0..set.conv_tasks(desc)) };
     }
 }
@@ -119,7 +119,7 @@ fn pools(set: &dyn KernelSet, network: &str, times: usize) {
         let mut y = Aligned::new(set.tensor_bytes(shape), 0);
         let y = y.get_mut().as_mut_ptr();
         for _ in 0..times {
-            // SAFETY: buffers of the size that the set asked for.
+            // SAFETY: buffers of the size that the set requested.
             unsafe {
                 let (gain, offset) = (&[0.7; 64], &[3.0; 64]);
                 let x = x.get().as_ptr();
@@ -132,7 +132,7 @@ fn pools(set: &dyn KernelSet, network: &str, times: usize) {
     let x = Aligned::new(set.tensor_bytes(last), 0x11);
     let mut y = Aligned::new(set.tensor_bytes(Shape::new(1, 1, last.c)), 0);
     for _ in 0..times {
-        // SAFETY: buffers of the sizes that the set asked for.
+        // SAFETY: buffers of the sizes that the set requested.
         unsafe { set.avg_pool(last, &scalars, x.get().as_ptr(), y.get_mut().as_mut_ptr()) };
     }
 }
@@ -151,7 +151,7 @@ fn max_pool(set: &dyn KernelSet, x: Shape, kernel: usize, pad: usize, times: usi
     let x = Aligned::new(set.tensor_bytes(desc.x), 0x11);
     let mut y = Aligned::new(set.tensor_bytes(desc.y), 0);
     for _ in 0..times {
-        // SAFETY: validated description, buffers of the sizes that the set asked for.
+        // SAFETY: validated description, buffers of the sizes that the set requested.
         unsafe { set.max_pool(&desc, x.get().as_ptr(), y.get_mut().as_mut_ptr(), 0..desc.y.h) };
     }
 }

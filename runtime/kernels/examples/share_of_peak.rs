@@ -90,7 +90,7 @@ fn time(set: &dyn KernelSet, desc: &foldnet_kernels::ConvDesc) -> (f64, f64) {
     for _ in 0..60 {
         peak = peak.max(set.peak_macs_per_second().unwrap_or(f64::NAN));
         let start = Instant::now();
-        // SAFETY: validated description, buffers of the sizes that the set asked for.
+        // SAFETY: validated description, buffers of the sizes that the set requested.
         unsafe { set.conv(&args, 0..tasks) };
         best = best.min(start.elapsed().as_secs_f64());
     }

@@ -15,7 +15,7 @@ const IN_ORDER: [(u64, u64); 5] = [
     (0x51, 0x805), // Qualcomm Kryo 485 silver, an A55
 ];
 
-/// Whether a core with this MIDR_EL1 issues in order.
+/// Returns whether a core with this MIDR_EL1 issues in order.
 fn is_in_order(midr: u64) -> bool {
     IN_ORDER.contains(&(midr >> 24 & 0xff, midr >> 4 & 0xfff))
 }
@@ -50,7 +50,7 @@ impl Cores {
     }
 }
 
-/// Whether this thread's core issues in order, now.
+/// Returns whether this thread's core issues in order, now.
 #[cfg(all(feature = "std", target_os = "linux"))]
 pub(crate) fn in_order() -> bool {
     use std::sync::OnceLock;
@@ -82,7 +82,7 @@ mod linux {
         (0..).map_while(read).collect()
     }
 
-    /// Whether the system lets programs read MIDR_EL1: HWCAP_CPUID.
+    /// Returns whether the system lets programs read MIDR_EL1: HWCAP_CPUID.
     pub(super) fn is_readable() -> bool {
         const AT_HWCAP: u64 = 16;
         const CPUID: u64 = 1 << 11;
@@ -91,7 +91,7 @@ mod linux {
         bytes.chunks_exact(16).any(|pair| word(&pair[..8]) == AT_HWCAP && word(&pair[8..]) & CPUID != 0)
     }
 
-    /// The register of the core that this thread runs on; only where [`is_readable`].
+    /// Returns the register of the core that this thread runs on; only where [`is_readable`].
     pub(super) fn own() -> u64 {
         let midr: u64;
         // SAFETY: reading it has no effect, and the system lets programs do so.

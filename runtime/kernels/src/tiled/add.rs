@@ -10,7 +10,7 @@ use crate::shape::Shape;
 /// See [`crate::KernelSet::add`].
 ///
 /// # Safety
-/// As there, and as [`Vector`].
+/// The same as for that method and for [`Vector`].
 #[inline(always)]
 pub(crate) unsafe fn add<V: Vector>(
     shape: Shape,

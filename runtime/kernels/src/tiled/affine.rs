@@ -10,7 +10,7 @@ use crate::shape::Shape;
 /// See [`crate::KernelSet::affine`].
 ///
 /// # Safety
-/// As there, and as [`Vector`].
+/// The same as for that method and for [`Vector`].
 #[allow(clippy::too_many_arguments)]
 #[inline(always)]
 pub(crate) unsafe fn affine<V: Vector>(

@@ -8,7 +8,7 @@ use crate::shape::Shape;
 /// See [`crate::KernelSet::avg_pool`].
 ///
 /// # Safety
-/// As there, and as [`Vector`].
+/// The same as for that method and for [`Vector`].
 #[inline(always)]
 pub(crate) unsafe fn avg_pool<V: Vector>(shape: Shape, s: &AvgPoolScalars, x: *const u8, y: *mut u8) {
     let out = Bounds::new(s.y);

@@ -10,7 +10,7 @@ use super::winograd;
 use crate::set::{ConvArgs, ConvWeights};
 use crate::shape::ConvDesc;
 
-/// The kernels of Winograd's way, if that is the convolution's.
+/// Returns the kernels of Winograd's way, if that is the convolution's.
 fn by_winograd(desc: &ConvDesc, kernels: &Kernels) -> Option<&'static winograd::Kernels> {
     kernels.winograd.filter(|w| winograd::suits(desc, w))
 }
@@ -48,9 +48,9 @@ pub(crate) fn tasks(desc: &ConvDesc, kernels: &Kernels) -> usize {
 /// Runs tasks of a convolution.
 ///
 /// # Safety
-/// As [`crate::KernelSet::conv`], and the CPU has the features of `kernels`.
+/// The same as for [`crate::KernelSet::conv`], and the CPU has the features of `kernels`.
 pub(crate) unsafe fn run(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Kernels) {
-    // SAFETY: forwarded.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match by_winograd(args.desc, kernels) {
             Some(w) => winograd::conv(args, tasks, w),

@@ -55,7 +55,7 @@ pub(crate) struct Kernels {
 /// Runs tasks of a convolution.
 ///
 /// # Safety
-/// As [`crate::KernelSet::conv`], and the CPU has the features of `kernels`.
+/// The same as for [`crate::KernelSet::conv`], and the CPU has the features of `kernels`.
 pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Kernels) {
     if tasks.is_empty() {
         return;
@@ -74,7 +74,7 @@ pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Ke
             g.run_start(desc, from)..g.run_start(desc, to)
         };
         let prepared = if first_panel == last_panel { rows(first_panel) } else { 0..desc.y.h };
-        // SAFETY: the caller's contract; the rows are the caller's tasks.
+        // SAFETY: guaranteed by the caller; the rows are the caller's tasks.
         unsafe {
             let x = pack_rows(args, kernels, &g, prepared.clone());
             for panel in first_panel..=last_panel {
@@ -87,7 +87,7 @@ pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Ke
         for block in 0..blocks {
             let at = |i: usize| rows.start + i * rows.len() / blocks;
             let rows = at(block)..at(block + 1);
-            // SAFETY: the caller's contract; a block has at most `block_rows` rows, which is what the
+            // SAFETY: guaranteed by the caller; a block has at most `block_rows` rows, which is what the
             // scratch is made for.
             unsafe {
                 let x = pack_rows(args, kernels, &g, rows.clone());
@@ -110,7 +110,7 @@ impl Driver<'_> {
     /// All tiles of one panel in the given output rows; `x` is the input of row `first_row`.
     ///
     /// # Safety
-    /// As [`conv`].
+    /// The same as for [`conv`].
     unsafe fn panel(&self, g: &Geometry, panel: usize, rows: Range<usize>, x: *const u8, first_row: usize) {
         let (desc, args) = (self.args.desc, self.args);
         let tiling = self.kernels.tiling;

@@ -76,7 +76,7 @@ impl Epilogue {
         }
     }
 
-    /// The kernels that this epilogue needs, as an index into [`super::driver::Kernels::tiles`].
+    /// Returns the kernels that this epilogue needs, as an index into [`super::driver::Kernels::tiles`].
     pub fn mode(&self) -> usize {
         match (self.output, self.has_skip) {
             (ConvOutput::Int8, false) => INT8,
@@ -101,7 +101,7 @@ pub(crate) const MODES: usize = 4;
 /// Writes a tile of sums.
 ///
 /// # Safety
-/// As [`super::driver::TileFn`] and [`Vector`].
+/// The same as for [`super::driver::TileFn`] and [`Vector`].
 #[inline(always)]
 pub(crate) unsafe fn finish<V: Vector, const M: usize, const N: usize, const MODE: usize>(
     t: &Outputs,
@@ -110,7 +110,7 @@ pub(crate) unsafe fn finish<V: Vector, const M: usize, const N: usize, const MOD
 ) {
     if MODE == ANY {
         // Through memory, so that this code is there once and not per pixel or tile.
-        // SAFETY: the caller's contract; the sums' own places, volatile, lest the sums live there all along.
+        // SAFETY: guaranteed by the caller; the sums' own places, volatile, lest the sums live there all along.
         unsafe {
             let mut sums = [[V::splat_int(0); N]; M];
             for m in 0..M {
@@ -128,7 +128,7 @@ pub(crate) unsafe fn finish<V: Vector, const M: usize, const N: usize, const MOD
     macro_rules! pixels {
         ($($m:literal)*) => {$(
             if M > $m {
-                // SAFETY: the caller's contract.
+                // SAFETY: guaranteed by the caller.
                 unsafe { finish_pixel::<V, N, MODE>(t, e, $m, acc[$m % M]) };
             }
         )*};
@@ -140,7 +140,7 @@ pub(crate) unsafe fn finish<V: Vector, const M: usize, const N: usize, const MOD
 /// Writes the sums of pixel `m`.
 ///
 /// # Safety
-/// As [`finish`].
+/// The same as for [`finish`].
 #[inline(always)]
 pub(crate) unsafe fn finish_pixel<V: Vector, const N: usize, const MODE: usize>(
     t: &Outputs,
@@ -194,7 +194,7 @@ unsafe fn store_logits<V: Vector, const N: usize>(t: &Outputs, v: [V::Floats; N]
     for c in 0..t.channels {
         // Channel c stands in block c / 4N of four lanes, see `channel_at`.
         let (block, rest) = (c / (4 * N), c % (4 * N));
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { *t.y.cast::<f32>().add(c) = lanes[rest / 4][4 * block + rest % 4] };
     }
 }

@@ -126,7 +126,7 @@ impl Geometry {
         (rows * self.columns * desc.x.c * self.element + SLACK).next_multiple_of(64)
     }
 
-    /// Number of tasks.
+    /// Returns the number of tasks.
     pub fn tasks(&self, desc: &ConvDesc) -> usize {
         if self.by_panel { self.task_runs * self.panels * desc.groups } else { self.task_runs }
     }

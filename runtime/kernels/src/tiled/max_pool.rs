@@ -9,7 +9,7 @@ use crate::shape::PoolDesc;
 /// See [`crate::KernelSet::max_pool`].
 ///
 /// # Safety
-/// As there, and as [`Vector`].
+/// The same as for that method and for [`Vector`].
 #[inline(always)]
 pub(crate) unsafe fn max_pool<V: Vector>(d: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
     let c = d.x.c;

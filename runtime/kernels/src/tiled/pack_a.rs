@@ -11,7 +11,7 @@ use crate::shape::Source;
 /// Makes the input of the given output rows ready and returns where the first one's begins.
 ///
 /// # Safety
-/// As [`super::driver::conv`]; `rows` has at most `block_rows` rows inside the output.
+/// The same as for [`super::driver::conv`]; `rows` has at most `block_rows` rows inside the output.
 pub(crate) unsafe fn pack_rows(
     args: &ConvArgs<'_>,
     kernels: &Kernels,
@@ -31,7 +31,7 @@ pub(crate) unsafe fn pack_rows(
     let row_bytes = g.columns * c * g.element;
     for i in 0..count {
         // SAFETY: `count` rows of `row_bytes` and the slack are what `scratch_bytes` asked for, and
-        // rows and columns that are read lie inside the input.
+        // rows and columns that are read are inside the input.
         unsafe {
             let to = scratch.add(i * row_bytes);
             match (first + i).checked_sub(desc.pad[0]).filter(|&iy| iy < desc.x.h) {
@@ -57,7 +57,7 @@ pub(crate) unsafe fn pack_rows(
 unsafe fn fill(args: &ConvArgs<'_>, kernels: &Kernels, to: *mut u8, columns: usize) {
     let c = args.desc.x.c;
     let zero: &ConvScalars = args.scalars;
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         if kernels.tiling.widen {
             to.write_bytes(0, 2 * columns * c);
@@ -77,7 +77,7 @@ unsafe fn fill(args: &ConvArgs<'_>, kernels: &Kernels, to: *mut u8, columns: usi
 /// `from` holds them, `to` has room for them.
 unsafe fn copy(args: &ConvArgs<'_>, kernels: &Kernels, from: *const u8, to: *mut u8, len: usize) {
     let (desc, zero) = (args.desc, &args.scalars.x_zero);
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         if !kernels.tiling.widen {
             core::ptr::copy_nonoverlapping(from, to, len);

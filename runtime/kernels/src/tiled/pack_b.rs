@@ -93,7 +93,8 @@ pub(crate) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling, offset
     blob
 }
 
-/// What the zero point and the offset that activations are multiplied with add to the sum of one output channel.
+/// Returns what the zero point and the offset that activations are multiplied with add to the sum of one output
+/// channel.
 pub(crate) fn zero_sum(desc: &ConvDesc, w: &ConvWeights<'_>, taps: &[i8], offset: i32) -> i32 {
     let sum = |taps: &mut dyn Iterator<Item = &i8>| taps.map(|&t| i32::from(t)).sum::<i32>();
     match desc.source {

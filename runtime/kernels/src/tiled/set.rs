@@ -45,7 +45,7 @@ macro_rules! kernel_set {
             }
 
             unsafe fn conv(&self, args: &crate::ConvArgs<'_>, tasks: core::ops::Range<usize>) {
-                // SAFETY: the caller's contract; having `self` means that the CPU has the features.
+                // SAFETY: guaranteed by the caller; having `self` means that the CPU has the features.
                 unsafe { crate::tiled::conv::run(args, tasks, &$kernels) }
             }
         }
@@ -92,7 +92,7 @@ macro_rules! lanewise {
         #[allow(unused_unsafe)]
         #[inline(always)]
         unsafe fn $name($($argument: $kind),*) -> $result {
-            // SAFETY: the caller's contract.
+            // SAFETY: guaranteed by the caller.
             unsafe { $value }
         }
     )*};
@@ -104,7 +104,7 @@ macro_rules! operators {
         /// See [`crate::tiled::vector::Vector::finish_any`].
         ///
         /// # Safety
-        /// As there.
+        /// The same as for that method.
         #[inline(never)]
         #[target_feature(enable = $features)]
         unsafe fn finish_any<const N: usize>(
@@ -114,14 +114,14 @@ macro_rules! operators {
             acc: &[<$vector as crate::tiled::vector::Vector>::Ints; N],
         ) {
             use crate::tiled::epilogue::{ANY, finish_pixel};
-            // SAFETY: forwarded.
+            // SAFETY: guaranteed by the caller.
             unsafe { finish_pixel::<$vector, N, ANY>(t, e, m, *acc) }
         }
 
         /// See [`crate::KernelSet::affine`].
         ///
         /// # Safety
-        /// As there, and the CPU has the features.
+        /// The same as for that method; the CPU has the features.
         #[allow(clippy::too_many_arguments)]
         #[target_feature(enable = $features)]
         pub(crate) unsafe fn affine(
@@ -134,14 +134,14 @@ macro_rules! operators {
             y: *mut u8,
             rows: core::ops::Range<usize>,
         ) {
-            // SAFETY: forwarded.
+            // SAFETY: guaranteed by the caller.
             unsafe { crate::tiled::affine::affine::<$vector>(shape, x_zero, out, gain, offset, x, y, rows) }
         }
 
         /// See [`crate::KernelSet::add`].
         ///
         /// # Safety
-        /// As there, and the CPU has the features.
+        /// The same as for that method; the CPU has the features.
         #[target_feature(enable = $features)]
         pub(crate) unsafe fn add(
             shape: crate::Shape,
@@ -151,14 +151,14 @@ macro_rules! operators {
             y: *mut u8,
             rows: core::ops::Range<usize>,
         ) {
-            // SAFETY: forwarded.
+            // SAFETY: guaranteed by the caller.
             unsafe { crate::tiled::add::add::<$vector>(shape, s, a, b, y, rows) }
         }
 
         /// See [`crate::KernelSet::max_pool`].
         ///
         /// # Safety
-        /// As there, and the CPU has the features.
+        /// The same as for that method; the CPU has the features.
         #[target_feature(enable = $features)]
         pub(crate) unsafe fn max_pool(
             d: &crate::PoolDesc,
@@ -166,14 +166,14 @@ macro_rules! operators {
             y: *mut u8,
             rows: core::ops::Range<usize>,
         ) {
-            // SAFETY: forwarded.
+            // SAFETY: guaranteed by the caller.
             unsafe { crate::tiled::max_pool::max_pool::<$vector>(d, x, y, rows) }
         }
 
         /// See [`crate::KernelSet::avg_pool`].
         ///
         /// # Safety
-        /// As there, and the CPU has the features.
+        /// The same as for that method; the CPU has the features.
         #[target_feature(enable = $features)]
         pub(crate) unsafe fn avg_pool(
             shape: crate::Shape,
@@ -181,7 +181,7 @@ macro_rules! operators {
             x: *const u8,
             y: *mut u8,
         ) {
-            // SAFETY: forwarded.
+            // SAFETY: guaranteed by the caller.
             unsafe { crate::tiled::avg_pool::avg_pool::<$vector>(shape, s, x, y) }
         }
     };

@@ -39,13 +39,13 @@ pub(crate) trait Vector {
     unsafe fn sub(a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `a · b`.
     unsafe fn mul(a: Self::Floats, b: Self::Floats) -> Self::Floats;
-    /// The larger one; `b` where one is a NaN.
+    /// Returns the larger one; `b` where one is a NaN.
     unsafe fn max(a: Self::Floats, b: Self::Floats) -> Self::Floats;
-    /// The smaller one; `b` where one is a NaN.
+    /// Returns the smaller one; `b` where one is a NaN.
     unsafe fn min(a: Self::Floats, b: Self::Floats) -> Self::Floats;
     /// `a + b`, modulo 2³².
     unsafe fn add_ints(a: Self::Ints, b: Self::Ints) -> Self::Ints;
-    /// The larger one, unsigned.
+    /// Returns the larger one, unsigned.
     unsafe fn max_bytes(a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
 
     /// To the nearest f32.
@@ -53,29 +53,29 @@ pub(crate) trait Vector {
     /// To the nearest integer, of two the even one; values are within ±2²².
     unsafe fn to_ints(v: Self::Floats) -> Self::Ints;
 
-    /// A vector of f32, aligned to its size.
+    /// Returns a vector of f32, aligned to its size.
     unsafe fn load(from: *const u8) -> Self::Floats;
-    /// The first `n` f32, then zeros.
+    /// Returns the first `n` f32, then zeros.
     unsafe fn load_first(from: *const f32, n: usize) -> Self::Floats;
     /// Stores a vector of f32.
     unsafe fn store(to: *mut f32, v: Self::Floats);
 
-    /// The first `n` bytes as i32, then anything.
+    /// Returns the first `n` bytes as i32, then anything.
     unsafe fn widen_first(from: *const u8, n: usize) -> Self::Ints;
-    /// As [`Vector::widen_first`], but [`super::geometry::SLACK`] bytes more than `n` may be read.
+    /// Like [`Vector::widen_first`], but [`super::geometry::SLACK`] bytes more than `n` may be read.
     unsafe fn widen_with_slack(from: *const u8, n: usize) -> Self::Ints;
     /// Stores the first `n` lanes, all in 0…255, as bytes.
     unsafe fn narrow_first(to: *mut u8, n: usize, v: Self::Ints);
 
-    /// The first `n` bytes, then anything; [`super::geometry::SLACK`] bytes more than `n` may be read.
+    /// Returns the first `n` bytes, then anything; [`super::geometry::SLACK`] bytes more than `n` may be read.
     unsafe fn load_bytes_with_slack(from: *const u8, n: usize) -> Self::Bytes;
     /// Stores the first `n` bytes.
     unsafe fn store_bytes_first(to: *mut u8, n: usize, v: Self::Bytes);
 
     /// Requantizes `N` vectors in the panel's lane order to bytes in channel order, as [`requantize`] would.
     unsafe fn requantize_pixel<const N: usize>(v: [Self::Floats; N], out: &Bounds) -> Self::Pixel;
-    /// A pixel's first `channels` bytes, at most `N` vectors of them, as f32 in the panel's lane order: the reverse
-    /// of [`Vector::requantize_pixel`].
+    /// Returns a pixel's first `channels` bytes, at most `N` vectors of them, as f32 in the panel's lane order:
+    /// the reverse of [`Vector::requantize_pixel`].
     unsafe fn load_pixel<const N: usize>(from: *const u8, channels: usize) -> [Self::Floats; N];
     /// Stores a pixel's first `channels` bytes, at most `N` vectors of them.
     unsafe fn store_pixel<const N: usize>(to: *mut u8, channels: usize, pixel: Self::Pixel);
@@ -94,7 +94,7 @@ pub(crate) const MAX_LANES: usize = 16;
 /// See [`Vector`].
 #[inline(always)]
 pub(crate) unsafe fn requantize<V: Vector>(v: V::Floats, out: &Bounds) -> V::Ints {
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         // In this order a NaN becomes `lo`.
         let v = V::max(v, V::splat(out.lo));

@@ -84,7 +84,7 @@ pub(crate) const M_TILE: usize = POSITIONS * CHANNELS;
 /// int32s of one tile's sums.
 const SUMS_TILE: usize = TILE * TILE * CHANNELS;
 
-/// Whether a convolution can go this way and takes fewer instructions than the direct one.
+/// Returns whether a convolution can go this way and takes fewer instructions than the direct one.
 pub(crate) fn suits(d: &ConvDesc, kernels: &Kernels) -> bool {
     let possible = d.kernel == [3, 3]
         && d.stride == [1, 1]
@@ -137,7 +137,7 @@ impl WinogradGeometry {
         [self.block_rows * self.tiles[1] * d.x.c + APART, d.x.c * CHANNELS + APART]
     }
 
-    /// Bytes of the zero points, V, U, M and the sums.
+    /// Returns the size in bytes of the zero points, V, U, M and the sums.
     fn scratch(&self, d: &ConvDesc) -> [usize; 5] {
         let [v, u] = self.positions(d).map(|p| 2 * POSITIONS * p);
         [d.x.c, v, u, 4 * AT_ONCE * M_TILE, 4 * AT_ONCE * SUMS_TILE].map(|n| n.next_multiple_of(64))
@@ -158,7 +158,7 @@ pub(crate) fn tasks(d: &ConvDesc) -> usize {
 /// Runs tasks of a convolution that [`suits`].
 ///
 /// # Safety
-/// As [`crate::KernelSet::conv`], and the CPU has the features of `kernels`.
+/// The same as for [`crate::KernelSet::conv`], and the CPU has the features of `kernels`.
 pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Kernels) {
     if tasks.is_empty() {
         return;
@@ -171,7 +171,7 @@ pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Ke
     let driver = Driver { args, kernels, epilogue: Epilogue::new(args), layout, geometry };
     let blocks = rows.len().div_ceil(driver.geometry.block_rows);
     let at = |i: usize| rows.start + i * rows.len() / blocks;
-    // SAFETY: the caller's contract; a block has at most `block_rows` rows.
+    // SAFETY: guaranteed by the caller; a block has at most `block_rows` rows.
     unsafe {
         for block in 0..blocks {
             driver.transform_input(at(block)..at(block + 1));
@@ -191,7 +191,7 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    /// Where the zero points, V, U, M and the sums stand.
+    /// Returns where the zero points, V, U, M and the sums stand.
     fn places(&self) -> [*mut u8; 5] {
         let mut at = self.args.scratch;
         self.geometry.scratch(self.args.desc).map(|bytes| {
@@ -204,7 +204,7 @@ impl Driver<'_> {
     /// Makes V of some rows of tiles.
     ///
     /// # Safety
-    /// As [`conv`]; at most `block_rows` of them.
+    /// The same as for [`conv`]; at most `block_rows` of them.
     unsafe fn transform_input(&self, rows: Range<usize>) {
         let d = self.args.desc;
         let [zeros, v, ..] = self.places();
@@ -238,7 +238,7 @@ impl Driver<'_> {
     /// One panel of the output channels of some rows of tiles, whose V is made.
     ///
     /// # Safety
-    /// As [`conv`].
+    /// The same as for [`conv`].
     unsafe fn panel(&self, panel: usize, rows: Range<usize>) {
         let (args, d, k) = (self.args, self.args.desc, self.kernels);
         let [_, v, u, m, sums] = self.places();
@@ -248,8 +248,8 @@ impl Driver<'_> {
         let tiles = rows.len() * self.geometry.tiles[1];
         let vector = panel * CHANNELS / k.tiling.lanes;
         let steps = d.x.c / DEPTH;
-        // SAFETY: addresses lie inside the blob and the scratch whose sizes `BlobLayout` and `WinogradGeometry` gave for
-        // this description.
+        // SAFETY: addresses are inside the blob and the scratch whose sizes `BlobLayout` and `WinogradGeometry`
+        // gave for this description.
         unsafe {
             let constants = args.blob.as_ptr().add(vector * k.tiling.lanes * 4);
             let weights = args.blob.as_ptr().add(self.layout.weights + vector * self.layout.vector_bytes);
@@ -302,7 +302,7 @@ impl Driver<'_> {
     /// The epilogue of those of a tile's outputs that exist; the first is (`oy`, `ox`).
     ///
     /// # Safety
-    /// As [`conv`].
+    /// The same as for [`conv`].
     unsafe fn epilogue_tile(
         &self,
         sums: *const i32,
@@ -386,7 +386,7 @@ mod tests {
             y_rows: d.y.h,
             scratch: scratch.get_mut().as_mut_ptr(),
         };
-        // SAFETY: a valid description, buffers of the sizes that the set asked for.
+        // SAFETY: a valid description, buffers of the sizes that the set requested.
         unsafe { set.conv(&args, 0..set.conv_tasks(d)) };
         assert!(set.read_tensor(d.y, output.get()) == expected, "{d:?}, zero point {x_zero}");
     }

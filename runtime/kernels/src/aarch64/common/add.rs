@@ -12,7 +12,7 @@ use crate::shape::Shape;
 /// See [`crate::KernelSet::add`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 pub(crate) unsafe fn add(
     shape: Shape,
     s: &AddScalars,
@@ -22,7 +22,7 @@ pub(crate) unsafe fn add(
     rows: Range<usize>,
 ) {
     let round = Round::new(s.y);
-    // SAFETY: every pixel of `rows` lies inside each plane of the three tensors, and planes have whole
+    // SAFETY: every pixel of `rows` is inside each plane of the three tensors, and planes have whole
     // blocks; a pixel of `a` is read before the same place of `y` is written.
     unsafe {
         let (az, bz) = (vdup_n_s8(s.a_zero), vdup_n_s8(s.b_zero));

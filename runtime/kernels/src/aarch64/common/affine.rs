@@ -12,7 +12,7 @@ use crate::shape::Shape;
 /// See [`crate::KernelSet::affine`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 #[allow(clippy::too_many_arguments)]
 pub(crate) unsafe fn affine(
     shape: Shape,
@@ -31,7 +31,7 @@ pub(crate) unsafe fn affine(
         let channels = block * BLOCK..shape.c.min(block * BLOCK + BLOCK);
         g[..channels.len()].copy_from_slice(&gain[channels.clone()]);
         o[..channels.len()].copy_from_slice(&offset[channels]);
-        // SAFETY: every pixel of `rows` lies inside each plane of both tensors, and planes have whole
+        // SAFETY: every pixel of `rows` is inside each plane of both tensors, and planes have whole
         // blocks; the constants are arrays of eight.
         unsafe {
             let zero = vdup_n_s8(x_zero);

@@ -13,14 +13,14 @@ use crate::shape::Shape;
 /// See [`crate::KernelSet::avg_pool`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 pub(crate) unsafe fn avg_pool(shape: Shape, s: &AvgPoolScalars, x: *const u8, y: *mut u8) {
     let round = Round::new(s.y);
     let pixels = shape.pixels();
     let zeros = (pixels as i32).wrapping_mul(s.x_zero.into());
     let y_pitch = pitch(Shape::new(1, 1, shape.c));
     for block in 0..blocks(shape.c) {
-        // SAFETY: all pixels lie inside the block's plane, and both tensors have whole blocks.
+        // SAFETY: all pixels are inside the block's plane, and both tensors have whole blocks.
         unsafe {
             let plane = x.add(block * pitch(shape)).cast::<i8>();
             let (mut low, mut high) = (vdupq_n_s32(0), vdupq_n_s32(0));

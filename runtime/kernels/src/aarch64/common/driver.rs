@@ -37,12 +37,12 @@ static ONE_TAP: [usize; 1] = [0];
 /// See [`crate::KernelSet::conv`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 pub(crate) unsafe fn conv<T: Tile>(args: &ConvArgs<'_>, tasks: Range<usize>) {
     let s = args.scalars;
     let full = |r: Requant| r.lo == i8::MIN && r.hi == i8::MAX;
     let plain = args.blob[0] == 1 && full(s.y) && full(s.y2) && is_tame(s.skip_multiplier);
-    // SAFETY: the caller's promise, passed on.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match (args.desc.output, args.desc.skip, plain) {
             (ConvOutput::Float32, ..) => run::<T, false, FLOAT, true>(args, tasks),
@@ -118,7 +118,7 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
                 depth.stride = bytes;
             }
             for panel in part(splits.start)..part(splits.end) {
-                // SAFETY: `check_conv` saw that the blob has all panels. The panel's blocks lie inside the
+                // SAFETY: `check_conv` saw that the blob has all panels. The panel's blocks are inside the
                 // input (`first_block`), and pixels in pairs inside its planes, or inside the packed band
                 // and its slack. The task owns these pixels of the outputs' planes, which have room for
                 // the last pair.
@@ -202,7 +202,7 @@ unsafe fn floats<T: Tile>(
     blob: *const u8,
 ) {
     let first = panel * BLOCK;
-    // SAFETY: the caller's promise; a vector of four f32 is an array of them.
+    // SAFETY: guaranteed by the caller; a vector of four f32 is an array of them.
     unsafe {
         let s = Scalars::new(args.scalars);
         let acc = T::two(depth, x, weights, blob)[0];

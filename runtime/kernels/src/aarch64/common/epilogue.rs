@@ -70,7 +70,7 @@ pub(crate) unsafe fn scaled<T: Tile, const SKIP: bool>(
     s: &Scalars,
     skip: *const u8,
 ) -> [float32x4_t; 4] {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let m = constants.add(16);
         let mut v = [
@@ -123,7 +123,7 @@ pub(crate) unsafe fn write_pair<T: Tile, const SKIP: bool, const OUTPUT: u8, con
     s: &Scalars,
     to: &Places,
 ) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let v = scaled::<T, SKIP>(acc, constants, s, to.skip.wrapping_add(16 * i));
         if OUTPUT == INT8 || OUTPUT == BOTH {

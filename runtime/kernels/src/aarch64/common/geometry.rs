@@ -70,7 +70,7 @@ impl PackedBand {
         self.columns * self.phases * self.slots * self.row_bytes
     }
 
-    /// Where the rows of kernel row `ky` and column `kx` begin, in a block.
+    /// Returns where the rows of kernel row `ky` and column `kx` begin, in a block.
     pub(crate) const fn tap_offset(&self, desc: &ConvDesc, ky: usize, kx: usize) -> usize {
         let row = ky * desc.dilation[0];
         let (phase, slot) = (row % desc.stride[0], row / desc.stride[0]);
@@ -152,17 +152,17 @@ impl Geometry {
         }
     }
 
-    /// Bytes of the blob.
+    /// Returns the size in bytes of the blob.
     pub(crate) const fn blob_bytes(&self) -> usize {
         HEADER + self.panels * self.panel_bytes
     }
 
-    /// Bytes of the table of tap offsets at the start of the scratch.
+    /// Returns the size in bytes of the table of tap offsets at the start of the scratch.
     pub(crate) const fn table_bytes(&self) -> usize {
         (self.taps * 8).next_multiple_of(64)
     }
 
-    /// Bytes of the padded row of pixels behind the packed band.
+    /// Returns the size in bytes of the padded row of pixels behind the packed band.
     pub(crate) const fn pixel_row_bytes(&self, desc: &ConvDesc) -> usize {
         match desc.source {
             Source::Tensor => 0,
@@ -173,7 +173,7 @@ impl Geometry {
         }
     }
 
-    /// Bytes of scratch: table, packed band, slack for the last pixel pair, a row of pixels.
+    /// Returns the size in bytes of scratch: table, packed band, slack for the last pixel pair, a row of pixels.
     pub(crate) const fn scratch_bytes(&self, desc: &ConvDesc) -> usize {
         if self.direct {
             return 0;
@@ -181,7 +181,7 @@ impl Geometry {
         self.table_bytes() + self.packed_bytes() + self.pixel_row_bytes(desc)
     }
 
-    /// Bytes of the packed band and its slack.
+    /// Returns the size in bytes of the packed band and its slack.
     pub(crate) const fn packed_bytes(&self) -> usize {
         (self.packed.blocks * self.packed.block_bytes()).next_multiple_of(64) + 64
     }
@@ -197,7 +197,7 @@ impl Geometry {
         (bytes / (self.taps * self.depth * BLOCK) / WIDEST).max(1) * WIDEST
     }
 
-    /// The first input block that panel `p` reads; it reads `depth` of them.
+    /// Returns the first input block that panel `p` reads; it reads `depth` of them.
     pub(crate) fn first_block(&self, desc: &ConvDesc, panel: usize) -> usize {
         if desc.groups == 1 {
             return 0;
@@ -206,7 +206,7 @@ impl Geometry {
     }
 }
 
-/// The input blocks that the groups of panel `p` lie in.
+/// Returns the input blocks that the groups of panel `p` are in.
 fn needed_blocks(desc: &ConvDesc, panel: usize) -> (usize, usize) {
     let (group_in, group_out) = (desc.c_in(), desc.y.c / desc.groups);
     let first = panel * BLOCK / group_out;
@@ -214,7 +214,7 @@ fn needed_blocks(desc: &ConvDesc, panel: usize) -> (usize, usize) {
     (first * group_in / BLOCK, ((last + 1) * group_in).div_ceil(BLOCK))
 }
 
-/// The number of output rows per band that costs least: tiles that fill up, and few rows packed twice.
+/// Returns the number of output rows per band that costs least: tiles that fill up, and few rows packed twice.
 /// A band that is not the last has an even number of pixels, as tiles write pixels in pairs.
 fn band_rows<T: Tile>(desc: &ConvDesc, steps: usize) -> usize {
     let cost = |rows: usize| {

@@ -15,7 +15,7 @@ pub(crate) const BLOCK: usize = 8;
 /// Bytes behind the last plane, so that a vector load may begin at any pixel.
 pub(crate) const SLACK: usize = 64;
 
-/// Number of channel blocks.
+/// Returns the number of channel blocks.
 pub(crate) const fn blocks(channels: usize) -> usize {
     channels.div_ceil(BLOCK)
 }
@@ -25,7 +25,7 @@ pub(crate) const fn pitch(shape: Shape) -> usize {
     shape.pixels().next_multiple_of(2) * BLOCK
 }
 
-/// Bytes of an activation.
+/// Returns the size in bytes of an activation.
 pub(crate) const fn tensor_bytes(shape: Shape) -> usize {
     blocks(shape.c) * pitch(shape) + SLACK
 }

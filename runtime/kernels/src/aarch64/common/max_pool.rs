@@ -1,6 +1,6 @@
 //! Max pooling: `y[c] = max x[c]` over the window, `pad_value` outside; see
 //! [`crate::reference::max_pool`]. Eight channels of one pixel at a time; the 3×3 window, which every
-//! ResNet has, is unrolled where it lies inside the image.
+//! ResNet has, is unrolled where it is inside the image.
 
 use core::arch::aarch64::*;
 use core::ops::Range;
@@ -11,11 +11,11 @@ use crate::shape::PoolDesc;
 /// See [`crate::KernelSet::max_pool`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 pub(crate) unsafe fn max_pool(desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
     let [kh, kw] = desc.kernel;
     let row = desc.x.w * BLOCK;
-    // Columns whose window lies inside the image.
+    // Columns whose window is inside the image.
     let first = desc.pad[1].div_ceil(desc.stride[1]).min(desc.y.w);
     let end = match (desc.x.w + desc.pad[1]).checked_sub(kw) {
         Some(last) => (last / desc.stride[1] + 1).clamp(first, desc.y.w),
@@ -39,7 +39,7 @@ pub(crate) unsafe fn max_pool(desc: &PoolDesc, x: *const u8, y: *mut u8, rows: R
             if first == end {
                 continue;
             }
-            // SAFETY: for these rows and columns all nine taps lie inside the image.
+            // SAFETY: for these rows and columns all nine taps are inside the image.
             unsafe {
                 let left = first * desc.stride[1] - desc.pad[1];
                 let mut tap = plane.add(((top - desc.pad[0]) * desc.x.w + left) * BLOCK);
@@ -65,7 +65,7 @@ pub(crate) unsafe fn max_pool(desc: &PoolDesc, x: *const u8, y: *mut u8, rows: R
 /// # Safety
 /// `plane` is a block's plane of `desc.x`.
 unsafe fn window(desc: &PoolDesc, plane: *const i8, oy: usize, ox: usize) -> int8x8_t {
-    // SAFETY: taps are loaded only where they lie inside the image.
+    // SAFETY: taps are loaded only where they are inside the image.
     unsafe {
         let mut best = vdup_n_s8(i8::MIN);
         for ky in 0..desc.kernel[0] {

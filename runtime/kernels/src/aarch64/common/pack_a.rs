@@ -25,7 +25,7 @@ pub(crate) unsafe fn write_table(desc: &ConvDesc, geometry: &Geometry, table: *m
             Source::Tensor => (tap / desc.kernel[1], tap % desc.kernel[1]),
             Source::Pixels => (tap, 0),
         };
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { table.add(tap).write(geometry.packed.tap_offset(desc, ky, kx)) };
     }
 }
@@ -132,7 +132,7 @@ impl Columns {
 #[inline(always)]
 unsafe fn fill(to: *mut u8, n: usize, zero: u8) {
     for i in 0..n {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { vst1_u8(to.add(i * BLOCK), vdup_n_u8(zero)) };
     }
 }
@@ -237,7 +237,7 @@ pub(crate) unsafe fn pack_group(
     let to = to.as_mut_ptr().cast::<u8>();
     for block in 0..depth.blocks {
         for i in (0..bytes).step_by(16) {
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             unsafe { vst1q_u8(to.add(block * bytes + i), vld1q_u8(x.add(block * depth.stride + i))) };
         }
     }

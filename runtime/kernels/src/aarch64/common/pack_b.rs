@@ -24,7 +24,7 @@ use crate::shape::{ConvDesc, Source};
 /// The largest magnitude of a tame constant. Products of an int32 and two of them stay below f32's 2¹²⁸.
 const TAME: f32 = 2.814_749_8e14; // 2⁴⁸
 
-/// True for every number that a network could mean.
+/// Returns true for every number that a network could mean.
 pub(crate) fn is_tame(v: f32) -> bool {
     v.abs() <= TAME
 }
@@ -53,7 +53,7 @@ pub(crate) fn pack<T: Tile>(desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
     blob
 }
 
-/// The weight of output channel `c` at a tap and a depth, as the tile counts them.
+/// Returns the weight of output channel `c` at a tap and a depth, as the tile counts them.
 fn weight(desc: &ConvDesc, w: &ConvWeights<'_>, c: usize, tap: usize, depth: usize) -> i8 {
     let filter = &w.weights[c * desc.depth()..][..desc.depth()];
     match desc.source {

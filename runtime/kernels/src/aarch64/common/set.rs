@@ -69,7 +69,7 @@ unsafe impl<T: Tile> KernelSet for Blocked<T> {
     }
 
     unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
-        // SAFETY: the caller's promise, passed on; `self` proves the CPU's features.
+        // SAFETY: guaranteed by the caller; `self` proves the CPU's features.
         unsafe {
             if cores::in_order() {
                 driver::conv::<T::InOrder>(args, tasks);

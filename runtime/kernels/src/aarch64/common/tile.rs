@@ -61,11 +61,11 @@ pub(crate) trait Tile: Sync + Send + 'static {
     const SECOND_PIXEL: usize;
     /// Where, in the 64 bytes of a step, the weight of output channel `channel` and depth `k` stands.
     fn weight_at(channel: usize, k: usize) -> usize;
-    /// The output channel in a lane of one of a pair's vectors.
+    /// Returns the output channel in a lane of one of a pair's vectors.
     fn channel(vector: usize, lane: usize) -> usize;
     /// Sixteen bytes in accumulator order → pixel by pixel.
     fn to_pixels(v: int8x16_t) -> int8x16_t;
-    /// The reverse of [`Tile::to_pixels`].
+    /// Returns the reverse of [`Tile::to_pixels`].
     fn from_pixels(v: int8x16_t) -> int8x16_t;
     /// Twelve pixels.
     ///
@@ -106,7 +106,7 @@ macro_rules! tile {
             $(let ($a, $b, $c, $d): (int32x4_t, int32x4_t, int32x4_t, int32x4_t);)*
             // How many instructions the first pass through the unrolled loop leaves out, in bytes.
             let skipped = depth.blocks.wrapping_neg() % UNROLL * $count * 4;
-            // SAFETY: by the trait's contract the CPU knows the instructions and all that they load is
+            // SAFETY: by the trait's contract the CPU has the instructions and all that they load is
             // readable; `br` lands at the start of one of the loop's equal steps.
             unsafe {
                 core::arch::asm!(

@@ -114,7 +114,7 @@ macro_rules! tile {
             $(let ($a, $b, $c, $d): (int32x4_t, int32x4_t, int32x4_t, int32x4_t);)*
             // Of the eight copies of the step, those that a tap's first pass through them leaves out.
             let skipped = depth.blocks.wrapping_neg() % 8;
-            // SAFETY: by the trait's contract the CPU knows the instructions and all that they load is readable:
+            // SAFETY: by the trait's contract the CPU has the instructions and all that they load is readable:
             // inputs of the steps in turn and, in the last one, of the last tap's first; weights of the steps in
             // turn and, in the last one, its own. `br` lands at the start of a step's copy.
             unsafe {
@@ -322,7 +322,7 @@ mod tests {
     use super::*;
     use crate::testing::Rng;
 
-    /// All sums of a tile, in order.
+    /// Returns all sums of a tile, in order.
     fn sums<const N: usize>(pairs: [Pair; N]) -> Vec<i32> {
         let lanes = |v: int32x4_t| {
             let mut lanes = [0; 4];

@@ -10,7 +10,7 @@ static SET: Blocked<tile::I8mm> = {
     unsafe { Blocked::new() }
 };
 
-/// The set, where this CPU can run it.
+/// Returns the set, where this CPU can run it.
 pub fn get() -> Option<&'static dyn KernelSet> {
     #[cfg(feature = "std")]
     let found = std::arch::is_aarch64_feature_detected!("i8mm");

@@ -12,7 +12,7 @@ use crate::shape::Shape;
 /// See [`crate::KernelSet::add`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 pub unsafe fn add(shape: Shape, s: &AddScalars, a: *const u8, b: *const u8, y: *mut u8, rows: Range<usize>) {
     let row = shape.w * channel_stride(shape.c);
     let round = Round::new(s.y);

@@ -11,7 +11,7 @@ use crate::shape::Shape;
 /// See [`crate::KernelSet::avg_pool`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 pub unsafe fn avg_pool(shape: Shape, s: &AvgPoolScalars, x: *const u8, y: *mut u8) {
     let stride = channel_stride(shape.c);
     let pixels = shape.pixels();

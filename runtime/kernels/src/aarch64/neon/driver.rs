@@ -51,7 +51,7 @@ impl Geometry<'_> {
             let end = ((band + 1) * self.splits).min(tasks.end);
             let first = self.split(task % self.splits).start;
             let last = self.split((end - 1) % self.splits).end;
-            // SAFETY: forwarded; band and runs exist.
+            // SAFETY: guaranteed by the caller; band and runs exist.
             unsafe {
                 match &self.winograd {
                     Some(tiling) => self.winograd_band(args, &epilogue, tiling, band, first..last),
@@ -68,14 +68,14 @@ impl Geometry<'_> {
         let per_group = self.group_out.div_ceil(CHANNELS);
         let pixels = band * self.band_pixels..((band + 1) * self.band_pixels).min(self.desc.y.pixels());
         let block = self.block_pixels();
-        // SAFETY: forwarded.
+        // SAFETY: guaranteed by the caller.
         let mut packed_rows = unsafe { PackA::new(self, args) };
         for at in pixels.clone().step_by(block) {
             let count = block.min(pixels.end - at);
             let mut packed = None;
             for run in runs.clone() {
                 let group = run / per_group;
-                // SAFETY: forwarded; `count` pixels from `at` on exist, no more than a block.
+                // SAFETY: guaranteed by the caller; `count` pixels from `at` on exist, no more than a block.
                 unsafe {
                     if packed != Some(group) {
                         packed_rows.pack(at, count, group);
@@ -106,7 +106,7 @@ impl Geometry<'_> {
         let channel = group * self.group_out + run * CHANNELS;
         let sums: *mut i32 = args.scratch.cast();
         let tiles = pixels.len() / MR;
-        // SAFETY: panels and words lie in the blob, whose length and words `check` saw; the sums have
+        // SAFETY: panels and words are in the blob, whose length and words `check` saw; the sums have
         // room for a block; packed rows are whole fours; the pixels and channels exist.
         unsafe {
             let words: *const u64 = args.blob.as_ptr().add(self.words_at()).cast();
@@ -229,7 +229,7 @@ unsafe fn transform_band(args: &ConvArgs<'_>, band: &winograd::Band, v: *mut i16
                 place.step[class] = count * LANES;
             }
         }
-        // SAFETY: the tile reads the input around its outputs, and its places lie in V.
+        // SAFETY: the tile reads the input around its outputs, and its places are in V.
         unsafe { winograd::transform_input(&input, at, four, &place) };
     }
 }

@@ -47,7 +47,7 @@ impl Epilogue {
     /// The pixels and channels exist in the output, and `acc` holds that many rows; `count ≤ 16`.
     #[inline]
     pub unsafe fn run(&self, acc: *const i32, pixel: usize, pixels: usize, channel: usize, count: usize) {
-        // SAFETY: forwarded.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             if count < CHANNELS {
                 self.partial(acc, pixel, pixels, channel, count);
@@ -62,10 +62,10 @@ impl Epilogue {
     /// All 16 channels.
     ///
     /// # Safety
-    /// As [`Epilogue::run`].
+    /// The same as for [`Epilogue::run`].
     #[inline(always)]
     unsafe fn whole<const TAME: bool>(&self, acc: *const i32, pixel: usize, pixels: usize, channel: usize) {
-        // SAFETY: forwarded.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             match (self.has_skip, self.has_y, self.has_y2) {
                 (false, true, false) => self.outputs::<TAME, false, true, false>(acc, pixel, pixels, channel),
@@ -81,7 +81,7 @@ impl Epilogue {
     /// Fewer than 16 channels: through buffers of 16, so that nothing beyond them is touched.
     ///
     /// # Safety
-    /// As [`Epilogue::run`].
+    /// The same as for [`Epilogue::run`].
     #[inline(never)]
     unsafe fn partial(&self, acc: *const i32, pixel: usize, pixels: usize, channel: usize, count: usize) {
         for i in 0..pixels {
@@ -118,7 +118,7 @@ impl Epilogue {
     /// All 16 channels with these outputs.
     ///
     /// # Safety
-    /// As [`Epilogue::run`]; the constants have 16 values from `channel` on.
+    /// The same as for [`Epilogue::run`]; the constants have 16 values from `channel` on.
     #[inline(never)]
     unsafe fn outputs<const TAME: bool, const SKIP: bool, const Y: bool, const Y2: bool>(
         &self,
@@ -130,7 +130,7 @@ impl Epilogue {
         let at = pixel * self.stride + channel;
         let (mut skip, mut y, mut y2) =
             (self.skip.wrapping_add(at), self.y.wrapping_add(at), self.y2.wrapping_add(at));
-        // SAFETY: the caller's promise; `skip`, `y`, `y2` are dereferenced only where they are in use.
+        // SAFETY: guaranteed by the caller; `skip`, `y`, `y2` are dereferenced only where they are in use.
         unsafe {
             let bias = vld1q_s32_x4(self.bias.add(channel));
             let bias = [bias.0, bias.1, bias.2, bias.3];
@@ -167,7 +167,7 @@ impl Epilogue {
     /// `acc` holds `count ≤ 16` sums and `y` at least `channel + count` f32s.
     pub unsafe fn logits(&self, acc: *const i32, channel: usize, count: usize) {
         for i in 0..count {
-            // SAFETY: the caller's promise.
+            // SAFETY: guaranteed by the caller.
             unsafe {
                 let sum = (*acc.add(i)).wrapping_add(*self.bias.add(channel + i));
                 *self.y.cast::<f32>().add(channel + i) = sum as f32 * *self.multiplier.add(channel + i);

@@ -84,17 +84,17 @@ impl<'a> Geometry<'a> {
         if self.desc.output.has_affine() { 4 } else { 2 }
     }
 
-    /// Where the words of decisions stand in a direct blob, and the weights in a Winograd one.
+    /// Returns where the words of decisions stand in a direct blob, and the weights in a Winograd one.
     pub fn words_at(&self) -> usize {
         HEADER + 4 * self.constants() * self.constant_vectors()
     }
 
-    /// Where the panels stand in a direct blob.
+    /// Returns where the panels stand in a direct blob.
     pub fn panels_at(&self) -> usize {
         (self.words_at() + 8 * self.panels() * self.words()).next_multiple_of(64)
     }
 
-    /// Bytes of the blob.
+    /// Returns the size in bytes of the blob.
     pub fn blob_bytes(&self) -> usize {
         match self.winograd {
             Some(_) => self.words_at() + 2 * POSITIONS * self.desc.x.c * self.desc.y.c,
@@ -116,7 +116,7 @@ impl<'a> Geometry<'a> {
         (columns, (columns * d.x.c + 32).next_multiple_of(16))
     }
 
-    /// True when windows are first copied one by one, as their taps are no whole vectors.
+    /// Returns whether windows are first copied one by one, as their taps are no whole vectors.
     pub fn is_dense(&self) -> bool {
         self.tap != channel_stride(self.desc.x.c) || self.desc.source == Source::Pixels
     }
@@ -150,15 +150,15 @@ impl<'a> Geometry<'a> {
         self.bands * self.splits
     }
 
-    /// The runs of output channels of one split.
+    /// Returns the runs of output channels of one split.
     pub fn split(&self, split: usize) -> Range<usize> {
         let runs = self.runs();
         runs * split / self.splits..runs * (split + 1) / self.splits
     }
 }
 
-/// The tiles of a layer that Winograd can take and takes at less cost. In instructions, with a quarter of one for
-/// each byte of weights that is streamed from memory once per band.
+/// Returns the tiles of a layer that Winograd can take and takes at less cost. In instructions, with a quarter of
+/// one for each byte of weights that is streamed from memory once per band.
 fn winograd_tiling(d: &ConvDesc, row: usize) -> Option<winograd::Geometry> {
     let possible = d.kernel == [3, 3]
         && d.stride == [1, 1]
@@ -180,7 +180,7 @@ fn winograd_tiling(d: &ConvDesc, row: usize) -> Option<winograd::Geometry> {
     (product + transforms + weights / 4 < direct).then_some(tiling)
 }
 
-/// The smallest divisor of `n` that is at least `wanted` (≤ n).
+/// Returns the smallest divisor of `n` that is at least `wanted` (≤ n).
 fn divisor_from(n: usize, wanted: usize) -> usize {
     (wanted..=n).find(|s| n.is_multiple_of(*s)).unwrap_or(n).min(2 * wanted.max(1)).max(1)
 }

@@ -16,7 +16,7 @@ pub const fn channel_stride(channels: usize) -> usize {
     channels.next_multiple_of(VECTOR)
 }
 
-/// Bytes of an activation.
+/// Returns the size in bytes of an activation.
 pub const fn tensor_bytes(shape: Shape) -> usize {
     shape.pixels() * channel_stride(shape.c)
 }

@@ -10,10 +10,10 @@ use crate::shape::PoolDesc;
 /// See [`crate::KernelSet::max_pool`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 pub unsafe fn max_pool(desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
     let stride = channel_stride(desc.x.c);
-    // The taps of output `o` along one axis that lie inside the input.
+    // The taps of output `o` along one axis that are inside the input.
     let taps = |o: usize, axis: usize, size: usize| {
         let first = o * desc.stride[axis];
         let (pad, k) = (desc.pad[axis], desc.kernel[axis]);
@@ -28,7 +28,7 @@ pub unsafe fn max_pool(desc: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<us
             let to = y.wrapping_add((oy * desc.y.w + ox) * stride);
             let from = x.wrapping_add((ys.start * desc.x.w + xs.start) * stride);
             for at in (0..stride).step_by(VECTOR) {
-                // SAFETY: all taps lie inside the input, the output pixel exists, and both have whole
+                // SAFETY: all taps are inside the input, the output pixel exists, and both have whole
                 // vectors of channels.
                 unsafe {
                     let mut best = vdupq_n_s8(start);

@@ -59,7 +59,7 @@ pub struct Neon {
 static NEON: Neon = Neon { _private: () };
 
 impl Neon {
-    /// The set, where this CPU runs it.
+    /// Returns the set, where this CPU runs it.
     pub fn new() -> Option<&'static Self> {
         cfg!(target_feature = "neon").then_some(&NEON)
     }
@@ -111,7 +111,7 @@ unsafe impl KernelSet for Neon {
     }
 
     unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
-        // SAFETY: forwarded.
+        // SAFETY: guaranteed by the caller.
         unsafe { Geometry::new(args.desc).run(args, tasks) }
     }
 

@@ -57,7 +57,7 @@ impl<'a> PackA<'a> {
         }
     }
 
-    /// The packed rows.
+    /// Returns the packed rows.
     pub fn rows(&self) -> *const u8 {
         self.packed
     }
@@ -70,7 +70,7 @@ impl<'a> PackA<'a> {
         for four in (0..count).step_by(MR) {
             let to = self.packed.wrapping_add(four * self.plan.row);
             let pixels = MR.min(count - four);
-            // SAFETY: the caller's promise; the packed rows have room for whole fours.
+            // SAFETY: guaranteed by the caller; the packed rows have room for whole fours.
             unsafe {
                 if self.plan.is_dense() {
                     for i in 0..pixels {
@@ -94,7 +94,7 @@ impl<'a> PackA<'a> {
     /// Four pixels of a convolution whose taps are whole vectors.
     ///
     /// # Safety
-    /// As [`PackA::pack`], for up to four pixels; `to` has room for four.
+    /// The same as for [`PackA::pack`], for up to four pixels; `to` has room for four.
     #[inline]
     unsafe fn taps(&self, first: usize, count: usize, mut to: *mut u8) {
         let d = self.plan.desc;
@@ -160,7 +160,7 @@ impl<'a> PackA<'a> {
         if self.lines_of != Some(oy) {
             for ky in 0..d.kernel[0] {
                 let iy = (oy * d.stride[0] + ky * d.dilation[0]).wrapping_sub(d.pad[0]);
-                // SAFETY: forwarded; there is a line per row of the kernel.
+                // SAFETY: guaranteed by the caller; there is a line per row of the kernel.
                 unsafe { self.lay_out(iy, self.lines.add(ky * line_bytes)) };
             }
             self.lines_of = Some(oy);
@@ -168,7 +168,7 @@ impl<'a> PackA<'a> {
         let bytes = d.kernel[1] * c;
         let mut line = self.lines.cast_const().wrapping_add(ox * d.stride[1] * c);
         for _ in 0..d.kernel[0] {
-            // SAFETY: the window lies in the line. Whole vectors may read up to 31 bytes behind the window,
+            // SAFETY: the window is in the line. Whole vectors may read up to 31 bytes behind the window,
             // which a line has in excess, and write as much behind the row: bytes that the next one
             // overwrites or that follow the window's last.
             unsafe {
@@ -221,7 +221,7 @@ impl<'a> PackA<'a> {
 #[inline(always)]
 unsafe fn interleave(from: [*const u8; MR], to: *mut u8, n: usize) {
     for at in (0..n).step_by(VECTOR) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let piece = |i: usize| vld1q_u8(from[i].add(at));
             vst1q_u8_x4(to.add(MR * at), uint8x16x4_t(piece(0), piece(1), piece(2), piece(3)));
@@ -236,7 +236,7 @@ unsafe fn interleave(from: [*const u8; MR], to: *mut u8, n: usize) {
 #[inline(always)]
 unsafe fn copy_vectors(from: *const u8, to: *mut u8, n: usize) {
     for i in (0..n).step_by(VECTOR) {
-        // SAFETY: the caller's promise.
+        // SAFETY: guaranteed by the caller.
         unsafe { vst1q_u8(to.add(i), vld1q_u8(from.add(i))) };
     }
 }
@@ -246,7 +246,7 @@ unsafe fn copy_vectors(from: *const u8, to: *mut u8, n: usize) {
 /// # Safety
 /// `n` bytes are readable at `from` and writable at `to`, and do not overlap.
 unsafe fn copy_flipped(from: *const u8, to: *mut u8, n: usize) {
-    // SAFETY: the caller's promise; the last vector overlaps the one before it rather than the end.
+    // SAFETY: guaranteed by the caller; the last vector overlaps the one before it rather than the end.
     unsafe {
         let flip = |i: usize| vst1q_u8(to.add(i), veorq_u8(vld1q_u8(from.add(i)), vdupq_n_u8(0x80)));
         if n < VECTOR {

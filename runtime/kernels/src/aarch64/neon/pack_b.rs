@@ -103,7 +103,7 @@ impl Geometry<'_> {
         }
     }
 
-    /// The number of parts in a Winograd blob's header.
+    /// Returns the number of parts in a Winograd blob's header.
     pub fn parts(blob: &[u8]) -> usize {
         blob.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
     }

@@ -37,8 +37,8 @@ impl Round {
         self.apply_number(v.map(|v| unsafe { vmaxnmq_f32(v, self.lowest) }))
     }
 
-    /// The same where no value is a NaN. Rounding is monotone and the bounds are integers, so that they may be
-    /// applied last: beyond them `fcvtns` and the narrowing moves saturate outside of every int8.
+    /// Returns the same where no value is a NaN. Rounding is monotone and the bounds are integers, so that they
+    /// may be applied last: beyond them `fcvtns` and the narrowing moves saturate outside of every int8.
     #[inline(always)]
     pub fn apply_number(&self, v: Quad) -> int8x16_t {
         // SAFETY: NEON is part of the AArch64 baseline.
@@ -55,7 +55,7 @@ impl Round {
 /// offset` stay below f32's 2¹²⁸, hence are numbers.
 const TAME: f32 = 2.814_749_8e14; // 2⁴⁸
 
-/// True for every constant that a network could mean.
+/// Returns true for every constant that a network could mean.
 pub fn is_tame(v: f32) -> bool {
     v.abs() <= TAME
 }
@@ -81,7 +81,7 @@ pub fn minus_zero(q: int8x16_t, zero: int8x16_t) -> Quad {
 /// They are readable.
 #[inline(always)]
 pub unsafe fn load(p: *const f32) -> Quad {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let v = vld1q_f32_x4(p);
         [v.0, v.1, v.2, v.3]

@@ -88,7 +88,7 @@ fn check(desc: &ConvDesc, weights: &[i8], x: &[i8]) -> Vec<u8> {
         y_rows: desc.y.h,
         scratch: scratch.get_mut().as_mut_ptr(),
     };
-    // SAFETY: a validated description, buffers of the sizes that the set asked for.
+    // SAFETY: a validated description, buffers of the sizes that the set requested.
     unsafe { set.conv(&args, 0..set.conv_tasks(desc)) };
     assert!(scratch.get()[scratch_bytes..].iter().all(|&b| b == 0x77), "scratch overrun: {desc:?}");
     let got = set.read_tensor(desc.y, y.get());

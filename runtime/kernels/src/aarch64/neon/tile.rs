@@ -63,7 +63,7 @@ pub const fn words(blocks: usize) -> usize {
 /// Bytes of a panel that one word of decisions is about, but for the last.
 pub const WORD_BYTES: usize = STEPS_PER_WORD * DEPTH_STEP * NR;
 
-/// The word of decisions for at most [`WORD_BYTES`] of a panel, `[block][channel][32]`.
+/// Returns the word of decisions for at most [`WORD_BYTES`] of a panel, `[block][channel][32]`.
 pub fn decide(blocks: &[u8]) -> u64 {
     let mut word = 0;
     let mut bit = 1 << 63;
@@ -76,7 +76,7 @@ pub fn decide(blocks: &[u8]) -> u64 {
     word | bit
 }
 
-/// True when four products could overflow an int16 lane somewhere in the block.
+/// Returns whether four products could overflow an int16 lane somewhere in the block.
 fn needs_narrow_step(block: &[u8]) -> bool {
     block.chunks_exact(DEPTH_STEP).any(|channel| {
         (0..8).any(|lane| {
@@ -393,7 +393,8 @@ macro_rules! narrow_one {
 /// One pixel by one panel of 4 channels.
 ///
 /// # Safety
-/// As [`panel_4x4`], for one pixel of a four, whose first 16 bytes are at `row`, and four int32s of `acc`.
+/// The same as for [`panel_4x4`], for one pixel of a four, whose first 16 bytes are at `row`, and four int32s of
+/// `acc`.
 #[inline(never)]
 pub unsafe fn panel_1x4(
     row: *const u8,

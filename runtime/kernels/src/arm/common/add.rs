@@ -10,7 +10,7 @@ use crate::shape::Shape;
 /// See [`crate::KernelSet::add`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 pub(crate) unsafe fn add(
     shape: Shape,
     s: &AddScalars,

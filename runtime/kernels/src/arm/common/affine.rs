@@ -9,7 +9,7 @@ use crate::shape::Shape;
 /// See [`crate::KernelSet::affine`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 #[allow(clippy::too_many_arguments)]
 pub(crate) unsafe fn affine(
     shape: Shape,

@@ -7,7 +7,7 @@ use crate::shape::Shape;
 /// See [`crate::KernelSet::avg_pool`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 pub(crate) unsafe fn avg_pool(shape: Shape, s: &AvgPoolScalars, x: *const u8, y: *mut u8) {
     let (x, y): (*const i8, *mut i8) = (x.cast(), y.cast());
     for c in 0..shape.c {

@@ -57,7 +57,7 @@ impl Epilogue<'_> {
         }
     }
 
-    /// Whether it is only `y`, with or without a residual: what assembly does.
+    /// Returns whether it is only `y`, with or without a residual: what assembly does.
     #[cfg(target_arch = "arm")]
     pub(crate) fn plain(&self) -> Option<&Requant> {
         (self.output == ConvOutput::Int8).then_some(&self.scalars.y)

@@ -105,7 +105,7 @@ impl Geometry {
         self.padded_group.saturating_mul(d.groups)
     }
 
-    /// Where the weights start in the blob.
+    /// Returns where the weights start in the blob.
     pub(crate) fn head(&self, d: &ConvDesc) -> usize {
         round_up(self.vector(d).saturating_mul(4 * self.vectors), 16)
     }

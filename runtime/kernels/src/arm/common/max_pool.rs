@@ -8,7 +8,7 @@ use crate::shape::PoolDesc;
 /// See [`crate::KernelSet::max_pool`].
 ///
 /// # Safety
-/// As there.
+/// The same as for that method.
 pub(crate) unsafe fn max_pool(d: &PoolDesc, x: *const u8, y: *mut u8, rows: Range<usize>) {
     let (x, y): (*const i8, *mut i8) = (x.cast(), y.cast());
     for oy in rows {

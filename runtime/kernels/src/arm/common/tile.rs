@@ -23,13 +23,13 @@ pub(crate) trait Isa: Sync + Send {
     #[cfg(feature = "alloc")]
     const ZERO_IN_BIAS: bool;
 
-    /// What stands in the window for padding.
+    /// Returns what stands in the window for padding.
     fn blank(x_zero: i8) -> Self::Element;
 
     /// One value of the window.
     fn element(x: i8, x_zero: i8) -> Self::Element;
 
-    /// Where the element of number `i` in memory order stands within its pixel or patch.
+    /// Returns where the element of number `i` in memory order stands within its pixel or patch.
     fn place(i: usize) -> usize;
 
     /// Copies `n` values, a multiple of [`Isa::CHANNELS`], into the window.
@@ -75,8 +75,8 @@ pub(crate) struct Sums {
 
 #[cfg(not(target_arch = "arm"))]
 impl Sums {
-    /// The hot loop in plain Rust, for elements of `T` and panels of `NR` channels; `place(k, n)` is where the
-    /// weight of element `k` and channel `n` stands in a segment's.
+    /// Returns the hot loop in plain Rust, for elements of `T` and panels of `NR` channels; `place(k, n)` is where
+    /// the weight of element `k` and channel `n` stands in a segment's.
     ///
     /// # Safety
     /// The fields are true, and `place` stays inside `segment · NR`.
@@ -86,7 +86,7 @@ impl Sums {
     ) {
         for p in 0..self.pixels {
             for n in 0..NR {
-                // SAFETY: the caller's contract.
+                // SAFETY: guaranteed by the caller.
                 unsafe {
                     let mut sum = *self.bias.add(n);
                     for segment in 0..self.segments {

@@ -47,28 +47,28 @@ impl Isa for Dsp {
     }
 
     unsafe fn copy(x: *const i8, n: usize, x_zero: i8, to: *mut i16) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { pack_a::widen(x, n / 4, i32::from(x_zero), to) }
     }
 
     unsafe fn shift(to: *mut i16, from: *const i16, bytes: usize) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { pack_a::shift(to.cast(), from.cast(), bytes / 8) }
     }
 
     unsafe fn unpack(weights: *const i8, n: usize, to: *mut u8) -> *const u8 {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { pack_b::unpack(weights, n / 8, to.cast()) };
         to
     }
 
     unsafe fn sums(sums: &Sums) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { tile::conv_i16_2x2c2_dsp(sums) }
     }
 
     unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { epilogue::finish(epilogue, channels, pixels) }
     }
 }

@@ -71,14 +71,14 @@ mod model {
     /// See the assembly's.
     pub unsafe fn widen(x: *const i8, quads: usize, x_zero: i32, to: *mut i16) {
         for i in 0..4 * quads {
-            // SAFETY: the caller's contract.
+            // SAFETY: guaranteed by the caller.
             unsafe { *to.add((i & !3) + PLACE[i & 3]) = (i32::from(*x.add(i)) - x_zero) as i16 };
         }
     }
 
     /// See the assembly's.
     pub unsafe fn shift(to: *mut u64, from: *const u64, pairs: usize) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { core::ptr::copy(from, to, pairs) }
     }
 }

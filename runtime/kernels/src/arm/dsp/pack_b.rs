@@ -50,7 +50,7 @@ pub(super) unsafe fn unpack(weights: *const i8, octets: usize, to: *mut i16) {
     for octet in 0..octets {
         for (i, k) in [0, 2, 4, 6, 1, 3, 5, 7].into_iter().enumerate() {
             // Of each four, the even ones of both channels come first.
-            // SAFETY: the caller's contract.
+            // SAFETY: guaranteed by the caller.
             unsafe { *to.add(8 * octet + i) = i16::from(*weights.add(8 * octet + k)) };
         }
     }

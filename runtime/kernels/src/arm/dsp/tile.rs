@@ -122,6 +122,6 @@ pub(super) unsafe extern "C" fn conv_i16_2x2c2_dsp(sums: *const Sums) {
 #[cfg(not(target_arch = "arm"))]
 pub(super) unsafe fn conv_i16_2x2c2_dsp(s: &Sums) {
     // Of eight weights, each channel's first two, then each channel's last two.
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe { s.model::<i16, 2>(|k, n| (k & !3) * 2 + (k & 2) * 2 + n * 2 + (k & 1)) }
 }

@@ -9,10 +9,10 @@ use crate::arm::common::epilogue::Epilogue;
 pub(super) unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize) {
     #[cfg(target_arch = "arm")]
     if let Some(row) = Row::new(epilogue, pixels).filter(|_| channels == 4) {
-        // SAFETY: the caller's contract; four channels, an int8 output.
+        // SAFETY: guaranteed by the caller; four channels, an int8 output.
         return unsafe { if epilogue.has_skip { row_with_skip(&row) } else { row_without(&row) } };
     }
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe { epilogue.finish(4, channels, pixels) }
 }
 

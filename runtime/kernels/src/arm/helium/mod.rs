@@ -39,12 +39,12 @@ impl Isa for Helium {
     }
 
     unsafe fn copy(x: *const i8, n: usize, _: i8, to: *mut i8) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { pack_a::copy(x, n, to) }
     }
 
     unsafe fn shift(to: *mut i8, from: *const i8, bytes: usize) {
-        // SAFETY: the caller's contract; forwards, in pieces no longer than the distance.
+        // SAFETY: guaranteed by the caller; forwards, in pieces no longer than the distance.
         unsafe { pack_a::copy(from, bytes, to) }
     }
 
@@ -53,12 +53,12 @@ impl Isa for Helium {
     }
 
     unsafe fn sums(sums: &Sums) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { tile::conv_i8_2x4c16_helium(sums) }
     }
 
     unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: usize) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { epilogue::finish(epilogue, channels, pixels) }
     }
 }

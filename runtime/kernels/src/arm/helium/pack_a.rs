@@ -27,6 +27,6 @@ pub(super) unsafe extern "C" fn copy(x: *const i8, n: usize, to: *mut i8) {
 /// See the assembly's.
 #[cfg(not(target_arch = "arm"))]
 pub(super) unsafe fn copy(x: *const i8, n: usize, to: *mut i8) {
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe { core::ptr::copy(x, to, n) }
 }

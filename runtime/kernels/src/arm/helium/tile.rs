@@ -127,6 +127,6 @@ pub(super) unsafe extern "C" fn conv_i8_2x4c16_helium(sums: *const Sums) {
 #[cfg(not(target_arch = "arm"))]
 pub(super) unsafe fn conv_i8_2x4c16_helium(s: &Sums) {
     // Of 64 weights, each channel's sixteen.
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe { s.model::<i8, 4>(|k, n| (k & !15) * 4 + n * 16 + (k & 15)) }
 }

@@ -9,7 +9,7 @@ use core::arch::wasm32::*;
 pub(super) unsafe fn widen(from: *const u8, to: *mut u8, len: usize, zero: i16) {
     let zeros = i16x8_splat(zero);
     let whole = len / 8 * 8;
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for i in (0..whole).step_by(8) {
             let v = i16x8_load_extend_u8x8(from.add(i));

@@ -49,7 +49,7 @@ impl Vector for Simd128Vector {
 
     #[inline(always)]
     unsafe fn load_first(from: *const f32, n: usize) -> v128 {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             if n >= 4 {
                 v128_load(from.cast())
@@ -65,7 +65,7 @@ impl Vector for Simd128Vector {
     unsafe fn widen_first(from: *const u8, n: usize) -> v128 {
         let mut values = [0u8; 4];
         let mut from = from;
-        // SAFETY: the caller's contract, or the copy.
+        // SAFETY: guaranteed by the caller, or the copy.
         unsafe {
             if n < 4 {
                 core::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), n);
@@ -77,7 +77,7 @@ impl Vector for Simd128Vector {
 
     #[inline(always)]
     unsafe fn narrow_first(to: *mut u8, n: usize, v: v128) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let words = i16x8_narrow_i32x4(v, v);
             let bytes = u8x16_narrow_i16x8(words, words);
@@ -92,7 +92,7 @@ impl Vector for Simd128Vector {
 
     #[inline(always)]
     unsafe fn store_bytes_first(to: *mut u8, n: usize, v: v128) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             if n >= 16 {
                 v128_store(to.cast(), v);
@@ -107,7 +107,7 @@ impl Vector for Simd128Vector {
     #[inline(always)]
     unsafe fn requantize_pixel<const N: usize>(v: [v128; N], out: &Bounds) -> v128 {
         const { assert!(N == 1 || N == 2 || N == 4) };
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let mut q = [i32x4_splat(0); 4];
             for i in 0..N {
@@ -123,7 +123,7 @@ impl Vector for Simd128Vector {
     unsafe fn load_pixel<const N: usize>(from: *const u8, channels: usize) -> [v128; N] {
         let mut lanes = [0u8; 16];
         let mut from = from;
-        // SAFETY: the caller's contract, or the copy.
+        // SAFETY: guaranteed by the caller, or the copy.
         unsafe {
             if channels < 4 * N {
                 // What follows may be another thread's output.
@@ -140,7 +140,7 @@ impl Vector for Simd128Vector {
 
     #[inline(always)]
     unsafe fn store_pixel<const N: usize>(to: *mut u8, channels: usize, bytes: v128) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             match channels {
                 16 if N == 4 => v128_store(to.cast(), bytes),
@@ -157,7 +157,7 @@ impl Vector for Simd128Vector {
 
     #[inline(always)]
     unsafe fn finish_any<const N: usize>(t: &Outputs, e: &Epilogue, m: usize, acc: &[v128; N]) {
-        // SAFETY: forwarded.
+        // SAFETY: guaranteed by the caller.
         unsafe { finish_any::<N>(t, e, m, acc) }
     }
 }

@@ -51,9 +51,9 @@ fn input_1d(d: [v128; REACH]) -> [v128; REACH] {
 /// See [`Kernels::input`].
 ///
 /// # Safety
-/// See there; `channels` is a multiple of 8.
+/// See that item; `channels` is a multiple of 8.
 unsafe fn input(pixels: &[*const u8; POSITIONS], v: *mut i16, position: usize, channels: usize) {
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for c in (0..channels).step_by(8) {
             let mut columns = [[i16x8_splat(0); REACH]; REACH];
@@ -88,10 +88,10 @@ fn weights_1d([a, b, c]: [v128; 3]) -> [v128; REACH] {
 /// See [`Kernels::weights`].
 ///
 /// # Safety
-/// See there.
+/// See that item.
 unsafe fn weights(blob: *const u8, u: *mut i16, position: usize, pairs: usize) {
     let tap = pairs * CHANNELS * 2;
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for at in (0..tap).step_by(8) {
             let mut columns = [[i16x8_splat(0); REACH]; 3];
@@ -113,7 +113,7 @@ unsafe fn weights(blob: *const u8, u: *mut i16, position: usize, pairs: usize) {
 /// Products of `M` tiles and `N` vectors of 4 channels: `m[t][v] = Σ_k v[t][k]·u[k][v]`.
 ///
 /// # Safety
-/// As [`ProductFn`].
+/// The same as for [`ProductFn`].
 #[inline]
 unsafe fn part<const M: usize, const N: usize>(
     v: *const i16,
@@ -123,7 +123,7 @@ unsafe fn part<const M: usize, const N: usize>(
     pairs: usize,
 ) {
     let mut acc = [[i32x4_splat(0); N]; M];
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for k in 0..pairs {
             let weights: [v128; N] =
@@ -146,7 +146,7 @@ unsafe fn part<const M: usize, const N: usize>(
 /// See [`ProductFn`].
 ///
 /// # Safety
-/// See there; `A + B` tiles.
+/// See that item; `A + B` tiles.
 unsafe fn product<const A: usize, const B: usize>(
     v: *const i16,
     tile: usize,
@@ -154,7 +154,7 @@ unsafe fn product<const A: usize, const B: usize>(
     m: *mut i32,
     pairs: usize,
 ) {
-    // SAFETY: the caller's contract, for a part of the channels and of the tiles.
+    // SAFETY: guaranteed by the caller, for a part of the channels and of the tiles.
     unsafe {
         for half in [0, CHANNELS / 2] {
             let (u, m) = (u.add(2 * half), m.add(half));
@@ -170,7 +170,7 @@ const fn products_by_tiles() -> [ProductFn; GROUP] {
     [product::<1, 0>, product::<2, 0>, product::<3, 0>, product::<4, 0>, product::<5, 0>, product::<3, 3>]
 }
 
-/// The outputs of one column (or row): 24·y0, 12·y1, 6·y2, 6·y3.
+/// Returns the outputs of one column (or row): 24·y0, 12·y1, 6·y2, 6·y3.
 #[inline]
 fn output_1d(m: [v128; REACH]) -> [v128; TILE] {
     let two = |v| i32x4_shl(v, 1);
@@ -188,10 +188,10 @@ fn output_1d(m: [v128; REACH]) -> [v128; TILE] {
 /// See [`Kernels::output`].
 ///
 /// # Safety
-/// See there.
+/// See that item.
 unsafe fn output(m: *const i32, start: *const i32, sums: *mut i32) {
     let inverse = i32x4_splat(INVERSE_OF_9);
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for at in (0..CHANNELS).step_by(4) {
             let mut columns = [[i32x4_splat(0); TILE]; REACH];
@@ -219,10 +219,10 @@ const EXPONENT: [u32; TILE] = [3, 2, 1, 1];
 /// See [`Kernels::rows`].
 ///
 /// # Safety
-/// See there.
+/// See that item.
 unsafe fn row<const M: usize, const MODE: usize>(sums: *const i32, out: &Outputs, e: &Epilogue) {
     let mut acc = [[i32x4_splat(0); 4]; M];
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for (m, acc) in acc.iter_mut().enumerate() {
             for (v, acc) in acc.iter_mut().enumerate() {

@@ -21,7 +21,7 @@ use crate::tiled::epilogue::{Epilogue, Outputs};
 /// Runs tasks of a convolution that [`Geometry::suits`].
 ///
 /// # Safety
-/// As [`crate::KernelSet::conv`], the CPU has AMX-INT8 and AVX-512 VNNI, and the process may use them.
+/// The same as for [`crate::KernelSet::conv`], the CPU has AMX-INT8 and AVX-512 VNNI, and the process may use them.
 pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
     if tasks.is_empty() {
         return;
@@ -29,7 +29,7 @@ pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
     let desc = args.desc;
     let g = Geometry::new(desc);
     let rest = if g.count > TILE && g.count < MR { g.count - TILE } else { TILE };
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     let _tiles = unsafe { Tiles::configure(g.count.min(TILE), rest) };
     let epilogue = Epilogue::new(args);
     let mut driver = Driver {
@@ -52,7 +52,7 @@ pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
             g.run_start(from)..g.run_start(to)
         };
         let all = if first_panel == last_panel { blocks(first_panel) } else { 0..g.blocks };
-        // SAFETY: the caller's contract; the blocks are the caller's tasks.
+        // SAFETY: guaranteed by the caller; the blocks are the caller's tasks.
         unsafe {
             let origin = driver.pack(g.rows(all));
             for panel in first_panel..=last_panel {
@@ -69,7 +69,7 @@ pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
             while to < end && (g.direct || g.rows(from..to + 1).len() <= g.block_rows) {
                 to += 1;
             }
-            // SAFETY: the caller's contract; a piece has at most `block_rows` rows.
+            // SAFETY: guaranteed by the caller; a piece has at most `block_rows` rows.
             unsafe {
                 let origin = driver.pack(g.rows(from..to));
                 for block in from..to {
@@ -81,7 +81,7 @@ pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
             from = to;
         }
     }
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe { driver.finish(0, 1) };
 }
 
@@ -102,7 +102,7 @@ impl Driver<'_> {
     /// Makes the input of these output rows ready; returns where pixel 0 would be.
     ///
     /// # Safety
-    /// As [`conv`].
+    /// The same as for [`conv`].
     unsafe fn pack(&self, rows: Range<usize>) -> *const u8 {
         if self.g.direct {
             return self.args.x;
@@ -118,7 +118,7 @@ impl Driver<'_> {
     /// Multiplies a block by a panel, and finishes the one before.
     ///
     /// # Safety
-    /// As [`conv`]; the block's input is ready, with pixel 0 at `origin`.
+    /// The same as for [`conv`]; the block's input is ready, with pixel 0 at `origin`.
     unsafe fn block(&mut self, panel: usize, block: usize, origin: *const u8) {
         let (g, args, desc) = (self.g, self.args, self.args.desc);
         let number = block;
@@ -171,7 +171,7 @@ impl Driver<'_> {
     /// Writes one of so many equal parts of what is pending.
     ///
     /// # Safety
-    /// As [`conv`].
+    /// The same as for [`conv`].
     unsafe fn finish(&self, part: usize, parts: usize) {
         if let Some(p) = &self.pending {
             let len = p.block.len;

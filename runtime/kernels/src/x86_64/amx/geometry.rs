@@ -88,7 +88,7 @@ pub(super) struct Block {
 }
 
 impl Geometry {
-    /// Whether tiles suit the convolution; if not, it is `avx512vnni`'s. They do not suit groups,
+    /// Returns whether tiles suit the convolution; if not, it is `avx512vnni`'s. They do not suit groups,
     /// whose depth is short, nor a 3×3 window of RGB, which fills less than half of a step, nor a handful of
     /// pixels, where weights are read for nothing.
     pub fn suits(desc: &ConvDesc) -> bool {
@@ -152,7 +152,7 @@ impl Geometry {
         }
     }
 
-    /// Bytes of a row of a plane.
+    /// Returns the size in bytes of a row of a plane.
     pub fn row_bytes(&self) -> usize {
         self.width * self.step
     }
@@ -181,7 +181,7 @@ impl Geometry {
         run * self.blocks / self.task_runs
     }
 
-    /// Number of tasks.
+    /// Returns the number of tasks.
     pub fn tasks(&self) -> usize {
         if self.by_panel { self.panels * self.task_runs } else { self.task_runs }
     }
@@ -192,7 +192,7 @@ impl Geometry {
         (2 * SUMS + copy).next_multiple_of(64)
     }
 
-    /// Bytes of the weights of one vector of output channels.
+    /// Returns the size in bytes of the weights of one vector of output channels.
     pub fn vector_bytes(&self) -> usize {
         self.segments * self.steps * WEIGHT_TILE
     }

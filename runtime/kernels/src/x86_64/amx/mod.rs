@@ -42,14 +42,14 @@ pub struct Amx {
 }
 
 impl Amx {
-    /// The set, if this CPU has AMX-INT8 and AVX-512 VNNI and the operating system gives this process
+    /// Returns the set, if this CPU has AMX-INT8 and AVX-512 VNNI and the operating system gives this process
     /// the tile registers.
     pub fn new() -> Option<Self> {
         let vnni = Avx512Vnni::new()?;
         (permission::cpu_has_tiles() && permission::ask()).then_some(Self { vnni })
     }
 
-    /// The set as the dispatch table holds it.
+    /// Returns the set as the dispatch table holds it.
     pub(crate) fn get() -> Option<&'static dyn KernelSet> {
         static SET: Amx = Amx { vnni: Avx512Vnni::assumed() };
         Self::new().map(|_| &SET as &'static dyn KernelSet)
@@ -101,7 +101,7 @@ unsafe impl KernelSet for Amx {
     }
 
     unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
-        // SAFETY: the caller's contract; having `self` means that the CPU has the features and that we
+        // SAFETY: guaranteed by the caller; having `self` means that the CPU has the features and that we
         // may use them.
         unsafe {
             if Geometry::suits(args.desc) {

@@ -10,10 +10,10 @@ use crate::tiled::geometry::SLACK;
 /// Makes the input of the given output rows ready at `to`.
 ///
 /// # Safety
-/// As [`crate::KernelSet::conv`]; `to` has room for `plane_rows` rows of every plane and the slack, and
+/// The same as for [`crate::KernelSet::conv`]; `to` has room for `plane_rows` rows of every plane and the slack, and
 /// `rows` are at most `block_rows` rows of the output.
 pub(super) unsafe fn pack_rows(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to: *mut u8) {
-    // SAFETY: the caller's contract; see the two functions.
+    // SAFETY: guaranteed by the caller; see the two functions.
     unsafe {
         if g.interleaved {
             interleave(args, g, rows, to);
@@ -29,7 +29,7 @@ pub(super) unsafe fn pack_rows(args: &ConvArgs<'_>, g: &Geometry, rows: Range<us
 /// Deals rows to planes.
 ///
 /// # Safety
-/// As [`pack_rows`].
+/// The same as for [`pack_rows`].
 unsafe fn copy_planes(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to: *mut u8) {
     let desc = args.desc;
     let (c, pitch) = (desc.x.c, g.row_bytes());
@@ -70,7 +70,7 @@ unsafe fn copy_planes(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to:
 /// read, and the padding go byte by byte.
 ///
 /// # Safety
-/// As [`pack_rows`].
+/// The same as for [`pack_rows`].
 unsafe fn interleave(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to: *mut u8) {
     let desc = args.desc;
     debug_assert_eq!(desc.source, Source::Pixels);

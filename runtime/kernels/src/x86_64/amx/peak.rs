@@ -9,7 +9,7 @@ use super::tile::Tiles;
 /// # Safety
 /// The CPU has AMX-INT8 and the process may use it.
 pub(super) unsafe fn products(times: usize) {
-    // SAFETY: the caller's contract; registers only, all declared.
+    // SAFETY: guaranteed by the caller; registers only, all declared.
     unsafe {
         let _tiles = Tiles::configure(16, 16);
         asm!(

@@ -6,7 +6,7 @@
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
-/// Whether the CPU has AMX-INT8 and the system saves its registers.
+/// Returns whether the CPU has AMX-INT8 and the system saves its registers.
 pub(super) fn cpu_has_tiles() -> bool {
     const OSXSAVE: u32 = 1 << 27; // leaf 1, ecx
     const AMX_TILE: u32 = 1 << 24; // leaf 7, edx
@@ -24,7 +24,7 @@ pub(super) fn cpu_has_tiles() -> bool {
 /// The CPU has XSAVE and the system has enabled it.
 #[target_feature(enable = "xsave")]
 unsafe fn enabled_state() -> u64 {
-    // SAFETY: the caller's contract; register 0 exists.
+    // SAFETY: guaranteed by the caller; register 0 exists.
     unsafe { _xgetbv(0) }
 }
 

@@ -103,7 +103,7 @@ macro_rules! product {
         /// # Safety
         /// See [`ProductFn`].
         unsafe fn $name<const AHEAD: usize>(p: &Product<'_>) {
-            // SAFETY: the caller's contract; all registers are declared.
+            // SAFETY: guaranteed by the caller; all registers are declared.
             unsafe {
                 asm!(
                     "xor {s:e}, {s:e}",
@@ -194,7 +194,7 @@ macro_rules! by_ahead {
 static PRODUCTS: [[[ProductFn; AHEAD.len()]; 2]; 2] =
     [[by_ahead!(tiles_1x1), by_ahead!(tiles_1x2)], [by_ahead!(tiles_2x1), by_ahead!(tiles_2x2)]];
 
-/// The kernel for so many tiles of pixels and of channels that fetches at least `ahead` lines, at most
+/// Returns the kernel for so many tiles of pixels and of channels that fetches at least `ahead` lines, at most
 /// 32, in each step.
 pub(super) fn product(pixel_tiles: usize, vectors: usize, ahead: usize) -> ProductFn {
     let enough = AHEAD.iter().position(|&n| n >= ahead).unwrap_or(AHEAD.len() - 1);

@@ -31,7 +31,7 @@ pub struct Avx2 {
 }
 
 impl Avx2 {
-    /// The set, if this CPU has AVX2.
+    /// Returns the set, if this CPU has AVX2.
     pub fn new() -> Option<Self> {
         #[cfg(feature = "std")]
         let has = std::is_x86_feature_detected!("avx2");
@@ -40,7 +40,7 @@ impl Avx2 {
         has.then_some(Self { _proof: () })
     }
 
-    /// The set as the dispatch table holds it.
+    /// Returns the set as the dispatch table holds it.
     pub(crate) fn get() -> Option<&'static dyn KernelSet> {
         static SET: Avx2 = Avx2 { _proof: () };
         Self::new().map(|_| &SET as &'static dyn KernelSet)

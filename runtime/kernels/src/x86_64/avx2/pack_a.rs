@@ -10,7 +10,7 @@ use core::arch::x86_64::*;
 pub(super) unsafe fn widen(from: *const u8, to: *mut u8, len: usize, zero: i16) {
     let zeros = _mm256_set1_epi16(zero);
     let whole = len / 16 * 16;
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for i in (0..whole).step_by(16) {
             let v = _mm256_cvtepu8_epi16(_mm_loadu_si128(from.add(i).cast()));

@@ -45,7 +45,7 @@ impl Vector for Avx2Vector {
 
     #[inline(always)]
     unsafe fn load_first(from: *const f32, n: usize) -> __m256 {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             if n >= 8 {
                 _mm256_loadu_ps(from)
@@ -61,7 +61,7 @@ impl Vector for Avx2Vector {
     unsafe fn widen_first(from: *const u8, n: usize) -> __m256i {
         let mut values = [0u8; 8];
         let mut from = from;
-        // SAFETY: the caller's contract, or the copy.
+        // SAFETY: guaranteed by the caller, or the copy.
         unsafe {
             if n < 8 {
                 core::ptr::copy_nonoverlapping(from, values.as_mut_ptr(), n);
@@ -73,13 +73,13 @@ impl Vector for Avx2Vector {
 
     #[inline(always)]
     unsafe fn widen_with_slack(from: *const u8, _: usize) -> __m256i {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast())) }
     }
 
     #[inline(always)]
     unsafe fn narrow_first(to: *mut u8, n: usize, v: __m256i) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
             let bytes = _mm_packus_epi16(words, words);
@@ -94,13 +94,13 @@ impl Vector for Avx2Vector {
 
     #[inline(always)]
     unsafe fn load_bytes_with_slack(from: *const u8, _: usize) -> __m256i {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe { _mm256_loadu_si256(from.cast()) }
     }
 
     #[inline(always)]
     unsafe fn store_bytes_first(to: *mut u8, n: usize, v: __m256i) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             if n >= 32 {
                 _mm256_storeu_si256(to.cast(), v);
@@ -115,7 +115,7 @@ impl Vector for Avx2Vector {
     #[inline(always)]
     unsafe fn requantize_pixel<const N: usize>(v: [__m256; N], out: &Bounds) -> __m128i {
         const { assert!(N <= 2) };
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let mut q = [_mm256_setzero_si256(); 2];
             for i in 0..N {
@@ -135,7 +135,7 @@ impl Vector for Avx2Vector {
     unsafe fn load_pixel<const N: usize>(from: *const u8, channels: usize) -> [__m256; N] {
         let mut lanes = [0u8; 16];
         let mut from = from;
-        // SAFETY: the caller's contract, or the copy.
+        // SAFETY: guaranteed by the caller, or the copy.
         unsafe {
             if channels < 8 * N {
                 // What follows may be another thread's output.
@@ -158,7 +158,7 @@ impl Vector for Avx2Vector {
 
     #[inline(always)]
     unsafe fn store_pixel<const N: usize>(to: *mut u8, channels: usize, bytes: __m128i) {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             if channels == 8 * N {
                 if N == 2 {
@@ -176,7 +176,7 @@ impl Vector for Avx2Vector {
 
     #[inline(always)]
     unsafe fn finish_any<const N: usize>(t: &Outputs, e: &Epilogue, m: usize, acc: &[Self::Ints; N]) {
-        // SAFETY: forwarded.
+        // SAFETY: guaranteed by the caller.
         unsafe { finish_any::<N>(t, e, m, acc) }
     }
 }

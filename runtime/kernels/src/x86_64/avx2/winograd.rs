@@ -54,10 +54,10 @@ fn input_1d(d: [__m256i; REACH]) -> [__m256i; REACH] {
 /// See [`Kernels::input`].
 ///
 /// # Safety
-/// See there; `channels` is a multiple of 16.
+/// See that item; `channels` is a multiple of 16.
 #[target_feature(enable = "avx2")]
 unsafe fn input(pixels: &[*const u8; POSITIONS], v: *mut i16, position: usize, channels: usize) {
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for c in (0..channels).step_by(16) {
             let mut columns = [[_mm256_setzero_si256(); REACH]; REACH];
@@ -101,11 +101,11 @@ fn weights_1d([a, b, c]: [__m256i; 3]) -> [__m256i; REACH] {
 /// See [`Kernels::weights`].
 ///
 /// # Safety
-/// See there.
+/// See that item.
 #[target_feature(enable = "avx2")]
 unsafe fn weights(blob: *const u8, u: *mut i16, position: usize, pairs: usize) {
     let tap = pairs * CHANNELS * 2;
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for at in (0..tap).step_by(16) {
             let mut columns = [[_mm256_setzero_si256(); REACH]; 3];
@@ -127,11 +127,11 @@ unsafe fn weights(blob: *const u8, u: *mut i16, position: usize, pairs: usize) {
 /// See [`ProductFn`].
 ///
 /// # Safety
-/// See there; `M` tiles.
+/// See that item; `M` tiles.
 #[target_feature(enable = "avx2")]
 unsafe fn product<const M: usize>(v: *const i16, tile: usize, u: *const i16, m: *mut i32, pairs: usize) {
     let mut acc = [[_mm256_setzero_si256(); 2]; M];
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for k in 0..pairs {
             let weights =
@@ -155,7 +155,7 @@ const fn products_by_tiles() -> [ProductFn; GROUP] {
     [product::<1>, product::<2>, product::<3>, product::<4>, product::<5>, product::<6>]
 }
 
-/// The outputs of one column (or row): 24·y0, 12·y1, 6·y2, 6·y3.
+/// Returns the outputs of one column (or row): 24·y0, 12·y1, 6·y2, 6·y3.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn output_1d(m: [__m256i; REACH]) -> [__m256i; TILE] {
@@ -174,11 +174,11 @@ fn output_1d(m: [__m256i; REACH]) -> [__m256i; TILE] {
 /// See [`Kernels::output`].
 ///
 /// # Safety
-/// See there.
+/// See that item.
 #[target_feature(enable = "avx2")]
 pub(in super::super) unsafe fn output(m: *const i32, start: *const i32, sums: *mut i32) {
     let inverse = _mm256_set1_epi32(INVERSE_OF_9);
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for at in (0..CHANNELS).step_by(8) {
             let mut columns = [[_mm256_setzero_si256(); TILE]; REACH];
@@ -208,11 +208,11 @@ const EXPONENT: [i32; TILE] = [3, 2, 1, 1];
 /// See [`Kernels::rows`].
 ///
 /// # Safety
-/// See there.
+/// See that item.
 #[target_feature(enable = "avx2")]
 unsafe fn row<const M: usize, const MODE: usize>(sums: *const i32, out: &Outputs, e: &Epilogue) {
     let mut acc = [[_mm256_setzero_si256(); 2]; M];
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         for (m, acc) in acc.iter_mut().enumerate() {
             for (v, acc) in acc.iter_mut().enumerate() {

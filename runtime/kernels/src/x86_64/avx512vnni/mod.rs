@@ -15,7 +15,7 @@ pub struct Avx512Vnni {
 }
 
 impl Avx512Vnni {
-    /// The set, if this CPU has AVX-512 F, BW, VL and VNNI.
+    /// Returns the set, if this CPU has AVX-512 F, BW, VL and VNNI.
     pub fn new() -> Option<Self> {
         #[cfg(feature = "std")]
         let has = std::is_x86_feature_detected!("avx512f")
@@ -32,12 +32,12 @@ impl Avx512Vnni {
         has.then_some(Self { _proof: () })
     }
 
-    /// The set, for a static that is handed out only where [`Avx512Vnni::new`] gave one.
+    /// Returns the set, for a static that is handed out only where [`Avx512Vnni::new`] gave one.
     pub(super) const fn assumed() -> Self {
         Self { _proof: () }
     }
 
-    /// The set as the dispatch table holds it.
+    /// Returns the set as the dispatch table holds it.
     pub(crate) fn get() -> Option<&'static dyn KernelSet> {
         static SET: Avx512Vnni = Avx512Vnni::assumed();
         Self::new().map(|_| &SET as &'static dyn KernelSet)

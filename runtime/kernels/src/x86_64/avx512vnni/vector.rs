@@ -2,7 +2,7 @@
 //!
 //! Parts of vectors are masked, with one exception. One or two whole vectors of a pixel go by moves of their own
 //! width: a masked one counts as 64 bytes when the CPU looks whether a load hits a store before it, and where the
-//! residual lies in the output's place, each pixel would wait for the one before, some 60 cycles.
+//! residual is in the output's place, each pixel would wait for the one before, some 60 cycles.
 //!
 //! Requantizing a pixel is
 //! ```text
@@ -22,19 +22,19 @@ use crate::tiled::vector::Vector;
 /// 512 bits.
 pub(in crate::x86_64) enum Avx512Vector {}
 
-/// The lowest `n` bits.
+/// Returns the lowest `n` bits.
 #[inline(always)]
 fn mask16(n: usize) -> u16 {
     if n >= 16 { u16::MAX } else { (1 << n) - 1 }
 }
 
-/// The lowest `n` bits.
+/// Returns the lowest `n` bits.
 #[inline(always)]
 fn mask64(n: usize) -> u64 {
     if n >= 64 { u64::MAX } else { (1 << n) - 1 }
 }
 
-/// The lowest `n` bits, of which there is at least one and at most 64.
+/// Returns the lowest `n` bits, of which there is at least one and at most 64.
 #[inline(always)]
 fn mask(n: usize) -> u64 {
     u64::MAX >> (64 - n)
@@ -81,7 +81,7 @@ impl Vector for Avx512Vector {
 
     #[inline(always)]
     unsafe fn requantize_pixel<const N: usize>(v: [__m512; N], out: &Bounds) -> __m512i {
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let mut q = [_mm512_setzero_si512(); 4];
             for i in 0..N {
@@ -100,7 +100,7 @@ impl Vector for Avx512Vector {
     #[inline(always)]
     unsafe fn load_pixel<const N: usize>(from: *const u8, channels: usize) -> [__m512; N] {
         let mask = mask(channels);
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             let mut bytes = match N {
                 1 if mask == whole::<1>() => _mm512_castsi128_si512(_mm_loadu_si128(from.cast())),
@@ -130,7 +130,7 @@ impl Vector for Avx512Vector {
     #[inline(always)]
     unsafe fn store_pixel<const N: usize>(to: *mut u8, channels: usize, bytes: __m512i) {
         let mask = mask(channels);
-        // SAFETY: the caller's contract.
+        // SAFETY: guaranteed by the caller.
         unsafe {
             match N {
                 1 if mask == whole::<1>() => _mm_storeu_si128(to.cast(), _mm512_castsi512_si128(bytes)),
@@ -145,12 +145,12 @@ impl Vector for Avx512Vector {
 
     #[inline(always)]
     unsafe fn finish_any<const N: usize>(t: &Outputs, e: &Epilogue, m: usize, acc: &[Self::Ints; N]) {
-        // SAFETY: forwarded.
+        // SAFETY: guaranteed by the caller.
         unsafe { finish_any::<N>(t, e, m, acc) }
     }
 }
 
-/// The mask of `N` whole vectors.
+/// Returns the mask of `N` whole vectors.
 const fn whole<const N: usize>() -> u64 {
     u64::MAX >> (64 - 16 * N)
 }
@@ -158,10 +158,10 @@ const fn whole<const N: usize>() -> u64 {
 /// Dword order that brings the first N dwords of each 128 bits together.
 ///
 /// # Safety
-/// As [`Vector`].
+/// The same as for [`Vector`].
 #[inline(always)]
 unsafe fn gather_order<const N: usize>() -> __m512i {
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match N {
             1 => _mm512_setr_epi32(0, 4, 8, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0),
@@ -171,13 +171,13 @@ unsafe fn gather_order<const N: usize>() -> __m512i {
     }
 }
 
-/// The reverse of [`gather_order`].
+/// Returns the reverse of [`gather_order`].
 ///
 /// # Safety
-/// As [`Vector`].
+/// The same as for [`Vector`].
 #[inline(always)]
 unsafe fn scatter_order<const N: usize>() -> __m512i {
-    // SAFETY: the caller's contract.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match N {
             1 => _mm512_setr_epi32(0, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0),

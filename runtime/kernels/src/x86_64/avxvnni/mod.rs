@@ -17,7 +17,7 @@ pub struct AvxVnni {
 }
 
 impl AvxVnni {
-    /// The set, if this CPU has AVX2 and AVX-VNNI.
+    /// Returns the set, if this CPU has AVX2 and AVX-VNNI.
     pub fn new() -> Option<Self> {
         #[cfg(feature = "std")]
         let has = std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("avxvnni");
@@ -26,7 +26,7 @@ impl AvxVnni {
         has.then_some(Self { _proof: () })
     }
 
-    /// The set as the dispatch table holds it.
+    /// Returns the set as the dispatch table holds it.
     pub(crate) fn get() -> Option<&'static dyn KernelSet> {
         static SET: AvxVnni = AvxVnni { _proof: () };
         Self::new().map(|_| &SET as &'static dyn KernelSet)

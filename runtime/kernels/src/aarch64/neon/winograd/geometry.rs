@@ -36,7 +36,7 @@ impl Axis {
         self.fours + self.threes
     }
 
-    /// The first output of tile `i`.
+    /// Returns the first output of tile `i`.
     fn tile(&self, i: usize) -> usize {
         i * TILE - i.saturating_sub(self.fours)
     }
@@ -105,7 +105,7 @@ pub struct Band {
 }
 
 impl Band {
-    /// Number of tiles.
+    /// Returns the number of tiles.
     pub fn tiles(&self) -> usize {
         self.high * self.tiling.columns.tiles()
     }
@@ -133,7 +133,7 @@ impl Band {
         ([self.tiling.rows.tile(row), columns.tile(column)], four)
     }
 
-    /// The tiles of a class.
+    /// Returns the tiles of a class.
     pub fn class(&self, class: usize) -> Range<usize> {
         let kinds = self.kinds();
         match class {
@@ -144,7 +144,7 @@ impl Band {
         }
     }
 
-    /// Number of tiles of a class.
+    /// Returns the number of tiles of a class.
     pub fn count(&self, class: usize) -> usize {
         self.class(class).len()
     }
@@ -164,7 +164,7 @@ impl Band {
         }
     }
 
-    /// The positions of a class.
+    /// Returns the positions of a class.
     pub fn positions(class: usize) -> [Range<usize>; 2] {
         let range = |last| if last { COMMON..REACH } else { 0..COMMON };
         [range(class & 2 != 0), range(class & 1 != 0)]
@@ -183,7 +183,7 @@ pub const fn group(tiles: usize, g: usize) -> (usize, usize) {
     (first, tiles * (g + 1) / groups - first)
 }
 
-/// The group that tile `t` of `tiles` is in: its first tile, how many, and which of them `t` is.
+/// Returns the group that tile `t` of `tiles` is in: its first tile, how many, and which of them `t` is.
 pub fn group_of(tiles: usize, t: usize) -> (usize, usize, usize) {
     // The last group whose first tile is not behind `t`.
     let g = ((t + 1) * groups(tiles) - 1) / tiles;

@@ -48,8 +48,8 @@ pub const GROUP: usize = 8;
 pub const LANES: usize = 8;
 const _: () = assert!(LANES == DEPTH);
 
-/// The least number of even parts of the depth that keep every |Σ x·w| below 2²⁵ for every int8 input. Weights
-/// are OHWI.
+/// Returns the least number of even parts of the depth that keep every |Σ x·w| below 2²⁵ for every int8 input.
+/// Weights are OHWI.
 pub fn parts(weights: &[i8], c_in: usize) -> usize {
     let steps = c_in / LANES;
     let exact = |parts: usize| {

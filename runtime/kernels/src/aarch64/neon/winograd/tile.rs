@@ -142,17 +142,17 @@ pub struct Class {
 /// The products of `tiles` tiles.
 ///
 /// # Safety
-/// As [`product`], for each of the class's positions; 1 ≤ `tiles` ≤ 8.
+/// The same as for [`product`], for each of the class's positions; 1 ≤ `tiles` ≤ 8.
 pub unsafe fn products(tiles: usize, class: &Class, steps: usize) {
     /// # Safety
-    /// As [`products`].
+    /// The same as for [`products`].
     #[inline(never)]
     unsafe fn all<const MR: usize>(class: &Class, steps: usize) {
         let [rows, columns] = &class.positions;
         for (i, row) in rows.clone().enumerate() {
             for (j, column) in columns.clone().enumerate() {
                 let position = row * REACH + column;
-                // SAFETY: forwarded.
+                // SAFETY: guaranteed by the caller.
                 unsafe {
                     product::<MR>(
                         class.v.add(i * class.v_strides[0] + j * class.v_strides[1]),
@@ -164,7 +164,7 @@ pub unsafe fn products(tiles: usize, class: &Class, steps: usize) {
             }
         }
     }
-    // SAFETY: forwarded.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match tiles {
             1 => all::<1>(class, steps),

@@ -22,7 +22,7 @@ fn opaque16(v: int16x8_t) -> int16x8_t {
     v
 }
 
-/// As [`opaque16`].
+/// Like [`opaque16`].
 #[inline(always)]
 fn opaque32(v: int32x4_t) -> int32x4_t {
     let mut v = v;
@@ -74,13 +74,13 @@ pub struct Input {
     pub patch: *mut u8,
 }
 
-/// Bytes of [`Input::patch`].
+/// Returns the size in bytes of [`Input::patch`].
 pub const fn patch_bytes(stride: usize) -> usize {
     REACH * REACH * stride
 }
 
 impl Input {
-    /// Where the H×W pixels stand that the tile with first output (`oy`, `ox`) reads, and the bytes from
+    /// Returns where the H×W pixels stand that the tile with first output (`oy`, `ox`) reads, and the bytes from
     /// one row to the next. A tile that reaches beyond the input is copied, with padding around it.
     ///
     /// # Safety
@@ -134,7 +134,7 @@ pub struct Place {
 /// # Safety
 /// `input` is as its fields say, with channels a multiple of 8, and `place` has room in the classes of the tile.
 pub unsafe fn transform_input(input: &Input, [oy, ox]: [usize; 2], four: [bool; 2], place: &Place) {
-    // SAFETY: forwarded.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match four {
             [true, true] => transform_input_of::<REACH, REACH>(input, oy, ox, place),
@@ -146,7 +146,7 @@ pub unsafe fn transform_input(input: &Input, [oy, ox]: [usize; 2], four: [bool; 
 }
 
 /// # Safety
-/// As [`transform_input`].
+/// The same as for [`transform_input`].
 #[inline(never)]
 unsafe fn transform_input_of<const H: usize, const W: usize>(
     input: &Input,
@@ -214,7 +214,7 @@ struct Factors {
     six: int32x4_t,
 }
 
-/// The outputs of one column (or row): 24·y0, 12·y1, 6·y2, 6·y3, or, from five points, 6·y0, 6·y1, 6·y2 and
+/// Returns the outputs of one column (or row): 24·y0, 12·y1, 6·y2, 6·y3, or, from five points, 6·y0, 6·y1, 6·y2 and
 /// anything.
 #[inline(always)]
 fn output_1d<const N: usize>(m: [int32x4_t; REACH], f: Factors) -> [int32x4_t; TILE] {
@@ -241,7 +241,7 @@ fn output_1d<const N: usize>(m: [int32x4_t; REACH], f: Factors) -> [int32x4_t; T
     }
 }
 
-/// The exponent of 2 in the factor of output `i`: 24 = 3·8, 12 = 3·4, 6 = 3·2.
+/// Returns the exponent of 2 in the factor of output `i`: 24 = 3·8, 12 = 3·4, 6 = 3·2.
 const fn exponent(points: usize, i: usize) -> u32 {
     match (points, i) {
         (REACH, 0) => 3,
@@ -271,7 +271,7 @@ fn shift(v: int32x4_t, s: u32) -> int32x4_t {
 /// # Safety
 /// `m` holds [`CHANNELS`] int32s at each of the 36 positions, `acc` room for 16·[`CHANNELS`].
 pub unsafe fn transform_output(m: *const i32, four: [bool; 2], acc: *mut i32, add: bool) {
-    // SAFETY: forwarded.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         match (four, add) {
             ([true, true], false) => transform_output_of::<REACH, REACH, false>(m, acc),
@@ -287,10 +287,10 @@ pub unsafe fn transform_output(m: *const i32, four: [bool; 2], acc: *mut i32, ad
 }
 
 /// # Safety
-/// As [`transform_output`].
+/// The same as for [`transform_output`].
 #[inline(never)]
 unsafe fn transform_output_of<const H: usize, const W: usize, const ADD: bool>(m: *const i32, acc: *mut i32) {
-    // SAFETY: the caller's promise.
+    // SAFETY: guaranteed by the caller.
     unsafe {
         let f = Factors {
             two: opaque32(vdupq_n_s32(2)),
