@@ -1,14 +1,14 @@
-//! Runs the layers of a network on a kernel set a stated number of times, for counting instructions in
-//! an emulator: run it for n and for n + k iterations and divide the difference by k.
+//! Runs the layers of a network on a kernel set a given number of times, to count instructions in an emulator: run
+//! it for n and for n + k iterations and divide the difference by k.
 //!
 //! `count_network --set NAME --network resnet50|resnet50v2|resnet18|cifar --iterations N [--layer I]
 //! [--weights normal|uniform]`
 //!
-//! Activations are dummies: no kernel's instruction count depends on them. That of `neon` depends on the
-//! weights, whose magnitudes decide how many products it adds before it widens: `normal` (the default) is
-//! what training leaves, more or less, and what most initializations are; `uniform` is the worst that a
-//! network could have. Without `--layer` all convolutions of the network run, as often as it has them,
-//! and its pools; with it, one convolution of the table, once. One thread.
+//! Activations are dummies: no kernel's instruction count depends on them. That of `neon` depends on the weights,
+//! whose magnitudes decide how many products it adds before it widens. `normal` (the default) resembles trained
+//! weights and most initializations; `uniform` is the worst case for a network. Without `--layer`, all
+//! convolutions of the network run as often as they occur, and its pools; with it, one convolution of the table
+//! runs once. One thread.
 
 use foldnet_kernels::testing::{Aligned, Rng, resnet_layers};
 use foldnet_kernels::{
@@ -50,18 +50,18 @@ fn main() {
     println!("{} · {network}: {macs} MAC, {iterations} times", set.name());
 }
 
-/// Weights of one output channel as a converter leaves them: the largest is 127.
+/// Generates the weights of one output channel like a converter: the largest is 127.
 fn filter(rng: &mut Rng, depth: usize, uniform: bool) -> Vec<i8> {
     let unit = |rng: &mut Rng| rng.range(-1_000_000, 1_000_000) as f64 / 1e6;
-    // Twelve uniform values of variance 1/3 make four times a normal one, to well beyond what a maximum
-    // over a few thousand resolves.
+    // The sum of twelve uniform values of variance 1/3 is four times a normal one, far enough into the tails for a
+    // maximum over a few thousand values.
     let value = |rng: &mut Rng| if uniform { unit(rng) } else { (0..12).map(|_| unit(rng)).sum() };
     let values: Vec<f64> = (0..depth).map(|_| value(rng)).collect();
     let most = values.iter().fold(f64::MIN_POSITIVE, |m, v| m.max(v.abs()));
     values.iter().map(|v| (v / most * 127.0).round() as i8).collect()
 }
 
-/// One convolution with dummy data, so many times.
+/// Runs one convolution with dummy data this many times.
 fn convolve(set: &dyn KernelSet, desc: &ConvDesc, uniform: bool, times: usize) {
     desc.validate().expect("a layer of the table");
     let mut rng = Rng(1);
@@ -106,8 +106,9 @@ fn convolve(set: &dyn KernelSet, desc: &ConvDesc, uniform: bool, times: usize) {
     }
 }
 
-/// What a network has besides convolutions: the max pool behind the stem and the average pool of the last
-/// activation; in V2 the first preactivation, which no convolution could take, and the strided shortcuts.
+/// Runs the network's operators other than convolutions: the max pool after the stem and the average pool of the
+/// last activation; in V2 also the first preactivation, which no convolution can compute, and the strided
+/// shortcuts.
 fn pools(set: &dyn KernelSet, network: &str, times: usize) {
     max_pool(set, Shape::new(112, 112, 64), 3, 1, times);
     if network == "resnet50v2" {
@@ -137,7 +138,7 @@ fn pools(set: &dyn KernelSet, network: &str, times: usize) {
     }
 }
 
-/// A max pool of stride 2.
+/// Runs a max pool of stride 2.
 fn max_pool(set: &dyn KernelSet, x: Shape, kernel: usize, pad: usize, times: usize) {
     let desc = PoolDesc {
         x,

@@ -1,12 +1,12 @@
-//! Times every layer shape of a ResNet on a kernel set, as a share of what this CPU's dot product can do.
+//! Times every layer shape of a ResNet on a kernel set, as a share of this CPU's dot-product limit.
 //!
 //! `cargo run --release -p foldnet-kernels --features testing --example share_of_peak -- [SET] [resnet50|resnet18|cifar] [WORD]`
 //!
-//! With a WORD only the layers that have it in their name, for example `3×3`.
+//! With a WORD, only the layers with that word in their name are timed, for example `3×3`.
 //!
-//! The peak is not assumed: a loop of the set's dot-product instruction on registers is timed in the same
-//! process, again before each layer. Times are the fastest of many short runs, with warm weights, on one
-//! thread. The last line sums layers over the network.
+//! The peak is measured, not assumed: a loop of the set's dot-product instruction on registers is timed in the
+//! same process, again before each layer. Times are the fastest of many short runs with warm weights on one
+//! thread. The last line sums the layers over the network.
 
 use std::time::Instant;
 
@@ -44,7 +44,7 @@ fn main() {
     );
 }
 
-/// Seconds of one convolution, and the peak in MACs per second near that time.
+/// Returns the seconds of one convolution, and the peak in MACs per second near that time.
 fn time(set: &dyn KernelSet, desc: &foldnet_kernels::ConvDesc) -> (f64, f64) {
     desc.validate().expect("a layer of the table");
     let mut rng = Rng(1);

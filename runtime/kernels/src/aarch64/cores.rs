@@ -1,12 +1,12 @@
-//! Whether the core that a thread runs on issues its instructions in order.
+//! Detects whether the core that runs a thread issues its instructions in order.
 //!
-//! The answer only chooses between kernels of the same layout and the same bits, so that a wrong one costs time and
-//! nothing else. It comes from the core's identification register, MIDR_EL1. Linux gives each core's value in
-//! `/sys`, and emulates reading the register itself where HWCAP_CPUID is set
-//! (Documentation/arch/arm64/cpu-feature-registers.rst); that trap is only taken where cores differ
-//! (big.LITTLE), as a thread may move from one kind to the other.
+//! The answer only chooses between kernels with the same layout and the same bits, so a wrong one costs nothing
+//! but time. It comes from the core's identification register, MIDR_EL1. Linux publishes each core's value in
+//! `/sys`, and emulates reading the register itself if HWCAP_CPUID is set
+//! (Documentation/arch/arm64/cpu-feature-registers.rst). That trap is used only if cores differ (big.LITTLE), as a
+//! thread may move from one kind to the other.
 
-/// Cores that have `sdot` and issue in order: implementer and part number.
+/// Cores with `sdot` that issue in order: implementer and part number.
 const IN_ORDER: [(u64, u64); 5] = [
     (0x41, 0xd05), // Cortex-A55
     (0x41, 0xd46), // Cortex-A510
@@ -20,24 +20,24 @@ fn is_in_order(midr: u64) -> bool {
     IN_ORDER.contains(&(midr >> 24 & 0xff, midr >> 4 & 0xfff))
 }
 
-/// What is known of all cores.
+/// The kinds of the cores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cores {
-    /// All issue in order, or all out of order.
+    /// All cores issue in order, or all out of order.
     Alike(bool),
-    /// Some do; the register tells which one a thread is on.
+    /// Some cores issue in order; the register identifies a thread's core.
     Mixed,
 }
 
 impl Cores {
-    /// From the cores' registers, and whether a program may read its own core's.
+    /// Decides from the cores' registers, and from whether a program may read its own core's.
     fn new(midrs: &[u64], readable: bool, own: impl Fn() -> u64) -> Self {
         match midrs {
             [] => Self::Alike(readable && is_in_order(own())),
             [first, rest @ ..] => {
                 let first = is_in_order(*first);
                 let alike = rest.iter().all(|&midr| is_in_order(midr) == first);
-                // Where it cannot be told, the code that loses least on the other kind.
+                // If the kind is unknown, use the code that loses least on the other kind.
                 if alike {
                     Self::Alike(first)
                 } else if readable {
@@ -62,7 +62,7 @@ pub(crate) fn in_order() -> bool {
     }
 }
 
-/// Elsewhere the register cannot be read.
+/// Returns no answer: other systems do not let programs read the register.
 #[cfg(not(all(feature = "std", target_os = "linux")))]
 pub(crate) fn in_order() -> bool {
     false
@@ -72,7 +72,7 @@ pub(crate) fn in_order() -> bool {
 mod linux {
     use std::vec::Vec;
 
-    /// Each core's register, as far as the system gives them.
+    /// Returns each core's register, as far as the system publishes them.
     pub(super) fn midrs() -> Vec<u64> {
         let file = |cpu: usize| std::format!("/sys/devices/system/cpu/cpu{cpu}/regs/identification/midr_el1");
         let read = |cpu| {
@@ -91,7 +91,7 @@ mod linux {
         bytes.chunks_exact(16).any(|pair| word(&pair[..8]) == AT_HWCAP && word(&pair[8..]) & CPUID != 0)
     }
 
-    /// Returns the register of the core that this thread runs on; only where [`is_readable`].
+    /// Returns the register of the core that runs this thread; call it only if [`is_readable`].
     pub(super) fn own() -> u64 {
         let midr: u64;
         // SAFETY: reading it has no effect, and the system lets programs do so.

@@ -1,7 +1,7 @@
 //! Global average pooling: `y[c] = clamp(rne(f32(Σ x[c] − n·x_zero)·m) + z)`; see
 //! [`crate::reference::avg_pool`].
 //!
-//! Sums of up to 128 pixels fit int16, sums of those int32, for at most 65,536 pixels.
+//! Sums of up to 128 pixels fit in int16, and sums of those in int32, for at most 65,536 pixels.
 
 use core::arch::aarch64::*;
 

@@ -12,10 +12,10 @@
 //! Optimizations:
 //! 1. 1×1 convolutions read the input in place; its pixels are one row, with one tail per band.
 //! 2. Others read a packed copy in which each kernel tap is an offset to such a row, see
-//!    [`super::geometry::PackedBand`]: no pixel is computed that is not an output.
-//! 3. Cores that issue in order wait for each miss, and have few of them in flight. They take small groups
+//!    [`super::geometry::PackedBand`]: only pixels of the output are computed.
+//! 3. Cores that issue in order wait for each miss and have few misses in flight. They process small groups
 //!    ([`Tile::GROUP`]), whose input all panels of a band then find in the first-level cache.
-//! 4. Everything about an epilogue that does not vary inside a convolution is a parameter of the code.
+//! 4. All properties of an epilogue that do not vary inside a convolution are parameters of the code.
 
 use core::arch::aarch64::float32x4_t;
 use core::mem::MaybeUninit;
@@ -79,7 +79,7 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
     let mut group_input = [MaybeUninit::uninit(); GROUP_ROOM];
     let mut packed = None;
     while !tasks.is_empty() {
-        // All tasks of a band at once, so that a group of pixels meets all of their panels.
+        // The tasks of a band run together, so that all of their panels read a group of pixels.
         let band = tasks.start / geometry.splits;
         let end = tasks.end.min((band + 1) * geometry.splits);
         let splits = tasks.start % geometry.splits..end - band * geometry.splits;
@@ -90,7 +90,7 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
             unsafe { args.x.add(first * BLOCK) }
         } else {
             if packed != Some(band) {
-                // SAFETY: the scratch has the packed band's bytes behind the table.
+                // SAFETY: the packed band's bytes follow the table in the scratch.
                 unsafe { pack_band(args, &geometry, band * geometry.packed.rows, packed_input) };
                 packed = Some(band);
             }
@@ -109,7 +109,7 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
             };
             // SAFETY: the group's pixels are the input's.
             let mut input = unsafe { input.add((start - first) * BLOCK) };
-            // What is read in place lies a plane apart, on a page of its own for each block.
+            // In an input that is read in place, each block is one plane away, on a page of its own.
             let bytes = count.next_multiple_of(2) * BLOCK;
             if T::GROUP.is_some() && geometry.direct && desc.groups == 1 && bytes * depth.blocks <= GROUP_ROOM
             {
@@ -118,10 +118,9 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
                 depth.stride = bytes;
             }
             for panel in part(splits.start)..part(splits.end) {
-                // SAFETY: `check_conv` saw that the blob has all panels. The panel's blocks are inside the
-                // input (`first_block`), and pixels in pairs inside its planes, or inside the packed band
-                // and its slack. The task owns these pixels of the outputs' planes, which have room for
-                // the last pair.
+                // SAFETY: `check_conv` found all panels in the blob. The panel's blocks are inside the input
+                // (`first_block`); pixels in pairs are inside its planes, or inside the packed band and its slack.
+                // The task owns these pixels of the outputs' planes, which have room for the last pair.
                 unsafe {
                     let x = input.add(geometry.first_block(desc, panel) * depth.stride);
                     let blob = args.blob.as_ptr().add(HEADER + panel * geometry.panel_bytes);
@@ -143,10 +142,10 @@ unsafe fn run<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
     }
 }
 
-/// One panel of `pixels` neighbouring pixels.
+/// Computes one panel of `pixels` neighbouring pixels.
 ///
 /// # Safety
-/// As the tiles and the epilogue want it, for `pixels` rounded up to an even number.
+/// The conditions of the tiles and the epilogue, for `pixels` rounded up to an even number.
 #[inline(always)]
 unsafe fn row<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
     args: &ConvArgs<'_>,
@@ -189,10 +188,10 @@ unsafe fn row<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
     let _ = (x, left, to);
 }
 
-/// One panel of logits; the output has one pixel.
+/// Computes one panel of logits; the output has one pixel.
 ///
 /// # Safety
-/// As the tile of two pixels wants it; `args.y` has `y.c` f32 values.
+/// The conditions of the tile of two pixels; `args.y` has `y.c` f32 values.
 unsafe fn floats<T: Tile>(
     args: &ConvArgs<'_>,
     panel: usize,

@@ -1,16 +1,16 @@
-//! From a tile's int32 sums to what the convolution writes.
+//! Converts a tile's int32 sums to the convolution's outputs.
 //!
 //! ```text
 //! v  = f32(acc)·m (+ f32(skip − skip_zero)·m_skip)
 //! y  = clamp(rne(v) + z),  y2 = clamp(rne(v·gain + offset) + z2)
 //! ```
 //! Optimizations:
-//! 1. Everything is computed in accumulator order; bytes are put into pixel order, where a set needs
-//!    that, once per sixteen results.
-//! 2. *Plain* mode, when the range is −128…127 and every constant is tame (so that no v can be a NaN):
-//!    rounding is monotone and the bounds are integers, so saturating narrowing after it is the clamp.
-//!    That is 20 instructions per 16 results (`scvtf`, `fmul`, `fcvtns`, `sqxtn` four times each,
-//!    `sqadd` and `sqxtn` twice). *Careful* mode clamps first, literally as [`crate::Requant::apply`].
+//! 1. Everything is computed in accumulator order; bytes are put into pixel order once per sixteen results, if a
+//!    set needs that.
+//! 2. *Plain* mode applies if the range is −128…127 and every constant is tame (so that no v can be a NaN).
+//!    Rounding is monotone and the bounds are integers, so saturating narrowing after rounding is the clamp. That
+//!    takes 20 instructions per 16 results (`scvtf`, `fmul`, `fcvtns`, `sqxtn` four times each, `sqadd` and
+//!    `sqxtn` twice). *Careful* mode clamps first, exactly like [`crate::Requant::apply`].
 
 use core::arch::aarch64::*;
 
@@ -48,18 +48,18 @@ impl Scalars {
     }
 }
 
-/// Where a pixel pair's results go. Pointers that the output does not call for are not touched.
+/// The addresses of a pixel pair's results. Pointers that the output does not use are not accessed.
 #[derive(Clone, Copy)]
 pub(crate) struct Places {
-    /// Residual.
+    /// The residual.
     pub skip: *const u8,
-    /// First output.
+    /// The first output.
     pub y: *mut u8,
-    /// Second output.
+    /// The second output.
     pub y2: *mut u8,
 }
 
-/// `v` of a pixel pair.
+/// Computes `v` of a pixel pair.
 ///
 /// # Safety
 /// `constants` are a panel's, `skip` has sixteen bytes when `SKIP`.
@@ -111,10 +111,10 @@ fn narrow<T: Tile, const CAREFUL: bool>(v: [float32x4_t; 4], r: &Round) -> int8x
     }
 }
 
-/// Writes the int8 results of a pixel pair, the number `i` of its tile.
+/// Writes the int8 results of a pixel pair, number `i` of its tile.
 ///
 /// # Safety
-/// `constants` are a panel's; each place that `SKIP` and `OUTPUT` call for has sixteen bytes at `16·i`.
+/// `constants` are a panel's; each place that `SKIP` and `OUTPUT` use has sixteen bytes at `16·i`.
 #[inline(always)]
 pub(crate) unsafe fn write_pair<T: Tile, const SKIP: bool, const OUTPUT: u8, const CAREFUL: bool>(
     acc: Pair,

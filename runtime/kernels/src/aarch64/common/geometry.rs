@@ -1,16 +1,16 @@
-//! How a convolution is cut up: the depth into blocks of eight, the channels into panels of eight, the
-//! pixels into bands, and all of it into tasks. Everything here follows from the description alone, so
-//! that a blob from an untrusted file has no say in any address.
+//! How a convolution is divided: the depth into blocks of eight, the channels into panels of eight, the pixels
+//! into bands, and all of it into tasks. Everything here follows from the description alone, so a blob from an
+//! untrusted file cannot influence any address.
 
 use super::layout::{BLOCK, blocks, pitch};
 use super::tile::{Tile, WIDEST};
 use crate::shape::{ConvDesc, Source};
 
-/// Input bytes that one band should have at most, so that they stay in the second-level cache.
+/// The largest size of one band's input, so that it stays in the second-level cache.
 const BAND_BYTES: usize = 128 << 10;
-/// Tasks wanted: many, and evenly divided by 2, 3, 4, 6 and 8 threads.
+/// The number of tasks to aim for: many, and evenly divisible by 2, 3, 4, 6 and 8 threads.
 const TASKS: usize = 48;
-/// Bytes in front of the panels.
+/// The size of the header before the panels.
 pub(crate) const HEADER: usize = 64;
 /// Bytes of one row of panel constants: four vectors, in the order of a pixel pair's accumulators.
 pub(crate) const CONSTANTS: usize = 64;
@@ -30,24 +30,24 @@ pub(crate) struct Geometry {
     pub panels: usize,
     /// Bytes of one panel in the blob.
     pub panel_bytes: usize,
-    /// Of them in front of the weights.
+    /// The part of it that precedes the weights.
     pub constant_bytes: usize,
-    /// Output pixels per band; even, but for the last band.
+    /// Output pixels per band; even, except in the last band.
     pub band: usize,
     /// Number of bands.
     pub bands: usize,
-    /// Parts that the panels are split into, within each band.
+    /// The number of parts into which the panels are split, within each band.
     pub splits: usize,
     /// How bands are packed; meaningless when `direct`.
     pub packed: PackedBand,
 }
 
-/// The copy of a band's input in which every tap of the kernel sees one row of pixels without gaps.
+/// A copy of a band's input in which every tap of the kernel reads one row of pixels without gaps.
 ///
 /// `[block][kernel column][phase][slot][output column][8]`. Row `r` of the band's input (counted from its first
-/// padded row) has phase `r mod stride` and slot `r / stride`, so that the rows which one kernel row
-/// meets follow each other; there is one copy per kernel column, already moved and strided. For pixels
-/// there are no kernel columns, and the blocks are pieces of the kernel row's `kw·c` bytes.
+/// padded row) has phase `r mod stride` and slot `r / stride`, so that the rows that one kernel row reads follow
+/// one another. There is one copy per kernel column, already shifted and strided. For pixels there are no kernel
+/// columns, and the blocks are pieces of the kernel row's `kw·c` bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PackedBand {
     /// Output rows per band.
@@ -91,7 +91,7 @@ impl PackedBand {
     }
 }
 
-/// Instructions that a band of `pixels` takes per panel and block of depth.
+/// Returns the instructions that a band of `pixels` takes per panel and block of depth.
 const fn band_cost<T: Tile>(pixels: usize) -> usize {
     let [twelve, eight, four, two] = T::COST;
     pixels / WIDEST * twelve
@@ -107,7 +107,7 @@ const fn band_cost<T: Tile>(pixels: usize) -> usize {
 }
 
 impl Geometry {
-    /// For a validated description.
+    /// Divides a validated convolution.
     pub(crate) fn new<T: Tile>(desc: &ConvDesc) -> Self {
         let pixels = desc.source == Source::Pixels;
         let direct = !pixels
@@ -162,7 +162,7 @@ impl Geometry {
         (self.taps * 8).next_multiple_of(64)
     }
 
-    /// Returns the size in bytes of the padded row of pixels behind the packed band.
+    /// Returns the size in bytes of the padded row of pixels after the packed band.
     pub(crate) const fn pixel_row_bytes(&self, desc: &ConvDesc) -> usize {
         match desc.source {
             Source::Tensor => 0,
@@ -173,7 +173,8 @@ impl Geometry {
         }
     }
 
-    /// Returns the size in bytes of scratch: table, packed band, slack for the last pixel pair, a row of pixels.
+    /// Returns the size in bytes of the scratch: table, packed band, slack for the last pixel pair, a row of
+    /// pixels.
     pub(crate) const fn scratch_bytes(&self, desc: &ConvDesc) -> usize {
         if self.direct {
             return 0;
@@ -186,12 +187,12 @@ impl Geometry {
         (self.packed.blocks * self.packed.block_bytes()).next_multiple_of(64) + 64
     }
 
-    /// Bytes from one block of depth to the next.
+    /// Returns the distance in bytes from one block of depth to the next.
     pub(crate) const fn block_stride(&self, desc: &ConvDesc) -> usize {
         if self.direct { pitch(desc.x) } else { self.packed.block_bytes() }
     }
 
-    /// Pixels that all panels of a band pass over before the next ones.
+    /// Returns the number of pixels that all panels of a band process before the next ones.
     pub(crate) fn group<T: Tile>(&self) -> usize {
         let Some(bytes) = T::GROUP else { return self.band };
         (bytes / (self.taps * self.depth * BLOCK) / WIDEST).max(1) * WIDEST
@@ -214,8 +215,8 @@ fn needed_blocks(desc: &ConvDesc, panel: usize) -> (usize, usize) {
     (first * group_in / BLOCK, ((last + 1) * group_in).div_ceil(BLOCK))
 }
 
-/// Returns the number of output rows per band that costs least: tiles that fill up, and few rows packed twice.
-/// A band that is not the last has an even number of pixels, as tiles write pixels in pairs.
+/// Returns the number of output rows per band with the lowest cost: full tiles, and few rows packed twice. Every
+/// band except the last has an even number of pixels, as tiles write pixels in pairs.
 fn band_rows<T: Tile>(desc: &ConvDesc, steps: usize) -> usize {
     let cost = |rows: usize| {
         let packed = PackedBand::new(desc, rows);

@@ -1,9 +1,9 @@
 //! Activations in blocks of eight channels: `[c / 8][h · w][8]`.
 //!
-//! One 16-byte load is two neighbouring pixels of eight channels. Pixels run on over the ends of rows,
-//! so that a 1×1 convolution sees one long row and has one tail. A block's plane has an even number of
-//! pixels, and the last block its full eight channels; what stands in the places that this adds is
-//! undefined: kernels multiply such channels by zero and write such pixels only into such places.
+//! One 16-byte load is two neighbouring pixels of eight channels. Pixels continue across the ends of rows, so that
+//! a 1×1 convolution reads one long row and has one tail. A block's plane has an even number of pixels, and the
+//! last block all eight channels. The values in the added places are undefined: kernels multiply such channels by
+//! zero and write such pixels only into such places.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ use crate::shape::Shape;
 
 /// Channels per block, and bytes per pixel of a block.
 pub(crate) const BLOCK: usize = 8;
-/// Bytes behind the last plane, so that a vector load may begin at any pixel.
+/// The bytes after the last plane, so that a vector load may start at any pixel.
 pub(crate) const SLACK: usize = 64;
 
 /// Returns the number of channel blocks.
@@ -20,7 +20,7 @@ pub(crate) const fn blocks(channels: usize) -> usize {
     channels.div_ceil(BLOCK)
 }
 
-/// Bytes from one block's plane to the next.
+/// Returns the distance in bytes from one block's plane to the next.
 pub(crate) const fn pitch(shape: Shape) -> usize {
     shape.pixels().next_multiple_of(2) * BLOCK
 }

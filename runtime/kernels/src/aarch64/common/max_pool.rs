@@ -60,7 +60,7 @@ pub(crate) unsafe fn max_pool(desc: &PoolDesc, x: *const u8, y: *mut u8, rows: R
     }
 }
 
-/// One window, wherever it lies.
+/// Computes one window, wherever it is.
 ///
 /// # Safety
 /// `plane` is a block's plane of `desc.x`.

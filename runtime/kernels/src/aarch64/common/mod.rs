@@ -1,7 +1,7 @@
-//! What the AArch64 kernel sets share: the layout of activations, the operators that are bound by
-//! loads and rounding instead of by multiplications, and the convolution around a register tile.
+//! The parts that AArch64 kernel sets share: the layout of activations, the operators that are bound by loads and
+//! rounding instead of multiplications, and the convolution around a register tile.
 //!
-//! A set that has a [`tile::Tile`] for the blocked layout is a [`Blocked`] of it.
+//! A set with a [`tile::Tile`] for the blocked layout is a [`Blocked`] of it.
 
 pub(crate) mod add;
 pub(crate) mod affine;

@@ -1,9 +1,9 @@
 //! Copies the input of one band into the scratch, see [`PackedBand`].
 //!
 //! Optimizations:
-//! 1. The copy is made once per band and read by every panel: its cost is divided by the output
-//!    channels / 8, and the tile's loop needs neither border tests nor strides.
-//! 2. Padding is written as the zero point, which the bias has already accounted for.
+//! 1. The copy is made once per band and read by every panel. Its cost is therefore divided by a number of panels,
+//!    the output channels / 8, and the tile's loop needs neither border tests nor strides.
+//! 2. Padding is written as the zero point, which the bias already includes.
 //! 3. Without a horizontal stride a row is copied 64 bytes at a time, whatever its alignment.
 
 use core::arch::aarch64::*;
@@ -33,7 +33,7 @@ pub(crate) unsafe fn write_table(desc: &ConvDesc, geometry: &Geometry, table: *m
 /// Packs the band whose first output row is `first_row`.
 ///
 /// # Safety
-/// `args` as [`crate::KernelSet::conv`] wants it; `band` has `geometry.packed_bytes()` bytes, and for
+/// `args` meets the conditions of [`crate::KernelSet::conv`]; `band` has `geometry.packed_bytes()` bytes, and for
 /// pixels `geometry.pixel_row_bytes()` more.
 pub(crate) unsafe fn pack_band(args: &ConvArgs<'_>, geometry: &Geometry, first_row: usize, band: *mut u8) {
     let desc = args.desc;
@@ -74,7 +74,7 @@ pub(crate) unsafe fn pack_band(args: &ConvArgs<'_>, geometry: &Geometry, first_r
         }
         Source::Pixels => {
             for (iy, at) in wanted {
-                // SAFETY: as above; the padded row stands behind the packed band.
+                // SAFETY: as above; the padded row follows the packed band.
                 unsafe {
                     let row = band.add(geometry.packed_bytes());
                     pad_pixels(args, geometry, iy, row);
@@ -85,13 +85,13 @@ pub(crate) unsafe fn pack_band(args: &ConvArgs<'_>, geometry: &Geometry, first_r
     }
 }
 
-/// Which output columns see the input through one kernel column.
+/// The output columns that read the input through one kernel column.
 struct Columns {
-    /// Output columns before it see padding.
+    /// The output columns before this one read padding.
     first: usize,
-    /// Output columns from here on see padding.
+    /// The output columns from this one on read padding.
     end: usize,
-    /// The input column that `first` sees.
+    /// The input column that `first` reads.
     from: usize,
 }
 
@@ -141,7 +141,7 @@ unsafe fn fill(to: *mut u8, n: usize, zero: u8) {
 /// Both have `n` pixels of eight bytes.
 #[inline(always)]
 unsafe fn copy_pixels(mut from: *const u8, mut to: *mut u8, mut n: usize) {
-    // SAFETY: each loop moves as many pixels as are left at least.
+    // SAFETY: each loop moves no more pixels than are left.
     unsafe {
         while n >= 8 {
             vst1q_u8_x4(to, vld1q_u8_x4(from));
@@ -157,7 +157,7 @@ unsafe fn copy_pixels(mut from: *const u8, mut to: *mut u8, mut n: usize) {
     }
 }
 
-/// One row of pixels as int8 with its padding, from the first column that an output sees.
+/// Writes one row of pixels as int8 with its padding, from the first column that an output reads.
 ///
 /// # Safety
 /// `row` has `geometry.pixel_row_bytes()` bytes.
@@ -188,16 +188,16 @@ unsafe fn pad_pixels(args: &ConvArgs<'_>, geometry: &Geometry, iy: Option<usize>
     }
 }
 
-/// The pieces of eight bytes that each output column sees of a padded row.
+/// Copies the pieces of eight bytes that each output column reads of a padded row.
 ///
 /// # Safety
-/// `row` as [`pad_pixels`] leaves it, `to` the place of this row in the first packed block.
+/// `row` is a result of [`pad_pixels`]; `to` is the place of this row in the first packed block.
 unsafe fn pack_pixels(desc: &ConvDesc, packed: &PackedBand, row: *const u8, to: *mut u8) {
     let c = desc.x.c;
     let step = desc.stride[1] * c;
     for block in 0..packed.blocks {
-        // SAFETY: the padded row has 64 bytes behind the last byte that the last column sees, and each
-        // packed block room for this row.
+        // SAFETY: the padded row has 64 bytes after the last byte that the last column reads, and each packed
+        // block has room for this row.
         unsafe {
             let to = to.add(block * packed.block_bytes());
             if desc.dilation[1] == 1 {
@@ -209,7 +209,7 @@ unsafe fn pack_pixels(desc: &ConvDesc, packed: &PackedBand, row: *const u8, to: 
                 for ox in 0..desc.y.w {
                     for k in 0..BLOCK {
                         let (kx, channel) = ((block * BLOCK + k) / c, (block * BLOCK + k) % c);
-                        // Depth behind the kernel's last column has weight zero.
+                        // Depth after the kernel's last column has weight zero.
                         let kx = kx.min(desc.kernel[1] - 1);
                         let from = ox * step + kx * desc.dilation[1] * c + channel;
                         to.add(ox * BLOCK + k).write(row.add(from).read());
@@ -220,10 +220,10 @@ unsafe fn pack_pixels(desc: &ConvDesc, packed: &PackedBand, row: *const u8, to: 
     }
 }
 
-/// Bytes of a packed group at most: the first-level cache of the cores that it is for.
+/// The largest size of a packed group: the first-level cache of the cores that use it.
 pub(crate) const GROUP_ROOM: usize = 32 << 10;
 
-/// Copies `bytes` of each block's plane, one after the other; the copy.
+/// Copies `bytes` of each block's plane, one after another; returns the copy.
 ///
 /// # Safety
 /// `x` has `depth.blocks` planes of `depth.stride` bytes with `bytes`, a multiple of 16, readable; `to` has room

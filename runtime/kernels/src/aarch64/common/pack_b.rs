@@ -8,9 +8,9 @@
 //! gain, offset f32  four vectors each, where there is a second output
 //! weights     i8    [tap][block of depth][64], the 64 as the tile wants them
 //! ```
-//! The zero point's share is in the bias. Depth that a channel does not have (beyond the last channel,
-//! or of another group) has weight zero. Byte 0 of the header says whether every constant is *tame*:
-//! then no result can become a NaN, and rounding may precede the clamp.
+//! The bias includes the zero point's share. Depth that a channel does not have (beyond the last channel, or of
+//! another group) has weight zero. Byte 0 of the header tells whether every constant is *tame*. If so, no result
+//! can become a NaN, and rounding may precede the clamp.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -24,7 +24,7 @@ use crate::shape::{ConvDesc, Source};
 /// The largest magnitude of a tame constant. Products of an int32 and two of them stay below f32's 2¹²⁸.
 const TAME: f32 = 2.814_749_8e14; // 2⁴⁸
 
-/// Returns true for every number that a network could mean.
+/// Returns whether a constant is in the range of any real network.
 pub(crate) fn is_tame(v: f32) -> bool {
     v.abs() <= TAME
 }
@@ -91,7 +91,7 @@ fn pack_constants<T: Tile>(desc: &ConvDesc, w: &ConvWeights<'_>, panel: usize, b
     }
 }
 
-/// `bias − Σ x_zero·w`. Padding holds the zero point, so that this holds at the borders too.
+/// Computes `bias − Σ x_zero·w`. Padding has the value of the zero point, so this is also right at the borders.
 fn bias(desc: &ConvDesc, w: &ConvWeights<'_>, c: usize) -> i32 {
     let filter = &w.weights[c * desc.depth()..][..desc.depth()];
     filter.iter().enumerate().fold(w.bias[c], |sum, (i, &q)| {

@@ -1,4 +1,4 @@
-//! Requantization of vectors, literally as [`Requant::apply`] does it.
+//! Requantizes vectors, exactly like [`Requant::apply`].
 
 use core::arch::aarch64::*;
 
@@ -23,7 +23,7 @@ impl Round {
         unsafe { Self { lo: vdupq_n_f32(lo), hi: vdupq_n_f32(hi), zero: vdupq_n_s16(r.zero.into()) } }
     }
 
-    /// Eight values. `fmaxnm` turns a NaN into `lo`, as the definition does.
+    /// Requantizes eight values. `fmaxnm` turns a NaN into `lo`, like the definition.
     #[inline(always)]
     pub(crate) fn apply(&self, low: float32x4_t, high: float32x4_t) -> int8x8_t {
         // SAFETY: as in `new`.
@@ -35,7 +35,7 @@ impl Round {
     }
 }
 
-/// Eight int8 values minus a zero point, as f32.
+/// Converts eight int8 values minus a zero point to f32.
 #[inline(always)]
 pub(crate) fn minus_zero(x: int8x8_t, zero: int8x8_t) -> (float32x4_t, float32x4_t) {
     // SAFETY: every AArch64 CPU has these instructions.

@@ -22,8 +22,8 @@ impl<T: Tile> Blocked<T> {
     }
 }
 
-// SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared tests
-// check them against canaries.
+// SAFETY: sizes and offsets follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared tests check
+// them with canaries.
 
 unsafe impl<T: Tile> KernelSet for Blocked<T> {
     fn name(&self) -> &'static str {
@@ -55,7 +55,7 @@ unsafe impl<T: Tile> KernelSet for Blocked<T> {
     }
 
     fn check_conv(&self, desc: &ConvDesc, blob: &[u8]) -> bool {
-        // No address is computed from what the blob says, so that its length is all there is to check.
+        // No address depends on the blob's content, so only its length needs a check.
         blob.len() == Geometry::new::<T>(desc).blob_bytes()
     }
 

@@ -1,32 +1,32 @@
-//! What an instruction set gives to the blocked convolution: its register tiles.
+//! The part of the blocked convolution that an instruction set provides: its register tiles.
 //!
 //! ```text
 //! acc = bias
 //! for tap: for block of depth:
 //!     load 8 × 8 weights, MR × 8 inputs; acc[MR × 8] += inputs · weights
 //! ```
-//! Accumulators come in pixel pairs of four vectors, sixteen sums; [`Tile::channel`] says which.
+//! Accumulators are pixel pairs of four vectors, sixteen sums; [`Tile::channel`] maps them to channels.
 //!
 //! Optimizations, the same for every set:
-//! 1. MR = 12: 24 accumulators, four registers of weights, four of inputs make 32. Tiles of 8, 4 and 2
+//! 1. MR = 12: 24 accumulators, four registers of weights and four of inputs are all 32. Tiles of 8, 4 and 2
 //!    pixels finish a band.
-//! 2. `ld1` of four registers with post-increment: weights are one instruction per block of depth, the
-//!    twelve pixels two, and the step to the next block's plane is the second one's register increment.
-//! 3. Biases stand in the blob as a pair's accumulators do: twelve pixels begin with six loads.
-//! 4. The loop over the depth is unrolled eight times and entered in its middle when the number of
-//!    blocks is no multiple of eight, so that any depth runs the same code.
+//! 2. `ld1` of four registers with post-increment: weights take one instruction per block of depth, the twelve
+//!    pixels two. The second one's register increment is the step to the next block's plane.
+//! 3. Biases are in the blob in the order of a pair's accumulators: twelve pixels start with six loads.
+//! 4. The loop over the depth is unrolled eight times and entered in its middle if the number of blocks is not a
+//!    multiple of eight, so that any depth runs the same code.
 
 use core::arch::aarch64::*;
 
 /// Pixels of the widest tile.
 pub(crate) const WIDEST: usize = 12;
-/// How often the loop over the depth is unrolled.
+/// How many times the loop over the depth is unrolled.
 pub(crate) const UNROLL: usize = 8;
 
 /// The sums of one pixel pair.
 pub(crate) type Pair = [int32x4_t; 4];
 
-/// What one call of a tile runs through.
+/// The range of one call of a tile.
 #[derive(Clone, Copy)]
 pub(crate) struct Depth {
     /// Offset of the input per tap.
@@ -42,56 +42,56 @@ pub(crate) struct Depth {
 /// See the module.
 ///
 /// # Safety of the tiles
-/// The CPU has the instructions; `x` plus every tap's offset, and each of `blocks` strides onward, has
-/// the tile's pixels readable; `weights` has `tap_count · blocks · 64` bytes and `bias` 64.
+/// The CPU has the instructions; the tile's pixels are readable at `x` plus every tap's offset, and at each of
+/// `blocks` strides from there; `weights` has `tap_count · blocks · 64` bytes and `bias` 64.
 pub(crate) trait Tile: Sync + Send + 'static {
     /// The tile for cores that issue in order: the same layout, costs and bits.
     type InOrder: Tile;
-    /// Bytes of input that a group of pixels has at most, where the first-level cache is to hold it; none where
-    /// the second-level cache does well enough with a whole band.
+    /// The largest input of a group of pixels in bytes, if the first-level cache should hold it; `None` if the
+    /// second-level cache suffices for a whole band.
     const GROUP: Option<usize> = None;
     /// The set's name.
     const NAME: &'static str;
     /// Multiply-accumulates of one instruction.
     const MACS: f64;
-    /// Instructions that a block of depth takes with twelve, eight, four and two pixels.
+    /// The instructions for a block of depth with twelve, eight, four and two pixels.
     const COST: [usize; 4];
-    /// Where a panel's constants have those of a pair's third vector: 0 when they are the first one's
-    /// again, so that they are loaded once, else 8.
+    /// The position of the constants of a pair's third vector in a panel's constants: 0 if they equal the first
+    /// one's, so that they are loaded once, otherwise 8.
     const SECOND_PIXEL: usize;
-    /// Where, in the 64 bytes of a step, the weight of output channel `channel` and depth `k` stands.
+    /// Returns the position, in the 64 bytes of a step, of the weight of output channel `channel` and depth `k`.
     fn weight_at(channel: usize, k: usize) -> usize;
     /// Returns the output channel in a lane of one of a pair's vectors.
     fn channel(vector: usize, lane: usize) -> usize;
-    /// Sixteen bytes in accumulator order → pixel by pixel.
+    /// Reorders sixteen bytes from accumulator order to pixel order.
     fn to_pixels(v: int8x16_t) -> int8x16_t;
-    /// Returns the reverse of [`Tile::to_pixels`].
+    /// Reorders sixteen bytes from pixel order, the reverse of [`Tile::to_pixels`].
     fn from_pixels(v: int8x16_t) -> int8x16_t;
-    /// Twelve pixels.
+    /// Computes twelve pixels.
     ///
     /// # Safety
     /// See the trait.
     unsafe fn twelve(depth: &Depth, x: *const u8, weights: *const u8, bias: *const u8) -> [Pair; 6];
-    /// Eight pixels.
+    /// Computes eight pixels.
     ///
     /// # Safety
     /// See the trait.
     unsafe fn eight(depth: &Depth, x: *const u8, weights: *const u8, bias: *const u8) -> [Pair; 4];
-    /// Four pixels.
+    /// Computes four pixels.
     ///
     /// # Safety
     /// See the trait.
     unsafe fn four(depth: &Depth, x: *const u8, weights: *const u8, bias: *const u8) -> [Pair; 2];
-    /// Two pixels.
+    /// Computes two pixels.
     ///
     /// # Safety
     /// See the trait.
     unsafe fn two(depth: &Depth, x: *const u8, weights: *const u8, bias: *const u8) -> [Pair; 1];
 }
 
-/// Makes one tile function: its name, extension, pairs, instructions per step and what they are, the
-/// bytes that the step's earlier loads have already advanced `x` by, the loads of the biases, and the
-/// accumulators' names and registers.
+/// Defines one tile function from its name, extension, pairs, instructions per step and their text, the bytes by
+/// which the step's earlier loads have already advanced `x`, the loads of the biases, and the accumulators' names
+/// and registers.
 macro_rules! tile {
     ($name:ident, $extension:literal, $pairs:literal, $count:literal, $step:expr, $advanced:literal,
      $bias:expr, [$([$a:ident $ra:tt $b:ident $rb:tt $c:ident $rc:tt $d:ident $rd:tt])*]) => {
@@ -104,7 +104,7 @@ macro_rules! tile {
         ) -> [crate::aarch64::common::tile::Pair; $pairs] {
             use crate::aarch64::common::tile::UNROLL;
             $(let ($a, $b, $c, $d): (int32x4_t, int32x4_t, int32x4_t, int32x4_t);)*
-            // How many instructions the first pass through the unrolled loop leaves out, in bytes.
+            // The bytes of the instructions that the first pass through the unrolled loop skips.
             let skipped = depth.blocks.wrapping_neg() % UNROLL * $count * 4;
             // SAFETY: by the trait's contract the CPU has the instructions and all that they load is
             // readable; `br` lands at the start of one of the loop's equal steps.
@@ -122,7 +122,7 @@ macro_rules! tile {
                     "3:",
                     $step, $step, $step, $step, $step, $step, $step, $step,
                     "4:",
-                    // `br` counts on it.
+                    // `br` relies on this size.
                     concat!(".if (4b - 3b) != 8 * 4 * ", $count),
                     ".error \"a step of this tile does not have the instructions that it is said to have\"",
                     ".endif",
@@ -153,7 +153,7 @@ macro_rules! tile {
 }
 pub(crate) use tile;
 
-/// The four tiles of a set from its multiplication steps.
+/// Defines the four tiles of a set from its multiplication steps.
 macro_rules! tiles {
     ($extension:literal, $n12:literal, $s12:expr, $n8:literal, $s8:expr, $n4:literal, $s4:expr, $n2:literal, $s2:expr) => {
         /// See [`Tile::COST`].

@@ -4,14 +4,15 @@
 //! The 64 bytes of weights are `[half of the depth][4 channels twice][4 depths]`, and a pair's
 //! vectors are channels 0…3 and 4…7 of the first pixel, then of the second.
 //!
-//! Distance to the limit: per block of depth, twelve pixels take 48 `sdot`, three loads and 1/8 of the
-//! loop's two instructions, 1.068 instructions per `sdot`; tiles of fewer pixels take 34, 18 and 10 instructions
-//! for 32, 16 and 8 `sdot`. Of a ResNet-50's instructions 83 % are `sdot`, 7 % load, 7 % requantize and add
-//! residuals, 3 % pack A and loop: 13.2 of the instruction's 16 MACs each. Shallow layers are furthest off
-//! (10.8 at a depth of 64), as an epilogue costs the same at any depth.
+//! Distance to the limit: per block of depth, twelve pixels take 48 `sdot`, three loads and 1/8 of the loop's two
+//! instructions, 1.068 instructions per `sdot`; tiles of fewer pixels take 34, 18 and 10 instructions for 32, 16
+//! and 8 `sdot`. Of a ResNet-50's instructions 83 % are `sdot`, 7 % load, 7 % requantize and add residuals, and 3
+//! % pack A and loop. Each instruction computes 13.2 MACs on average, where `sdot` computes 16. Shallow layers are
+//! furthest from the limit (10.8 at a depth of 64), as an epilogue costs the same at any depth.
 //!
-//! All 32 registers are in use, so that a step's weights can only be loaded at its start. A core that issues out
-//! of order (Cortex-A76) does not notice; one in order (Cortex-A55) has [`super::tile_in_order`].
+//! All 32 registers are in use, so a step's weights can only be loaded at its start. A core that issues out of
+//! order (Cortex-A76) is not affected; for one that issues in order (Cortex-A55) there is
+//! [`super::tile_in_order`].
 
 use core::arch::aarch64::*;
 

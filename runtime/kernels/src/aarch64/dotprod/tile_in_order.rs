@@ -1,26 +1,27 @@
 //! `conv_i8_12x8c4_dotprod` for cores that issue in order (Cortex-A55): the tiles of [`super::tile`], with every
 //! load beside an `sdot` that does not need it.
 //!
-//! Such a core issues two instructions in a cycle, but a 128-bit vector load takes two cycles alone, and `ld1` of
-//! four registers eight. So a vector is loaded in three instructions that issue beside an `sdot` each: `ldr d` (the
-//! low half), `ldr x` (the high half), `ins`. A miss stalls the first use, so that loads run ahead:
+//! Such a core issues two instructions per cycle, but a 128-bit vector load takes two cycles alone, and `ld1` of
+//! four registers eight. So each vector is loaded by three instructions, each of which issues beside an `sdot`:
+//! `ldr d` (the low half), `ldr x` (the high half), `ins`. A miss stalls the first use, so loads run ahead:
 //!
 //! ```text
 //! for pixel pair p of the step:             eight sdot, weights in order v0 v1 v2 v3
 //!     load input of pair p + 2               into the register that pair p - 1 has left
 //!     last pair: reload each weight after its last use, for the next step
 //! ```
-//! 1. Three registers hold the inputs of six pixel pairs, four the weights; with 24 accumulators 31 of 32 are in use.
-//! 2. A step loads for the step that follows. Before the last of a tap that is the next tap's first, and in the last
-//!    of all its own again, so that nothing outside the panel and the input is read.
-//! 3. `prfm` asks for the weights of the fifth step ahead: they stream from the last-level cache, once per group of
-//!    pixels ([`Tile::GROUP`]).
+//! 1. Three registers hold the inputs of six pixel pairs, four hold the weights; with 24 accumulators 31 of 32 are
+//!    in use.
+//! 2. A step loads for the next step. The last step of a tap loads the first of the next tap. The very last step
+//!    loads its own operands again, so that nothing outside the panel and the input is read.
+//! 3. `prfm` prefetches the weights of the fifth step ahead: they stream from the last-level cache, once per group
+//!    of pixels ([`Tile::GROUP`]).
 //!
-//! Limit: one `sdot` a cycle, 48 per twelve pixels and block of depth. Estimated for an RK3566 (Cortex-A55 at
-//! 1.8 GHz, 32 KB and a shared 512 KB of cache; a model, not a board), a step takes 78 cycles in a ResNet-50, and the
-//! whole network 265 ms, where the plain tiles take 345; ResNet-18 129 and 143. What is left are waits for cache
-//! lines: a quarter of all cycles. Groups of one tile read each weight once per twelve pixels, and at depths
-//! above 1,300 a tile's input exceeds its share of the cache. Cutting the depth, with the sums kept in memory in
+//! Limit: one `sdot` per cycle, 48 per twelve pixels and block of depth. Estimates for an RK3566 (Cortex-A55 at
+//! 1.8 GHz, 32 KB and a shared 512 KB of cache; a model, not a board): a step takes 78 cycles in a ResNet-50, and
+//! the whole network 265 ms, where the plain tiles take 345; ResNet-18 takes 129 and 143. The rest is waiting for
+//! cache lines, a quarter of all cycles. Groups of one tile read each weight once per twelve pixels, and at depths
+//! above 1,300 a tile's input exceeds its share of the cache. Dividing the depth, with the sums kept in memory in
 //! between, would allow larger groups.
 
 use core::arch::aarch64::*;
@@ -31,14 +32,14 @@ use crate::aarch64::common::tile::{Depth, Pair, Tile};
 /// See the module.
 pub(super) struct InOrder;
 
-/// An `sdot` (accumulator, weights, input, lane) and what issues beside it.
+/// An `sdot` (accumulator, weights, input, lane) and the instruction that issues beside it.
 macro_rules! dot {
     ($a:literal $w:literal $x:literal $lane:literal $beside:expr) => {
         concat!("sdot v", $a, ".4s, v", $w, ".16b, v", $x, ".4b[", $lane, "]\n", $beside, "\n")
     };
 }
 
-/// The eight `sdot` of a pixel pair, and what issues beside each.
+/// The eight `sdot` of a pixel pair, and the instruction that issues beside each.
 macro_rules! pair {
     ($a:literal $b:literal $c:literal $d:literal $x:literal
      [$e0:expr, $e1:expr, $e2:expr, $e3:expr, $e4:expr, $e5:expr, $e6:expr, $e7:expr]) => {
@@ -55,7 +56,7 @@ macro_rules! pair {
     };
 }
 
-/// The first pair of a step: the weights that the step before had no time for, and the input at `$offset`.
+/// The first pair of a step, with the weights that the step before could not load, and the input at `$offset`.
 macro_rules! first_pair {
     ($a:literal $b:literal $c:literal $d:literal $x:literal, $load:literal, $offset:literal, $last:expr) => {
         pair!($a $b $c $d $x [
@@ -71,7 +72,7 @@ macro_rules! first_pair {
     };
 }
 
-/// A pair in the middle: the input at `$offset`, and four places that are free.
+/// A pair in the middle, with the input at `$offset` and four free slots.
 macro_rules! middle_pair {
     ($a:literal $b:literal $c:literal $d:literal $x:literal, $load:literal, $offset:literal,
      [$e2:expr, $e3:expr, $e4:expr, $e6:expr, $e7:expr]) => {
@@ -88,7 +89,7 @@ macro_rules! middle_pair {
     };
 }
 
-/// The last pair of a step: the next step's weights, and the input at `$offset`.
+/// The last pair of a step, with the next step's weights and the input at `$offset`.
 macro_rules! last_pair {
     ($a:literal $b:literal $c:literal $d:literal $x:literal, $load:literal, $offset:literal) => {
         pair!($a $b $c $d $x [
@@ -104,19 +105,19 @@ macro_rules! last_pair {
     };
 }
 
-/// Makes one tile function: its name, pairs, step, the loads of the first step's inputs, of the biases, and the
-/// accumulators' names and registers.
+/// Defines one tile function from its name, pairs, step, the loads of the first step's inputs and of the biases,
+/// and the accumulators' names and registers.
 macro_rules! tile {
     ($name:ident, $pairs:literal, $step:expr, $inputs:expr, $bias:expr,
      [$([$a:ident $ra:tt $b:ident $rb:tt $c:ident $rc:tt $d:ident $rd:tt])*]) => {
         #[inline(always)]
         unsafe fn $name(depth: &Depth, x: *const u8, weights: *const u8, bias: *const u8) -> [Pair; $pairs] {
             $(let ($a, $b, $c, $d): (int32x4_t, int32x4_t, int32x4_t, int32x4_t);)*
-            // Of the eight copies of the step, those that a tap's first pass through them leaves out.
+            // How many of the eight copies of the step a tap's first pass skips.
             let skipped = depth.blocks.wrapping_neg() % 8;
-            // SAFETY: by the trait's contract the CPU has the instructions and all that they load is readable:
+            // SAFETY: by the trait's contract the CPU has the instructions, and all that they load is readable:
             // inputs of the steps in turn and, in the last one, of the last tap's first; weights of the steps in
-            // turn and, in the last one, its own. `br` lands at the start of a step's copy.
+            // turn and, in the last one, its own. `br` jumps to the start of a step's copy.
             unsafe {
                 core::arch::asm!(
                     ".arch_extension dotprod",
@@ -144,7 +145,7 @@ macro_rules! tile {
                     "3:",
                     $step, $step, $step, $step, $step, $step, $step,
                     "6:",
-                    // The last step of a tap loads from the next one, the last of all no further weights.
+                    // The last step of a tap loads from the next one; the very last loads no further weights.
                     "cmp {left}, #8",
                     "csel {next}, {tap}, {next}, le",
                     "ccmp {tap_count}, #1, #0, le",
@@ -155,7 +156,7 @@ macro_rules! tile {
                     "b.gt 3b",
                     "subs {tap_count}, {tap_count}, #1",
                     "b.ne 2b",
-                    // `br` counts on equal steps.
+                    // `br` relies on steps of equal size.
                     concat!(".if (6b - 3b) != 7 * 4 * {instructions}"),
                     ".error \"a step of this tile does not have the instructions that it is said to have\"",
                     ".endif",
@@ -190,7 +191,7 @@ macro_rules! tile {
     };
 }
 
-/// Instructions of a step of eight and of twelve pixels.
+/// The instructions of a step of eight and of twelve pixels.
 const INSTRUCTIONS: [usize; 2] = [60, 82];
 
 tile!(
@@ -267,7 +268,7 @@ impl Tile for InOrder {
     const GROUP: Option<usize> = Some(16 << 10);
     const NAME: &'static str = Dotprod::NAME;
     const MACS: f64 = Dotprod::MACS;
-    // Bands are cut by it, which must not depend on the core.
+    // Bands are divided by these costs, and bands must not depend on the core.
     const COST: [usize; 4] = Dotprod::COST;
     const SECOND_PIXEL: usize = Dotprod::SECOND_PIXEL;
 
@@ -301,7 +302,7 @@ impl Tile for InOrder {
         unsafe { eight(depth, x, weights, bias) }
     }
 
-    // Ends of bands, for which the plain tiles do.
+    // The plain tiles suffice for the ends of bands.
     #[inline(always)]
     unsafe fn four(depth: &Depth, x: *const u8, weights: *const u8, bias: *const u8) -> [Pair; 2] {
         // SAFETY: the same contract.
@@ -343,16 +344,17 @@ mod tests {
         let mut bytes = |n: usize| -> Vec<u8> { (0..n).map(|_| rng.range(0, 255) as u8).collect() };
         for tap_count in [1, 2, 9] {
             for blocks in 1..=17 {
-                // Planes lie after each other, and the taps' first blocks in no particular order.
+                // Planes follow one another, and the taps' first blocks are in no particular order.
                 let stride = 12 * 8 + 16;
                 let x = bytes((tap_count + blocks) * stride);
                 let taps: Vec<usize> = (0..tap_count).map(|t| t * 7 % tap_count * stride).collect();
-                // Exactly the panel, so that a sanitizer or an unmapped page behind it would notice more.
+                // The buffer is exactly the panel, so that a sanitizer or an unmapped page after it detects any
+                // over-read.
                 let weights = bytes(tap_count * blocks * 64);
                 let bias = bytes(64);
                 let depth = Depth { taps: taps.as_ptr(), tap_count, blocks, stride };
                 let (x, w, b) = (x.as_ptr(), weights.as_ptr(), bias.as_ptr());
-                // SAFETY: the CPU has `sdot`; the buffers have what the taps, blocks and pixels reach.
+                // SAFETY: the CPU has `sdot`; the buffers cover what the taps, blocks and pixels reach.
                 let (ours, plain) = unsafe {
                     let ours =
                         [sums(InOrder::twelve(&depth, x, w, b)), sums(InOrder::eight(&depth, x, w, b))];

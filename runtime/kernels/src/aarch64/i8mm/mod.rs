@@ -6,11 +6,11 @@ use super::common::Blocked;
 use crate::set::KernelSet;
 
 static SET: Blocked<tile::I8mm> = {
-    // SAFETY: only handed out by `get`, which looks at the CPU.
+    // SAFETY: only `get` hands it out, after checking the CPU.
     unsafe { Blocked::new() }
 };
 
-/// Returns the set, where this CPU can run it.
+/// Returns the set, if this CPU can run it.
 pub fn get() -> Option<&'static dyn KernelSet> {
     #[cfg(feature = "std")]
     let found = std::arch::is_aarch64_feature_detected!("i8mm");

@@ -4,11 +4,11 @@
 //! bytes of weights are `[8 channels][8 depths]`, and vector `i` of a pair is channels 2i and 2i + 1 of
 //! the first pixel, then of the second; one `tbl` per sixteen results puts them into pixel order.
 //!
-//! Distance to the limit: per block of depth, twelve pixels take 24 `smmla`, three loads and 1/8 of the
-//! loop's two instructions, 1.135 instructions per `smmla`; tiles of fewer pixels take 18, 10 and 6 instructions
-//! for 16, 8 and 4 `smmla`. Of a ResNet-50's instructions 71 % are `smmla`, 12 % load, 12 % requantize and add
-//! residuals, 5 % pack A and loop: 22.4 of the instruction's 32 MACs each. The epilogue is the same as for
-//! `sdot` and so weighs twice as much: shallow layers come to 15.9 at a depth of 64.
+//! Distance to the limit: per block of depth, twelve pixels take 24 `smmla`, three loads and 1/8 of the loop's two
+//! instructions, 1.135 instructions per `smmla`; tiles of fewer pixels take 18, 10 and 6 instructions for 16, 8
+//! and 4 `smmla`. Of a ResNet-50's instructions 71 % are `smmla`, 12 % load, 12 % requantize and add residuals,
+//! and 5 % pack A and loop. Each instruction computes 22.4 MACs on average, where `smmla` computes 32. The
+//! epilogue is that of `sdot` and therefore weighs twice as much: shallow layers reach 15.9 at a depth of 64.
 
 use core::arch::aarch64::*;
 

@@ -1,5 +1,5 @@
 //! Global average pooling: `y[c] = clamp(rne(f32(Σ x[c] − n·x_zero)·m) + z)`, 16 channels at a time; see
-//! [`crate::reference::avg_pool`]. Sums of 128 pixels fit int16, sums of those int32.
+//! [`crate::reference::avg_pool`]. Sums of 128 pixels fit in int16, and sums of those in int32.
 
 use core::arch::aarch64::*;
 

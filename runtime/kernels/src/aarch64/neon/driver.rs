@@ -46,7 +46,7 @@ impl Geometry<'_> {
         let epilogue = self.epilogue(args);
         let mut task = tasks.start;
         while task < tasks.end {
-            // Splits of one band in one go: they share the packed rows or the transformed input.
+            // The splits of one band run together, because they share the packed rows or the transformed input.
             let band = task / self.splits;
             let end = ((band + 1) * self.splits).min(tasks.end);
             let first = self.split(task % self.splits).start;
@@ -63,7 +63,7 @@ impl Geometry<'_> {
     }
 
     /// # Safety
-    /// See [`crate::KernelSet`]; Winograd does not take the convolution.
+    /// See [`crate::KernelSet`]; the convolution does not use Winograd.
     unsafe fn direct_band(&self, args: &ConvArgs<'_>, epilogue: &Epilogue, band: usize, runs: Range<usize>) {
         let per_group = self.group_out.div_ceil(CHANNELS);
         let pixels = band * self.band_pixels..((band + 1) * self.band_pixels).min(self.desc.y.pixels());
@@ -87,10 +87,10 @@ impl Geometry<'_> {
         }
     }
 
-    /// Up to 16 channels of a block of pixels.
+    /// Computes up to 16 channels of a block of pixels.
     ///
     /// # Safety
-    /// `rows` are the packed ones of these pixels and the run's group.
+    /// `rows` are the packed rows of these pixels and the run's group.
     unsafe fn direct_run(
         &self,
         args: &ConvArgs<'_>,
@@ -106,8 +106,8 @@ impl Geometry<'_> {
         let channel = group * self.group_out + run * CHANNELS;
         let sums: *mut i32 = args.scratch.cast();
         let tiles = pixels.len() / MR;
-        // SAFETY: panels and words are in the blob, whose length and words `check` saw; the sums have
-        // room for a block; packed rows are whole fours; the pixels and channels exist.
+        // SAFETY: panels and words are in the blob, whose length and words `check` has verified; the sums have
+        // room for a block; packed rows are whole groups of four; the pixels and channels exist.
         unsafe {
             let words: *const u64 = args.blob.as_ptr().add(self.words_at()).cast();
             let panels = args.blob.as_ptr().add(self.panels_at());
@@ -154,9 +154,9 @@ impl Geometry<'_> {
         let m: *mut i32 = args.scratch.wrapping_add(sums + v_bytes).cast();
         let u: *const i16 = args.blob.as_ptr().wrapping_add(self.words_at()).cast();
         let m_part = band.tiles() * POSITIONS * CHANNELS;
-        // SAFETY: V holds `products_per_band` entries of c_in, M `most_parts` times as many tiles of 36 · CHANNELS, and
-        // `check` saw that there are no more parts; the blob has 36 · c_in · c_out weights; the rows and columns
-        // of a tile that are stored exist.
+        // SAFETY: V has `products_per_band` entries of c_in, and M `most_parts` times as many tiles of 36 ·
+        // CHANNELS; `check` verified that there are no more parts. The blob has 36 · c_in · c_out weights; the
+        // rows and columns of a tile that are stored exist.
         unsafe {
             transform_band(args, &band, v);
             for run in runs {

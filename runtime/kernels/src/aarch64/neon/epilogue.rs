@@ -1,13 +1,13 @@
-//! From int32 sums to what a convolution writes, 16 channels of a run of pixels at a time.
+//! Converts int32 sums to a convolution's outputs, 16 channels of a run of pixels at a time.
 //!
 //! ```text
 //! v  = f32(acc + bias[c])·m[c]  (+ f32(skip − skip_zero)·m_skip)
 //! y  = clamp(rne(v) + z, lo, hi)        y2 = clamp(rne(v·gain[c] + offset[c]) + z2, lo2, hi2)
 //! ```
-//! The sums arrive in a buffer, [`CHANNELS`] per pixel, so that channels are the fastest-running index
-//! again, constants stay in registers over the run, and each pixel is one 16-byte store: 31 instructions
-//! per 16 values of `y`, 19 more with a residual. Where a constant is not *tame* ([`super::requant::is_tame`]), so
-//! that `v` might be a NaN, three more put the lower bound first.
+//! The sums arrive in a buffer with [`CHANNELS`] per pixel. Channels are therefore the fastest-running index
+//! again, constants stay in registers over the run, and each pixel is one 16-byte store: 31 instructions per 16
+//! values of `y`, 19 more with a residual. If a constant is not *tame* ([`super::requant::is_tame`]), so that `v`
+//! might be a NaN, three more instructions apply the lower bound first.
 
 use core::arch::aarch64::*;
 
@@ -15,10 +15,10 @@ use super::requant::{Quad, Round, load, minus_zero, scale, sum};
 use super::tile::CHANNELS;
 use crate::quant::Requant;
 
-/// Where results go and with which constants; pointers to constants and tensors are to channel 0.
+/// Addresses of the results and constants; pointers to constants and tensors are to channel 0.
 #[derive(Clone, Copy)]
 pub struct Epilogue {
-    /// `y.c` values and at least 15 readable ones behind them, as the next three.
+    /// `y.c` values, followed by at least 15 readable ones, as for the next three fields.
     pub bias: *const i32,
     pub multiplier: *const f32,
     pub gain: *const f32,
@@ -35,7 +35,7 @@ pub struct Epilogue {
     pub has_skip: bool,
     pub has_y: bool,
     pub has_y2: bool,
-    /// All constants are tame.
+    /// Whether all constants are tame.
     pub tame: bool,
 }
 
@@ -59,7 +59,7 @@ impl Epilogue {
         }
     }
 
-    /// All 16 channels.
+    /// Writes all 16 channels.
     ///
     /// # Safety
     /// The same as for [`Epilogue::run`].
@@ -78,7 +78,7 @@ impl Epilogue {
         }
     }
 
-    /// Fewer than 16 channels: through buffers of 16, so that nothing beyond them is touched.
+    /// Writes fewer than 16 channels through buffers of 16, so that nothing beyond them is accessed.
     ///
     /// # Safety
     /// The same as for [`Epilogue::run`].
@@ -87,8 +87,8 @@ impl Epilogue {
         for i in 0..pixels {
             let at = (pixel + i) * self.stride + channel;
             let (mut skip, mut y, mut y2) = ([0u8; CHANNELS], [0u8; CHANNELS], [0u8; CHANNELS]);
-            // SAFETY: `count` bytes at `at` exist in each tensor in use; the buffers stand in for one
-            // pixel of 16 channels, hence the stride of 0 and the constants moved to channel 0.
+            // SAFETY: `count` bytes at `at` exist in each tensor in use. The buffers replace one pixel of 16
+            // channels, which explains the stride of 0 and the constants moved to channel 0.
             unsafe {
                 if self.has_skip {
                     core::ptr::copy_nonoverlapping(self.skip.add(at), skip.as_mut_ptr(), count);
@@ -115,7 +115,7 @@ impl Epilogue {
         }
     }
 
-    /// All 16 channels with these outputs.
+    /// Writes all 16 channels with these outputs.
     ///
     /// # Safety
     /// The same as for [`Epilogue::run`]; the constants have 16 values from `channel` on.
@@ -130,7 +130,7 @@ impl Epilogue {
         let at = pixel * self.stride + channel;
         let (mut skip, mut y, mut y2) =
             (self.skip.wrapping_add(at), self.y.wrapping_add(at), self.y2.wrapping_add(at));
-        // SAFETY: guaranteed by the caller; `skip`, `y`, `y2` are dereferenced only where they are in use.
+        // SAFETY: guaranteed by the caller; `skip`, `y`, `y2` are dereferenced only if they are in use.
         unsafe {
             let bias = vld1q_s32_x4(self.bias.add(channel));
             let bias = [bias.0, bias.1, bias.2, bias.3];
@@ -161,10 +161,10 @@ impl Epilogue {
         }
     }
 
-    /// `v` itself of one pixel's channels `channel..channel + count`, into `y` as f32s.
+    /// Writes `v` itself of one pixel's channels `channel..channel + count` to `y` as f32s.
     ///
     /// # Safety
-    /// `acc` holds `count ≤ 16` sums and `y` at least `channel + count` f32s.
+    /// `acc` has `count ≤ 16` sums and `y` at least `channel + count` f32s.
     pub unsafe fn logits(&self, acc: *const i32, channel: usize, count: usize) {
         for i in 0..count {
             // SAFETY: guaranteed by the caller.

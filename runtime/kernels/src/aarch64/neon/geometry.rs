@@ -1,7 +1,7 @@
-//! How a convolution is cut up: which kernel takes it, and into which bands, blocks and tasks it falls.
+//! How a convolution is divided: its kernel, and its bands, blocks and tasks.
 //!
-//! Everything here follows from the description alone, so that a blob from an untrusted file has no say in any
-//! address. Where both kernels could take a layer, [`Geometry`] picks by counted instructions plus a charge for
+//! Everything here follows from the description alone, so a blob from an untrusted file cannot influence any
+//! address. If both kernels can compute a layer, [`Geometry`] chooses by counted instructions plus a charge for
 //! streaming the weights from memory.
 
 use core::ops::Range;
@@ -12,11 +12,11 @@ use super::tile::{self, CHANNELS, DEPTH_STEP, MR, NR};
 use super::winograd::{self, LANES, POSITIONS, TILE};
 use crate::shape::{ConvDesc, ConvOutput, Source};
 
-/// Bytes of packed rows that a block of pixels may take: half of the smallest L2 around.
+/// The bytes of packed rows in a block of pixels: half of the smallest common L2 cache.
 const ROWS_BYTES: usize = 128 << 10;
-/// Pixels per block at most, so that their sums, 64 bytes per pixel, take a small part of L1.
+/// The largest number of pixels per block, so that their sums, 64 bytes per pixel, take a small part of L1.
 const BLOCK_PIXELS: usize = 64;
-/// How many tasks a layer should at least fall into, if it has the pixels or channels.
+/// The smallest number of tasks of a layer, if it has enough pixels or channels.
 const TASKS: usize = 16;
 
 /// Everything about a layer that follows from its shape.
@@ -28,12 +28,12 @@ pub struct Geometry<'a> {
     pub row: usize,
     /// Output channels per group.
     pub group_out: usize,
-    /// Winograd takes it, in these tiles.
+    /// The tiles of the convolution, if it uses Winograd.
     pub winograd: Option<winograd::Geometry>,
     /// Output pixels per band of the direct kernel.
     pub band_pixels: usize,
     bands: usize,
-    /// Pieces that the runs of [`CHANNELS`] output channels fall into.
+    /// The number of pieces into which the runs of [`CHANNELS`] output channels are divided.
     pub splits: usize,
 }
 
@@ -41,13 +41,13 @@ impl<'a> Geometry<'a> {
     pub fn new(desc: &'a ConvDesc) -> Self {
         let group_out = desc.y.c / desc.groups;
         let pixels = desc.y.pixels();
-        // Groups and pixels are packed without gaps, as their few channels would else be mostly gap.
+        // Groups and pixels are packed without gaps; with so few channels, most of a vector would be gap.
         let dense = desc.source == Source::Pixels || desc.groups > 1;
         let tap = if dense { desc.c_in() } else { channel_stride(desc.x.c) };
         let row = (desc.kernel[0] * desc.kernel[1] * tap).next_multiple_of(DEPTH_STEP);
         let runs = desc.groups * group_out.div_ceil(CHANNELS);
         let winograd = winograd_tiling(desc, row);
-        // Enough pixels make enough bands; few pixels stay together and the channels are split.
+        // Many pixels give enough bands; few pixels stay together, and the channels are split.
         let many = pixels >= 4 * TASKS * MR;
         let band_pixels = if many { pixels.div_ceil(TASKS).next_multiple_of(MR) } else { pixels };
         let bands = match &winograd {
@@ -59,37 +59,37 @@ impl<'a> Geometry<'a> {
         Self { desc, tap, row, group_out, winograd, band_pixels, bands, splits }
     }
 
-    /// Words of decisions per panel.
+    /// Returns the words of decisions per panel.
     pub fn words(&self) -> usize {
         tile::words(self.row / DEPTH_STEP)
     }
 
-    /// Panels of [`NR`] output channels.
+    /// Returns the number of panels of [`NR`] output channels.
     pub fn panels(&self) -> usize {
         self.desc.groups * self.group_out.div_ceil(NR)
     }
 
-    /// Runs of [`CHANNELS`] output channels.
+    /// Returns the number of runs of [`CHANNELS`] output channels.
     fn runs(&self) -> usize {
         self.desc.groups * self.group_out.div_ceil(CHANNELS)
     }
 
-    /// Values per vector of constants.
+    /// Returns the number of values per vector of constants.
     pub fn constants(&self) -> usize {
         (self.desc.y.c + CHANNELS).next_multiple_of(CHANNELS)
     }
 
-    /// Vectors of constants: bias and multiplier, with a second output gain and offset too.
+    /// Returns the number of vectors of constants: bias and multiplier, and with a second output gain and offset.
     pub fn constant_vectors(&self) -> usize {
         if self.desc.output.has_affine() { 4 } else { 2 }
     }
 
-    /// Returns where the words of decisions stand in a direct blob, and the weights in a Winograd one.
+    /// Returns the offset of the words of decisions in a direct blob, and of the weights in a Winograd one.
     pub fn words_at(&self) -> usize {
         HEADER + 4 * self.constants() * self.constant_vectors()
     }
 
-    /// Returns where the panels stand in a direct blob.
+    /// Returns the offset of the panels in a direct blob.
     pub fn panels_at(&self) -> usize {
         (self.words_at() + 8 * self.panels() * self.words()).next_multiple_of(64)
     }
@@ -102,13 +102,14 @@ impl<'a> Geometry<'a> {
         }
     }
 
-    /// Pixels per block of the direct kernel.
+    /// Returns the number of pixels per block of the direct kernel.
     pub fn block_pixels(&self) -> usize {
         let most = (ROWS_BYTES / self.row).clamp(MR, BLOCK_PIXELS);
         self.band_pixels.div_ceil(self.band_pixels.div_ceil(most)).next_multiple_of(MR).min(BLOCK_PIXELS)
     }
 
-    /// Columns of a line of pixels with its padding, and its bytes with room for whole vectors.
+    /// Returns the columns of a line of pixels with its padding, and its size in bytes with room for whole
+    /// vectors.
     pub fn line(&self) -> (usize, usize) {
         let d = self.desc;
         let reach = (d.kernel[1] - 1) * d.dilation[1] + 1;
@@ -116,12 +117,13 @@ impl<'a> Geometry<'a> {
         (columns, (columns * d.x.c + 32).next_multiple_of(16))
     }
 
-    /// Returns whether windows are first copied one by one, as their taps are no whole vectors.
+    /// Returns whether windows are first copied one by one, because their taps are not whole vectors.
     pub fn is_dense(&self) -> bool {
         self.tap != channel_stride(self.desc.x.c) || self.desc.source == Source::Pixels
     }
 
-    /// Scratch of the direct kernel: sums, packed rows, four windows or a tap of padding, lines of pixels.
+    /// Returns the scratch of the direct kernel: sums, packed rows, four windows or a tap of padding, lines of
+    /// pixels.
     pub fn direct_scratch(&self) -> [usize; 4] {
         let pixels = self.block_pixels();
         let lines = if self.desc.source == Source::Pixels { self.desc.kernel[0] * self.line().1 } else { 0 };
@@ -129,7 +131,7 @@ impl<'a> Geometry<'a> {
         [pixels * CHANNELS * 4, pixels * self.row, aside.next_multiple_of(64), lines]
     }
 
-    /// Scratch of Winograd: sums or, before there are any, a tile's pixels; V; M.
+    /// Returns the scratch of Winograd: sums or, before there are any, a tile's pixels; V; M.
     pub fn winograd_scratch(&self, tiling: &winograd::Geometry) -> [usize; 3] {
         let patch = winograd::patch_bytes(channel_stride(self.desc.x.c));
         let sums = TILE * TILE * CHANNELS * 4;
@@ -157,8 +159,8 @@ impl<'a> Geometry<'a> {
     }
 }
 
-/// Returns the tiles of a layer that Winograd can take and takes at less cost. In instructions, with a quarter of
-/// one for each byte of weights that is streamed from memory once per band.
+/// Returns the tiles of a layer if Winograd can compute it at a lower cost. The cost is the number of instructions
+/// plus a quarter of one for each byte of weights streamed from memory once per band.
 fn winograd_tiling(d: &ConvDesc, row: usize) -> Option<winograd::Geometry> {
     let possible = d.kernel == [3, 3]
         && d.stride == [1, 1]

@@ -1,7 +1,7 @@
 //! Activations: NHWC int8, each pixel's channels rounded up to whole vectors of 16.
 //!
-//! The depth of a dot product then runs along memory, as `smull` and `sadalp` want it. What stands in the
-//! channels that rounding up adds is undefined; weights there are zero.
+//! The depth of a dot product is therefore contiguous in memory, as `smull` and `sadalp` require. The values in
+//! the channels that rounding up adds are undefined; weights there are zero.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -11,7 +11,7 @@ use crate::shape::Shape;
 /// Bytes per vector.
 pub const VECTOR: usize = 16;
 
-/// Bytes from one pixel to the next.
+/// Returns the distance in bytes from one pixel to the next.
 pub const fn channel_stride(channels: usize) -> usize {
     channels.next_multiple_of(VECTOR)
 }

@@ -1,29 +1,29 @@
 //! `neon`: the AArch64 baseline, ARMv8.0 (Cortex-A53, A57, A72, A73), which has no dot product.
 //!
-//! Two convolution kernels; the layer's shape alone decides between them ([`geometry`]):
+//! There are two convolution kernels, between which only the layer's shape decides ([`geometry`]):
 //!
 //! | kernel | what | MACs per instruction: mix, inner loop |
 //! |---|---|---|
 //! | `conv_i8_4x4c8_neon` ([`tile`]) | everything, from rows packed by fours ([`pack_a`]) | 6.4, 5.95 |
 //! | `conv_i16_f4x4_8x8c1_neon` ([`winograd`]) | 3×3, stride 1, exactly | 16, 15.3 |
 //!
-//! Where the instructions of a ResNet-50 with normally distributed weights go: 1×1 convolutions 69 %, Winograd's
-//! products 23 %, its transforms 2 %, the stem 5 %, pooling below 1 %; requantization and residuals, already
-//! counted there, are 5 %. It runs 6.8 MACs of the direct sum per instruction. What keeps the large layers
-//! from the mix's limit:
+//! The instructions of a ResNet-50 with normally distributed weights: 1×1 convolutions take 69 %, Winograd's
+//! products 23 %, its transforms 2 %, the stem 5 %, pooling below 1 %. Requantization and residuals, included in
+//! these numbers, take 5 %. The network runs 6.8 MACs of the direct sum per instruction. The large layers stay
+//! below the mix's limit for these reasons:
 //!
-//! - *Weights too wide for four products*: a block where they could overflow an int16 lane takes 96
-//!   multiplications and additions instead of 80. With normal weights that is most blocks at a depth of 64 and
-//!   fewer the deeper the layer, as the largest of many weights sets the scale; with uniform ones it is nearly
-//!   all, and the whole network takes 7 % more.
-//! - *Shallow layers*: per tile of 4×4, 16 instructions reduce lanes and 31 requantize, whatever the
-//!   depth: 7 % at a depth of 256, a fifth at 64.
-//! - *Loads and loop*: 6 instructions per 80 multiplications and additions; no larger tile fits 32 registers.
+//! - *Weights too wide for four products*: a block in which they could overflow an int16 lane takes 96
+//!   multiplications and additions instead of 80. With normal weights these are most blocks at a depth of 64, and
+//!   fewer the deeper the layer, as the largest of many weights determines the scale. With uniform weights they
+//!   are nearly all, and the whole network takes 7 % more.
+//! - *Shallow layers*: per tile of 4×4, 16 instructions reduce lanes and 31 requantize, whatever the depth: 7 % at
+//!   a depth of 256, a fifth at 64.
+//! - *Loads and loop*: 6 instructions per 80 multiplications and additions; no larger tile fits in 32 registers.
 //! - *The stem's depth* of 147 is packed as 160.
 //!
-//! Weights are read in order, once per band of output, and so are packed rows, once per panel; both are streams
-//! that a core prefetches by itself. A panel stays in L1, a block's packed rows and a band's transformed tiles in
-//! L2 ([`geometry`]). These sizes are reasoned from the caches of the cores named above, not tuned on them.
+//! Weights are read in order, once per band of output; packed rows are read in order, once per panel. A core
+//! prefetches both streams by itself. A panel stays in L1; a block's packed rows and a band's transformed tiles
+//! stay in L2 ([`geometry`]). These sizes are derived from the caches of the cores named above, not tuned on them.
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -59,14 +59,14 @@ pub struct Neon {
 static NEON: Neon = Neon { _private: () };
 
 impl Neon {
-    /// Returns the set, where this CPU runs it.
+    /// Returns the set, if this CPU can run it.
     pub fn new() -> Option<&'static Self> {
         cfg!(target_feature = "neon").then_some(&NEON)
     }
 }
 
-// SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared tests check
-// them against canaries.
+// SAFETY: sizes and offsets follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared tests check
+// them with canaries.
 
 unsafe impl KernelSet for Neon {
     fn name(&self) -> &'static str {

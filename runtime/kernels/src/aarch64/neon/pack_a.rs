@@ -1,14 +1,14 @@
 //! Packs the windows of a block of pixels for the direct kernel: `[pixel / 4][k / 16][4][16]`.
 //!
-//! A *row* is what stands under one output pixel's window, tap after tap, as raw int8; padding is the zero point.
-//! Piece `i` of 16 bytes of the pixel `p` of a four stands at `64·i + 16·p`.
+//! A *row* contains the values under one output pixel's window, tap after tap, as raw int8; padding is the zero
+//! point. Piece `i` of 16 bytes of pixel `p` of a group of four is at `64·i + 16·p`.
 //!
-//! 1. *Whole vectors.* Where each tap is a pixel's whole channels, four pointers (into the input, or to a tap of
+//! 1. *Whole vectors.* If each tap is a pixel's whole channels, four pointers (into the input, or to a tap of
 //!    padding) are read side by side: four loads and one `st1` of four registers per 64 bytes.
-//! 2. *Dense windows.* Groups and camera pixels have few channels per tap; a window is first copied without
-//!    gaps, then packed like one long tap.
+//! 2. *Dense windows.* Groups and camera pixels have few channels per tap; a window is first copied without gaps,
+//!    then packed like one long tap.
 //! 3. *Lines.* The camera's lines under an output row are laid out with their padding once, so that every window
-//!    is whole, and a row of it one copy.
+//!    is complete, and each of its rows is one copy.
 
 use core::arch::aarch64::*;
 
@@ -18,7 +18,7 @@ use super::tile::MR;
 use crate::set::ConvArgs;
 use crate::shape::Source;
 
-/// Where a task packs, in its scratch.
+/// The places in a task's scratch where it packs.
 pub struct PackA<'a> {
     plan: &'a Geometry<'a>,
     args: &'a ConvArgs<'a>,
@@ -26,11 +26,11 @@ pub struct PackA<'a> {
     packed: *mut u8,
     /// Four windows, or a tap of padding.
     aside: *mut u8,
-    /// Lines of pixels with their padding.
+    /// The lines of pixels with their padding.
     lines: *mut u8,
-    /// Their columns and bytes.
+    /// The columns and bytes of a line.
     line: (usize, usize),
-    /// The output row whose lines stand there.
+    /// The output row whose lines are laid out.
     lines_of: Option<usize>,
 }
 
@@ -39,7 +39,7 @@ impl<'a> PackA<'a> {
     /// See [`crate::KernelSet`]; the convolution is a direct one.
     pub unsafe fn new(plan: &'a Geometry<'a>, args: &'a ConvArgs<'a>) -> Self {
         let [sums, packed, aside, _] = plan.direct_scratch();
-        // SAFETY: the scratch has these parts, one behind the other.
+        // SAFETY: the scratch contains these parts, one after another.
         unsafe {
             let new = Self {
                 plan,
@@ -62,7 +62,7 @@ impl<'a> PackA<'a> {
         self.packed
     }
 
-    /// Packs `count` pixels from `first` on; in the last four, pixels beyond them are anything.
+    /// Packs `count` pixels from `first` on; in the last group of four, the pixels after them are undefined.
     ///
     /// # Safety
     /// The pixels exist, at most [`Geometry::block_pixels`] of them.
@@ -91,7 +91,7 @@ impl<'a> PackA<'a> {
         }
     }
 
-    /// Four pixels of a convolution whose taps are whole vectors.
+    /// Packs four pixels of a convolution whose taps are whole vectors.
     ///
     /// # Safety
     /// The same as for [`PackA::pack`], for up to four pixels; `to` has room for four.
@@ -121,7 +121,7 @@ impl<'a> PackA<'a> {
         }
     }
 
-    /// One window of one group's channels.
+    /// Copies one window of one group's channels.
     ///
     /// # Safety
     /// The pixel and the group exist; `to` has room for a row.
@@ -148,7 +148,7 @@ impl<'a> PackA<'a> {
         }
     }
 
-    /// One window of the camera's pixels, as int8.
+    /// Copies one window of the camera's pixels, as int8.
     ///
     /// # Safety
     /// The pixel exists; `to` has room for a row and 64 bytes.
@@ -168,16 +168,16 @@ impl<'a> PackA<'a> {
         let bytes = d.kernel[1] * c;
         let mut line = self.lines.cast_const().wrapping_add(ox * d.stride[1] * c);
         for _ in 0..d.kernel[0] {
-            // SAFETY: the window is in the line. Whole vectors may read up to 31 bytes behind the window,
-            // which a line has in excess, and write as much behind the row: bytes that the next one
-            // overwrites or that follow the window's last.
+            // SAFETY: the window is in the line. Whole vectors may read up to 31 bytes after the window, for which
+            // a line has room, and write as many after the row: the next one overwrites these bytes, or they
+            // follow the window's last.
             unsafe {
                 if d.dilation[1] > 1 {
                     for kx in 0..d.kernel[1] {
                         core::ptr::copy_nonoverlapping(line.add(kx * d.dilation[1] * c), to.add(kx * c), c);
                     }
                 } else if bytes <= 2 * VECTOR {
-                    // All that images come with, up to 10×10 of three colours; no loop.
+                    // This covers all usual images, up to 10×10 of three colours, without a loop.
                     vst1q_u8(to, vld1q_u8(line));
                     vst1q_u8(to.add(VECTOR), vld1q_u8(line.add(VECTOR)));
                 } else {
@@ -192,7 +192,7 @@ impl<'a> PackA<'a> {
     /// Lays out row `iy` of the camera's pixels, if there is one, with its padding.
     ///
     /// # Safety
-    /// `line` has the bytes that [`Geometry::line`] says.
+    /// `line` has the size that [`Geometry::line`] returns.
     unsafe fn lay_out(&self, iy: usize, line: *mut u8) {
         let d = self.plan.desc;
         let c = d.x.c;
@@ -206,7 +206,7 @@ impl<'a> PackA<'a> {
             }
         }
         if exists {
-            // SAFETY: row `iy` of the image has `x.w` pixels, and so has the line behind its padding.
+            // SAFETY: row `iy` of the image has `x.w` pixels, and so has the line after its padding.
             unsafe {
                 copy_flipped(self.args.x.add(iy * d.x.w * c), line.add(d.pad[1] * c), d.x.w * c);
             }
@@ -214,7 +214,7 @@ impl<'a> PackA<'a> {
     }
 }
 
-/// Four times `n` bytes, a multiple of 16, side by side.
+/// Interleaves four times `n` bytes, a multiple of 16.
 ///
 /// # Safety
 /// `n` bytes are readable at each of `from`, 4·`n` are writable at `to`, and they do not overlap.
@@ -241,7 +241,7 @@ unsafe fn copy_vectors(from: *const u8, to: *mut u8, n: usize) {
     }
 }
 
-/// Copies `n` bytes, each with its top bit flipped: u8 pixels to int8.
+/// Copies `n` bytes and flips the top bit of each: u8 pixels to int8.
 ///
 /// # Safety
 /// `n` bytes are readable at `from` and writable at `to`, and do not overlap.

@@ -1,12 +1,12 @@
 //! A convolution's packed form.
 //!
-//! Little-endian: a header of 64 bytes, the first of which is 1 where all floats are tame
-//! ([`super::requant::is_tame`]); bias, multiplier and, with a second output, gain and offset,
-//! each of `y.c + 16` values rounded up to 16; then
-//! - direct: per group and panel of 4 channels, the words of decisions ([`super::tile::decide`]);
-//!   aligned to 64, per group and panel `[depth / 32][4][32]` int8;
-//! - Winograd: `[c_out / 8][36][c_in][8]` int16. The header's second word is the number of parts that the depth is
-//!   summed in ([`super::winograd::parts`]).
+//! It is little-endian: a header of 64 bytes, the first of which is 1 if all floats are tame
+//! ([`super::requant::is_tame`]); bias, multiplier and, with a second output, gain and offset, each of `y.c + 16`
+//! values rounded up to 16; then
+//! - direct: per group and panel of 4 channels, the words of decisions ([`super::tile::decide`]); aligned to 64,
+//!   per group and panel `[depth / 32][4][32]` int8;
+//! - Winograd: `[c_out / 8][36][c_in][8]` int16. The header's second word is the number of parts in which the
+//!   depth is summed ([`super::winograd::parts`]).
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -17,7 +17,7 @@ use super::tile::{self, DEPTH_STEP, NR};
 use super::winograd::{self, LANES, POSITIONS};
 use crate::set::ConvWeights;
 
-/// Bytes in front of the constants.
+/// The size of the header before the constants.
 pub const HEADER: usize = 64;
 
 impl Geometry<'_> {
@@ -43,13 +43,13 @@ impl Geometry<'_> {
         blob
     }
 
-    /// `Σ z·w` of one output channel: kernels multiply the raw input, padding included.
+    /// Computes `Σ z·w` of one output channel: kernels multiply the raw input, padding included.
     fn zero_share(&self, channel: usize, w: &ConvWeights<'_>) -> i32 {
         let depth = self.desc.depth();
         let weights = &w.weights[channel * depth..][..depth];
         match w.x_zero {
             [zero] => i32::from(*zero).wrapping_mul(weights.iter().map(|&q| i32::from(q)).sum()),
-            // One per channel of the pixels, tap after tap.
+            // There is one zero point per channel of the pixels, tap after tap.
             zeros => {
                 let products =
                     weights.iter().zip(zeros.iter().cycle()).map(|(&q, &z)| i32::from(z) * i32::from(q));
@@ -108,14 +108,14 @@ impl Geometry<'_> {
         blob.get(4..8).and_then(|b| b.try_into().ok()).map_or(0, u32::from_le_bytes) as usize
     }
 
-    /// See [`crate::KernelSet::check_conv`]. Any value of a constant or a weight is safe.
+    /// Implements [`crate::KernelSet::check_conv`]. Any value of a constant or a weight is safe.
     pub fn check(&self, blob: &[u8]) -> bool {
         let steps = self.desc.x.c / LANES;
         blob.len() == self.blob_bytes()
             && match self.winograd {
-                // The scratch has room for so many.
+                // The scratch has room for this many parts.
                 Some(_) => (1..=winograd::most_parts(steps)).contains(&Self::parts(blob)),
-                // The words of decisions steer a loop, so they must be those that the weights ask for.
+                // The words of decisions control a loop, so they must be those that follow from the weights.
                 None => self.check_words(blob),
             }
     }

@@ -1,4 +1,4 @@
-//! Requantization of 16 values, to the bits of [`Requant::apply`].
+//! Requantizes 16 values with the bits of [`Requant::apply`].
 
 use core::arch::aarch64::*;
 
@@ -30,15 +30,15 @@ impl Round {
         }
     }
 
-    /// `clamp(rne(v) + z, lo, hi)`: a NaN becomes `lo`, as the definition has it.
+    /// Computes `clamp(rne(v) + z, lo, hi)`: a NaN becomes `lo`, like in the definition.
     #[inline(always)]
     pub fn apply(&self, v: Quad) -> int8x16_t {
         // SAFETY: NEON is part of the AArch64 baseline. `fmaxnm` takes the number, not the NaN.
         self.apply_number(v.map(|v| unsafe { vmaxnmq_f32(v, self.lowest) }))
     }
 
-    /// Returns the same where no value is a NaN. Rounding is monotone and the bounds are integers, so that they
-    /// may be applied last: beyond them `fcvtns` and the narrowing moves saturate outside of every int8.
+    /// Like [`apply`](Self::apply) for values that are not NaN. Rounding is monotone and the bounds are integers,
+    /// so they may be applied last: beyond them, `fcvtns` and the narrowing moves saturate outside of every int8.
     #[inline(always)]
     pub fn apply_number(&self, v: Quad) -> int8x16_t {
         // SAFETY: NEON is part of the AArch64 baseline.
@@ -51,16 +51,16 @@ impl Round {
     }
 }
 
-/// The largest magnitude of a tame constant: with nothing but tame ones a convolution's `v` and `v·gain +
-/// offset` stay below f32's 2¹²⁸, hence are numbers.
+/// The largest magnitude of a tame constant. If all constants are tame, a convolution's `v` and `v·gain + offset`
+/// stay below f32's 2¹²⁸ and are therefore numbers.
 const TAME: f32 = 2.814_749_8e14; // 2⁴⁸
 
-/// Returns true for every constant that a network could mean.
+/// Returns whether a constant is in the range of any real network.
 pub fn is_tame(v: f32) -> bool {
     v.abs() <= TAME
 }
 
-/// 16 int8s minus a zero point, as f32.
+/// Converts 16 int8s minus a zero point to f32.
 #[inline(always)]
 pub fn minus_zero(q: int8x16_t, zero: int8x16_t) -> Quad {
     // SAFETY: NEON is part of the AArch64 baseline.
@@ -75,7 +75,7 @@ pub fn minus_zero(q: int8x16_t, zero: int8x16_t) -> Quad {
     }
 }
 
-/// 16 consecutive f32s.
+/// Loads 16 consecutive f32s.
 ///
 /// # Safety
 /// They are readable.
@@ -88,14 +88,14 @@ pub unsafe fn load(p: *const f32) -> Quad {
     }
 }
 
-/// `a·m`, one product each.
+/// Computes `a·m`, one product each.
 #[inline(always)]
 pub fn scale(a: Quad, m: Quad) -> Quad {
     // SAFETY: NEON is part of the AArch64 baseline.
     unsafe { [vmulq_f32(a[0], m[0]), vmulq_f32(a[1], m[1]), vmulq_f32(a[2], m[2]), vmulq_f32(a[3], m[3])] }
 }
 
-/// `a + b`; never contracted with a product.
+/// Computes `a + b`; never contracted with a product.
 #[inline(always)]
 pub fn sum(a: Quad, b: Quad) -> Quad {
     // SAFETY: NEON is part of the AArch64 baseline.

@@ -1,5 +1,5 @@
-//! What the shared tests cannot know: the edges of this set's own proofs. Goal: sums that come as close
-//! to an int16 lane's or the Winograd division's end as packing lets them, and one step beyond.
+//! Tests the edges of this set's own proofs, which the shared tests do not know. The sums come as close to the
+//! limits of an int16 lane or of the Winograd division as packing allows, and one step beyond.
 
 use std::vec;
 use std::vec::Vec;
@@ -30,8 +30,8 @@ fn desc(side: usize, c_in: usize, c_out: usize, kernel: usize) -> ConvDesc {
     }
 }
 
-/// Packs, runs and compares with the reference; returns the blob. The bias moves each channel's result
-/// to where int8 resolves single units of the sum.
+/// Packs, runs and compares with the reference; returns the blob. The bias moves each channel's result to the
+/// range where int8 resolves single units of the sum.
 fn check(desc: &ConvDesc, weights: &[i8], x: &[i8]) -> Vec<u8> {
     let set = Neon::new().unwrap();
     let depth = desc.depth();
@@ -98,8 +98,8 @@ fn check(desc: &ConvDesc, weights: &[i8], x: &[i8]) -> Vec<u8> {
     blob
 }
 
-/// Four weights per lane at, one below and one above what four products may sum to, with every sign,
-/// against the inputs that make the most of them.
+/// Tests four weights per lane at, one below and one above the limit of four products, with every sign, against
+/// the inputs with the largest products.
 #[test]
 fn lanes_at_the_limit() {
     for (a, b) in [(64, 63), (63, 63), (64, 64), (127, 0), (127, 1), (127, 127)] {
@@ -122,7 +122,7 @@ fn lanes_at_the_limit() {
     }
 }
 
-/// Both kinds of blocks in one panel, across the end of a word of decisions.
+/// Tests both kinds of blocks in one panel, across the end of a word of decisions.
 #[test]
 fn mixed_blocks() {
     let mut rng = Rng(11);
@@ -139,7 +139,7 @@ fn mixed_blocks() {
     }
 }
 
-/// The largest sums that Winograd's division takes in one part, and the first that it takes in more.
+/// Tests the largest sums that Winograd's division takes in one part, and the first that needs more.
 #[test]
 fn winograd_at_the_limit() {
     let mut parts = Vec::new();
@@ -153,7 +153,7 @@ fn winograd_at_the_limit() {
     assert_eq!(parts, [1, 1, 1, 1, 2, 2, 2, 1, 3, 3, 3, 2]);
 }
 
-/// Bands and tiles of every kind: sides that take tiles of 4, of 3 and of both, in one band and in several.
+/// Tests bands and tiles of every kind: sides with tiles of 4, of 3 and of both, in one band and in several.
 #[test]
 fn winograd_tilings() {
     let mut rng = Rng(13);
@@ -169,7 +169,7 @@ fn winograd_tilings() {
     }
 }
 
-/// Inputs that drive every position of the transformed tile to its extremes.
+/// Tests inputs that drive every position of the transformed tile to its extremes.
 #[test]
 fn winograd_extremes() {
     let mut rng = Rng(12);
@@ -183,7 +183,7 @@ fn winograd_extremes() {
     }
 }
 
-/// A word of decisions steers a loop: any that the weights do not ask for is refused.
+/// A word of decisions controls a loop: any that does not follow from the weights is refused.
 #[test]
 fn foreign_decisions_are_refused() {
     let set = Neon::new().unwrap();
@@ -198,7 +198,7 @@ fn foreign_decisions_are_refused() {
     }
 }
 
-/// The scratch has room for so many parts and no more; none would leave the sums undefined.
+/// The scratch has room for this many parts and no more; zero parts would leave the sums undefined.
 #[test]
 fn foreign_parts_are_refused() {
     let set = Neon::new().unwrap();
@@ -210,7 +210,7 @@ fn foreign_parts_are_refused() {
     }
 }
 
-/// Ties, both bounds, values beyond every integer, and what is no number, against the definition.
+/// Tests ties, both bounds, values beyond every integer, and NaNs against the definition.
 #[test]
 fn rounding() {
     let values =
