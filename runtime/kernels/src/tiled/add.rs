@@ -25,8 +25,8 @@ pub(crate) unsafe fn add<V: Vector>(
     let out = Bounds::new(s.y);
     for at in range.clone().step_by(V::LANES) {
         let n = range.end - at;
-        // SAFETY: values `at..range.end` exist in all three. What follows may be another thread's output and is
-        // not read.
+        // SAFETY: values `at..range.end` exist in all three. The bytes after them may be another thread's output
+        // and are not read.
         unsafe {
             let a_zero = V::splat(f32::from(s.a_zero) + 128.0);
             let b_zero = V::splat(f32::from(s.b_zero) + 128.0);

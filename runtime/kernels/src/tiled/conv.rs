@@ -1,4 +1,4 @@
-//! Which way a convolution goes: over register tiles ([`driver`]) or by Winograd ([`winograd`]).
+//! Chooses how a convolution is computed: with register tiles ([`driver`]) or by Winograd ([`winograd`]).
 
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -10,7 +10,7 @@ use super::winograd;
 use crate::set::{ConvArgs, ConvWeights};
 use crate::shape::ConvDesc;
 
-/// Returns the kernels of Winograd's way, if that is the convolution's.
+/// Returns the Winograd kernels, if the convolution uses them.
 fn by_winograd(desc: &ConvDesc, kernels: &Kernels) -> Option<&'static winograd::Kernels> {
     kernels.winograd.filter(|w| winograd::suits(desc, w))
 }

@@ -1,14 +1,14 @@
-//! The loops around the register tile: packs input rows, orders panels and pixels, calls the tile.
+//! The loops around the register tile: they pack input rows, order panels and pixels, and call the tile.
 //!
 //! ```text
 //! by panel:  pack rows; for panel { for tile of pixels { tile(panel, pixels) } }
 //! by rows:   for block of rows { pack rows; for panel { for tile of pixels { tile(panel, pixels) } } }
 //! ```
-//! 1. Padding is made once, by copying the rows of a block into the scratch with the zero point around
-//!    them; so the tile knows no borders, a kernel row is one run of bytes, and addresses within a tile
-//!    are one offset from one pointer per pixel. A 1×1 convolution reads the tensor itself.
-//! 2. Pixels are spread evenly over tiles (49 pixels at 6 a tile are 4 × 6 + 5 × 5): the rest is never a
-//!    tile of one pixel that waits for its weights.
+//! 1. Padding is added once: the rows of a block are copied into the scratch with the zero point around them. The
+//!    tile therefore knows no borders, a kernel row is one run of bytes, and addresses within a tile are one
+//!    offset from one pointer per pixel. A 1×1 convolution reads the tensor itself.
+//! 2. Pixels are distributed evenly over tiles (49 pixels at 6 per tile are 4 × 6 + 5 × 5), so the last tile is
+//!    never a single pixel that waits for its weights.
 
 use core::ops::Range;
 
@@ -19,9 +19,9 @@ use super::pack_b::BlobLayout;
 use crate::set::ConvArgs;
 use crate::shape::ConvOutput;
 
-/// What a register tile computes: up to [`MAX_MR`] pixels × one panel.
+/// The task of a register tile: up to [`MAX_MR`] pixels × one panel.
 pub(crate) struct Tile {
-    /// Input of each pixel at the first tap and the group's first channel; unused ones are not read.
+    /// The input of each pixel at the first tap and the group's first channel; unused pointers are not read.
     pub x: [*const u8; MAX_MR],
     /// The panel's weights.
     pub weights: *const u8,
@@ -31,24 +31,24 @@ pub(crate) struct Tile {
     pub segment_stride: [usize; 2],
     /// See [`Geometry::steps`].
     pub steps: usize,
-    /// Where the sums go.
+    /// The destination of the sums.
     pub out: Outputs,
 }
 
 /// A register tile.
 ///
 /// # Safety
-/// The CPU has the set's features; the pointers in [`Tile`] cover what the sizes in it imply.
+/// The CPU has the set's features; the pointers in [`Tile`] cover the range that its sizes imply.
 pub(crate) type TileFn = unsafe fn(&Tile, &Epilogue);
 
-/// An instruction set's part in a convolution.
+/// The part of a convolution that an instruction set provides.
 pub(crate) struct Kernels {
     pub tiling: &'static Tiling,
-    /// By mode, vectors − 1, pixels − 1.
+    /// The tiles by mode, vectors − 1, pixels − 1.
     pub tiles: &'static [[[TileFn; MAX_MR]; 4]; MODES],
     /// Subtracts a zero point while widening u8 to i16; for tilings that widen.
     pub widen: unsafe fn(from: *const u8, to: *mut u8, len: usize, zero: i16),
-    /// For 3×3 convolutions that Winograd's way suits.
+    /// The kernels for 3×3 convolutions for which Winograd pays.
     pub winograd: Option<&'static super::winograd::Kernels>,
 }
 
@@ -87,8 +87,8 @@ pub(crate) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>, kernels: &Ke
         for block in 0..blocks {
             let at = |i: usize| rows.start + i * rows.len() / blocks;
             let rows = at(block)..at(block + 1);
-            // SAFETY: guaranteed by the caller; a block has at most `block_rows` rows, which is what the
-            // scratch is made for.
+            // SAFETY: guaranteed by the caller; a block has at most `block_rows` rows, for which the scratch has
+            // room.
             unsafe {
                 let x = pack_rows(args, kernels, &g, rows.clone());
                 for panel in 0..all_panels {
@@ -107,7 +107,7 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    /// All tiles of one panel in the given output rows; `x` is the input of row `first_row`.
+    /// Runs all tiles of one panel in the given output rows; `x` is the input of row `first_row`.
     ///
     /// # Safety
     /// The same as for [`conv`].
@@ -125,9 +125,9 @@ impl Driver<'_> {
         let count = rows.len() * desc.y.w;
         let tiles = count.div_ceil(tiling.mr[n]);
         let kernels = &self.kernels.tiles[self.epilogue.mode()][n - 1];
-        // SAFETY: all addresses are inside the buffers whose sizes `Geometry` and `BlobLayout` gave for
-        // this description; pointers that are not used (`y2` without one) are not dereferenced, and
-        // computed with wrapping arithmetic.
+        // SAFETY: all addresses are inside the buffers whose sizes `Geometry` and `BlobLayout` returned for this
+        // description; pointers that are not used (`y2` if there is none) are not dereferenced, and are computed
+        // with wrapping arithmetic.
         unsafe {
             let mut tile = Tile {
                 x: [x; MAX_MR],

@@ -1,58 +1,58 @@
-//! What follows a tile's sums: scale, residual, clamp, round, narrow, store.
+//! The epilogue of a tile's sums: scale, residual, clamp, round, narrow, store.
 //!
 //! ```text
 //! v  = f32(acc)·m  (+ (f32(skip) − zero)·m_skip)      per vector
 //! q  = u8(rne(clamp(v)) + zero + 128)                 per pixel, all vectors of a panel
 //! ```
-//! The weights are packed in the order in which narrowing a panel's full number of vectors leaves channels ascending
-//! in memory ([`super::pack_b::channel_at`]).
+//! The packed order of the weights is such that narrowing a panel's full number of vectors leaves channels
+//! ascending in memory ([`super::pack_b::channel_at`]).
 
 use super::vector::{MAX_LANES, Vector};
 use crate::quant::Requant;
 use crate::set::ConvArgs;
 use crate::shape::ConvOutput;
 
-/// What an epilogue reads and writes: some pixels × one panel.
+/// The buffers that an epilogue reads and writes: some pixels × one panel.
 #[derive(Clone, Copy)]
 pub(crate) struct Outputs {
-    /// Biases of the panel; multiplier, gain and offset each follow at `constants_stride` bytes.
+    /// The panel's biases; multiplier, gain and offset each follow at a distance of `constants_stride` bytes.
     pub constants: *const u8,
-    /// See `constants`.
+    /// The distance between the vectors of `constants` in bytes.
     pub constants_stride: usize,
-    /// First channel of the first pixel in the residual; dangling without one.
+    /// The first channel of the first pixel in the residual; dangling if there is none.
     pub skip: *const u8,
-    /// First channel of the first pixel in `y` (f32 values for logits).
+    /// The first channel of the first pixel in `y` (f32 values for logits).
     pub y: *mut u8,
-    /// The same of `y2`.
+    /// The first channel of the first pixel in `y2`.
     pub y2: *mut u8,
-    /// Bytes from pixel to pixel in the three above.
+    /// The distance from pixel to pixel in these three, in bytes.
     pub stride: usize,
     /// Channels of the panel that exist.
     pub channels: usize,
 }
 
-/// One output's rounding, as the vector code wants it.
+/// One output's rounding, in the form for vector code.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     /// `lo − zero`.
     pub lo: f32,
     /// `hi − zero`.
     pub hi: f32,
-    /// Zero point of the unsigned byte: `zero + 128`.
+    /// The zero point of the unsigned byte: `zero + 128`.
     pub zero: i32,
-    /// Lowest unsigned byte: `lo + 128`.
+    /// The lowest unsigned byte: `lo + 128`.
     pub lo_byte: u8,
 }
 
 impl Bounds {
-    /// For a requantization.
+    /// Converts a requantization.
     pub fn new(r: Requant) -> Self {
         let (lo, hi) = r.bounds();
         Self { lo, hi, zero: i32::from(r.zero) + 128, lo_byte: r.lo as u8 ^ 0x80 }
     }
 }
 
-/// What happens behind the sum; the same for all tiles of a convolution.
+/// The operations after the sum; the same for all tiles of a convolution.
 pub(crate) struct Epilogue {
     pub output: ConvOutput,
     pub has_skip: bool,
@@ -93,9 +93,9 @@ pub(crate) const INT8: usize = 0;
 pub(crate) const INT8_SKIP: usize = 1;
 /// Epilogue: int8 and affine output, residual.
 pub(crate) const BOTH_SKIP: usize = 2;
-/// Epilogue: whatever [`Epilogue`] says.
+/// Epilogue: any combination in [`Epilogue`].
 pub(crate) const ANY: usize = 3;
-/// Number of the above.
+/// The number of modes.
 pub(crate) const MODES: usize = 4;
 
 /// Writes a tile of sums.
@@ -109,8 +109,9 @@ pub(crate) unsafe fn finish<V: Vector, const M: usize, const N: usize, const MOD
     acc: &[[V::Ints; N]; M],
 ) {
     if MODE == ANY {
-        // Through memory, so that this code is there once and not per pixel or tile.
-        // SAFETY: guaranteed by the caller; the sums' own places, volatile, lest the sums live there all along.
+        // The sums go through memory, so that this code exists once and not per pixel or tile. SAFETY: guaranteed
+        // by the caller; these are the sums' own places, volatile, so that the sums do not stay in memory before
+        // this.
         unsafe {
             let mut sums = [[V::splat_int(0); N]; M];
             for m in 0..M {
@@ -124,7 +125,7 @@ pub(crate) unsafe fn finish<V: Vector, const M: usize, const N: usize, const MOD
         }
         return;
     }
-    // Not a loop: were it left rolled, the sums would live in memory during the multiplications, too.
+    // This is not a loop: if the loop stayed rolled, the sums would be in memory during the multiplications, too.
     macro_rules! pixels {
         ($($m:literal)*) => {$(
             if M > $m {
@@ -148,8 +149,8 @@ pub(crate) unsafe fn finish_pixel<V: Vector, const N: usize, const MODE: usize>(
     m: usize,
     acc: [V::Ints; N],
 ) {
-    // SAFETY: the constants of the panel and `channels` bytes of each pixel's outputs and residual are
-    // inside their buffers, see `Outputs`.
+    // SAFETY: the constants of the panel and `channels` bytes of each pixel's outputs and residual are inside
+    // their buffers, see `Outputs`.
     unsafe {
         let mut v = [V::splat(0.0); N];
         for i in 0..N {
@@ -188,11 +189,11 @@ pub(crate) unsafe fn finish_pixel<V: Vector, const N: usize, const MODE: usize>(
 unsafe fn store_logits<V: Vector, const N: usize>(t: &Outputs, v: [V::Floats; N]) {
     let mut lanes = [[0f32; MAX_LANES]; N];
     for i in 0..N {
-        // SAFETY: an array of at least as many f32.
+        // SAFETY: stores to an array of at least as many f32.
         unsafe { V::store(lanes[i].as_mut_ptr(), v[i]) };
     }
     for c in 0..t.channels {
-        // Channel c stands in block c / 4N of four lanes, see `channel_at`.
+        // Channel c is in block c / 4N of four lanes, see `channel_at`.
         let (block, rest) = (c / (4 * N), c % (4 * N));
         // SAFETY: guaranteed by the caller.
         unsafe { *t.y.cast::<f32>().add(c) = lanes[rest / 4][4 * block + rest % 4] };

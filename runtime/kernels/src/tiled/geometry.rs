@@ -1,14 +1,14 @@
-//! How a convolution falls into segments, panels, tiles and tasks.
+//! How a convolution is divided into segments, panels, tiles and tasks.
 //!
-//! *Segment*: a run of input values that lie one behind the other in memory and meet one run of
-//! weights: a whole kernel row (kernel width × channels) where the columns touch, else one tap.
-//! *Panel*: up to `nr_vectors` × `lanes` output channels of one group. *Tile*: up to `mr[n]` output
-//! pixels × one panel of n vectors, kept in registers over the whole depth. *Task*: what one thread
-//! takes, a run of output rows of one panel (`by_panel`) or of all panels.
+//! *Segment*: a run of input values that are contiguous in memory and meet one run of weights. It is a whole
+//! kernel row (kernel width × channels) if the columns are adjacent, otherwise one tap. *Panel*: up to
+//! `nr_vectors` × `lanes` output channels of one group. *Tile*: up to `mr[n]` output pixels × one panel of n
+//! vectors, kept in registers over the whole depth. *Task*: the work that one thread takes, a run of output rows
+//! of one panel (`by_panel`) or of all panels.
 //!
-//! The order follows what is larger. Weights larger than the image (late layers): panel by panel, so
-//! that each weight is read once and the image stays in the cache. Else: a block of rows through all
-//! panels, so that each input is read once and the weights stay in the cache.
+//! The order depends on which is larger. If the weights are larger than the image (late layers), work goes panel
+//! by panel, so that each weight is read once and the image stays in the cache. Otherwise a block of rows goes
+//! through all panels, so that each input is read once and the weights stay in the cache.
 
 use crate::shape::{ConvDesc, Source};
 
@@ -16,36 +16,36 @@ use crate::shape::{ConvDesc, Source};
 pub(crate) struct Tiling {
     /// 32-bit accumulators per vector.
     pub lanes: usize,
-    /// NR in vectors: most vectors of output channels in a tile.
+    /// NR in vectors: the largest number of vectors of output channels in a tile.
     pub nr_vectors: usize,
-    /// MR: most pixels in a tile of n vectors, by n.
+    /// MR: the largest number of pixels in a tile of n vectors, by n.
     pub mr: [usize; 5],
     /// KR: consecutive MACs that one accumulator lane takes per step.
     pub kr: usize,
-    /// The tile wants its input as i16, zero point subtracted, so it is always copied.
+    /// Whether the tile requires its input as i16 with the zero point subtracted, so that it is always copied.
     pub widen: bool,
 }
 
-/// Most pixels in any tile.
+/// The largest number of pixels in any tile.
 pub(crate) const MAX_MR: usize = 8;
-/// Bytes behind an activation that kernels may read: the last group of four, and a vector of pooling.
+/// Bytes after an activation that kernels may read: the last group of four, and a vector of pooling.
 pub(crate) const SLACK: usize = 64;
-/// Input bytes of a block of rows that goes through all panels; leaves half of a 512 kB cache to weights.
+/// Input bytes of a block of rows that goes through all panels; leaves half of a 512 kB cache for weights.
 const BLOCK_BYTES: usize = 160 << 10;
-/// Tasks worth having, so that eight threads end together.
+/// The number of tasks to aim for, so that eight threads end at the same time.
 const TASKS: usize = 24;
 
 /// See the module.
 pub(crate) struct Geometry {
-    /// The tile reads the input tensor itself: nothing to pad, nothing to widen.
+    /// Whether the tile reads the input tensor itself, because there is nothing to pad or to widen.
     pub direct: bool,
     /// Columns of a row that the tile reads from; `x.w` or the padded width.
     pub columns: usize,
-    /// Bytes of one value there.
+    /// The size of one value there in bytes.
     pub element: usize,
-    /// Segments: rows × columns of them.
+    /// The number of segments: rows × columns.
     pub segments: [usize; 2],
-    /// Bytes from segment to segment.
+    /// The distance from segment to segment in bytes.
     pub segment_stride: [usize; 2],
     /// Values in a segment.
     pub segment_len: usize,
@@ -57,16 +57,16 @@ pub(crate) struct Geometry {
     pub vectors: usize,
     /// Panels per group.
     pub panels: usize,
-    /// Tasks are (panel, run of rows) rather than (run of rows).
+    /// Whether tasks are (panel, run of rows) rather than (run of rows).
     pub by_panel: bool,
-    /// Runs that the output rows are cut into.
+    /// The number of runs into which the output rows are divided.
     pub task_runs: usize,
-    /// Output rows for which input is prepared at once.
+    /// The number of output rows for which input is prepared at once.
     pub block_rows: usize,
 }
 
 impl Geometry {
-    /// For a validated description.
+    /// Divides a validated convolution.
     pub fn new(desc: &ConvDesc, tiling: &Tiling) -> Self {
         let reach = |a: usize| (desc.kernel[a] - 1) * desc.dilation[a];
         let columns = (desc.y.w - 1) * desc.stride[1] + reach(1) + 1;
@@ -112,12 +112,12 @@ impl Geometry {
         }
     }
 
-    /// Steps over the whole depth.
+    /// Returns the number of steps over the whole depth.
     pub fn depth_steps(&self) -> usize {
         self.segments[0] * self.segments[1] * self.steps
     }
 
-    /// Rows that the tiles of `block_rows` output rows read from, and their bytes with slack.
+    /// Returns the size in bytes, with slack, of the rows that the tiles of `block_rows` output rows read.
     pub fn scratch_bytes(&self, desc: &ConvDesc) -> usize {
         if self.direct {
             return 0;
@@ -131,7 +131,7 @@ impl Geometry {
         if self.by_panel { self.task_runs * self.panels * desc.groups } else { self.task_runs }
     }
 
-    /// First output row of a run; runs differ by at most one row.
+    /// Returns the first output row of a run; runs differ by at most one row.
     pub fn run_start(&self, desc: &ConvDesc, run: usize) -> usize {
         run * desc.y.h / self.task_runs
     }

@@ -8,7 +8,7 @@ use super::geometry::{Geometry, SLACK};
 use crate::set::{ConvArgs, ConvScalars};
 use crate::shape::Source;
 
-/// Makes the input of the given output rows ready and returns where the first one's begins.
+/// Prepares the input of the given output rows and returns the start of the first one's.
 ///
 /// # Safety
 /// The same as for [`super::driver::conv`]; `rows` has at most `block_rows` rows inside the output.
@@ -30,8 +30,8 @@ pub(crate) unsafe fn pack_rows(
     let inside = desc.x.w.min(g.columns - desc.pad[1]);
     let row_bytes = g.columns * c * g.element;
     for i in 0..count {
-        // SAFETY: `count` rows of `row_bytes` and the slack are what `scratch_bytes` asked for, and
-        // rows and columns that are read are inside the input.
+        // SAFETY: `scratch_bytes` includes `count` rows of `row_bytes` and the slack, and rows and columns that
+        // are read are inside the input.
         unsafe {
             let to = scratch.add(i * row_bytes);
             match (first + i).checked_sub(desc.pad[0]).filter(|&iy| iy < desc.x.h) {
@@ -45,7 +45,7 @@ pub(crate) unsafe fn pack_rows(
             }
         }
     }
-    // SAFETY: the slack is part of the scratch. It meets zero weights only, but is read.
+    // SAFETY: the slack is part of the scratch. It is multiplied by zero weights only, but is read.
     unsafe { scratch.add(count * row_bytes).write_bytes(0, SLACK) };
     scratch
 }
@@ -74,7 +74,7 @@ unsafe fn fill(args: &ConvArgs<'_>, kernels: &Kernels, to: *mut u8, columns: usi
 /// Copies `len` values of input, from a pixel's first channel on.
 ///
 /// # Safety
-/// `from` holds them, `to` has room for them.
+/// `from` has these values, and `to` has room for them.
 unsafe fn copy(args: &ConvArgs<'_>, kernels: &Kernels, from: *const u8, to: *mut u8, len: usize) {
     let (desc, zero) = (args.desc, &args.scalars.x_zero);
     // SAFETY: guaranteed by the caller.

@@ -1,8 +1,8 @@
 //! Copies the input of one band into the scratch, see [`PackedBand`].
 //!
 //! Optimizations:
-//! 1. The copy is made once per band and read by every panel. Its cost is therefore divided by a number of panels,
-//!    the output channels / 8, and the tile's loop needs neither border tests nor strides.
+//! 1. The copy is made once per band and read by every panel. Its cost is therefore divided by the number of
+//!    panels (output channels / 8), and the tile's loop needs neither border tests nor strides.
 //! 2. Padding is written as the zero point, which the bias already includes.
 //! 3. Without a horizontal stride a row is copied 64 bytes at a time, whatever its alignment.
 

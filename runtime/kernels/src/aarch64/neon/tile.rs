@@ -3,7 +3,7 @@
 //! ```text
 //! acc[p][c] = Σ_k row[p][k]·w[c][k]                 int32; row = the pixels under the window, raw int8
 //! ```
-//! The zero point's share, `−z·Σ w`, is in the packed bias, and padding is written as `z`.
+//! The packed bias includes the zero point's share, `−z·Σ w`, and padding is written as `z`.
 //!
 //! ```text
 //! for each block of pixels (its rows fit in L2)
@@ -19,48 +19,48 @@
 //!     epilogue over pixels × 16 channels
 //! ```
 //!
-//! 1. *Four products per widening addition.* `smull`, `smlal` ×3 and one `sadalp` are 32 MACs in 5
-//!    instructions (6.4 each) where the textbook's `smull`, `smlal2`, `sadalp` are 16 in 3 (5.3). An
-//!    int16 lane holds four products exactly if its four weights' magnitudes sum to at most 255, as
-//!    128·255 < 2¹⁵. Packing decides this per panel and 32 of depth from the actual weights; where
-//!    it does not hold, that block adds after two products, which always fit (128·254 < 2¹⁵).
-//! 2. *The loop counter is the list of decisions*: a word whose top bit says whether the next block is
-//!    such an exception, followed by a sentinel. `adds m, m, m` gives the bit in the carry and the end
-//!    in the zero flag, so that loop and choice are two instructions per block.
-//! 3. *Rows are packed by fours*, so that one `ld1` of four registers brings 16 bytes of each of four
-//!    pixels. Packing takes about a tenth of an instruction per byte, once for all output channels.
+//! 1. *Four products per widening addition.* `smull`, `smlal` ×3 and one `sadalp` are 32 MACs in 5 instructions
+//!    (6.4 each), where the textbook's `smull`, `smlal2`, `sadalp` are 16 in 3 (5.3). An int16 lane can hold four
+//!    products exactly if its four weights' magnitudes sum to at most 255, as 128·255 < 2¹⁵. Packing decides this
+//!    per panel and 32 of depth from the actual weights. Otherwise that block adds after two products, which
+//!    always fit (128·254 < 2¹⁵).
+//! 2. *The loop counter is the list of decisions*: a word whose top bit is set if the next block is such an
+//!    exception, followed by a sentinel. `adds m, m, m` puts the bit into the carry and the end into the zero
+//!    flag, so loop and choice are two instructions per block.
+//! 3. *Rows are packed by fours*, so that one `ld1` of four registers loads 16 bytes of each of four pixels.
+//!    Packing takes about a tenth of an instruction per byte, once for all output channels.
 //! 4. *The first block adds with `saddlp`*, so that no accumulator is zeroed.
-//! 5. *Loads stand a few multiplications ahead of their use*, as a core that issues in order (Cortex-A53)
-//!    waits for them otherwise.
-//! 6. *Left-over pixels run one at a time* on a 1×4 tile (26 instructions per 32 of depth and pixel,
-//!    where the 4×4 tile has 21.5), never as an idle part of the large one.
+//! 5. *Loads are a few multiplications ahead of their use*; otherwise a core that issues in order (Cortex-A53)
+//!    waits for them.
+//! 6. *Left-over pixels run one at a time* on a 1×4 tile (26 instructions per 32 of depth and pixel, where the 4×4
+//!    tile has 21.5), never as an idle part of the large one.
 //!
-//! A tile of 4×4 takes 80 arithmetic instructions, 4 loads and 2 of loop for 512 MACs: 5.95 MACs
-//! per instruction, 93 % of the mix's 6.4; an exceptional block takes 96, 4 and 3: 4.97. No larger
-//! tile fits: 16 accumulators, 8 registers of pixels, 4 of weights and 4 of sums are all 32.
+//! A tile of 4×4 takes 80 arithmetic instructions, 4 loads and 2 of loop for 512 MACs: 5.95 MACs per instruction,
+//! 93 % of the mix's 6.4. An exceptional block takes 96, 4 and 3: 4.97. No larger tile fits: 16 accumulators, 8
+//! registers of pixels, 4 of weights and 4 of sums are all 32.
 
 use core::arch::asm;
 
 /// Output channels per panel and tile.
 pub const NR: usize = 4;
-/// Output pixels per tile, whose rows are packed side by side.
+/// Output pixels per tile; their rows are packed side by side.
 pub const MR: usize = 4;
 /// Depth per block, in bytes.
 pub const DEPTH_STEP: usize = 32;
 /// Blocks per word of decisions; the sentinel needs the 64th bit.
 pub const STEPS_PER_WORD: usize = 63;
-/// Channels per row of the accumulator buffer, hence its stride in int32s.
+/// Channels per row of the accumulator buffer, which is its stride in int32s.
 pub const CHANNELS: usize = 16;
 
-/// The most that four weight magnitudes in one lane may sum to: 128·255 fits int16.
+/// The largest sum of four weight magnitudes in one lane: 128·255 fits in int16.
 const LANE_LIMIT: u32 = 255;
 
-/// Words of decisions per panel.
+/// Returns the number of words of decisions per panel.
 pub const fn words(blocks: usize) -> usize {
     blocks.div_ceil(STEPS_PER_WORD)
 }
 
-/// Bytes of a panel that one word of decisions is about, but for the last.
+/// The bytes of a panel that one word of decisions covers, except for the last.
 pub const WORD_BYTES: usize = STEPS_PER_WORD * DEPTH_STEP * NR;
 
 /// Returns the word of decisions for at most [`WORD_BYTES`] of a panel, `[block][channel][32]`.
@@ -90,7 +90,7 @@ fn needs_narrow_step(block: &[u8]) -> bool {
 // per channel, two channels at a time), int16 sums in v10–v13 (one per pixel), accumulators in the rest, four per
 // channel.
 
-/// Products of one channel's 8 bytes with four pixels: `$x` is empty or "2" for the halves of the depth.
+/// Multiplies one channel's 8 bytes with four pixels: `$x` is empty or "2" for the halves of the depth.
 macro_rules! multiply {
     ($op:literal, $x:literal, $w:literal, $half:literal) => {
         concat!(
@@ -133,8 +133,8 @@ macro_rules! widen {
     };
 }
 
-/// A block of depth. What `$channel` makes of a channel is given its weights' registers and its accumulators, and
-/// the loads that it should put between its products and their sum.
+/// A block of depth. `$channel` computes one channel; it receives the registers of its weights, its accumulators,
+/// and the loads that it places between its products and their sum.
 macro_rules! block_4x4 {
     ($channel:ident, $add:literal) => {
         concat!(
@@ -213,7 +213,7 @@ macro_rules! reduce {
     };
 }
 
-/// The loop over the decisions around one tile's blocks. `{m}` holds the first word, `{next}` points behind it.
+/// The loop over the decisions around one tile's blocks. `{m}` is the first word, `{next}` points after it.
 macro_rules! blocks {
     ($block:ident, $wide:ident, $narrow:ident) => {
         concat!(
@@ -249,11 +249,11 @@ macro_rules! blocks {
     };
 }
 
-/// `tiles` × 4 pixels by one panel of 4 channels; sums go to `acc`, [`CHANNELS`] int32s per pixel.
+/// Multiplies `tiles` × 4 pixels by one panel of 4 channels; sums go to `acc`, [`CHANNELS`] int32s per pixel.
 ///
 /// # Safety
-/// `tiles` is at least 1; `words` is what [`decide`] wrote, up to `words_end`, for `n` blocks; `rows` are
-/// `tiles` packed fours of `n` blocks, 128·n bytes each, the panel has as many; `acc` has room for
+/// `tiles` is at least 1; `words` is a result of [`decide`], up to `words_end`, for `n` blocks; `rows` are `tiles`
+/// packed groups of four of `n` blocks, 128·n bytes each, and the panel has as many; `acc` has room for
 /// 4·`tiles`·[`CHANNELS`] int32s, of which the first four of each [`CHANNELS`] are written.
 #[inline(never)]
 pub unsafe fn panel_4x4(
@@ -264,8 +264,8 @@ pub unsafe fn panel_4x4(
     words_end: *const u64,
     acc: *mut i32,
 ) {
-    // SAFETY: reads and writes exactly what the contract names: the loop over blocks ends at each word's
-    // sentinel and at `words_end`; every vector register that it changes is declared.
+    // SAFETY: reads and writes exactly what the contract lists: the loop over blocks ends at each word's sentinel
+    // and at `words_end`; every vector register that it changes is declared.
     unsafe {
         asm!(
             "2:",
@@ -302,7 +302,7 @@ pub unsafe fn panel_4x4(
     }
 }
 
-/// Products of one pixel's 8 bytes with four channels, whose weights are in v`$w0`…
+/// Multiplies one pixel's 8 bytes with four channels, whose weights are in v`$w0`…
 macro_rules! multiply_one {
     ($op:literal, $x:literal, [$w0:literal $w1:literal $w2:literal $w3:literal], $half:literal) => {
         concat!(
@@ -390,11 +390,11 @@ macro_rules! narrow_one {
     };
 }
 
-/// One pixel by one panel of 4 channels.
+/// Multiplies one pixel by one panel of 4 channels.
 ///
 /// # Safety
-/// The same as for [`panel_4x4`], for one pixel of a four, whose first 16 bytes are at `row`, and four int32s of
-/// `acc`.
+/// The same as for [`panel_4x4`], for one pixel of a group of four, whose first 16 bytes are at `row`, and four
+/// int32s of `acc`.
 #[inline(never)]
 pub unsafe fn panel_1x4(
     row: *const u8,

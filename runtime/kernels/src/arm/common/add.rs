@@ -1,5 +1,5 @@
-//! Residual addition over plain NHWC int8; see [`crate::reference::add`]. In plain Rust, as the
-//! share of any network is too small to be worth more.
+//! Residual addition over plain NHWC int8; see [`crate::reference::add`]. It is plain Rust, because its share of
+//! any network is too small to justify more.
 
 use core::ops::Range;
 

@@ -1,5 +1,5 @@
-//! Per-channel affine map over plain NHWC int8; see [`crate::reference::affine`]. In plain Rust, as the
-//! share of any network is too small to be worth more.
+//! Per-channel affine map over plain NHWC int8; see [`crate::reference::affine`]. It is plain Rust, because its
+//! share of any network is too small to justify more.
 
 use core::ops::Range;
 
@@ -22,7 +22,7 @@ pub(crate) unsafe fn affine(
     rows: Range<usize>,
 ) {
     let (x, y): (*const i8, *mut i8) = (x.cast(), y.cast());
-    // Pointers, for a check of bounds would be a panic.
+    // Pointers avoid bounds checks, each of which would contain a panic.
     let (gain, offset) = (gain.as_ptr(), offset.as_ptr());
     for pixel in rows.start * shape.w..rows.end * shape.w {
         for c in 0..shape.c {

@@ -1,5 +1,5 @@
-//! Global average pooling over plain NHWC int8; see [`crate::reference::avg_pool`]. In plain Rust, as the
-//! share of any network is too small to be worth more.
+//! Global average pooling over plain NHWC int8; see [`crate::reference::avg_pool`]. It is plain Rust, because its
+//! share of any network is too small to justify more.
 
 use crate::AvgPoolScalars;
 use crate::shape::Shape;

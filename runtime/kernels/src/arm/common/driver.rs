@@ -19,14 +19,14 @@ pub(crate) unsafe fn run<I: Isa>(args: &ConvArgs<'_>, tasks: Range<usize>) {
     let g = Geometry::new::<I>(d);
     let window = args.scratch.cast::<I::Element>();
     let advance = g.rows * d.stride[0];
-    // Rows at the window's foot that are the next window's head.
+    // Rows at the end of the window that are at the start of the next window.
     let shared = g.height.saturating_sub(advance);
     let mut keep = 0;
     for task in tasks {
         let first = task * g.rows;
         let rows = g.rows.min(d.y.h.saturating_sub(first));
-        // SAFETY: the window has `height` rows of `row` elements, and `shared + advance ≤ height`
-        // where something is kept. Everything below stays inside what `Geometry` sized.
+        // SAFETY: the window has `height` rows of `row` elements, and `shared + advance ≤ height` if rows are
+        // kept. Everything below stays inside the sizes computed by `Geometry`.
         unsafe {
             if keep > 0 {
                 I::shift(window, window.add(advance * g.row), keep * g.row * size_of::<I::Element>());
@@ -45,7 +45,7 @@ pub(crate) unsafe fn run<I: Isa>(args: &ConvArgs<'_>, tasks: Range<usize>) {
     }
 }
 
-/// All output channels of the rows whose input the window holds.
+/// Computes all output channels of the rows whose input is in the window.
 unsafe fn panels<I: Isa>(args: &ConvArgs<'_>, g: &Geometry, first: usize, rows: usize) {
     let d = args.desc;
     let per_group = g.padded_group / I::NR;
@@ -56,7 +56,7 @@ unsafe fn panels<I: Isa>(args: &ConvArgs<'_>, g: &Geometry, first: usize, rows: 
             let padded = group * g.padded_group + panel * I::NR;
             let channel = group * g.group + panel * I::NR;
             let channels = I::NR.min(g.group - panel * I::NR);
-            // SAFETY: the blob was checked to have the size that `Geometry` states, the scratch too.
+            // SAFETY: the blob was checked to have the size that `Geometry` requires, and so was the scratch.
             unsafe {
                 let constants = args.blob.as_ptr().cast::<f32>().add(padded);
                 let packed =
@@ -109,7 +109,7 @@ unsafe fn panels<I: Isa>(args: &ConvArgs<'_>, g: &Geometry, first: usize, rows: 
     }
 }
 
-/// Sums of a row where what a pixel sees is not in runs: copies each tile's patches together first.
+/// Sums a row whose pixels do not read contiguous runs: first copies each tile's patches together.
 unsafe fn gathered<I: Isa>(
     args: &ConvArgs<'_>,
     g: &Geometry,
@@ -120,8 +120,8 @@ unsafe fn gathered<I: Isa>(
     let d: &ConvDesc = args.desc;
     let c_in = d.x.c.checked_div(d.groups).unwrap_or(0);
     let pixels = sums.pixels;
-    // SAFETY: `Geometry` gave the patches `MR × segment` elements, and the window's columns reach as
-    // far as the last tap of the last padded pixel.
+    // SAFETY: `Geometry` gave the patches `MR × segment` elements, and the window's columns extend to the last tap
+    // of the last padded pixel.
     unsafe {
         let patches = args.scratch.add(g.patches).cast::<I::Element>();
         sums.x = patches.cast();

@@ -1,12 +1,12 @@
-//! From sums to outputs, as [`crate::reference::conv`] defines it.
+//! Converts sums to outputs, as [`crate::reference::conv`] defines.
 
 #[cfg(target_arch = "arm")]
 use crate::quant::Requant;
 use crate::set::ConvScalars;
 use crate::shape::ConvOutput;
 
-/// Where one row of one panel comes from and goes to. Pointers are those of the row's first pixel;
-/// what the output does not call for is dangling and unused.
+/// Sources and destinations of one row of one panel. Pointers are those of the row's first pixel; those that the
+/// output does not use are dangling.
 pub(crate) struct Epilogue<'a> {
     pub(crate) scalars: &'a ConvScalars,
     pub(crate) output: ConvOutput,
@@ -30,13 +30,13 @@ impl Epilogue<'_> {
     /// Finishes `channels` of the panel's `nr` for `pixels` pixels, in plain Rust.
     ///
     /// # Safety
-    /// The pointers hold what the fields say.
+    /// The pointers match the description of the fields.
     pub(crate) unsafe fn finish(&self, nr: usize, channels: usize, pixels: usize) {
         let s = self.scalars;
         for p in 0..pixels {
             for c in 0..channels {
                 let at = p * self.stride + c;
-                // SAFETY: sums, constants and rows hold this pixel and channel, by the contract.
+                // SAFETY: by the contract, sums, constants and rows contain this pixel and channel.
                 unsafe {
                     let mut v = *self.sums.add(p * nr + c) as f32 * *self.multiplier.add(c);
                     if self.has_skip {
@@ -57,7 +57,7 @@ impl Epilogue<'_> {
         }
     }
 
-    /// Returns whether it is only `y`, with or without a residual: what assembly does.
+    /// Returns whether the only output is `y`, with or without a residual, for which there is assembly.
     #[cfg(target_arch = "arm")]
     pub(crate) fn plain(&self) -> Option<&Requant> {
         (self.output == ConvOutput::Int8).then_some(&self.scalars.y)

@@ -1,8 +1,8 @@
 //! Sizes of window, scratch and blob of a convolution.
 //!
-//! *Rows* is the usual case: one group, no dilation; what a pixel sees is one run of elements per
-//! kernel row, `kernel width × channels` long, straight in the window. Everything else is *gathered*:
-//! each pixel's patch is first copied together into one run.
+//! *Rows* is the usual case: one group, no dilation; a pixel reads one run of elements per kernel row,
+//! `kernel width × channels` long, directly in the window. Everything else is *gathered*: each pixel's patch is
+//! first copied together into one run.
 //!
 //! ```text
 //! scratch: window | patches (gathered only) | one panel's weights (where unpacked) | sums
@@ -16,12 +16,12 @@ use core::mem::size_of;
 use super::tile::Isa;
 use crate::shape::ConvDesc;
 
-/// Window columns that a task's output rows want at least, so that unpacking weights pays: a panel's
-/// weights are unpacked once per task.
+/// The smallest number of window columns for a task's output rows. A panel's weights are unpacked once per task,
+/// which pays only with enough columns.
 const PIXELS_PER_TASK: usize = 16;
 
 pub(crate) struct Geometry {
-    /// Whether patches are copied together first.
+    /// Whether patches are first copied together.
     pub(crate) gather: bool,
     /// Output rows per task; the last task may have fewer.
     pub(crate) rows: usize,
@@ -33,15 +33,15 @@ pub(crate) struct Geometry {
     pub(crate) channels: usize,
     /// Elements of a window row, slack included.
     pub(crate) row: usize,
-    /// Runs of elements that one pixel sees, and their padded length.
+    /// The runs of elements that one pixel reads, and their padded length.
     pub(crate) segments: usize,
     pub(crate) segment: usize,
     /// Output channels per group, and padded to panels.
     pub(crate) group: usize,
     pub(crate) padded_group: usize,
-    /// Vectors of f32 or i32 in front of the weights.
+    /// Vectors of f32 or i32 before the weights.
     pub(crate) vectors: usize,
-    /// Byte offsets in scratch; `sums` also where it would end without them.
+    /// Byte offsets in scratch; `sums` also marks where the scratch would end without the sums.
     pub(crate) patches: usize,
     pub(crate) weights: usize,
     pub(crate) sums: usize,
@@ -65,7 +65,7 @@ impl Geometry {
         };
         let (height, columns) = (span(rows, 0), span(pixels, 1));
         let channels = round_up(d.x.c, I::CHANNELS);
-        // A padded segment may reach behind the last pixel.
+        // A padded segment may extend beyond the last pixel.
         let row = columns.saturating_mul(channels).saturating_add(I::DEPTH);
         let row = round_up(row, I::DEPTH);
         let taps = d.kernel[0] * d.kernel[1];
@@ -100,7 +100,7 @@ impl Geometry {
         }
     }
 
-    /// Values of one vector of the blob.
+    /// Returns the number of values of one vector of the blob.
     pub(crate) fn vector(&self, d: &ConvDesc) -> usize {
         self.padded_group.saturating_mul(d.groups)
     }
@@ -110,7 +110,7 @@ impl Geometry {
         round_up(self.vector(d).saturating_mul(4 * self.vectors), 16)
     }
 
-    /// Weights of one panel.
+    /// Returns the number of weights of one panel.
     pub(crate) fn panel_bytes<I: Isa>(&self) -> usize {
         self.segments.saturating_mul(self.segment).saturating_mul(I::NR)
     }

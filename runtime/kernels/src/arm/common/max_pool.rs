@@ -1,5 +1,5 @@
-//! Max pooling over plain NHWC int8; see [`crate::reference::max_pool`]. In plain Rust, as the
-//! share of any network is too small to be worth more.
+//! Max pooling over plain NHWC int8; see [`crate::reference::max_pool`]. It is plain Rust, because its share of
+//! any network is too small to justify more.
 
 use core::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What the Cortex-M kernel sets share: everything but [`tile::Isa`].
+//! The parts that the Cortex-M kernel sets share: everything except [`tile::Isa`].
 
 pub(crate) mod add;
 pub(crate) mod affine;

@@ -1,18 +1,18 @@
-//! Packs input rows into the window, padding made.
+//! Packs input rows into the window and adds the padding.
 
 use super::geometry::Geometry;
 use super::tile::Isa;
 use crate::set::ConvArgs;
 use crate::shape::Source;
 
-/// Copies row `iy` of the input, or padding where there is no such row, into a window row.
+/// Copies row `iy` of the input, or padding if there is no such row, into a window row.
 ///
 /// # Safety
 /// See [`crate::KernelSet`]; `to` has room for a row of [`Geometry`].
 pub(crate) unsafe fn fill_row<I: Isa>(args: &ConvArgs<'_>, g: &Geometry, iy: usize, to: *mut I::Element) {
     let d = args.desc;
     let zeros = args.scalars.x_zero;
-    // All four places hold the tensor's zero point unless the input is pixels.
+    // All four entries are the tensor's zero point unless the input is pixels.
     let zero = |c: usize| zeros[c & 3];
     let pixels = d.source == Source::Pixels;
     let blank = |from: usize, until: usize| {
@@ -32,7 +32,7 @@ pub(crate) unsafe fn fill_row<I: Isa>(args: &ConvArgs<'_>, g: &Geometry, iy: usi
     blank(0, left);
     blank(left + n, g.columns);
     let place = iy.checked_rem(args.x_rows).unwrap_or(0);
-    // SAFETY: row `iy` lies at `place` of the input's rows; `left + n ≤ columns`.
+    // SAFETY: row `iy` is at `place` of the input's rows; `left + n ≤ columns`.
     unsafe {
         let x = args.x.add(place * d.x.w * d.x.c);
         let to = to.add(left * g.channels);

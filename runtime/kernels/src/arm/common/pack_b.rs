@@ -1,4 +1,4 @@
-//! The weights' blob, see [`Geometry`] for how it lies.
+//! The weights' blob, with the layout of [`Geometry`].
 
 use alloc::vec::Vec;
 
@@ -7,7 +7,7 @@ use super::tile::Isa;
 use crate::set::ConvWeights;
 use crate::shape::ConvDesc;
 
-/// Makes the blob that [`Geometry`] describes.
+/// Packs the blob that [`Geometry`] describes.
 pub(crate) fn pack<I: Isa>(d: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
     let g = Geometry::new::<I>(d);
     let depth = d.depth();
@@ -36,7 +36,7 @@ pub(crate) fn pack<I: Isa>(d: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
     }
     blob.resize(g.head(d), 0);
 
-    // The weight of channel `c` at element `k` of segment `s`, 0 in the padding.
+    // Returns the weight of channel `c` at element `k` of segment `s`, 0 in the padding.
     let weight = |c: usize, s: usize, k: usize| -> i8 {
         let c_in = d.c_in();
         if g.gather {

@@ -1,4 +1,4 @@
-//! Makes a [`KernelSet`] of an [`Isa`].
+//! Implements [`KernelSet`] for an [`Isa`].
 
 #[cfg(feature = "alloc")]
 use alloc::vec::Vec;
@@ -12,11 +12,11 @@ use crate::set::ConvWeights;
 use crate::set::{ConvArgs, KernelSet, forward_operators};
 use crate::shape::{ConvDesc, Shape};
 
-/// Multipliers are less than this.
+/// The upper bound of multipliers.
 const MAX_MULTIPLIER: f32 = 1e28;
 
-// SAFETY: `Isa` is private to this crate. Sizes and places follow from the shapes alone (`geometry.rs`), and
-// the shared tests check them against canaries.
+// SAFETY: `Isa` is private to this crate. Sizes and offsets follow from the shapes alone (`geometry.rs`), and the
+// shared tests check them with canaries.
 
 unsafe impl<I: Isa> KernelSet for I {
     fn name(&self) -> &'static str {
@@ -52,7 +52,7 @@ unsafe impl<I: Isa> KernelSet for I {
     fn check_conv(&self, desc: &ConvDesc, blob: &[u8]) -> bool {
         let g = Geometry::new::<I>(desc);
         let multipliers = g.vector(desc).saturating_mul(4);
-        // No product of a sum with one of these is infinite, which the epilogues rely on.
+        // The product of a sum and such a multiplier is never infinite, on which the epilogues rely.
         let sound = |b: &[u8]| b.try_into().is_ok_and(|b| f32::from_le_bytes(b).abs() < MAX_MULTIPLIER);
         blob.len() == g.blob_bytes::<I>(desc)
             && blob
@@ -73,7 +73,7 @@ unsafe impl<I: Isa> KernelSet for I {
     }
 
     unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
-        // SAFETY: the caller keeps the trait's contract.
+        // SAFETY: the caller meets the trait's contract.
         unsafe { driver::run::<I>(args, tasks) }
     }
 

@@ -16,7 +16,7 @@ pub(super) unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: us
     unsafe { epilogue.finish(2, channels, pixels) }
 }
 
-/// What the assembly reads; it knows the order.
+/// The values that the assembly reads; it relies on their order.
 #[cfg(target_arch = "arm")]
 #[repr(C)]
 struct Row {
@@ -35,7 +35,7 @@ struct Row {
 
 #[cfg(target_arch = "arm")]
 impl Row {
-    /// `None` where the highest value is not 127, which nothing here needs.
+    /// Returns `None` if the highest value is not 127, which no network needs here.
     fn new(e: &Epilogue<'_>, pixels: usize) -> Option<Self> {
         let out = e.plain().filter(|out| out.hi == i8::MAX)?;
         let both = |v: i8| u32::from(i16::from(v) as u16) * 0x1_0001;
@@ -48,14 +48,14 @@ impl Row {
             lo: both(out.lo),
             skip: e.skip,
             skip_zero: e.scalars.skip_zero.into(),
-            // SAFETY: a panel has two.
+            // SAFETY: a panel has two channels.
             multiplier: unsafe { [*e.multiplier, *e.multiplier.add(1)] },
             skip_multiplier: e.scalars.skip_multiplier,
         })
     }
 }
 
-/// Rounds s0 and s1, adds the zero point, clamps, stores two channels, and goes on with the next pixel.
+/// Rounds s0 and s1, adds the zero point, clamps, stores two channels, and advances to the next pixel.
 #[cfg(target_arch = "arm")]
 macro_rules! round_and_store {
     () => {
@@ -78,14 +78,14 @@ macro_rules! round_and_store {
     };
 }
 
-/// `y = max(sat8(rne(sum·m) + zero), lo)` for two channels of each pixel.
+/// Computes `y = max(sat8(rne(sum·m) + zero), lo)` for two channels of each pixel.
 ///
-/// Rounding first and clamping afterwards is the same as the definition's order, for the bounds are
-/// integers; and no value here is not a number, for [`super::Dsp`] admits no multiplier near infinity.
-/// `vcvtr` rounds as the FPSCR says, which is to nearest even unless somebody changes it.
+/// Rounding before clamping gives the same result as the definition's order, since the bounds are integers. No
+/// value here is a NaN, since [`super::Dsp`] admits no multiplier near infinity. `vcvtr` rounds in the FPSCR's
+/// mode, which is to nearest even unless other code changes it.
 ///
 /// # Safety
-/// The fields are true.
+/// The fields are correct.
 #[cfg(target_arch = "arm")]
 #[unsafe(naked)]
 unsafe extern "C" fn row_without(row: *const Row) {
@@ -110,10 +110,10 @@ unsafe extern "C" fn row_without(row: *const Row) {
     )
 }
 
-/// The same with `(skip − skip_zero)·m_skip` added before rounding.
+/// Like the function above, with `(skip − skip_zero)·m_skip` added before rounding.
 ///
 /// # Safety
-/// The fields are true.
+/// The fields are correct.
 #[cfg(target_arch = "arm")]
 #[unsafe(naked)]
 unsafe extern "C" fn row_with_skip(row: *const Row) {

@@ -1,13 +1,12 @@
 //! Armv7E-M with the DSP extension and a single-precision FPU: Cortex-M4F, M7, M33.
 //!
-//! `smlad` does two 16-bit products and both additions. Bytes become halfwords by `sxtb16`, which
-//! takes bytes 0 and 2 of a word (and, rotated, 1 and 3): so the window and the unpacked weights hold
-//! every four elements in the order 0 2 1 3, and nothing is ever reshuffled.
+//! `smlad` computes two 16-bit products and both additions. `sxtb16` widens bytes to halfwords. It takes bytes 0
+//! and 2 of a word (and, rotated, 1 and 3), so the window and the unpacked weights store every four elements in
+//! the order 0 2 1 3, and nothing is ever reshuffled.
 //!
-//! The limit is ½ instruction per MAC; [`tile`] needs 11/16 + loop: per four elements of depth one
-//! `ldm` of two channels' weights and one `ldrd` for each of two pixels feed eight `smlad`. A larger
-//! tile would save loads but has no registers: 4 sums, 4 weights, 2 inputs, 3 pointers and a counter
-//! are all fourteen.
+//! The limit is ½ instruction per MAC; [`tile`] needs 11/16 + loop: per four elements of depth one `ldm` of two
+//! channels' weights and one `ldrd` for each of two pixels feed eight `smlad`. A larger tile would save loads, but
+//! there are no registers for it: 4 sums, 4 weights, 2 inputs, 3 pointers and a counter are all fourteen.
 
 mod epilogue;
 mod pack_a;
@@ -20,7 +19,7 @@ use super::common::tile::{Isa, Sums};
 /// The kernel set `dsp`; see the module.
 pub struct Dsp;
 
-/// Element `i` of four in memory order stands at this place of its four.
+/// The position of element `i` of four in memory order.
 const PLACE: [usize; 4] = [0, 2, 1, 3];
 
 impl Isa for Dsp {

@@ -1,4 +1,4 @@
-//! Window rows: bytes to halfwords.
+//! Window rows: converts bytes to halfwords.
 
 #[cfg(target_arch = "arm")]
 pub(super) use assembly::*;
@@ -12,7 +12,7 @@ mod assembly {
     /// Copies `4·quads` bytes as halfwords `x − x_zero`, each four in the order 0 2 1 3.
     ///
     /// # Safety
-    /// `x` holds the bytes, `to` has room for the halfwords; both are multiples of 4.
+    /// `x` has these bytes, and `to` has room for the halfwords; both are multiples of 4.
     #[unsafe(naked)]
     pub unsafe extern "C" fn widen(x: *const i8, quads: usize, x_zero: i32, to: *mut i16) {
         naked_asm!(
@@ -47,7 +47,7 @@ mod assembly {
     /// Moves pairs of words to lower addresses.
     ///
     /// # Safety
-    /// Both hold `8·pairs` bytes and are multiples of 4; `to` is below `from`.
+    /// Both have `8·pairs` bytes and are multiples of 4; `to` is below `from`.
     #[unsafe(naked)]
     pub unsafe extern "C" fn shift(to: *mut u64, from: *const u64, pairs: usize) {
         naked_asm!(
@@ -63,12 +63,12 @@ mod assembly {
     }
 }
 
-/// The same in plain Rust.
+/// The same functions in plain Rust.
 #[cfg(not(target_arch = "arm"))]
 mod model {
     use super::super::PLACE;
 
-    /// See the assembly's.
+    /// See the assembly function of this name.
     pub unsafe fn widen(x: *const i8, quads: usize, x_zero: i32, to: *mut i16) {
         for i in 0..4 * quads {
             // SAFETY: guaranteed by the caller.
@@ -76,7 +76,7 @@ mod model {
         }
     }
 
-    /// See the assembly's.
+    /// See the assembly function of this name.
     pub unsafe fn shift(to: *mut u64, from: *const u64, pairs: usize) {
         // SAFETY: guaranteed by the caller.
         unsafe { core::ptr::copy(from, to, pairs) }

@@ -1,10 +1,10 @@
-//! Weights: bytes to halfwords, when a convolution runs.
+//! Weights: converts bytes to halfwords while a convolution runs.
 
 /// Unpacks `octets` times four weights of one channel and four of the next: each channel's halfwords
 /// 0 and 2, then each channel's 1 and 3.
 ///
 /// # Safety
-/// `weights` holds `8·octets` bytes, `to` has room for as many halfwords; both are multiples of 4.
+/// `weights` has `8·octets` bytes, and `to` has room for as many halfwords; both are multiples of 4.
 #[cfg(target_arch = "arm")]
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn unpack(weights: *const i8, octets: usize, to: *mut i16) {
@@ -41,15 +41,15 @@ pub(super) unsafe extern "C" fn unpack(weights: *const i8, octets: usize, to: *m
     )
 }
 
-/// The same in plain Rust.
+/// The same function in plain Rust.
 ///
 /// # Safety
-/// As the assembly.
+/// The same as for the assembly.
 #[cfg(not(target_arch = "arm"))]
 pub(super) unsafe fn unpack(weights: *const i8, octets: usize, to: *mut i16) {
     for octet in 0..octets {
         for (i, k) in [0, 2, 4, 6, 1, 3, 5, 7].into_iter().enumerate() {
-            // Of each four, the even ones of both channels come first.
+            // Of each four, the even elements of both channels come first.
             // SAFETY: guaranteed by the caller.
             unsafe { *to.add(8 * octet + i) = i16::from(*weights.add(8 * octet + k)) };
         }

@@ -2,7 +2,7 @@
 
 use crate::arm::common::tile::Sums;
 
-/// `[pixel][channel]` sums of a row, see [`Sums`]; an even number of pixels.
+/// Computes the `[pixel][channel]` sums of a row, see [`Sums`]; the number of pixels is even.
 ///
 /// ```text
 /// for each two pixels:                        r10, r11: their first elements
@@ -12,11 +12,11 @@ use crate::arm::common::tile::Sums;
 ///         skip the gap
 ///     store r0…r3
 /// ```
-/// The loop over fours is unrolled four times, for the segments of every layer with 16 channels are
-/// multiples of 16; what is left goes one by one.
+/// The loop over groups of four is unrolled four times, because the segments of every layer with 16 channels are
+/// multiples of 16; the rest is processed one group at a time.
 ///
 /// # Safety
-/// The fields are true, and all pointers multiples of 4.
+/// The fields are correct, and all pointers are multiples of 4.
 #[cfg(target_arch = "arm")]
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn conv_i16_2x2c2_dsp(sums: *const Sums) {
@@ -115,10 +115,10 @@ pub(super) unsafe extern "C" fn conv_i16_2x2c2_dsp(sums: *const Sums) {
     )
 }
 
-/// The same in plain Rust.
+/// The same function in plain Rust.
 ///
 /// # Safety
-/// The fields are true, and all pointers multiples of 4.
+/// The fields are correct, and all pointers are multiples of 4.
 #[cfg(not(target_arch = "arm"))]
 pub(super) unsafe fn conv_i16_2x2c2_dsp(s: &Sums) {
     // Of eight weights, each channel's first two, then each channel's last two.

@@ -16,7 +16,7 @@ pub(super) unsafe fn finish(epilogue: &Epilogue<'_>, channels: usize, pixels: us
     unsafe { epilogue.finish(4, channels, pixels) }
 }
 
-/// What the assembly reads; it knows the order.
+/// The values that the assembly reads; it relies on their order.
 #[cfg(target_arch = "arm")]
 #[repr(C)]
 struct Row {
@@ -54,12 +54,11 @@ impl Row {
     }
 }
 
-/// `y = rne(min(max(sum·m, lo), hi)) + zero` for four channels of each pixel. `vmaxnm` and `vminnm` take
-/// the number where the other is not one, as [`crate::Requant::apply`] does; `vcvtn` rounds to nearest
-/// even.
+/// Computes `y = rne(min(max(sum·m, lo), hi)) + zero` for four channels of each pixel. If one operand is a NaN,
+/// `vmaxnm` and `vminnm` return the other, like [`crate::Requant::apply`]; `vcvtn` rounds to nearest even.
 ///
 /// # Safety
-/// The fields are true.
+/// The fields are correct.
 #[cfg(target_arch = "arm")]
 #[unsafe(naked)]
 unsafe extern "C" fn row_without(row: *const Row) {
@@ -88,10 +87,10 @@ unsafe extern "C" fn row_without(row: *const Row) {
     )
 }
 
-/// The same with `(skip − skip_zero)·m_skip` added before rounding.
+/// Like the function above, with `(skip − skip_zero)·m_skip` added before rounding.
 ///
 /// # Safety
-/// The fields are true.
+/// The fields are correct.
 #[cfg(target_arch = "arm")]
 #[unsafe(naked)]
 unsafe extern "C" fn row_with_skip(row: *const Row) {
@@ -107,7 +106,7 @@ unsafe extern "C" fn row_with_skip(row: *const Row) {
         "vldrw.u32 q1, [r2]",
         "vdup.32 q2, r6",
         "vdup.32 q3, r7",
-        // Widening loads want a low register.
+        // Widening loads require a low register.
         "mov r6, r9",
         "dls lr, r5",
         "2:",

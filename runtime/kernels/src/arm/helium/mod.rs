@@ -1,9 +1,9 @@
 //! Armv8.1-M with the M-profile vector extension, integer and f32: Cortex-M55, M85.
 //!
-//! `vmladava.s8` does sixteen MACs and adds them to a core register, which must be an even one: eight
-//! sums at most, two pixels × four channels, and the odd registers for everything else. The limit is
-//! 1/16 instruction per MAC; [`tile`] needs 14/128 + loop, the six loads for eight `vmladava`. Weights
-//! are used from flash as they are; the input's zero point is in the bias.
+//! `vmladava.s8` computes sixteen MACs and adds them to a core register, which must be even. That allows at most
+//! eight sums, two pixels × four channels, and leaves the odd registers for everything else. The limit is 1/16
+//! instruction per MAC; [`tile`] needs 14/128 + loop, with six loads for eight `vmladava`. Weights are read
+//! directly from flash; the input's zero point is in the bias.
 
 mod epilogue;
 mod pack_a;
@@ -44,7 +44,7 @@ impl Isa for Helium {
     }
 
     unsafe fn shift(to: *mut i8, from: *const i8, bytes: usize) {
-        // SAFETY: guaranteed by the caller; forwards, in pieces no longer than the distance.
+        // SAFETY: guaranteed by the caller; copies forwards, in pieces no longer than the distance.
         unsafe { pack_a::copy(from, bytes, to) }
     }
 

@@ -3,7 +3,7 @@
 /// Copies `n` bytes, from the first to the last.
 ///
 /// # Safety
-/// Both hold `n` bytes; where they overlap, `to` is at least 16 bytes below `x`.
+/// Both have `n` bytes; where they overlap, `to` is at least 16 bytes below `x`.
 #[cfg(target_arch = "arm")]
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn copy(x: *const i8, n: usize, to: *mut i8) {
@@ -21,10 +21,10 @@ pub(super) unsafe extern "C" fn copy(x: *const i8, n: usize, to: *mut i8) {
     )
 }
 
-/// The same in plain Rust.
+/// The same function in plain Rust.
 ///
 /// # Safety
-/// See the assembly's.
+/// See the assembly function of this name.
 #[cfg(not(target_arch = "arm"))]
 pub(super) unsafe fn copy(x: *const i8, n: usize, to: *mut i8) {
     // SAFETY: guaranteed by the caller.

@@ -2,7 +2,7 @@
 
 use crate::arm::common::tile::Sums;
 
-/// `[pixel][channel]` sums of a row, see [`Sums`]; an even number of pixels.
+/// Computes the `[pixel][channel]` sums of a row, see [`Sums`]; the number of pixels is even.
 ///
 /// ```text
 /// for each two pixels:                        r1, r3: their first elements; r5: weights
@@ -12,11 +12,11 @@ use crate::arm::common::tile::Sums;
 ///         skip the gap
 ///     store the sums, four at a time
 /// ```
-/// The loop over sixteens is unrolled three times: a 3×3 kernel's segments are three pixels, which are
-/// a multiple of 48 elements where the channels are a multiple of 16.
+/// The loop over groups of sixteen is unrolled three times: a 3×3 kernel's segments are three pixels, which are a
+/// multiple of 48 elements if the channels are a multiple of 16.
 ///
 /// # Safety
-/// The fields are true, and `bias` and `out` multiples of 4.
+/// The fields are correct, and `bias` and `out` are multiples of 4.
 #[cfg(target_arch = "arm")]
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn conv_i8_2x4c16_helium(sums: *const Sums) {
@@ -120,10 +120,10 @@ pub(super) unsafe extern "C" fn conv_i8_2x4c16_helium(sums: *const Sums) {
     )
 }
 
-/// The same in plain Rust.
+/// The same function in plain Rust.
 ///
 /// # Safety
-/// The fields are true.
+/// The fields are correct.
 #[cfg(not(target_arch = "arm"))]
 pub(super) unsafe fn conv_i8_2x4c16_helium(s: &Sums) {
     // Of 64 weights, each channel's sixteen.

@@ -8,9 +8,11 @@
 //!         acc[m][v] = i32x4.add(acc[m][v], i32x4.dot_i16x8_s(a, w[v]))
 //! epilogue(acc)
 //! ```
-//! 1. Products of i16 in i32 never saturate, as in avx2's tile. The relaxed dot product of int8 takes seven bits on one
-//!    side and leaves to the engine what becomes of the eighth, so that it cannot give the same bits everywhere.
-//! 2. Inputs are widened once per block of rows, weights as they are loaded, once per step for all pixels.
+//! 1. Products of i16 in i32 never saturate, as in avx2's tile. The relaxed dot product of int8 takes seven bits
+//!    on one side and lets the engine choose the result for the eighth, so it cannot give the same bits
+//!    everywhere.
+//! 2. Inputs are widened once per block of rows; weights are widened as they are loaded, once per step for all
+//!    pixels.
 //! 3. Engines have 15 vector registers on x86-64: ten accumulators, two weights, the broadcast and a product.
 
 use core::arch::wasm32::*;
@@ -22,7 +24,7 @@ use crate::tiled::geometry::{MAX_MR, Tiling};
 
 pub(super) const TILING: Tiling = Tiling { lanes: 4, nr_vectors: 2, mr: [0, 8, 5, 0, 0], kr: 2, widen: true };
 
-/// `M` pixels × `N` vectors of 4 channels.
+/// Computes `M` pixels × `N` vectors of 4 channels.
 ///
 /// # Safety
 /// See [`TileFn`].

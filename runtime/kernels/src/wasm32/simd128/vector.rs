@@ -1,9 +1,9 @@
-//! WebAssembly's vectors, and the operators that are written once over [`Vector`].
+//! WebAssembly's vectors, and the operators that are written generically over [`Vector`].
 //!
-//! 1. `i32x4.trunc_sat_f32x4_s` takes many instructions on x86-64. The sum with 1.5·2²³ rounds to nearest even, as in
-//!    [`crate::round_ties_even`], and its bits, an integer apart, are the result.
-//! 2. `pmax(b, a)` is `b < a ? a : b`, `pmin` likewise: where one is a NaN, `b`.
-//! 3. Narrowing keeps the order of lanes, so that a panel's channels are ascending.
+//! 1. `i32x4.trunc_sat_f32x4_s` takes many instructions on x86-64. Adding 1.5·2²³ rounds to nearest even, as in
+//!    [`crate::round_ties_even`], and the bits of the sum, minus an integer, are the result.
+//! 2. `pmax(b, a)` is `b < a ? a : b`, and `pmin` likewise: if one is a NaN, the result is `b`.
+//! 3. Narrowing keeps the order of lanes, so a panel's channels are ascending.
 
 use core::arch::wasm32::*;
 
@@ -126,7 +126,7 @@ impl Vector for Simd128Vector {
         // SAFETY: guaranteed by the caller, or the copy.
         unsafe {
             if channels < 4 * N {
-                // What follows may be another thread's output.
+                // The bytes after them may be another thread's output.
                 core::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), channels);
                 from = lanes.as_ptr();
             }

@@ -1,6 +1,7 @@
 //! `conv_i16_f4x4_3x16c2_simd128`: transforms and products of [`crate::tiled::winograd`].
 //!
-//! A product of 6 tiles × 16 channels goes in four parts of 3 tiles × 8 channels, so that the sums stay in registers.
+//! A product of 6 tiles × 16 channels is computed in four parts of 3 tiles × 8 channels, so that the sums stay in
+//! registers.
 
 use core::arch::wasm32::*;
 
@@ -10,7 +11,7 @@ use crate::tiled::geometry::Tiling;
 use crate::tiled::winograd::{CHANNELS, GROUP, Kernels, M_TILE, ProductFn, RowFn};
 use crate::winograd::{INVERSE_OF_9, POSITIONS, REACH, TILE};
 
-/// As the direct kernel's, but that a panel has [`CHANNELS`] channels, and inputs are not widened by the driver.
+/// Like the direct kernel's, except that a panel has [`CHANNELS`] channels and the driver does not widen inputs.
 pub(super) const TILING: Tiling =
     Tiling { lanes: 4, nr_vectors: 4, mr: [0, 0, 0, 0, GROUP], kr: 2, widen: false };
 
@@ -25,12 +26,12 @@ pub(crate) static KERNELS: Kernels = Kernels {
     price: [2, 2],
 };
 
-/// What the flipped sign bit adds to V: only the point 1 has a row in `Bᵀ` whose sum, −6, is not zero.
+/// The share of the flipped sign bit in V: only the point 1 has a row in `Bᵀ` whose sum, −6, is not zero.
 const FLIPPED_SHARE: i16 = 36 * 128;
 /// Position (1, 1).
 const POINT_ONE: usize = REACH + 1;
 
-/// `Bᵀ d` of one column (or row).
+/// Computes `Bᵀ d` of one column (or row).
 #[inline]
 fn input_1d(d: [v128; REACH]) -> [v128; REACH] {
     let (c, e) = (i16x8_sub(d[4], d[2]), i16x8_sub(d[3], d[1]));
@@ -76,7 +77,7 @@ unsafe fn input(pixels: &[*const u8; POSITIONS], v: *mut i16, position: usize, c
     }
 }
 
-/// `G g`, without the denominators, of one column (or row).
+/// Computes `G g`, without the denominators, of one column (or row).
 #[inline]
 fn weights_1d([a, b, c]: [v128; 3]) -> [v128; REACH] {
     let even = i16x8_add(a, c);
@@ -110,7 +111,7 @@ unsafe fn weights(blob: *const u8, u: *mut i16, position: usize, pairs: usize) {
     }
 }
 
-/// Products of `M` tiles and `N` vectors of 4 channels: `m[t][v] = Σ_k v[t][k]·u[k][v]`.
+/// Computes the products of `M` tiles and `N` vectors of 4 channels: `m[t][v] = Σ_k v[t][k]·u[k][v]`.
 ///
 /// # Safety
 /// The same as for [`ProductFn`].

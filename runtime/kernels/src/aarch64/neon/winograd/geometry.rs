@@ -1,24 +1,24 @@
-//! Which outputs a tile has, and where its values stand among those of its band.
+//! The outputs of a tile, and the place of its values among those of its band.
 //!
-//! A tile of 3 has no value at the point −2, the last of the six. So there are four *classes* of positions ξ =
-//! (i, j), each with its own tiles: class `2·(i = 5) + (j = 5)`. Class 0 has all tiles of a band, 1 those of four
-//! columns, 2 those of four rows, 3 those of both. A band's tiles are numbered by kind, rows × columns: first
-//! 3×4, then 4×4, 4×3 and 3×3, and each class is a range of them.
+//! A tile of 3 has no value at the point −2, the last of the six. So there are four *classes* of positions ξ = (i,
+//! j), each with its own tiles: class `2·(i = 5) + (j = 5)`. Class 0 has all tiles of a band, 1 those of four
+//! columns, 2 those of four rows, 3 those of both. A band's tiles are numbered by kind, rows × columns: first 3×4,
+//! then 4×4, 4×3 and 3×3. Each class is a range of them.
 //!
-//! V holds, position after position, one entry per tile of the position's class.
+//! V contains, position after position, one entry per tile of the position's class.
 
 use core::ops::Range;
 
 use super::{GROUP, REACH, TILE};
 
-/// Tiles per band at most, so that a band's V stays within a few hundred kB.
+/// The largest number of tiles per band, so that a band's V stays within a few hundred kB.
 const BAND_TILES: usize = 32;
 /// See the module.
 pub const CLASSES: usize = 4;
-/// Points that tiles of either size have.
+/// The points that tiles of both sizes have.
 const COMMON: usize = REACH - 1;
 
-/// The tiles along one side: fours, then threes.
+/// The tiles along one side: first those of four, then those of three.
 #[derive(Clone, Copy, Debug)]
 struct Axis {
     fours: usize,
@@ -47,7 +47,7 @@ impl Axis {
 pub struct Geometry {
     rows: Axis,
     columns: Axis,
-    /// Rows of tiles per band.
+    /// The rows of tiles per band.
     high: usize,
 }
 
@@ -67,18 +67,18 @@ impl Geometry {
         self.rows.tiles().div_ceil(self.high)
     }
 
-    /// Tiles in any band at most.
+    /// Returns the largest number of tiles in any band.
     pub fn tiles_per_band(&self) -> usize {
         self.high * self.columns.tiles()
     }
 
-    /// Entries of V of one channel for the whole output; MACs per input and output channel.
+    /// Returns the entries of V of one channel for the whole output; these are MACs per input and output channel.
     pub fn products(&self) -> usize {
         let line = |a: &Axis| a.fours * REACH + a.threes * COMMON;
         line(&self.rows) * line(&self.columns)
     }
 
-    /// Entries of V of one channel in any band at most.
+    /// Returns the largest number of entries of V of one channel in any band.
     pub fn products_per_band(&self) -> usize {
         self.high * REACH * (self.columns.fours * REACH + self.columns.threes * COMMON)
     }
@@ -95,7 +95,7 @@ impl Geometry {
     }
 }
 
-/// Some rows of tiles.
+/// A band: some rows of tiles.
 #[derive(Clone, Copy, Debug)]
 pub struct Band {
     tiling: Geometry,
@@ -110,14 +110,14 @@ impl Band {
         self.high * self.tiling.columns.tiles()
     }
 
-    /// Numbers of tiles of each kind, in their order.
+    /// Returns the number of tiles of each kind, in their order.
     fn kinds(&self) -> [usize; 4] {
         let (fours, threes) = (self.high_fours, self.high - self.high_fours);
         let columns = &self.tiling.columns;
         [threes * columns.fours, fours * columns.fours, fours * columns.threes, threes * columns.threes]
     }
 
-    /// Tile `t`: its first output row and column, and whether it has four rows and four columns.
+    /// Returns the first output row and column of tile `t`, and whether it has four rows and four columns.
     pub fn tile(&self, mut t: usize) -> ([usize; 2], [bool; 2]) {
         let kinds = self.kinds();
         let mut kind = 0;
@@ -149,12 +149,12 @@ impl Band {
         self.class(class).len()
     }
 
-    /// Entries of the positions (i, 0…5) for an i that all tiles have.
+    /// Returns the entries of the positions (i, 0…5) for an i that all tiles have.
     pub fn row(&self) -> usize {
         COMMON * self.count(0) + self.count(1)
     }
 
-    /// Entries in front of the first position of a class.
+    /// Returns the number of entries before the first position of a class.
     pub fn start(&self, class: usize) -> usize {
         match class {
             0 => 0,
@@ -171,21 +171,21 @@ impl Band {
     }
 }
 
-/// Groups of at most [`GROUP`] that so many tiles fall into.
+/// Returns the number of groups of at most [`GROUP`] for this many tiles.
 pub const fn groups(tiles: usize) -> usize {
     tiles.div_ceil(GROUP)
 }
 
-/// Even group `g` over `tiles`: its first tile and how many.
+/// Returns the first tile and the size of group `g` of an even division of `tiles`.
 pub const fn group(tiles: usize, g: usize) -> (usize, usize) {
     let groups = groups(tiles);
     let first = tiles * g / groups;
     (first, tiles * (g + 1) / groups - first)
 }
 
-/// Returns the group that tile `t` of `tiles` is in: its first tile, how many, and which of them `t` is.
+/// Returns the group that contains tile `t` of `tiles`: its first tile, its size, and the index of `t` in it.
 pub fn group_of(tiles: usize, t: usize) -> (usize, usize, usize) {
-    // The last group whose first tile is not behind `t`.
+    // The last group whose first tile is not after `t`.
     let g = ((t + 1) * groups(tiles) - 1) / tiles;
     let (first, count) = group(tiles, g);
     (first, count, t - first)

@@ -1,9 +1,9 @@
 //! `conv_i16_f4x4_8x8c1_neon`: 3×3 convolutions of stride 1 by exact Winograd, see [`crate::winograd`].
 //!
-//! Sides that are no multiple of 4 end in tiles of 3: F(3, 3) on the points 0, 1, −1, 2, ∞, five of the six, so
-//! that the transformed weights serve both sizes. 14 = 4+4+3+3 takes 22 MACs per line where four tiles of 4
-//! take 24, and 7 = 4+3 takes 11 where two take 12, so 16 % less in two dimensions. Its formulas, to the common
-//! factor 6:
+//! Sides that are not a multiple of 4 end in tiles of 3: F(3, 3) on the points 0, 1, −1, 2, ∞. These are five of
+//! the six, so the transformed weights serve both sizes. 14 = 4+4+3+3 takes 22 MACs per line, where four tiles of
+//! 4 take 24; 7 = 4+3 takes 11, where two take 12. In two dimensions that is 16 % less. The formulas, with the
+//! common factor 6:
 //! ```text
 //! 6·y0 = 3·(m0 − m1) − m₋1 + m2
 //! 6·y1 =      − 3·m1 + m₋1 + 2·m2
@@ -18,18 +18,17 @@
 //!         epilogue
 //! ```
 //!
-//! 1. *The product* ([`product`]) holds 8 tiles × 8 channels in 16 accumulators. Eight channels of depth per
-//!    turn: two loads bring 8 tiles × 8, two 8 × 8 weights, 128 `smlal`/`smlal2` by lane follow. That
-//!    is 512 MACs in 134 instructions (3.82 each of the instruction's 4), and each stands for 4
-//!    MACs of the direct sum: 15.3 against the direct kernel's 5.95.
-//! 2. *Tiles are interleaved by 8 channels*, `[ξ][channel / 8][tile][8]`, which is as the input transform
-//!    makes them and as the product loads them; nothing is transposed.
-//! 3. *Tiles fall into even groups*: 49 are seven groups of 7, not six of 8 and one of 1.
+//! 1. *The product* ([`product`]) computes 8 tiles × 8 channels in 16 accumulators. Each turn processes eight
+//!    channels of depth: two loads bring 8 tiles × 8, two 8 × 8 weights, and 128 `smlal`/`smlal2` by lane follow.
+//!    That is 512 MACs in 134 instructions (3.82 each of the instruction's 4), and each replaces 4 MACs of the
+//!    direct sum: 15.3 compared with the direct kernel's 5.95.
+//! 2. *Tiles are interleaved by 8 channels*, `[ξ][channel / 8][tile][8]`. The input transform writes this order
+//!    and the product loads it, so nothing is transposed.
+//! 3. *Tiles are divided into even groups*: 49 are seven groups of 7, not six of 8 and one of 1.
 //! 4. *The first 8 channels multiply without adding*, so that no accumulator is zeroed.
 //!
-//! The transforms cost about 2.5 instructions per input and 3 per output value, once for all output
-//! channels. The price is memory: 72 bytes of weights for 9. F(2×2, 3×3) would take 32, but multiply 1.8
-//! times as often.
+//! The transforms cost about 2.5 instructions per input and 3 per output value, once for all output channels. The
+//! price is memory: 72 bytes of weights instead of 9. F(2×2, 3×3) would take 32, but multiply 1.8 times as often.
 
 mod geometry;
 mod tile;
@@ -42,7 +41,7 @@ pub use transform::{Input, Place, patch_bytes, transform_input, transform_output
 
 use crate::winograd::{DEPTH, WEIGHT_SUM_LIMIT};
 
-/// Tiles per group at most.
+/// The largest number of tiles per group.
 pub const GROUP: usize = 8;
 /// Output channels per product.
 pub const LANES: usize = 8;
@@ -65,13 +64,13 @@ pub fn parts(weights: &[i8], c_in: usize) -> usize {
     (1..most).find(|&parts| exact(parts)).unwrap_or(most)
 }
 
-/// `G g`, without the denominators, of one column (or row).
+/// Computes `G g`, without the denominators, of one column (or row).
 fn weights_1d([a, b, c]: [i16; 3]) -> [i16; REACH] {
     let (even, far) = (a + c, a + 4 * c);
     [a, even + b, even - b, far + 2 * b, c, far - 2 * b]
 }
 
-/// `G g Gᵀ` of one 3×3 kernel, without the denominators.
+/// Computes `G g Gᵀ` of one 3×3 kernel, without the denominators.
 pub fn transform_weights(g: &[[i8; 3]; 3]) -> [i16; POSITIONS] {
     let columns: [_; 3] = core::array::from_fn(|j| weights_1d(core::array::from_fn(|i| i16::from(g[i][j]))));
     let mut u = [0; POSITIONS];

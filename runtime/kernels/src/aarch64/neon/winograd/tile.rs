@@ -80,12 +80,13 @@ macro_rules! depth8 {
     };
 }
 
-/// `m[tile][0..8] = Σ_k v[tile][k]·u[k][0..8]` for MR tiles, whose rows of `m` are 36·[`CHANNELS`] int32s apart.
+/// Computes `m[tile][0..8] = Σ_k v[tile][k]·u[k][0..8]` for MR tiles, whose rows of `m` are 36·[`CHANNELS`] int32s
+/// apart.
 ///
 /// # Safety
-/// `v` holds `steps`·MR·8 int16s, `u` `steps`·64, `steps ≥ 1`; `m` room for MR rows.
+/// `v` has `steps`·MR·8 int16s and `u` `steps`·64, with `steps ≥ 1`; `m` has room for MR rows.
 unsafe fn product<const MR: usize>(v: *const i16, u: *const i16, m: *mut i32, steps: usize) {
-    // SAFETY: reads and writes exactly what the contract names; all vector registers are declared.
+    // SAFETY: reads and writes exactly what the contract lists; all vector registers are declared.
     unsafe {
         asm!(
             depth8!("smull"),
@@ -127,19 +128,19 @@ unsafe fn product<const MR: usize>(v: *const i16, u: *const i16, m: *mut i32, st
 pub struct Class {
     /// The positions (i, j).
     pub positions: [Range<usize>; 2],
-    /// The group's transformed input at the first of them.
+    /// The group's transformed input at the first of these positions.
     pub v: *const i16,
-    /// int16s from position (i, j) to (i + 1, j), and to (i, j + 1).
+    /// The distance in int16s from position (i, j) to (i + 1, j), and to (i, j + 1).
     pub v_strides: [usize; 2],
     /// The weights of eight output channels, position (0, 0).
     pub u: *const i16,
-    /// int16s from one position to the next.
+    /// The distance in int16s from one position to the next.
     pub u_stride: usize,
     /// The first output channel's sum of the group's first tile, position (0, 0): `[tile][36][CHANNELS]`.
     pub m: *mut i32,
 }
 
-/// The products of `tiles` tiles.
+/// Computes the products of `tiles` tiles.
 ///
 /// # Safety
 /// The same as for [`product`], for each of the class's positions; 1 ≤ `tiles` ≤ 8.

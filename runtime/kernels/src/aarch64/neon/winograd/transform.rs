@@ -1,4 +1,4 @@
-//! The input's and the output's transform of Winograd's method, eight and four channels at a time.
+//! Winograd's transforms of the input and of the output, eight and four channels at a time.
 
 use core::arch::aarch64::*;
 use core::arch::asm;
@@ -9,15 +9,15 @@ use crate::aarch64::neon::tile::CHANNELS;
 use crate::shape::Shape;
 use crate::winograd::INVERSE_OF_9;
 
-/// The number of points of a tile of three outputs a side, and of inputs it reads.
+/// The number of points of a tile with three outputs per side, which is also the number of inputs it reads.
 const SHORT: usize = REACH - 1;
 
-/// Hides a constant from the optimizer, which would turn multiplications by it into shifts and
-/// additions, two instructions where `mla` is one.
+/// Hides a constant from the optimizer, which would replace multiplications by it with shifts and additions, two
+/// instructions where `mla` is one.
 #[inline(always)]
 fn opaque16(v: int16x8_t) -> int16x8_t {
     let mut v = v;
-    // SAFETY: no instruction at all.
+    // SAFETY: there is no instruction.
     unsafe { asm!("/* {0:v} */", inout(vreg) v, options(pure, nomem, nostack, preserves_flags)) };
     v
 }
@@ -26,12 +26,13 @@ fn opaque16(v: int16x8_t) -> int16x8_t {
 #[inline(always)]
 fn opaque32(v: int32x4_t) -> int32x4_t {
     let mut v = v;
-    // SAFETY: no instruction at all.
+    // SAFETY: there is no instruction.
     unsafe { asm!("/* {0:v} */", inout(vreg) v, options(pure, nomem, nostack, preserves_flags)) };
     v
 }
 
-/// `Bᵀ d` of one column (or row) of N inputs: one value per point. With five inputs the last is anything.
+/// Computes `Bᵀ d` of one column (or row) of N inputs: one value per point. With five inputs the last is
+/// undefined.
 #[inline(always)]
 fn input_1d<const N: usize>(d: [int16x8_t; REACH], two: int16x8_t, four: int16x8_t) -> [int16x8_t; REACH] {
     // SAFETY: NEON is part of the AArch64 baseline.
@@ -62,11 +63,11 @@ fn input_1d<const N: usize>(d: [int16x8_t; REACH], two: int16x8_t, four: int16x8
     }
 }
 
-/// Where a band's input tiles come from.
+/// The source of a band's input tiles.
 pub struct Input {
     pub x: *const u8,
     pub shape: Shape,
-    /// Bytes from one pixel to the next.
+    /// The distance from one pixel to the next in bytes.
     pub stride: usize,
     pub zero: i8,
     pub pad: [usize; 2],
@@ -80,8 +81,8 @@ pub const fn patch_bytes(stride: usize) -> usize {
 }
 
 impl Input {
-    /// Returns where the H×W pixels stand that the tile with first output (`oy`, `ox`) reads, and the bytes from
-    /// one row to the next. A tile that reaches beyond the input is copied, with padding around it.
+    /// Returns the address of the H×W pixels that the tile with first output (`oy`, `ox`) reads, and the distance
+    /// from one row to the next in bytes. A tile that extends beyond the input is copied, with padding around it.
     ///
     /// # Safety
     /// `x` is a tensor of the shape and stride, and `patch` has room.
@@ -116,23 +117,25 @@ impl Input {
     }
 }
 
-/// Where one tile's transformed channels go, in int16s; per class of positions as [`super::geometry`] has them.
+/// The destination of one tile's transformed channels, in int16s, per class of positions (see
+/// [`super::geometry`]).
 pub struct Place {
     /// The first position's first eight channels.
     pub v: [*mut i16; CLASSES],
-    /// From eight channels to the next.
+    /// The distance from eight channels to the next.
     pub step: [usize; CLASSES],
-    /// From position (i, j) to (i + 1, j).
+    /// The distance from position (i, j) to (i + 1, j).
     pub row: usize,
-    /// From position (i, j) to (i, j + 1), for classes 0 and 2.
+    /// The distance from position (i, j) to (i, j + 1), for classes 0 and 2.
     pub column: [usize; 2],
 }
 
-/// Transforms all channels of the tile whose first output is (`oy`, `ox`), 8 at a time. `four` says whether it has
-/// four rows and four columns of outputs.
+/// Transforms all channels of the tile whose first output is (`oy`, `ox`), 8 at a time. `four` is true in each
+/// direction in which the tile has four outputs (rows, columns).
 ///
 /// # Safety
-/// `input` is as its fields say, with channels a multiple of 8, and `place` has room in the classes of the tile.
+/// `input` meets the description of its fields, channels are a multiple of 8, and `place` has room in the tile's
+/// classes.
 pub unsafe fn transform_input(input: &Input, [oy, ox]: [usize; 2], four: [bool; 2], place: &Place) {
     // SAFETY: guaranteed by the caller.
     unsafe {
@@ -154,8 +157,8 @@ unsafe fn transform_input_of<const H: usize, const W: usize>(
     ox: usize,
     place: &Place,
 ) {
-    // SAFETY: the tile's H·W pixels are readable, `input.shape.c ≤ input.stride` bytes each; the caller
-    // gives room for the results.
+    // SAFETY: the tile's H·W pixels are readable, `input.shape.c ≤ input.stride` bytes each; the caller provides
+    // room for the results.
     unsafe {
         let (pixels, row_bytes) = input.tile::<H, W>(oy, ox);
         let mut rows: [*const u8; REACH] = core::array::from_fn(|i| pixels.wrapping_add(i * row_bytes));
@@ -168,7 +171,7 @@ unsafe fn transform_input_of<const H: usize, const W: usize>(
                 let last = if H == REACH { at(5) } else { two };
                 input_1d::<H>([at(0), at(1), at(2), at(3), at(4), last], two, four)
             };
-            // Spelled out, so that all 36 values are the compiler's to keep in registers.
+            // Written out, so that the compiler can keep all 36 values in registers.
             let last = if W == REACH { column(5) } else { [two; REACH] };
             let c = [column(0), column(1), column(2), column(3), column(4), last];
             let row = |i: usize, out: *mut i16, step: usize, corner: *mut i16| {
@@ -214,8 +217,8 @@ struct Factors {
     six: int32x4_t,
 }
 
-/// Returns the outputs of one column (or row): 24·y0, 12·y1, 6·y2, 6·y3, or, from five points, 6·y0, 6·y1, 6·y2 and
-/// anything.
+/// Returns the outputs of one column (or row): 24·y0, 12·y1, 6·y2, 6·y3, or, from five points, 6·y0, 6·y1, 6·y2
+/// and an undefined value.
 #[inline(always)]
 fn output_1d<const N: usize>(m: [int32x4_t; REACH], f: Factors) -> [int32x4_t; TILE] {
     // SAFETY: NEON is part of the AArch64 baseline.
@@ -265,11 +268,11 @@ fn shift(v: int32x4_t, s: u32) -> int32x4_t {
     }
 }
 
-/// Sums of one tile, [`CHANNELS`] channels, from `m` (`[36][CHANNELS]`) to `acc`, 4×4 pixels of [`CHANNELS`]; added to what
-/// stands there if `add`. `four` is as in [`transform_input`].
+/// Transforms the sums of one tile, [`CHANNELS`] channels, from `m` (`[36][CHANNELS]`) to `acc`, 4×4 pixels of
+/// [`CHANNELS`]; adds them to the content of `acc` if `add`. `four` is as in [`transform_input`].
 ///
 /// # Safety
-/// `m` holds [`CHANNELS`] int32s at each of the 36 positions, `acc` room for 16·[`CHANNELS`].
+/// `m` has [`CHANNELS`] int32s at each of the 36 positions, and `acc` has room for 16·[`CHANNELS`].
 pub unsafe fn transform_output(m: *const i32, four: [bool; 2], acc: *mut i32, add: bool) {
     // SAFETY: guaranteed by the caller.
     unsafe {
