@@ -1,4 +1,4 @@
-//! Activations: NHWC, sign bit flipped, [`SLACK`] readable bytes behind them.
+//! Activations: NHWC with the sign bit flipped, followed by [`SLACK`] readable bytes.
 
 use alloc::vec::Vec;
 

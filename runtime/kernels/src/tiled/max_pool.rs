@@ -1,5 +1,5 @@
-//! Max pooling: the largest byte of the window; see [`crate::reference::max_pool`]. Flipped sign bits keep the
-//! order of int8.
+//! Max pooling: the largest byte of the window; see [`crate::reference::max_pool`]. Flipping sign bits preserves
+//! the order of int8.
 
 use core::ops::Range;
 

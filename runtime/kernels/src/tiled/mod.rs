@@ -1,9 +1,9 @@
-//! Convolution over register tiles: what the sets of x86-64 and WebAssembly share.
+//! Convolution with register tiles: the parts that the sets of x86-64 and WebAssembly share.
 //!
-//! Activations are NHWC bytes, u8 = int8 + 128 (the sign bit flipped), because `vpdpbusd` multiplies unsigned by signed
-//! and pixels are unsigned; behind them is a little slack that kernels may read. An instruction set brings a
-//! [`geometry::Tiling`], a table of register tiles, and its [`vector::Vector`], over which the element-wise
-//! operators and the epilogue are written once; [`set`] makes a [`crate::KernelSet`] of them.
+//! Activations are NHWC bytes, u8 = int8 + 128 (the sign bit flipped), because `vpdpbusd` multiplies unsigned by
+//! signed and pixels are unsigned. A few bytes of slack follow them, which kernels may read. An instruction set
+//! provides a [`geometry::Tiling`], a table of register tiles, and its [`vector::Vector`], over which the
+//! element-wise operators and the epilogue are generic; [`set`] implements a [`crate::KernelSet`] with them.
 
 // Register tiles are written as the loops over `m` and `v` of their pseudocode.
 #![allow(clippy::needless_range_loop)]

@@ -1,5 +1,5 @@
-//! Pack A (im2col): copies input rows into the scratch, with padding around them, and widens them where the tile
-//! wants that.
+//! Pack A (im2col): copies input rows into the scratch, with padding around them, and widens them if the tile
+//! requires it.
 
 use core::ops::Range;
 

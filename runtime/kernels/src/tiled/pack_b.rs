@@ -1,15 +1,16 @@
-//! The blob of a convolution, the same for every instruction set here but for its tiling.
+//! The blob of a convolution, the same for every instruction set here except for its tiling.
 //!
 //! ```text
 //! bias i32 · multiplier f32 · (gain f32 · offset f32)   each [group][vector][lane], padded to 64 bytes
 //! weights i8 [group][panel][step][vector][lane][KR]
 //! ```
-//! Little-endian, nothing else; every size follows from the description, so the length is all that
-//! there is to check, and no byte of it can lead a kernel astray. Which channel stands in which lane is [`channel_at`]: the order in which the epilogue's
-//! narrowing instructions, which work within 128 bits, leave channels ascending in memory.
+//! It is little-endian and contains nothing else. Every size follows from the description, so only the length
+//! needs a check, and no byte can cause a kernel to access other memory. [`channel_at`] maps lanes to channels:
+//! the epilogue's narrowing instructions, which work within 128 bits, leave channels in this order ascending in
+//! memory.
 //!
-//! The zero point of the input, and the +128 by which activations are stored unsigned, are constant
-//! per output channel because padding has the zero point's value: both are folded into the bias.
+//! The zero point of the input, and the +128 by which activations are stored unsigned, are constant per output
+//! channel because padding has the value of the zero point. Both are folded into the bias.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -18,20 +19,20 @@ use super::geometry::{Geometry, Tiling};
 use crate::set::{ALIGN, ConvWeights};
 use crate::shape::{ConvDesc, Source};
 
-/// Channel, counted from its panel's first, in lane `lane` of vector `v` of a panel of `n` vectors.
+/// Returns the channel, relative to its panel's first, in lane `lane` of vector `v` of a panel of `n` vectors.
 pub(crate) fn channel_at(n: usize, v: usize, lane: usize) -> usize {
     lane / 4 * 4 * n + 4 * v + lane % 4
 }
 
 /// Offsets of the parts of a blob.
 pub(crate) struct BlobLayout {
-    /// Bytes of one vector of constants.
+    /// The size of one vector of constants in bytes.
     pub constants: usize,
-    /// Where the weights begin.
+    /// The offset of the weights.
     pub weights: usize,
-    /// Length of the whole.
+    /// The length of the whole blob.
     pub len: usize,
-    /// Bytes of the weights of one vector of output channels.
+    /// The size of the weights of one vector of output channels in bytes.
     pub vector_bytes: usize,
 }
 
@@ -45,8 +46,8 @@ impl BlobLayout {
     }
 }
 
-/// Lays a convolution's constants out for a kernel that multiplies `int8 + offset` and to which the zero point
-/// is therefore folded into the bias, or, without one, the int8 less its zero point.
+/// Packs a convolution's constants. With an offset, they are for a kernel that multiplies `int8 + offset`, so the
+/// zero point is folded into the bias. Without one, the kernel multiplies the int8 minus its zero point.
 pub(crate) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling, offset: Option<i32>) -> Vec<u8> {
     let g = Geometry::new(desc, tiling);
     let layout = BlobLayout::new(desc, tiling, &g);
@@ -58,7 +59,7 @@ pub(crate) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling, offset
         for vector in 0..g.vectors {
             let panel_first = vector / tiling.nr_vectors * tiling.nr_vectors;
             let (n, v) = ((g.vectors - panel_first).min(tiling.nr_vectors), vector - panel_first);
-            // This vector's place in every step of its panel.
+            // The place of this vector in every step of its panel.
             let panel = (g_at * g.vectors + panel_first) * layout.vector_bytes;
             for lane in 0..lanes {
                 let in_group = panel_first * lanes + channel_at(n, v, lane);
@@ -93,8 +94,7 @@ pub(crate) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>, tiling: &Tiling, offset
     blob
 }
 
-/// Returns what the zero point and the offset that activations are multiplied with add to the sum of one output
-/// channel.
+/// Returns the share of the zero point and of the activations' offset in the sum of one output channel.
 pub(crate) fn zero_sum(desc: &ConvDesc, w: &ConvWeights<'_>, taps: &[i8], offset: i32) -> i32 {
     let sum = |taps: &mut dyn Iterator<Item = &i8>| taps.map(|&t| i32::from(t)).sum::<i32>();
     match desc.source {

@@ -1,11 +1,11 @@
-//! A kernel set out of its parts: layout, blob and driver are shared, and the operators go to the set's own functions.
+//! Assembles a kernel set: layout, blob and driver are shared, and the operators are the set's own functions.
 
-/// Implements [`crate::KernelSet`] for `$set` out of its `Kernels` and the module of its operators; on x86-64
-/// also its measured peak: MACs per instruction of the loop, and a function that issues 16 of them.
+/// Implements [`crate::KernelSet`] for `$set` with its `Kernels` and the module of its operators; on x86-64 also
+/// with its measured peak: the MACs per instruction of the loop, and a function that issues 16 of them.
 macro_rules! kernel_set {
     ($set:ty, $name:literal, $kernels:path, $operators:ident $(, $macs:expr, $issue:path)?) => {
-        // SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared
-        // tests check them against canaries.
+        // SAFETY: sizes and offsets follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared
+        // tests check them with canaries.
         unsafe impl crate::set::KernelSet for $set {
             fn name(&self) -> &'static str {
                 $name
@@ -17,7 +17,7 @@ macro_rules! kernel_set {
                 }
 
                 fn peak_macs_per_second(&self) -> Option<f64> {
-                    // SAFETY: having `self` means that the CPU has the features.
+                    // SAFETY: `self` exists only if the CPU has the features.
                     crate::x86_64::peak::measure($macs, |times| unsafe { $issue(times) })
                 }
             )?
@@ -45,15 +45,15 @@ macro_rules! kernel_set {
             }
 
             unsafe fn conv(&self, args: &crate::ConvArgs<'_>, tasks: core::ops::Range<usize>) {
-                // SAFETY: guaranteed by the caller; having `self` means that the CPU has the features.
+                // SAFETY: guaranteed by the caller; `self` exists only if the CPU has the features.
                 unsafe { crate::tiled::conv::run(args, tasks, &$kernels) }
             }
         }
     };
 }
 
-/// The methods of [`crate::KernelSet`] that are the same for every set here: the layout, and the operators of a
-/// module of them.
+/// The methods of [`crate::KernelSet`] that are the same for every set here: the layout, and the operators in one
+/// module.
 macro_rules! shared_operators {
     ($operators:ident) => {
         fn tensor_bytes(&self, shape: crate::Shape) -> usize {
@@ -85,10 +85,10 @@ macro_rules! shared_operators {
     };
 }
 
-/// Methods of [`super::vector::Vector`], each an expression.
+/// Implements methods of [`super::vector::Vector`], each by an expression.
 macro_rules! lanewise {
     ($($name:ident($($argument:ident: $kind:ty),*) -> $result:ty { $value:expr })*) => {$(
-        // WebAssembly's are safe.
+        // WebAssembly's expressions are safe.
         #[allow(unused_unsafe)]
         #[inline(always)]
         unsafe fn $name($($argument: $kind),*) -> $result {
@@ -98,7 +98,7 @@ macro_rules! lanewise {
     )*};
 }
 
-/// The operators that are written once over [`super::vector::Vector`], for one implementation of it.
+/// Defines the operators that are generic over [`super::vector::Vector`], for one implementation of it.
 macro_rules! operators {
     ($features:literal, $vector:ty) => {
         /// See [`crate::tiled::vector::Vector::finish_any`].

@@ -11,14 +11,15 @@
 //!                 for tile: Aᵀ M A, divide, add                into the tile's 16 × 16 sums
 //!             epilogue
 //! ```
-//! 1. Weights stay the int8 blob of the direct kernel, so a plan is no larger, and are transformed anew in
-//!    each inference: eight instructions per pair of channels, as much as two tiles' products. U read from memory
-//!    would be 72 bytes where the blob has 9. Making U for a few channels at a time, which would stay in the first
-//!    cache, was tried for layers of few tiles and was slower: M is then read and written for each few.
-//! 2. Tiles at the edge compute outputs that nobody has and drop them: 14 = 4·4 − 2 takes 24 MACs a line.
-//! 3. Padding is not copied: a tile has 36 pointers to pixels, those outside to one of zero points.
-//! 4. Positions lie a cache line further apart than a power of two, lest their 36 streams of writes meet in
-//!    one set of the first cache.
+//! 1. Weights stay in the int8 blob of the direct kernel, so a plan is no larger, and are transformed again in
+//!    each inference. That takes eight instructions per pair of channels, as much as two tiles' products. U read
+//!    from memory would be 72 bytes where the blob has 9. Computing U for a few channels at a time, so that it
+//!    stays in the first-level cache, was tried for layers with few tiles and was slower: M is then read and
+//!    written for each group of channels.
+//! 2. Tiles at the edge compute outputs that do not exist and drop them: 14 = 4·4 − 2 takes 24 MACs per line.
+//! 3. Padding is not copied: a tile has 36 pointers to pixels, and those outside point to a pixel of zero points.
+//! 4. Positions are a cache line further apart than a power of two, so that their 36 streams of writes do not meet
+//!    in one set of the first-level cache.
 
 use core::ops::Range;
 
@@ -29,44 +30,46 @@ use crate::set::ConvArgs;
 use crate::shape::{ConvDesc, ConvOutput, Source};
 use crate::winograd::{DEPTH, POSITIONS, REACH, TILE, most_parts, part};
 
-/// Output channels of a panel.
+/// The number of output channels of a panel.
 pub(crate) const CHANNELS: usize = 16;
-/// Tiles of a register tile at most.
+/// The largest number of tiles of a register tile.
 pub(crate) const GROUP: usize = 6;
-/// Tiles whose products are held at once: their M, 55 kB, shares the second cache with U.
+/// The number of tiles whose products are stored at once: their M, 55 kB, shares the second-level cache with U.
 const AT_ONCE: usize = 4 * GROUP;
-/// Bytes of V that a block of tile rows may take.
+/// The largest size of V of a block of tile rows in bytes.
 const V_BYTES: usize = 768 << 10;
-/// Bytes of one row of tiles' V beyond which the scratch would be larger than is worth it.
+/// The largest size of V of one row of tiles in bytes; above it, the scratch would be too large for its benefit.
 const MOST_V_BYTES: usize = 8 * V_BYTES;
-/// int16s between positions in V and U besides the values, see the module.
+/// The additional int16s between positions in V and U, see the module.
 const APART: usize = 32;
-/// Channels that the input's transform takes at once.
+/// The number of channels that the input's transform processes at once.
 const INPUT_CHANNELS: usize = 16;
 
-/// An instruction set's part.
+/// The part that an instruction set provides.
 ///
 /// # Safety of the functions
-/// The CPU has the set's features, and the pointers cover what the sizes say.
+/// The CPU has the set's features, and the pointers cover the range that the sizes imply.
 pub(crate) struct Kernels {
-    /// How the blob lies: panels of [`CHANNELS`], pairs of depth.
+    /// The layout of the blob: panels of [`CHANNELS`], pairs of depth.
     pub tiling: &'static Tiling,
-    /// `V[ξ] = Bᵀ d B` of the 36 stored pixels of a tile, all `channels`; positions `position` int16s apart.
+    /// Computes `V[ξ] = Bᵀ d B` of the 36 stored pixels of a tile, all `channels`; positions are `position` int16s
+    /// apart.
     pub input: unsafe fn(pixels: &[*const u8; POSITIONS], v: *mut i16, position: usize, channels: usize),
-    /// `U[ξ] = G g Gᵀ` of a panel's blob, `[9][pairs][16][2]` int8; positions `position` int16s apart.
+    /// Computes `U[ξ] = G g Gᵀ` of a panel's blob, `[9][pairs][16][2]` int8; positions are `position` int16s
+    /// apart.
     pub weights: unsafe fn(blob: *const u8, u: *mut i16, position: usize, pairs: usize),
-    /// By the number of tiles − 1.
+    /// The products by the number of tiles − 1.
     pub products: &'static [ProductFn; GROUP],
-    /// The 4×4 sums of a tile, `[16][CHANNELS]`, from its M, added to `start` ([`CHANNELS`] of them) or,
-    /// where that is null, to what stands there.
+    /// Computes the 4×4 sums of a tile, `[16][CHANNELS]`, from its M; adds them to `start` ([`CHANNELS`] of them)
+    /// or, if that is null, to the content of `sums`.
     pub output: unsafe fn(m: *const i32, start: *const i32, sums: *mut i32),
     /// The epilogue of a row of 1 to 4 pixels' sums, by mode and pixels − 1.
     pub rows: &'static [[RowFn; TILE]; MODES],
-    /// Sixteenths of an instruction per MAC of the direct kernel and of this one.
+    /// The cost of the direct kernel and of this one per MAC, in sixteenths of an instruction.
     pub price: [u64; 2],
 }
 
-/// `m[t][0..16] = Σ_k v[t][k]·u[k][0..16]` over pairs of channels; tiles lie `tile` int16s apart in V and
+/// Computes `m[t][0..16] = Σ_k v[t][k]·u[k][0..16]` over pairs of channels; tiles are `tile` int16s apart in V and
 /// [`M_TILE`] int32s in M.
 ///
 /// # Safety
@@ -79,12 +82,12 @@ pub(crate) type ProductFn = unsafe fn(v: *const i16, tile: usize, u: *const i16,
 /// See [`Kernels`].
 pub(crate) type RowFn = unsafe fn(sums: *const i32, out: &Outputs, e: &Epilogue);
 
-/// int32s of one tile's M: `[36][CHANNELS]`.
+/// The size of one tile's M in int32s: `[36][CHANNELS]`.
 pub(crate) const M_TILE: usize = POSITIONS * CHANNELS;
-/// int32s of one tile's sums.
+/// The size of one tile's sums in int32s.
 const SUMS_TILE: usize = TILE * TILE * CHANNELS;
 
-/// Returns whether a convolution can go this way and takes fewer instructions than the direct one.
+/// Returns whether Winograd can compute a convolution in fewer instructions than the direct kernel.
 pub(crate) fn suits(d: &ConvDesc, kernels: &Kernels) -> bool {
     let possible = d.kernel == [3, 3]
         && d.stride == [1, 1]
@@ -106,16 +109,16 @@ pub(crate) fn suits(d: &ConvDesc, kernels: &Kernels) -> bool {
     product + transforms < d.macs() * direct / 16
 }
 
-/// Everything that follows from the shape.
+/// The sizes that follow from the shape.
 struct WinogradGeometry {
     /// Rows and columns of tiles.
     tiles: [usize; 2],
-    /// Rows of tiles in a block.
+    /// Rows of tiles per block.
     block_rows: usize,
     panels: usize,
-    /// Tasks are panels rather than rows of tiles: each thread transforms all input, but only its weights.
+    /// Whether tasks are panels rather than rows of tiles: each thread transforms all input, but only its weights.
     by_panel: bool,
-    /// Parts of the depth that divide exactly.
+    /// The number of parts of the depth for which the division is exact.
     parts: usize,
 }
 
@@ -132,12 +135,12 @@ impl WinogradGeometry {
         }
     }
 
-    /// int16s from position to position in V, and in U.
+    /// Returns the distance in int16s from position to position in V, and in U.
     fn positions(&self, d: &ConvDesc) -> [usize; 2] {
         [self.block_rows * self.tiles[1] * d.x.c + APART, d.x.c * CHANNELS + APART]
     }
 
-    /// Returns the size in bytes of the zero points, V, U, M and the sums.
+    /// Returns the sizes in bytes of the zero points, V, U, M and the sums.
     fn scratch(&self, d: &ConvDesc) -> [usize; 5] {
         let [v, u] = self.positions(d).map(|p| 2 * POSITIONS * p);
         [d.x.c, v, u, 4 * AT_ONCE * M_TILE, 4 * AT_ONCE * SUMS_TILE].map(|n| n.next_multiple_of(64))
@@ -191,7 +194,7 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    /// Returns where the zero points, V, U, M and the sums stand.
+    /// Returns the addresses of the zero points, V, U, M and the sums.
     fn places(&self) -> [*mut u8; 5] {
         let mut at = self.args.scratch;
         self.geometry.scratch(self.args.desc).map(|bytes| {
@@ -201,7 +204,7 @@ impl Driver<'_> {
         })
     }
 
-    /// Makes V of some rows of tiles.
+    /// Computes V of some rows of tiles.
     ///
     /// # Safety
     /// The same as for [`conv`]; at most `block_rows` of them.
@@ -209,8 +212,8 @@ impl Driver<'_> {
         let d = self.args.desc;
         let [zeros, v, ..] = self.places();
         let [position, _] = self.geometry.positions(d);
-        // SAFETY: the zero points have room for a pixel; pixels inside the input are read at its channels;
-        // V has room for the block's tiles.
+        // SAFETY: the zero points have room for a pixel; of pixels inside the input only the existing channels are
+        // read; V has room for the block's tiles.
         unsafe {
             zeros.write_bytes(self.args.scalars.x_zero[0] as u8 ^ 0x80, d.x.c);
             let mut v: *mut i16 = v.cast();
@@ -235,7 +238,7 @@ impl Driver<'_> {
         }
     }
 
-    /// One panel of the output channels of some rows of tiles, whose V is made.
+    /// Computes one panel of the output channels of some rows of tiles, whose V is ready.
     ///
     /// # Safety
     /// The same as for [`conv`].
@@ -299,7 +302,7 @@ impl Driver<'_> {
         }
     }
 
-    /// The epilogue of those of a tile's outputs that exist; the first is (`oy`, `ox`).
+    /// Writes those of a tile's outputs that exist; the first is (`oy`, `ox`).
     ///
     /// # Safety
     /// The same as for [`conv`].
@@ -352,7 +355,7 @@ mod tests {
         }
     }
 
-    /// Compares with the definition; multipliers are such that the largest sum is just not clamped.
+    /// Compares with the definition; the multipliers are such that the largest sum is barely not clamped.
     fn check(set: &dyn KernelSet, d: &ConvDesc, weights: &[i8], x: &[i8], x_zero: i8) {
         let multiplier = vec![1.0 / (255.0 * d.depth() as f32); d.y.c];
         let w = ConvWeights {
@@ -391,7 +394,7 @@ mod tests {
         assert!(set.read_tensor(d.y, output.get()) == expected, "{d:?}, zero point {x_zero}");
     }
 
-    /// The set whose convolutions go this way.
+    /// Returns a set whose convolutions use Winograd.
     const SET: &str = if cfg!(target_arch = "x86_64") { "avx2" } else { "simd128" };
 
     fn set() -> Option<&'static dyn KernelSet> {
@@ -402,7 +405,7 @@ mod tests {
         set
     }
 
-    /// The deepest sum that is divided in one part, and deeper ones; all products of one sign.
+    /// Tests the deepest sum that is divided in one part, and deeper ones; all products have one sign.
     #[test]
     fn depths_at_the_limit() {
         let Some(set) = set() else { return };
@@ -415,7 +418,7 @@ mod tests {
         }
     }
 
-    /// Inputs and weights that drive every position of the transformed tile to its extremes.
+    /// Tests inputs and weights that drive every position of the transformed tile to its extremes.
     #[test]
     fn extremes() {
         let Some(set) = set() else { return };
@@ -432,7 +435,7 @@ mod tests {
         }
     }
 
-    /// Sides that end in parts of tiles, tasks of both kinds, and more rows of tiles than a block takes.
+    /// Tests sides that end in parts of tiles, tasks of both kinds, and more rows of tiles than one block has.
     #[test]
     fn tilings() {
         let Some(set) = set() else { return };

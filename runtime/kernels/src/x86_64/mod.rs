@@ -4,7 +4,7 @@
 //! - `avxvnni` and `avx512vnni`: `vpdpbusd`, 32 and 64 multiply-accumulates per instruction.
 //! - `amx`: tiles of 16 × 16 × 64 multiply-accumulates.
 //!
-//! [`crate::tiled`] is what they share: they differ in their register tile and their vectors only.
+//! [`crate::tiled`] contains the shared parts: the sets differ only in their register tiles and their vectors.
 
 // Register tiles are written as the loops over `m` and `v` of their pseudocode.
 #![allow(clippy::needless_range_loop)]

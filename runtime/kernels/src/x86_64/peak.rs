@@ -1,7 +1,7 @@
 //! What the CPU can do at best, for "% of peak".
 
-/// MACs per second of `run(times)`, which issues `16 · times` instructions of `macs` each; the
-/// fastest of a few tries. `None` without a clock.
+/// Returns the MACs per second of `run(times)`, which issues `16 · times` instructions of `macs` each; the fastest
+/// of a few tries. Returns `None` without a clock.
 #[cfg(feature = "std")]
 pub(super) fn measure(macs: f64, run: impl Fn(usize)) -> Option<f64> {
     const TIMES: usize = 4096;
@@ -15,7 +15,7 @@ pub(super) fn measure(macs: f64, run: impl Fn(usize)) -> Option<f64> {
     Some(16.0 * TIMES as f64 * macs / seconds)
 }
 
-/// As above.
+/// Returns `None`: there is no clock without the standard library.
 #[cfg(not(feature = "std"))]
 pub(super) fn measure(_: f64, _: impl Fn(usize)) -> Option<f64> {
     None

@@ -4,9 +4,9 @@
 //! by panel:  pack; for panel { for block { multiply; finish the block before } }
 //! by block:  for piece of rows { pack; for block { for panel { multiply; finish the one before } } }
 //! ```
-//! A block's sums go through memory (tiles can go nowhere else) and are turned into bytes between the
-//! multiplications of the *next* block: so they have left the store queue by then. That tiles and vectors,
-//! different units, worked at the same time was the hope; see the module above for what was measured.
+//! A block's sums go through memory (the only destination of tiles) and are converted to bytes between the
+//! multiplications of the *next* block: by then they have left the store queue. The intention was that tiles and
+//! vectors, which are different units, work at the same time; see the parent module for measurements.
 
 use core::ops::Range;
 
@@ -39,7 +39,7 @@ pub(super) unsafe fn conv(args: &ConvArgs<'_>, tasks: Range<usize>) {
         epilogue,
         pending: None,
         turn: 0,
-        // A panel's 32 lines per step of the next one, over its blocks.
+        // The 32 lines of a panel per step of the next one, distributed over its blocks.
         ahead: if g.by_panel { 32_usize.div_ceil(g.blocks) } else { 0 },
         g: &g,
     };
@@ -91,15 +91,15 @@ struct Driver<'a> {
     blob: BlobLayout,
     epilogue: Epilogue,
     finish: &'static [FinishFn; NR_VECTORS],
-    /// Multiplied, but not written.
+    /// The block that is multiplied but not yet written.
     pending: Option<Pending>,
-    /// Which of the two places for sums comes next.
+    /// Which of the two places for sums is used next.
     turn: usize,
     ahead: usize,
 }
 
 impl Driver<'_> {
-    /// Makes the input of these output rows ready; returns where pixel 0 would be.
+    /// Prepares the input of these output rows; returns the address that pixel 0 would have.
     ///
     /// # Safety
     /// The same as for [`conv`].
@@ -107,7 +107,7 @@ impl Driver<'_> {
         if self.g.direct {
             return self.args.x;
         }
-        // SAFETY: behind the sums is the room that `scratch_bytes` asked for.
+        // SAFETY: the room that `scratch_bytes` includes follows the sums.
         unsafe {
             let copy = self.args.scratch.add(2 * SUMS);
             pack_rows(self.args, self.g, rows.clone(), copy);
@@ -127,8 +127,8 @@ impl Driver<'_> {
         let vectors = (g.vectors - vector).min(NR_VECTORS);
         let halves = vectors.div_ceil(2);
         let channel = vector * LANES;
-        // SAFETY: offsets inside the blob and the scratch, whose sizes are those that `BlobLayout` and
-        // `Geometry` give; outputs that are not used are not dereferenced.
+        // SAFETY: offsets are inside the blob and the scratch, whose sizes are those of `BlobLayout` and
+        // `Geometry`; outputs that are not used are not dereferenced.
         unsafe {
             let constants = args.blob.as_ptr().add(vector * LANES * 4);
             let weights = args.blob.as_ptr().add(self.blob.weights + vector * g.vector_bytes());
@@ -137,7 +137,7 @@ impl Driver<'_> {
             self.turn ^= 1;
             for half in 0..halves {
                 let pair = (vectors - 2 * half).min(2);
-                // This block's part of the next panel.
+                // The part of the next panel that this block fetches.
                 let part = (number * halves + half) * vectors * g.vector_bytes() / (g.blocks * halves);
                 product(block.len.div_ceil(TILE), pair, self.ahead)(&Product {
                     x: origin.wrapping_add(block.start * g.step),
@@ -168,7 +168,7 @@ impl Driver<'_> {
         }
     }
 
-    /// Writes one of so many equal parts of what is pending.
+    /// Writes one of `parts` equal parts of the pending block.
     ///
     /// # Safety
     /// The same as for [`conv`].
@@ -176,7 +176,7 @@ impl Driver<'_> {
         if let Some(p) = &self.pending {
             let len = p.block.len;
             let which = part * len / parts..(part + 1) * len / parts;
-            // SAFETY: the sums are there, the block's pixels are the caller's.
+            // SAFETY: the sums exist, and the block's pixels belong to the caller.
             unsafe {
                 self.finish[p.vectors - 1](p, &self.epilogue, which, self.g.width, self.args.desc.y.w);
             }

@@ -1,4 +1,4 @@
-//! From a block's sums in memory to bytes: AVX-512's epilogue, pixel by pixel.
+//! Converts a block's sums in memory to bytes with AVX-512's epilogue, pixel by pixel.
 
 use core::arch::x86_64::*;
 use core::ops::Range;
@@ -7,7 +7,7 @@ use super::geometry::{Block, NR_VECTORS};
 use crate::tiled::epilogue::{ANY, BOTH_SKIP, Epilogue, INT8, INT8_SKIP, MODES, Outputs, finish_pixel};
 use crate::x86_64::avx512vnni::vector::Avx512Vector;
 
-/// A block's sums that wait to be written.
+/// A block whose sums have not been written yet.
 #[derive(Clone, Copy)]
 pub(super) struct Pending {
     /// The panel's outputs at the image's first pixel.
@@ -23,7 +23,7 @@ pub(super) struct Pending {
 /// Writes some pixels of a block: `f(what, epilogue, which, pixels from row to row, columns)`.
 ///
 /// # Safety
-/// The CPU has the features; pointers cover what the sizes imply.
+/// The CPU has the features; the pointers cover the range that the sizes imply.
 pub(super) type FinishFn = unsafe fn(&Pending, &Epilogue, Range<usize>, usize, usize);
 
 /// See [`FinishFn`].
@@ -63,6 +63,6 @@ const fn by_vectors<const MODE: usize>() -> [FinishFn; NR_VECTORS] {
     [finish::<1, MODE>, finish::<2, MODE>, finish::<3, MODE>, finish::<4, MODE>]
 }
 
-/// By mode, vectors − 1.
+/// The functions by mode, vectors − 1.
 pub(super) static FINISH: [[FinishFn; NR_VECTORS]; MODES] =
     [by_vectors::<INT8>(), by_vectors::<INT8_SKIP>(), by_vectors::<BOTH_SKIP>(), by_vectors::<ANY>()];

@@ -1,18 +1,17 @@
-//! How a convolution falls into segments, blocks, panels and tasks.
+//! How a convolution is divided into segments, blocks, panels and tasks.
 //!
-//! AMX's `tileloadd` walks 16 rows at one stride, so the pixels of a tile must lie evenly in memory. They
-//! do in a tensor that a 1×1 convolution reads (*direct*). Else the input rows are copied such that output
-//! pixel `p = row·width + column` reads from `p·step` on: `width` is a little more than the image's,
-//! and the pixels in the gaps between rows are computed and dropped (14 columns in rows of 16).
+//! AMX's `tileloadd` reads 16 rows at one stride, so the pixels of a tile must be evenly spaced in memory. They
+//! are in a tensor that a 1×1 convolution reads (*direct*). Otherwise the input rows are copied such that output
+//! pixel `p = row·width + column` reads from `p·step` on. `width` is a little more than the image's, and the
+//! pixels in the gaps between rows are computed and dropped (14 columns in rows of 16).
 //!
-//! *Plane*: with a vertical stride `s`, input rows are dealt to `s` planes by their number modulo `s`,
-//! so that within a plane consecutive output rows meet consecutive input rows.
-//! *Segment*: a run of input bytes that meets one run of weights: a kernel row; cut into *steps* of 64.
-//! Pixels of the network's input have so few channels that a kernel row would leave most of a step
-//! empty: there the rows under the kernel are interleaved column by column (a plane row for each output
-//! row) and the whole window is one segment.
-//! *Block*: two tiles of 16 pixels. *Panel*: up to 64 output channels. *Task*: a run of blocks of one panel
-//! (`by_panel`) or of all panels; the choice is as in [`crate::tiled::geometry`].
+//! *Plane*: with a vertical stride `s`, input rows are distributed over `s` planes by their number modulo `s`, so
+//! that within a plane consecutive output rows read consecutive input rows. *Segment*: a run of input bytes that
+//! meets one run of weights: a kernel row; divided into *steps* of 64. Pixels of the network's input have so few
+//! channels that a kernel row would leave most of a step empty. In this case the rows under the kernel are
+//! interleaved column by column (a plane row for each output row), and the whole window is one segment. *Block*:
+//! two tiles of 16 pixels. *Panel*: up to 64 output channels. *Task*: a run of blocks of one panel (`by_panel`) or
+//! of all panels; the choice is as in [`crate::tiled::geometry`].
 
 use crate::shape::{ConvDesc, MAX_KERNEL, Source};
 use crate::tiled::geometry::SLACK;
@@ -23,44 +22,45 @@ pub(super) const TILE: usize = 16;
 pub(super) const MR: usize = 2 * TILE;
 /// Channels of a tile, one vector.
 pub(super) const LANES: usize = 16;
-/// NR in vectors: most vectors in a panel.
+/// NR in vectors: the largest number of vectors in a panel.
 pub(super) const NR_VECTORS: usize = 4;
-/// KR: bytes of input that one instruction takes from each pixel.
+/// KR: the bytes of input that one instruction takes from each pixel.
 pub(super) const KR: usize = 64;
 /// Bytes of a tile of weights.
 pub(super) const WEIGHT_TILE: usize = KR * LANES;
-/// Bytes of a block's sums: [pixel][vector][lane] i32.
+/// The size of a block's sums in bytes: [pixel][vector][lane] i32.
 pub(super) const SUMS: usize = MR * NR_VECTORS * LANES * 4;
-/// Copied input that goes through all panels at once; it shares the second cache with the weights.
+/// The size of copied input that goes through all panels at once; it shares the second-level cache with the
+/// weights.
 const COPY_BYTES: usize = 128 << 10;
-/// Tasks worth having, so that eight threads end together.
+/// The number of tasks to aim for, so that eight threads end at the same time.
 const TASKS: usize = 24;
 
 /// See the module.
 pub(super) struct Geometry {
-    /// Tiles read the tensor itself.
+    /// Whether tiles read the tensor itself.
     pub direct: bool,
-    /// The rows under the kernel are interleaved.
+    /// Whether the rows under the kernel are interleaved.
     pub interleaved: bool,
-    /// One column under the kernel: only the columns that are read are copied.
+    /// Whether the kernel has one column, so that only the columns that are read are copied.
     pub gathered: bool,
     /// Planes of copied input.
     pub planes: usize,
-    /// Rows of a plane that the largest piece of work needs.
+    /// The rows of a plane that the largest piece of work needs.
     pub plane_rows: usize,
-    /// Rows of a plane behind those of the output rows themselves.
+    /// The rows of a plane after those of the output rows themselves.
     pub reach: usize,
     /// Segments.
     pub segments: usize,
-    /// From a pixel's address to each of its segments.
+    /// The distances from a pixel's address to each of its segments.
     pub offsets: [usize; MAX_KERNEL],
-    /// Chunks of a segment, the last one padded with zero weights.
+    /// The steps of a segment, the last one padded with zero weights.
     pub steps: usize,
-    /// Bytes from pixel to pixel.
+    /// The distance from pixel to pixel in bytes.
     pub step: usize,
-    /// Pixels from row to row.
+    /// The distance from row to row in pixels.
     pub width: usize,
-    /// Pixels from the first to the last, gaps included.
+    /// The number of pixels from the first to the last, gaps included.
     pub count: usize,
     /// Blocks of pixels.
     pub blocks: usize,
@@ -68,35 +68,35 @@ pub(super) struct Geometry {
     pub vectors: usize,
     /// Panels.
     pub panels: usize,
-    /// Tasks are (panel, run of blocks) rather than (run of blocks).
+    /// Whether tasks are (panel, run of blocks) rather than (run of blocks).
     pub by_panel: bool,
-    /// Runs that the blocks are cut into.
+    /// The number of runs into which the blocks are divided.
     pub task_runs: usize,
-    /// Output rows for which input is copied at once.
+    /// The number of output rows for which input is copied at once.
     pub block_rows: usize,
 }
 
 /// A block of pixels.
 #[derive(Clone, Copy)]
 pub(super) struct Block {
-    /// First pixel that is computed. The last block begins early rather than end late.
+    /// The first pixel that is computed. The last block begins early rather than end late.
     pub start: usize,
-    /// Pixels computed.
+    /// The number of pixels computed.
     pub len: usize,
-    /// First pixel that no other block has.
+    /// The first pixel that no other block has.
     pub first: usize,
 }
 
 impl Geometry {
-    /// Returns whether tiles suit the convolution; if not, it is `avx512vnni`'s. They do not suit groups,
+    /// Returns whether tiles suit the convolution; if not, `avx512vnni` computes it. They do not suit groups,
     /// whose depth is short, nor a 3×3 window of RGB, which fills less than half of a step, nor a handful of
-    /// pixels, where weights are read for nothing.
+    /// pixels, for which most of the work on weights is wasted.
     pub fn suits(desc: &ConvDesc) -> bool {
         let shallow = desc.source == Source::Pixels && desc.depth() < KR / 2;
         desc.groups == 1 && desc.dilation[1] == 1 && desc.y.pixels() >= 8 && !shallow
     }
 
-    /// For a validated description that [`Geometry::suits`].
+    /// Divides a validated convolution that [`Geometry::suits`].
     pub fn new(desc: &ConvDesc) -> Self {
         let [kh, kw] = desc.kernel;
         let [sy, sx] = desc.stride;
@@ -118,7 +118,7 @@ impl Geometry {
         let panels = vectors.div_ceil(NR_VECTORS);
         let by_panel = desc.y.c * desc.depth() >= desc.x.len();
         let task_runs = if by_panel { TASKS.div_ceil(panels) } else { TASKS }.clamp(1, blocks);
-        // What a block spans at most.
+        // The largest number of rows in a block.
         let least = ((MR - 1) / width + 2).min(rows);
         let fits = (COPY_BYTES / (planes * width * step)).saturating_sub(reach);
         let block_rows = if by_panel { rows } else { fits.clamp(least, rows) };
@@ -157,7 +157,7 @@ impl Geometry {
         self.width * self.step
     }
 
-    /// Block number `i`.
+    /// Returns block number `i`.
     pub fn block(&self, i: usize) -> Block {
         let first = i * MR;
         let rest = self.count - first;
@@ -169,14 +169,14 @@ impl Geometry {
         }
     }
 
-    /// Output rows that a run of blocks touches.
+    /// Returns the output rows that a run of blocks touches.
     pub fn rows(&self, blocks: core::ops::Range<usize>) -> core::ops::Range<usize> {
         let last = self.block(blocks.end - 1);
         let start = self.block(blocks.start).start;
         start / self.width..(last.start + last.len - 1) / self.width + 1
     }
 
-    /// First block of a run of blocks.
+    /// Returns the first block of a run of blocks.
     pub fn run_start(&self, run: usize) -> usize {
         run * self.blocks / self.task_runs
     }
@@ -186,7 +186,7 @@ impl Geometry {
         if self.by_panel { self.panels * self.task_runs } else { self.task_runs }
     }
 
-    /// Two blocks' sums, then the copied input with slack.
+    /// Returns the size in bytes of two blocks' sums and the copied input with slack.
     pub fn scratch_bytes(&self) -> usize {
         let copy = if self.direct { 0 } else { self.planes * self.plane_rows * self.row_bytes() + SLACK };
         (2 * SUMS + copy).next_multiple_of(64)

@@ -1,21 +1,21 @@
 //! AMX-INT8: Sapphire Rapids and later Xeons.
 //!
-//! The limit is one `tdpbusd` of 16 × 16 × 64 MACs in 16 cycles: 1024 MACs per cycle, eight times
-//! two `vpdpbusd`. Activations lie as for `avx512vnni`, which lends the element-wise operators and
-//! runs the convolutions that tiles do not suit, see [`geometry::Geometry::suits`].
+//! The limit is one `tdpbusd` of 16 × 16 × 64 MACs in 16 cycles: 1024 MACs per cycle, eight times two `vpdpbusd`.
+//! The layout of activations is that of `avx512vnni`, which provides the element-wise operators and runs the
+//! convolutions that tiles do not suit, see [`geometry::Geometry::suits`].
 //!
-//! ResNet-50's convolutions reach three tenths of it together (`share_of_peak amx`). Where the rest goes:
+//! ResNet-50's convolutions together reach three tenths of the limit (`share_of_peak amx`). The reasons:
 //!
-//! - *Sums to bytes.* Sums leave tiles through memory, and each vector of 16 takes five vector
-//!   instructions, ten with a residual. They are placed between the next block's multiplications, but
-//!   measured apart the two parts' times add up: a third of the whole is this. The 1×1 layers from 64 to
-//!   256 channels, where one `tdpbusd` is the whole depth, are mostly this (10 to 15 % of the limit).
-//! - *Weights.* The 7×7 layers multiply each weight by 49 pixels, four tiles of 16, so a weight is read
-//!   for every four multiplications (35 %).
-//! - *Input and weights beyond the first cache:* 1×1 layers of 1024 and more channels, and 3×3 layers for
-//!   their weights (45 to 55 %).
-//! - *The stem.* A depth of 147 fills three steps of 64, and interleaving the rows under the kernel takes
-//!   as long as the multiplications (12 %).
+//! - *Sums to bytes.* Sums leave tiles through memory, and each vector of 16 takes five vector instructions, ten
+//!   with a residual. They are placed between the next block's multiplications, but measured separately, the times
+//!   of the two parts add up: this is a third of the whole. It dominates the 1×1 layers from 64 to 256 channels,
+//!   where one `tdpbusd` is the whole depth (10 to 15 % of the limit).
+//! - *Weights.* The 7×7 layers multiply each weight by 49 pixels, four tiles of 16, so a weight is read for every
+//!   four multiplications (35 %).
+//! - *Input and weights beyond the first-level cache:* 1×1 layers of 1024 and more channels, and the weights of
+//!   3×3 layers (45 to 55 %).
+//! - *The stem.* A depth of 147 fills three steps of 64, and interleaving the rows under the kernel takes as long
+//!   as the multiplications (12 %).
 //!
 //! Why the units overlap so little is not understood; finer mixing of the two was tried and did not help.
 
@@ -36,7 +36,7 @@ use crate::set::{ConvArgs, ConvWeights, KernelSet};
 use crate::shape::ConvDesc;
 use geometry::Geometry;
 
-/// The kernel set `amx`; having one means that this CPU runs it and that the operating system lets us.
+/// The kernel set `amx`; it exists only if this CPU can run it and the operating system permits it.
 pub struct Amx {
     vnni: Avx512Vnni,
 }
@@ -49,20 +49,20 @@ impl Amx {
         (permission::cpu_has_tiles() && permission::ask()).then_some(Self { vnni })
     }
 
-    /// Returns the set as the dispatch table holds it.
+    /// Returns the set for the dispatch table.
     pub(crate) fn get() -> Option<&'static dyn KernelSet> {
         static SET: Amx = Amx { vnni: Avx512Vnni::assumed() };
         Self::new().map(|_| &SET as &'static dyn KernelSet)
     }
 }
 
-/// MACs per cycle of the one tile multiplier: `tdpbusd` has 16,384 and takes 16 cycles.
+/// The MACs per cycle of the one tile multiplier: `tdpbusd` has 16,384 and takes 16 cycles.
 const MACS_PER_CYCLE: f64 = 1024.0;
 /// MACs of one `tdpbusd`.
 const MACS: f64 = 16_384.0;
 
-// SAFETY: sizes and places follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared tests
-// check them against canaries.
+// SAFETY: sizes and offsets follow from the shapes alone (`geometry.rs`, `layout.rs`), and the shared tests check
+// them with canaries.
 
 unsafe impl KernelSet for Amx {
     fn name(&self) -> &'static str {
@@ -74,7 +74,7 @@ unsafe impl KernelSet for Amx {
     }
 
     fn peak_macs_per_second(&self) -> Option<f64> {
-        // SAFETY: having `self` means that the CPU has the features and that we may use them.
+        // SAFETY: `self` exists only if the CPU has the features and this process may use them.
         crate::x86_64::peak::measure(MACS, |times| unsafe { peak::products(times) })
     }
 
@@ -101,8 +101,8 @@ unsafe impl KernelSet for Amx {
     }
 
     unsafe fn conv(&self, args: &ConvArgs<'_>, tasks: Range<usize>) {
-        // SAFETY: guaranteed by the caller; having `self` means that the CPU has the features and that we
-        // may use them.
+        // SAFETY: guaranteed by the caller; `self` exists only if the CPU has the features and this process may
+        // use them.
         unsafe {
             if Geometry::suits(args.desc) {
                 driver::conv(args, tasks);

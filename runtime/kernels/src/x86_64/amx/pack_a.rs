@@ -1,4 +1,4 @@
-//! Copies input rows such that the pixels of a tile lie evenly, with padding around them.
+//! Copies input rows such that the pixels of a tile are evenly spaced, with padding around them.
 
 use core::ops::Range;
 
@@ -7,7 +7,7 @@ use crate::set::ConvArgs;
 use crate::shape::{MAX_KERNEL, Source};
 use crate::tiled::geometry::SLACK;
 
-/// Makes the input of the given output rows ready at `to`.
+/// Prepares the input of the given output rows at `to`.
 ///
 /// # Safety
 /// The same as for [`crate::KernelSet::conv`]; `to` has room for `plane_rows` rows of every plane and the slack, and
@@ -20,13 +20,13 @@ pub(super) unsafe fn pack_rows(args: &ConvArgs<'_>, g: &Geometry, rows: Range<us
         } else {
             copy_planes(args, g, rows, to);
         }
-        // Met by zero weights only, but read.
+        // Zero weights multiply these bytes, but they are read.
         let all = g.planes * g.plane_rows * g.row_bytes();
         to.add(all).write_bytes(0, SLACK);
     }
 }
 
-/// Deals rows to planes.
+/// Distributes rows over planes.
 ///
 /// # Safety
 /// The same as for [`pack_rows`].
@@ -63,11 +63,10 @@ unsafe fn copy_planes(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to:
     }
 }
 
-/// Rows under the kernel, column by column: `[output row][column][kernel row][channel]`.
+/// Interleaves the rows under the kernel, column by column: `[output row][column][kernel row][channel]`.
 ///
-/// A pixel of three channels is moved as four bytes: the fourth is overwritten by the next pixel, which
-/// comes next in the order of memory. So the last column of the image, behind which nothing may be
-/// read, and the padding go byte by byte.
+/// A pixel of three channels is moved as four bytes; the next pixel in memory order overwrites the fourth. So the
+/// last column of the image, after which nothing may be read, and the padding are copied byte by byte.
 ///
 /// # Safety
 /// The same as for [`pack_rows`].
@@ -78,8 +77,7 @@ unsafe fn interleave(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to: 
     let zeros = args.scalars.x_zero.map(|z| z as u8 ^ 0x80);
     let columns = g.width * desc.stride[1];
     for (i, row) in rows.enumerate() {
-        // The rows under the kernel and how far apart their pixels are; padding is one pixel, again
-        // and again.
+        // The rows under the kernel and the distance between their pixels; padding is one pixel that repeats.
         let mut under = [(zeros.as_ptr(), 0); MAX_KERNEL];
         for (k, under) in under.iter_mut().enumerate().take(kh) {
             let down = row * desc.stride[0] + k * desc.dilation[0];
@@ -88,9 +86,8 @@ unsafe fn interleave(args: &ConvArgs<'_>, g: &Geometry, rows: Range<usize>, to: 
             }
         }
         let under = &under[..kh];
-        // SAFETY: pixels that exist are read, four bytes only where another pixel follows in the row
-        // (`zeros` has four); `columns · kh · c` bytes are a row of the only plane, and behind the last
-        // is slack.
+        // SAFETY: only existing pixels are read, and four bytes only if another pixel follows in the row (`zeros`
+        // has four); `columns · kh · c` bytes are a row of the only plane, and slack follows the last.
         unsafe {
             let mut to = to.add(i * g.row_bytes());
             for column in 0..columns {

@@ -4,9 +4,9 @@
 //! bias i32 · multiplier f32 · (gain f32 · offset f32)   each [vector][lane], padded to 64 bytes
 //! weights i8 [panel][pair of vectors][segment][step][vector][16 rows][lane][4]
 //! ```
-//! Little-endian, nothing else. Every size follows from the description, so the length is all that there
-//! is to check, and no byte can lead a kernel astray. Lanes are ordered as in [`crate::tiled::pack_b`], and
-//! zero points are folded into the bias as there.
+//! It is little-endian and contains nothing else. Every size follows from the description, so only the length
+//! needs a check, and no byte can cause a kernel to access other memory. Lanes are ordered as in
+//! [`crate::tiled::pack_b`], and zero points are folded into the bias as there.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -18,11 +18,11 @@ use crate::tiled::pack_b::{channel_at, zero_sum};
 
 /// Offsets of the parts of a blob.
 pub(super) struct BlobLayout {
-    /// Bytes of one vector of constants.
+    /// The size of one vector of constants in bytes.
     pub constants: usize,
-    /// Where the weights begin.
+    /// The offset of the weights.
     pub weights: usize,
-    /// Length of the whole.
+    /// The length of the whole blob.
     pub len: usize,
 }
 
@@ -34,7 +34,7 @@ impl BlobLayout {
     }
 }
 
-/// Lays a convolution's constants out.
+/// Packs a convolution's constants.
 pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
     let g = Geometry::new(desc);
     let layout = BlobLayout::new(desc, &g);
@@ -77,7 +77,7 @@ pub(super) fn pack(desc: &ConvDesc, w: &ConvWeights<'_>) -> Vec<u8> {
     blob
 }
 
-/// The taps of one output channel in the order in which its input lies.
+/// Reorders the taps of one output channel to the order of its input.
 fn order(desc: &ConvDesc, g: &Geometry, taps: &[i8], ordered: &mut [i8]) {
     if !g.interleaved {
         return ordered.copy_from_slice(taps);

@@ -1,8 +1,7 @@
-//! Whether tiles are there, and may be used.
+//! Checks whether the CPU has tiles, and asks for permission to use them.
 //!
-//! Tile registers are large (8 kB to save at a context switch), so Linux gives them only to a process
-//! that asks, once, for all its threads. Other systems are not asked: no other that Foldnet runs on
-//! offers them.
+//! Tile registers are large (8 kB to save at a context switch), so Linux gives them only to a process that asks,
+//! once, for all its threads. Other systems are not asked: no other system that Foldnet runs on offers them.
 
 use core::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
 
@@ -16,7 +15,7 @@ pub(super) fn cpu_has_tiles() -> bool {
         return false;
     }
     let both = AMX_TILE | AMX_INT8;
-    // SAFETY: OSXSAVE says that the instruction is there and enabled.
+    // SAFETY: OSXSAVE means that the instruction exists and is enabled.
     __cpuid_count(7, 0).edx & both == both && unsafe { enabled_state() } & TILE_STATE == TILE_STATE
 }
 
@@ -50,7 +49,7 @@ pub(super) fn ask() -> bool {
     result == 0
 }
 
-/// As above.
+/// Returns `false`: other systems do not offer tiles.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn ask() -> bool {
     false

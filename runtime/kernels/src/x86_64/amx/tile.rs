@@ -8,42 +8,42 @@
 //!     sum[m][v] += a[m] · w[v]                 tdpbusd: unsigned input, signed weights
 //! store the sums
 //! ```
-//! 1. Four sums, two inputs and two weights fill the eight tiles; each load serves two multiplications, and
-//!    a load takes half of a multiplication's 16 cycles.
-//! 2. The bias comes in through a load with stride 0: all 16 pixels get the same row.
-//! 3. While a panel's weights are in use, those of the next one are fetched into the second cache, evenly
+//! 1. Four sums, two inputs and two weights fill the eight tiles; each load serves two multiplications, and a load
+//!    takes half of a multiplication's 16 cycles.
+//! 2. The bias is loaded with stride 0: all 16 pixels get the same row.
+//! 3. While a panel's weights are in use, those of the next one are prefetched into the second-level cache, evenly
 //!    over the loop: late layers read each weight from memory once and would wait for it.
 //!
-//! Tile registers are not the compiler's: [`Tiles`] configures them for the thread, and a block is one
-//! piece of assembly, so nothing else can come between loading and storing them.
+//! The compiler does not manage tile registers: [`Tiles`] configures them for the thread, and a block is one piece
+//! of assembly, so nothing else can come between loading and storing them.
 
 use core::arch::asm;
 
 /// One block.
 pub(super) struct Product<'a> {
-    /// First segment of the first pixel, but for the segment's offset.
+    /// The first segment of the first pixel, without the segment's offset.
     pub x: *const u8,
-    /// Bytes from pixel to pixel.
+    /// The distance from pixel to pixel in bytes.
     pub step: usize,
     /// Offsets of the segments.
     pub offsets: &'a [usize],
-    /// Chunks of a segment, at least one.
+    /// The steps of a segment, at least one.
     pub steps: usize,
     /// Weights of the one or two vectors.
     pub weights: *const u8,
     /// Biases of the one or two vectors.
     pub bias: *const u8,
-    /// Where the first pixel's sums go; the next pixel's follow at 256 bytes.
+    /// The destination of the first pixel's sums; the next pixel's follow at 256 bytes.
     pub sums: *mut u8,
-    /// What to fetch ahead: 64 bytes times the kernel's number in each step.
+    /// The address to prefetch from: 64 bytes times the kernel's number in each step.
     pub ahead: *const u8,
 }
 
-/// Tiles configured for this thread.
+/// Proof that tiles are configured for this thread.
 pub(super) struct Tiles(());
 
 impl Tiles {
-    /// Gives the first and the second tile of a block that many pixels, 1 to 16.
+    /// Configures tiles for this many pixels, 1 to 16, in the first and the second tile of a block.
     ///
     /// # Safety
     /// The CPU has AMX-INT8 and the operating system lets this process use it; no other `Tiles` exists
@@ -78,7 +78,7 @@ impl Tiles {
 
 impl Drop for Tiles {
     fn drop(&mut self) {
-        // So that the operating system need not save 8 kB at every switch. SAFETY: tiles are configured.
+        // The operating system then need not save 8 kB at every switch. SAFETY: tiles are configured.
         unsafe {
             asm!(
                 "tilerelease",
@@ -90,14 +90,14 @@ impl Drop for Tiles {
     }
 }
 
-/// A block's multiplications.
+/// Multiplies a block.
 ///
 /// # Safety
-/// [`Tiles`] are configured; the pointers in [`Product`] cover what the sizes in it imply.
+/// [`Tiles`] are configured; the pointers in [`Product`] cover the range that its sizes imply.
 pub(super) type ProductFn = unsafe fn(&Product<'_>);
 
-/// Makes a [`ProductFn`]: what to do before the loop, for each step (`{a}`: 16 pixels of input, `{b}`:
-/// 16 more, `{s}`: 64), and behind it (`{s}`: 256).
+/// Defines a [`ProductFn`] from its instructions before the loop, for each step (`{a}`: 16 pixels of input, `{b}`:
+/// 16 more, `{s}`: 64), and after it (`{s}`: 256).
 macro_rules! product {
     ($name:ident, $weights:literal, [$($before:literal)*] [$($step:literal)*] [$($behind:literal)*]) => {
         /// # Safety
@@ -180,22 +180,22 @@ product!(tiles_1x1, "1024",
     ["tileloadd tmm6, [{w} + {s}*1]" "tileloadd tmm4, [{a} + {step}*1]" "tdpbusd tmm0, tmm4, tmm6"]
     ["tilestored [{sums} + {s}*1], tmm0"]);
 
-/// Numbers of lines that a kernel may fetch ahead in each step.
+/// The possible numbers of lines that a kernel prefetches in each step.
 const AHEAD: [usize; 7] = [0, 1, 2, 4, 8, 16, 32];
 
-/// One kernel's variants, as in [`AHEAD`].
+/// The variants of one kernel, as in [`AHEAD`].
 macro_rules! by_ahead {
     ($f:ident) => {
         [$f::<0>, $f::<1>, $f::<2>, $f::<4>, $f::<8>, $f::<16>, $f::<32>]
     };
 }
 
-/// By tiles of pixels − 1, of channels − 1, and as in [`AHEAD`].
+/// The kernels by tiles of pixels − 1, of channels − 1, and as in [`AHEAD`].
 static PRODUCTS: [[[ProductFn; AHEAD.len()]; 2]; 2] =
     [[by_ahead!(tiles_1x1), by_ahead!(tiles_1x2)], [by_ahead!(tiles_2x1), by_ahead!(tiles_2x2)]];
 
-/// Returns the kernel for so many tiles of pixels and of channels that fetches at least `ahead` lines, at most
-/// 32, in each step.
+/// Returns the kernel for this many tiles of pixels and of channels that prefetches at least `ahead` lines, at
+/// most 32, in each step.
 pub(super) fn product(pixel_tiles: usize, vectors: usize, ahead: usize) -> ProductFn {
     let enough = AHEAD.iter().position(|&n| n >= ahead).unwrap_or(AHEAD.len() - 1);
     PRODUCTS[pixel_tiles - 1][vectors - 1][enough]

@@ -1,15 +1,16 @@
 //! AVX2: Haswell and later, Zen and later.
 //!
-//! The limit of the direct kernel is two instructions, `vpmaddwd` and `vpaddd`, for 16 MACs: 24 MACs a
-//! cycle on three vector ports. Nothing here can saturate, whatever the weights, see [`tile`]. As a share of
-//! that limit (`share_of_peak avx2`):
+//! The limit of the direct kernel is two instructions, `vpmaddwd` and `vpaddd`, for 16 MACs: 24 MACs per cycle on
+//! three vector ports. Nothing here can saturate, whatever the weights, see [`tile`]. Shares of that limit
+//! (`share_of_peak avx2`):
 //!
-//! - *1×1 layers* of depth 256 and more reach nine tenths: of 26 vector instructions per step two widen weights.
-//!   Weights widened beforehand were tried: they no longer fit the first cache, and nothing was gained.
+//! - *1×1 layers* of depth 256 and more reach nine tenths: of 26 vector instructions per step, two widen weights.
+//!   Weights widened beforehand were tried: they no longer fit in the first-level cache, and nothing was gained.
 //! - *Shallow 1×1 layers* reach seven tenths: an epilogue with a residual takes 28 instructions per 16 outputs,
 //!   where their sums take 128 for a depth of 64.
-//! - *The stem* reaches seven tenths: it has an epilogue for a depth of 147, and a kernel row of 21 is padded to 22.
-//! - *3×3 layers of stride 1* take a quarter of the MACs by [`winograd`] and pass the limit 2.8 times where the
+//! - *The stem* reaches seven tenths: it has an epilogue for a depth of 147, and a kernel row of 21 is padded to
+//!   22.
+//! - *3×3 layers of stride 1* need a quarter of the MACs with [`winograd`]. They exceed the limit 2.8 times if the
 //!   sides are 28, 2.4 times at a depth of 64 (transforms and epilogue take a third), twice at sides of 14, which
 //!   are computed as 16, and 1.4 times at sides of 7, where the weights' transform takes a third.
 
@@ -25,7 +26,7 @@ pub(crate) use winograd::KERNELS as WINOGRAD;
 use crate::set::KernelSet;
 use crate::tiled::driver::Kernels;
 
-/// The kernel set `avx2`; having one means that this CPU runs it.
+/// The kernel set `avx2`; it exists only if this CPU can run it.
 pub struct Avx2 {
     _proof: (),
 }
@@ -40,7 +41,7 @@ impl Avx2 {
         has.then_some(Self { _proof: () })
     }
 
-    /// Returns the set as the dispatch table holds it.
+    /// Returns the set for the dispatch table.
     pub(crate) fn get() -> Option<&'static dyn KernelSet> {
         static SET: Avx2 = Avx2 { _proof: () };
         Self::new().map(|_| &SET as &'static dyn KernelSet)

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::*;
 
-/// Writes `len` values as i16 less `zero`.
+/// Writes `len` values as i16, minus `zero`.
 ///
 /// # Safety
 /// `len` bytes can be read and 2·`len` written; the CPU has AVX2.

@@ -8,17 +8,17 @@
 //!         acc[m][v] = vpaddd(acc[m][v], vpmaddwd(a, w[v]))
 //! epilogue(acc)
 //! ```
-//! 1. `vpmaddubsw`, which takes u8 × i8, saturates at 2¹⁵: two products of 255 · 127 are twice that, and
-//!    real layers have such pairs in nearly every panel. Products of i16 in i32 never do. It costs two
-//!    `vpmaddwd` and two `vpaddd` per 32 MACs where the other way needs `vpmaddubsw`, `vpmaddwd` and
-//!    one `vpaddd`: the same number of multiplications, which is what binds where addition has ports of
-//!    its own. So there is one path, and nothing in it can saturate. (A step of 4 × 16 weights with such a pair
-//!    would need both ways' instructions, six for four; so it would pay if fewer than a third of the steps had
-//!    one. In 3×3 layers trained on CIFAR-10, or with normally distributed weights, it is a third to two thirds,
-//!    in 1×1 layers half and more, and with uniformly distributed weights nearly all.)
-//! 2. Inputs are widened once per block of rows, while padding is made, and lose their zero point then;
+//! 1. `vpmaddubsw`, which multiplies u8 by i8, saturates at 2¹⁵: two products of 255 · 127 are twice that, and
+//!    real layers have such pairs in nearly every panel. Products of i16 in i32 never saturate. They cost two
+//!    `vpmaddwd` and two `vpaddd` per 32 MACs, where the other way needs `vpmaddubsw`, `vpmaddwd` and one
+//!    `vpaddd`. That is the same number of multiplications, which are the bound if additions have ports of their
+//!    own. So there is only one path, and nothing in it can saturate. (A step of 4 × 16 weights with such a pair
+//!    would need the instructions of both ways, six for four. So a second path would pay if fewer than a third of
+//!    the steps had one. The share is a third to two thirds in 3×3 layers trained on CIFAR-10 or with normally
+//!    distributed weights, half and more in 1×1 layers, and nearly all with uniformly distributed weights.)
+//! 2. Inputs are widened once per block of rows, while padding is added, and their zero point is subtracted then;
 //!    weights stay i8 in memory and are widened as they are loaded, once per step for all pixels.
-//! 3. 12 accumulators, two weights, the broadcast and a product: all 16 registers.
+//! 3. 12 accumulators, two weights, the broadcast and a product are all 16 registers.
 
 use core::arch::x86_64::*;
 
@@ -29,7 +29,7 @@ use crate::tiled::geometry::{MAX_MR, Tiling};
 
 pub(super) const TILING: Tiling = Tiling { lanes: 8, nr_vectors: 2, mr: [0, 8, 6, 0, 0], kr: 2, widen: true };
 
-/// `M` pixels × `N` vectors of 8 channels.
+/// Computes `M` pixels × `N` vectors of 8 channels.
 ///
 /// # Safety
 /// See [`TileFn`].

@@ -1,14 +1,14 @@
-//! AVX2's vectors, and the operators that are written once over [`Vector`].
+//! AVX2's vectors, and the operators that are generic over [`Vector`].
 //!
 //! Requantizing a pixel is
 //! ```text
 //! q  = max(saturate_u8(saturate_i16(rne(min(hi, v))) + zero + 128), lo)
 //! ```
-//! 1. Clamping to integers commutes with rounding, so the lower bound is left to the saturating packs and one
-//!    byte-wise maximum; the upper one is taken in f32, because `vcvtps2dq` turns what is too large into the *lowest*
-//!    integer. That is also what becomes of NaN, as [`crate::Requant::apply`] wants.
-//! 2. `vpackssdw` and `vpackuswb` work within 128 bits. The weights' order makes the result of two vectors ascending; one
-//!    needs a permutation.
+//! 1. Clamping to integers commutes with rounding, so the saturating packs and one byte-wise maximum apply the
+//!    lower bound. The upper one is applied in f32, because `vcvtps2dq` converts values that are too large to the
+//!    *lowest* integer. NaN becomes the lowest integer, too, as [`crate::Requant::apply`] requires.
+//! 2. `vpackssdw` and `vpackuswb` work within 128 bits. The order of the weights makes the result of two vectors
+//!    ascending; one vector needs a permutation.
 
 use core::arch::x86_64::*;
 
@@ -126,7 +126,7 @@ impl Vector for Avx2Vector {
             let words = _mm256_adds_epi16(_mm256_packs_epi32(q[0], q[1]), zero);
             let (low, high) = (_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
             let bytes = _mm_max_epu8(_mm_packus_epi16(low, high), _mm_set1_epi8(out.lo_byte as i8));
-            // Each eight bytes now hold four channels of each vector.
+            // Each eight bytes now contain four channels of each vector.
             if N == 2 { bytes } else { _mm_shuffle_epi32::<0b1000>(bytes) }
         }
     }
@@ -138,7 +138,7 @@ impl Vector for Avx2Vector {
         // SAFETY: guaranteed by the caller, or the copy.
         unsafe {
             if channels < 8 * N {
-                // What follows may be another thread's output.
+                // The bytes after them may be another thread's output.
                 core::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), channels);
                 from = lanes.as_ptr();
             }

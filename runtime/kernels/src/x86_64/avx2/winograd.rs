@@ -1,9 +1,9 @@
 //! `conv_i16_f4x4_6x16c2_avx2`: transforms and products of [`crate::tiled::winograd`].
 //!
-//! A product of 6 tiles × 16 channels takes 12 accumulators, two weights, a broadcast and a product: all 16
+//! A product of 6 tiles × 16 channels needs 12 accumulators, two weights, a broadcast and a product: all 16
 //! registers. Per pair of channels that is 12 `vpmaddwd` and 12 `vpaddd` for 2 + 6 loads, the same mix as the
-//! direct kernel, less its two widenings, and each MAC stands for 4 of the direct sum (for 2.9 and 3.1 where
-//! sides of 7 and 14 end in parts of tiles).
+//! direct kernel without its two widenings. Each MAC replaces 4 of the direct sum (2.9 and 3.1 if sides of 7 and
+//! 14 end in parts of tiles).
 
 use core::arch::x86_64::*;
 
@@ -13,7 +13,7 @@ use crate::tiled::geometry::Tiling;
 use crate::tiled::winograd::{CHANNELS, GROUP, Kernels, M_TILE, ProductFn, RowFn};
 use crate::winograd::{INVERSE_OF_9, POSITIONS, REACH, TILE};
 
-/// As the direct kernel's, but that inputs are not widened by the driver.
+/// Like the direct kernel's, except that the driver does not widen inputs.
 pub(in super::super) const TILING: Tiling =
     Tiling { lanes: 8, nr_vectors: 2, mr: [0, 0, GROUP, 0, 0], kr: 2, widen: false };
 
@@ -27,12 +27,12 @@ pub(crate) static KERNELS: Kernels = Kernels {
     price: [2, 2],
 };
 
-/// What the flipped sign bit adds to V: only the point 1 has a row in `Bᵀ` whose sum, −6, is not zero.
+/// The share of the flipped sign bit in V: only the point 1 has a row in `Bᵀ` whose sum, −6, is not zero.
 const FLIPPED_SHARE: i16 = 36 * 128;
 /// Position (1, 1).
 const POINT_ONE: usize = REACH + 1;
 
-/// `Bᵀ d` of one column (or row).
+/// Computes `Bᵀ d` of one column (or row).
 #[inline]
 #[target_feature(enable = "avx2")]
 fn input_1d(d: [__m256i; REACH]) -> [__m256i; REACH] {
@@ -81,7 +81,7 @@ unsafe fn input(pixels: &[*const u8; POSITIONS], v: *mut i16, position: usize, c
     }
 }
 
-/// `G g`, without the denominators, of one column (or row).
+/// Computes `G g`, without the denominators, of one column (or row).
 #[inline]
 #[target_feature(enable = "avx2")]
 fn weights_1d([a, b, c]: [__m256i; 3]) -> [__m256i; REACH] {

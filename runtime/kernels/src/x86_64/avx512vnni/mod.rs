@@ -9,7 +9,7 @@ pub(super) mod vector;
 use crate::set::KernelSet;
 use crate::tiled::driver::Kernels;
 
-/// The kernel set `avx512vnni`; having one means that this CPU runs it.
+/// The kernel set `avx512vnni`; it exists only if this CPU can run it.
 pub struct Avx512Vnni {
     _proof: (),
 }
@@ -32,12 +32,12 @@ impl Avx512Vnni {
         has.then_some(Self { _proof: () })
     }
 
-    /// Returns the set, for a static that is handed out only where [`Avx512Vnni::new`] gave one.
+    /// Returns the set, for a static that is used only if [`Avx512Vnni::new`] returned one.
     pub(super) const fn assumed() -> Self {
         Self { _proof: () }
     }
 
-    /// Returns the set as the dispatch table holds it.
+    /// Returns the set for the dispatch table.
     pub(crate) fn get() -> Option<&'static dyn KernelSet> {
         static SET: Avx512Vnni = Avx512Vnni::assumed();
         Self::new().map(|_| &SET as &'static dyn KernelSet)

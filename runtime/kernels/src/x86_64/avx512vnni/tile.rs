@@ -8,11 +8,11 @@
 //!         acc[m][v] = vpdpbusd(acc[m][v], a, w[v])
 //! epilogue(acc)
 //! ```
-//! 1. 6 × 4 accumulators: 24 `vpdpbusd` for 4 + 6 loads, twice as many as the load ports need to hide
-//!    loads from the first cache, and 11 bytes of weights a cycle, which the second cache delivers.
-//! 2. Accumulators begin as the bias, in which the zero points are folded.
-//! 3. The epilogue works on registers; its instructions run on the ports that `vpdpbusd` leaves free
-//!    while the next tile's loop begins.
+//! 1. 6 × 4 accumulators: 24 `vpdpbusd` for 4 + 6 loads, twice as many as the load ports need to hide loads from
+//!    the first-level cache, and 11 bytes of weights per cycle, which the second-level cache delivers.
+//! 2. Accumulators start as the bias, into which the zero points are folded.
+//! 3. The epilogue works on registers; its instructions run on the ports that `vpdpbusd` leaves free while the
+//!    next tile's loop begins.
 
 use core::arch::x86_64::*;
 
@@ -24,7 +24,7 @@ use crate::tiled::geometry::{MAX_MR, Tiling};
 pub(super) const TILING: Tiling =
     Tiling { lanes: 16, nr_vectors: 4, mr: [0, 8, 8, 8, 6], kr: 4, widen: false };
 
-/// `M` pixels × `N` vectors of 16 channels.
+/// Computes `M` pixels × `N` vectors of 16 channels.
 ///
 /// # Safety
 /// See [`TileFn`].

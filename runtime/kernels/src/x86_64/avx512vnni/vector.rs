@@ -1,18 +1,18 @@
-//! AVX-512's vectors, and the operators that are written once over [`Vector`].
+//! AVX-512's vectors, and the operators that are generic over [`Vector`].
 //!
-//! Parts of vectors are masked, with one exception. One or two whole vectors of a pixel go by moves of their own
-//! width: a masked one counts as 64 bytes when the CPU looks whether a load hits a store before it, and where the
-//! residual is in the output's place, each pixel would wait for the one before, some 60 cycles.
+//! Parts of vectors are masked, with one exception: one or two whole vectors of a pixel use moves of their own
+//! width. A masked store counts as 64 bytes when the CPU checks whether a load hits an earlier store. If the
+//! residual is in the output's place, each pixel would therefore wait for the one before, about 60 cycles.
 //!
 //! Requantizing a pixel is
 //! ```text
 //! q  = max(saturate_u8(saturate_i16(rne(min(hi, v))) + zero + 128), lo)
 //! ```
-//! 1. Clamping to integers commutes with rounding, so the lower bound is left to the saturating packs and one
-//!    byte-wise maximum; the upper one is taken in f32, because `vcvtps2dq` turns what is too large into the *lowest*
-//!    integer. That is also what becomes of NaN, as [`crate::Requant::apply`] wants.
-//! 2. `vpackssdw` and `vpackuswb` work within 128 bits. The weights' order makes the result of four vectors ascending; fewer
-//!    need a permutation.
+//! 1. Clamping to integers commutes with rounding, so the saturating packs and one byte-wise maximum apply the
+//!    lower bound. The upper one is applied in f32, because `vcvtps2dq` converts values that are too large to the
+//!    *lowest* integer. NaN becomes the lowest integer, too, as [`crate::Requant::apply`] requires.
+//! 2. `vpackssdw` and `vpackuswb` work within 128 bits. The order of the weights makes the result of four vectors
+//!    ascending; fewer vectors need a permutation.
 
 use core::arch::x86_64::*;
 
@@ -34,7 +34,7 @@ fn mask64(n: usize) -> u64 {
     if n >= 64 { u64::MAX } else { (1 << n) - 1 }
 }
 
-/// Returns the lowest `n` bits, of which there is at least one and at most 64.
+/// Returns the lowest `n` bits; `n` is at least one and at most 64.
 #[inline(always)]
 fn mask(n: usize) -> u64 {
     u64::MAX >> (64 - n)
@@ -92,7 +92,7 @@ impl Vector for Avx512Vector {
             let low = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), zero);
             let high = if N > 2 { _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), zero) } else { low };
             let bytes = _mm512_max_epu8(_mm512_packus_epi16(low, high), _mm512_set1_epi8(out.lo_byte as i8));
-            // Each 128 bits now hold four channels of each vector.
+            // Each 128 bits now contain four channels of each vector.
             if N == 4 { bytes } else { _mm512_permutexvar_epi32(gather_order::<N>(), bytes) }
         }
     }
@@ -113,7 +113,7 @@ impl Vector for Avx512Vector {
             }
             let mut v = [_mm512_setzero_ps(); N];
             for (i, v) in v.iter_mut().enumerate() {
-                // Dword j of each 128 bits takes byte 4i + j; the other three bytes become zero.
+                // Dword j of each 128 bits gets byte 4i + j; the other three bytes become zero.
                 let i = 4 * i as i32;
                 let order = _mm_setr_epi32(
                     0x8080_8000u32 as i32 | i,
@@ -155,7 +155,7 @@ const fn whole<const N: usize>() -> u64 {
     u64::MAX >> (64 - 16 * N)
 }
 
-/// Dword order that brings the first N dwords of each 128 bits together.
+/// Returns the dword order that brings the first N dwords of each 128 bits together.
 ///
 /// # Safety
 /// The same as for [`Vector`].

@@ -1,8 +1,8 @@
 //! AVX-VNNI, `vpdpbusd` on 256 bits: Alder Lake and later without AVX-512, Zen 5.
 //!
-//! The limit is one `vpdpbusd` of 32 MACs per port that has it, two a cycle on most. All but
-//! [`tile`] is AVX2's. The set's own encoding runs only on a CPU that has it; the tests below run the
-//! same tile in AVX-512 VL's encoding.
+//! The limit is one `vpdpbusd` of 32 MACs per port that supports it, two per cycle on most CPUs. Everything except
+//! [`tile`] is AVX2's. The set's own encoding runs only on a CPU that has it; the tests below run the same tile in
+//! AVX-512 VL's encoding.
 
 mod peak;
 mod tile;
@@ -11,7 +11,7 @@ use super::avx2::vector;
 use crate::set::KernelSet;
 use crate::tiled::driver::Kernels;
 
-/// The kernel set `avxvnni`; having one means that this CPU runs it.
+/// The kernel set `avxvnni`; it exists only if this CPU can run it.
 pub struct AvxVnni {
     _proof: (),
 }
@@ -26,7 +26,7 @@ impl AvxVnni {
         has.then_some(Self { _proof: () })
     }
 
-    /// Returns the set as the dispatch table holds it.
+    /// Returns the set for the dispatch table.
     pub(crate) fn get() -> Option<&'static dyn KernelSet> {
         static SET: AvxVnni = AvxVnni { _proof: () };
         Self::new().map(|_| &SET as &'static dyn KernelSet)
@@ -55,7 +55,7 @@ mod tests {
     static TWIN: Kernels =
         Kernels { tiling: &tile::TILING, tiles: &tile::evex::TILES, widen: no_widen, winograd: None };
 
-    /// No peak of its own.
+    /// Does nothing: this encoding has no peak of its own.
     ///
     /// # Safety
     /// None needed.

@@ -2,7 +2,7 @@
 
 use core::arch::asm;
 
-/// Issues 16 independent-enough `vpdpbusd` `times` times.
+/// Issues 16 sufficiently independent `vpdpbusd` `times` times.
 ///
 /// # Safety
 /// The CPU has AVX-VNNI.

@@ -8,11 +8,11 @@
 //!         acc[m][v] = vpdpbusd(acc[m][v], a, w[v])
 //! epilogue(acc)
 //! ```
-//! 1. 12 accumulators, two weights and a broadcast leave one of 16 registers: 12 `vpdpbusd`, six cycles'
-//!    worth, for 8 loads.
-//! 2. The tile is one macro over the two encodings of `vpdpbusd`: VEX, which is AVX-VNNI's, and EVEX,
-//!    which is AVX-512 VL's. The second exists for tests: CPUs with AVX-512 run the same driver, packing
-//!    and epilogue through it, so that all but the encoding of one instruction is checked there, too.
+//! 1. 12 accumulators, two weights and a broadcast leave one of 16 registers: 12 `vpdpbusd`, which take six
+//!    cycles, for 8 loads.
+//! 2. The tile is one macro for the two encodings of `vpdpbusd`: VEX, which is AVX-VNNI's, and EVEX, which is
+//!    AVX-512 VL's. The second exists for tests: CPUs with AVX-512 run the same driver, packing and epilogue
+//!    through it, so everything except the encoding of one instruction is checked there, too.
 
 use core::arch::x86_64::*;
 
@@ -24,13 +24,13 @@ use crate::x86_64::avx2::vector::Avx2Vector;
 pub(super) const TILING: Tiling =
     Tiling { lanes: 8, nr_vectors: 2, mr: [0, 8, 6, 0, 0], kr: 4, widen: false };
 
-/// Defines the module `$name` with its table of tiles, of `$dot` under `$features`.
+/// Defines the module `$name` with its table of tiles, which use `$dot` under `$features`.
 macro_rules! tiles {
     ($name:ident, $features:literal, $dot:ident) => {
         pub(super) mod $name {
             use super::*;
 
-            /// `M` pixels × `N` vectors of 8 channels.
+            /// Computes `M` pixels × `N` vectors of 8 channels.
             ///
             /// # Safety
             /// See [`TileFn`].
