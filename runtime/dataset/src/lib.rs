@@ -80,7 +80,7 @@ pub struct Item {
 #[derive(Debug, thiserror::Error)]
 #[error("{name}: {problem}")]
 pub struct ItemError {
-    /// As [`Item::name`].
+    /// Like [`Item::name`].
     pub name: String,
     /// The problem with the image.
     pub problem: ImageError,

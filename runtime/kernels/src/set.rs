@@ -359,7 +359,7 @@ macro_rules! forward_operators {
             y: *mut u8,
             rows: core::ops::Range<usize>,
         ) {
-            // SAFETY: the caller's contract; `self` exists only if the CPU has the features.
+            // SAFETY: guaranteed by the caller; `self` exists only if the CPU has the features.
             unsafe { $max_pool(desc, x, y, rows) }
         }
 

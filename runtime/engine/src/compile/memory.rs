@@ -21,7 +21,7 @@ impl Placement {
         self.offsets[tensor]
     }
 
-    /// The image's offset in the arena.
+    /// Returns the image's offset in the arena.
     pub(super) fn pixels(&self) -> u32 {
         self.offsets[PIXELS]
     }

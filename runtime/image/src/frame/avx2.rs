@@ -87,7 +87,7 @@ fn pairwise(fours: __m256i, n: i8) -> __m256i {
 /// The layout has this block.
 #[target_feature(enable = "avx2")]
 unsafe fn load(layout: Layout<'_>, block: usize) -> (__m256i, __m256i, __m256i) {
-    // SAFETY: each load reads the block's bytes, which exist by the caller's promise.
+    // SAFETY: each load reads bytes of the block, as the caller guarantees.
     unsafe {
         match layout {
             Layout::Yuyv(row) => {

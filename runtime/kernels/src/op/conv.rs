@@ -174,7 +174,7 @@ pub struct Stripes {
 }
 
 impl Stripes {
-    /// An ordinary step with whole tensors and the threads' scratch.
+    /// Returns an ordinary step with whole tensors and the threads' scratch.
     pub fn none(desc: &ConvDesc) -> Self {
         Self { x_rows: desc.x.h as u32, y_rows: desc.y.h as u32, with_next: false, scratch: NOWHERE }
     }

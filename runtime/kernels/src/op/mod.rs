@@ -243,7 +243,7 @@ macro_rules! operators {
             /// # Safety
             /// See [`Operation::run`].
             pub unsafe fn run(&self, on: &Machine<'_>, thread: usize, tasks: Range<usize>) {
-                // SAFETY: the caller's promise.
+                // SAFETY: guaranteed by the caller.
                 unsafe {
                     match self {
                         $($(#[$attr])* Self::$Name(record) => record.run(on, thread, tasks),)+

@@ -69,7 +69,7 @@ pub fn avg_pool(set: &dyn KernelSet) {
         set.write_tensor(shape, &values, x.get_mut());
         let out = Shape::new(1, 1, c);
         let mut y = Aligned::new(set.tensor_bytes(out), 0xee);
-        // SAFETY: buffers of the sizes that the set asked for.
+        // SAFETY: buffers of the sizes that the set requested.
         unsafe { set.avg_pool(shape, &scalars, x.get().as_ptr(), y.get_mut().as_mut_ptr()) };
         same(&expected, &set.read_tensor(out, y.get()), out, &format!("{} {shape}", set.name()));
     }
@@ -89,7 +89,7 @@ pub fn affine(set: &dyn KernelSet) {
         set.write_tensor(shape, &values, x.get_mut());
         let mut y = Aligned::new(set.tensor_bytes(shape), 0xee);
         for rows in [h / 2..h, 0..h / 2] {
-            // SAFETY: buffers of the sizes that the set asked for.
+            // SAFETY: buffers of the sizes that the set requested.
             unsafe {
                 set.affine(
                     shape,
@@ -128,7 +128,7 @@ pub fn add(set: &dyn KernelSet) {
         set.write_tensor(shape, &bv, b.get_mut());
         let y = a.get_mut().as_mut_ptr();
         for rows in [h / 2..h, 0..h / 2] {
-            // SAFETY: buffers of the sizes that the set asked for; `a` is `y`, as the contract allows.
+            // SAFETY: buffers of the sizes that the set requested; `a` is `y`, as the contract allows.
             unsafe { set.add(shape, &scalars, y, b.get().as_ptr(), y, rows) };
         }
         same(&expected, &set.read_tensor(shape, a.get()), shape, &format!("{} {shape}", set.name()));
@@ -149,7 +149,7 @@ pub fn table(set: &dyn KernelSet) {
         set.write_tensor(shape, &values, x.get_mut());
         let mut y = Aligned::new(bytes, 0xee);
         for piece in [bytes / 2..bytes, 0..bytes / 2] {
-            // SAFETY: buffers of the sizes that the set asked for.
+            // SAFETY: buffers of the sizes that the set requested.
             unsafe { set.table(&table, x.get().as_ptr(), y.get_mut().as_mut_ptr(), piece) };
         }
         same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
@@ -169,7 +169,7 @@ pub fn channel_table(set: &dyn KernelSet) {
         set.write_tensor(shape, &values, x.get_mut());
         let mut y = Aligned::new(set.tensor_bytes(shape), 0xee);
         for rows in [h / 2..h, 0..h / 2] {
-            // SAFETY: buffers of the sizes that the set asked for, and a table for each channel.
+            // SAFETY: buffers of the sizes that the set requested, and a table for each channel.
             unsafe {
                 set.channel_table(shape, &tables, x.get().as_ptr(), y.get_mut().as_mut_ptr(), rows);
             }
@@ -200,7 +200,7 @@ pub fn scale(set: &dyn KernelSet) {
         let mut y = Aligned::new(set.tensor_bytes(shape), 0xee);
         let mut scratch = Aligned::new(8 * c, 0xee);
         for rows in [h / 2..h, 0..h / 2] {
-            // SAFETY: buffers of the sizes that the set asked for, scratch as stated.
+            // SAFETY: buffers of the sizes that the set requested, scratch as stated.
             unsafe {
                 set.scale(
                     shape,
@@ -247,7 +247,7 @@ pub fn sum(set: &dyn KernelSet) {
         let x: Vec<*const u8> = buffers.iter().map(|b| b.get().as_ptr()).collect();
         let mut y = Aligned::new(bytes, 0xee);
         for piece in [bytes / 2..bytes, 0..bytes / 2] {
-            // SAFETY: buffers of the sizes that the set asked for.
+            // SAFETY: buffers of the sizes that the set requested.
             unsafe { set.sum(&terms, out, &x, y.get_mut().as_mut_ptr(), piece) };
         }
         same(&expected, &set.read_tensor(shape, y.get()), shape, &format!("{} {shape}", set.name()));
@@ -266,7 +266,7 @@ pub fn dequantize(set: &dyn KernelSet) {
         let mut x = Aligned::new(set.tensor_bytes(shape), 0xee);
         set.write_tensor(shape, &values, x.get_mut());
         let mut y = vec![f32::NAN; shape.len()];
-        // SAFETY: buffers of the sizes that the set asked for.
+        // SAFETY: buffers of the sizes that the set requested.
         unsafe { set.dequantize(shape, zero, 0.0317, x.get().as_ptr(), y.as_mut_ptr()) };
         assert_eq!(expected, y, "{} {shape}", set.name());
     }

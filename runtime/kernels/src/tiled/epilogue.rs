@@ -109,9 +109,9 @@ pub(crate) unsafe fn finish<V: Vector, const M: usize, const N: usize, const MOD
     acc: &[[V::Ints; N]; M],
 ) {
     if MODE == ANY {
-        // The sums go through memory, so that this code exists once and not per pixel or tile. SAFETY: guaranteed
-        // by the caller; these are the sums' own places, volatile, so that the sums do not stay in memory before
-        // this.
+        // The sums go through memory, so that this code exists once and not per pixel or tile. The writes are volatile,
+        // so that the sums do not stay in memory before this.
+        // SAFETY: guaranteed by the caller; each sum is written to its own place.
         unsafe {
             let mut sums = [[V::splat_int(0); N]; M];
             for m in 0..M {
