@@ -134,7 +134,7 @@ impl Operator {
         OPERATORS.iter().find(|d| d.name == name).map(Self)
     }
 
-    /// How many operands it takes.
+    /// Returns how many operands it takes.
     pub fn arity(self) -> usize {
         self.0.arity
     }
@@ -144,17 +144,17 @@ impl Operator {
 const VALUES_AT_ONCE: usize = 512;
 
 impl Curve {
-    /// The function that returns its argument.
+    /// Returns the function that returns its argument.
     pub fn x() -> Self {
         Self { terms: Vec::new(), result: Operand::X }
     }
 
-    /// The function that returns this number.
+    /// Returns the function that returns this number.
     pub fn number(value: f32) -> Self {
         Self { terms: Vec::new(), result: Operand::Number(value) }
     }
 
-    /// The function that returns the channel's number.
+    /// Returns the function that returns the channel's number.
     pub fn per_channel(values: &[f32]) -> Self {
         match values {
             [first, rest @ ..] if rest.iter().all(|v| v.to_bits() == first.to_bits()) => Self::number(*first),
@@ -162,7 +162,7 @@ impl Curve {
         }
     }
 
-    /// The operator of this name, as ONNX spells it, applied to functions of the same argument.
+    /// Returns the operator of this name, as ONNX spells it, applied to functions of the same argument.
     ///
     /// # Panics
     ///
@@ -194,8 +194,8 @@ impl Curve {
         curve
     }
 
-    /// Whether this function of another's value is still short enough to be one. Chains of thousands of operators do
-    /// not occur in networks; a bound keeps what searches and joins functions linear in their number.
+    /// Returns whether this function of another's value is still short enough to be one. Chains of thousands of
+    /// operators do not occur in networks; a bound keeps what searches and joins functions linear in their number.
     pub fn may_follow(&self, inner: &Self) -> bool {
         self.terms.len() + inner.terms.len() <= LONGEST
     }

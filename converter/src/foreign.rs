@@ -133,7 +133,7 @@ fn begins(text: &[u8], start: &[u8]) -> bool {
     text.get(..start.len()).is_some_and(|t| t.eq_ignore_ascii_case(start))
 }
 
-/// Whether the word occurs in a zip file's directory, which lies at its end, or in its first entry's name.
+/// Returns whether the word occurs in a zip file's directory, which lies at its end, or in its first entry's name.
 fn holds(zip: &[u8], word: &[u8]) -> bool {
     const DIRECTORY: usize = 1 << 20;
     let end = &zip[zip.len().saturating_sub(DIRECTORY)..];

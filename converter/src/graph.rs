@@ -39,7 +39,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// Whether both round alike.
+    /// Returns whether both round alike.
     pub fn rounds_as(&self, other: &Self) -> bool {
         (self.scale, self.zero) == (other.scale, other.zero)
     }
@@ -102,7 +102,7 @@ pub enum Op {
 }
 
 impl Op {
-    /// The operator in words.
+    /// Returns the operator in words.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Input => "input",
@@ -123,12 +123,12 @@ impl Op {
         }
     }
 
-    /// Whether this is the sigmoid alone.
+    /// Returns whether this is the sigmoid alone.
     pub fn is_sigmoid(&self) -> bool {
         matches!(self, Self::Curve(curve) if curve.single() == Some("Sigmoid"))
     }
 
-    /// The bounds of a ReLU or clip.
+    /// Returns the bounds of a ReLU or clip.
     pub fn bounds(&self) -> Option<(f32, f32)> {
         match *self {
             Self::Relu => Some((0.0, f32::INFINITY)),
@@ -194,13 +194,13 @@ impl Window {
 }
 
 impl Graph {
-    /// The input's shape.
+    /// Returns the input's shape.
     pub fn input(&self) -> Shape {
         self.nodes[0].shape
     }
 
-    /// Whether the source model rounds a node's value before anything reads it. Then what reads it is no part of what
-    /// computes it. (The image's bytes, and what is computed of them alone, are exact.)
+    /// Returns whether the source model rounds a node's value before anything reads it. Then what reads it is no
+    /// part of what computes it. (The image's bytes, and what is computed of them alone, are exact.)
     pub fn is_rounded(&self, node: NodeId) -> bool {
         let of = &self.nodes[node];
         let rounded = self.given.get(&of.name).is_some_and(|given| !given.read_exactly);

@@ -68,7 +68,7 @@ impl Pixels {
         self.shape
     }
 
-    /// The values, HWC.
+    /// Returns the values, HWC.
     pub fn values(&self) -> &[u8] {
         &self.values
     }

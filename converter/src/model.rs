@@ -84,7 +84,7 @@ impl Model {
         }
     }
 
-    /// Number of outputs.
+    /// Returns the number of outputs.
     pub fn classes(&self) -> usize {
         match self {
             Self::Float(m) => m.graph.nodes[m.graph.output].shape.len(),
@@ -101,7 +101,7 @@ impl Model {
         }
     }
 
-    /// Bytes of the file.
+    /// Returns the size in bytes of the file.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Float(m) => m.bytes,

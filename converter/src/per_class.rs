@@ -138,7 +138,7 @@ impl PerClass {
     }
 }
 
-/// The table for people, and below it the means over the classes that have images.
+/// Returns the table for people, and below it the means over the classes that have images.
 pub fn table(rows: &[Row]) -> Vec<String> {
     let width = rows.iter().map(|r| r.class.chars().count()).max().unwrap_or(0).max("mean".len());
     let percent = |share: Option<f64>| share.map_or("–".to_owned(), |s| format!("{:.1} %", 100.0 * s));
@@ -165,7 +165,7 @@ pub fn table(rows: &[Row]) -> Vec<String> {
     lines
 }
 
-/// The comparison for people.
+/// Returns the comparison for people.
 pub fn compared(changes: &[Change]) -> Vec<String> {
     let width = changes.iter().map(|c| c.class.chars().count()).max().unwrap_or(0).max("class".len());
     let both = |before: Option<f64>, after: Option<f64>| {

@@ -89,7 +89,7 @@ impl<'a> Runner<'a> {
         Ok(Self::Int8(sessions?, network.clone()))
     }
 
-    /// The logits of each image.
+    /// Returns the logits of each image.
     pub fn logits(&mut self, images: &[Pixels]) -> Result<Vec<Vec<f32>>, RunError> {
         match self {
             Self::Float(_, net, _) => Ok(net.logits(images)?),

@@ -20,7 +20,7 @@ impl<const N: usize> Arena<N> {
         Self { bytes: UnsafeCell::new([0; N]), taken: AtomicBool::new(false) }
     }
 
-    /// The memory, the first time; `None` afterwards.
+    /// Returns the memory, the first time; `None` afterwards.
     #[allow(clippy::mut_from_ref)]
     pub fn take(&'static self) -> Option<&'static mut [u8; N]> {
         if self.taken.load(Ordering::Relaxed) {

@@ -28,7 +28,7 @@ impl Classifier {
         Ok(Self { plan, memory })
     }
 
-    /// Where the image goes.
+    /// Returns where the image goes.
     pub fn pixels(&mut self) -> &mut [u8] {
         match self.plan.pixels() {
             Some(range) => self.memory.get_mut(range).unwrap_or(&mut []),
@@ -42,7 +42,7 @@ impl Classifier {
     }
 }
 
-/// The index of the greatest logit; the first of equals. One logit decides between two classes by its sign.
+/// Returns the index of the greatest logit; the first of equals. One logit decides between two classes by its sign.
 pub fn best(logits: &[f32]) -> usize {
     if let &[one] = logits {
         return usize::from(one > 0.0);
@@ -58,7 +58,7 @@ pub fn best(logits: &[f32]) -> usize {
 
 /// What the board lends the loop.
 pub trait Board {
-    /// A free-running counter: cycles, or whatever the board counts.
+    /// Returns a free-running counter: cycles, or whatever the board counts.
     fn now(&mut self) -> u32;
     /// Ticks from an earlier [`Board::now`] to this moment.
     fn since(&mut self, start: u32) -> u32;
@@ -145,8 +145,9 @@ pub fn classify<S: FrameSource, W: Write, B: Board>(
     }
 }
 
-/// A board's whole program: the first line, which starts with `greeting` and is closed here, then [`classify`] for ever. A plan that is refused is told,
-/// and told again after every reset that the board's watchdog makes for want of [`Board::alive`].
+/// Returns a board's whole program: the first line, which starts with `greeting` and is closed here, then
+/// [`classify`] forever. A plan that is refused is told, and told again after every reset that the board's
+/// watchdog makes for want of [`Board::alive`].
 #[inline(always)]
 pub fn serve<const N: usize, S: FrameSource, W: Write, B: Board>(
     greeting: &str,
@@ -189,7 +190,7 @@ fn wait() {
     }
 }
 
-/// The error's name in the results line.
+/// Returns the error's name in the results line.
 fn name(error: FrameError) -> &'static str {
     match error {
         FrameError::Bus => "bus",
@@ -199,7 +200,7 @@ fn name(error: FrameError) -> &'static str {
     }
 }
 
-/// What to say of a plan that was refused, for the results line.
+/// Returns what to say of a plan that was refused, for the results line.
 pub fn refused(error: PlanError) -> &'static str {
     match error {
         PlanError::Version(_) => "plan version",

@@ -61,7 +61,7 @@ impl Decoder {
     }
 }
 
-/// A frame as the computer's end sends it.
+/// Returns a frame as the computer's end sends it.
 #[cfg(test)]
 pub(crate) fn encode(frame: &[u8]) -> Vec<u8> {
     let mut line = cobs::encode_vec(frame);

@@ -147,7 +147,7 @@ mod tests {
         }
     }
 
-    /// What should be lit, by drawing on a plain canvas.
+    /// Returns what should be lit, by drawing on a plain canvas.
     fn canvas(label: &str, print: &str) -> Vec<(i32, i32)> {
         use embedded_graphics::mock_display::MockDisplay;
         let mut lit = vec![];

@@ -52,7 +52,7 @@ impl<R: Read> Line<R> {
         Self { line, decoder: Decoder::new(), received: 0, tail: [0; 4] }
     }
 
-    /// The stream.
+    /// Returns the stream.
     pub fn line(&mut self) -> &mut R {
         &mut self.line
     }
@@ -121,7 +121,7 @@ mod tests {
         (0..60).map(|i| (i * seed) as u8).collect()
     }
 
-    /// A frame padded to the reader's piece, as a sender that waits for the answer has it.
+    /// Returns a frame padded to the reader's piece, as a sender that waits for the answer has it.
     fn apart(frames: &[Vec<u8>]) -> Vec<u8> {
         frames
             .iter()

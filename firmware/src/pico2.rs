@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_millis(4_000);
 /// Bytes that may come and go while the loop is busy.
 static WAITING: Arena<512> = Arena::new();
 
-/// The serial line on GP0 and GP1, 921,600 baud.
+/// Returns the serial line on GP0 and GP1, 921,600 baud.
 pub fn serial(
     uart: Peri<'static, UART0>,
     tx: Peri<'static, PIN_0>,

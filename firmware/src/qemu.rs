@@ -27,7 +27,7 @@ const UART: usize = 0x4000_4000;
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [usize; 1] = [0];
 
-/// A board's whole program: a first line that starts with `greeting`, then answers to images from the
+/// Returns a board's whole program: a first line that starts with `greeting`, then answers to images from the
 /// first UART.
 #[inline(always)]
 pub fn run<const N: usize>(
@@ -75,7 +75,7 @@ impl ErrorType for Uart {
 }
 
 impl Read for Uart {
-    /// What is there, at once: none is not the end.
+    /// Returns what is there, at once: none is not the end.
     fn read(&mut self, to: &mut [u8]) -> Result<usize, Infallible> {
         let mut n = 0;
         for byte in to {
@@ -180,7 +180,7 @@ fn paint() {
     }
 }
 
-/// Bytes of stack that have ever been used.
+/// Returns the size in bytes of stack that have ever been used.
 fn stack_used() -> u32 {
     let (mut at, end) = ((&raw mut __sheap).addr(), (&raw const _stack_start).addr());
     // SAFETY: the stack's memory.

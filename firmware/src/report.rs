@@ -29,7 +29,7 @@ impl<'a, W: Write> Report<'a, W> {
         self
     }
 
-    /// A number, decimal.
+    /// Returns a number, decimal.
     pub fn number(&mut self, mut n: u32) -> &mut Self {
         let mut digits = [0; 10];
         let mut used = 0;

@@ -19,7 +19,7 @@ impl<R: Read + ReadReady> Read for Received<R> {
 mod tests {
     use super::*;
 
-    /// A line that would wait for ever when nothing is there.
+    /// A line that would wait forever when nothing is there.
     struct Line(Vec<u8>);
 
     impl ErrorType for Line {

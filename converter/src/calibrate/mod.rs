@@ -67,7 +67,7 @@ impl Method {
     /// The methods that `auto` chooses from, the one it starts with first.
     pub const ALL: [Self; 4] = [Self::Mse, Self::Minmax, Self::Percentile, Self::Entropy];
 
-    /// The range it finds.
+    /// Returns the range it finds.
     pub fn range(self, h: &Histogram) -> Range {
         match self {
             Self::Minmax => minmax::range(h),
@@ -77,7 +77,7 @@ impl Method {
         }
     }
 
-    /// As [`Method::range`], for a tensor of which only a function is read. Methods that do not weigh errors give
+    /// Like [`Method::range`], for a tensor of which only a function is read. Methods that do not weigh errors give
     /// the same range.
     pub fn range_through(self, h: &Histogram, function: &dyn Fn(f64) -> f64) -> Range {
         match self {

@@ -71,7 +71,7 @@ fn least(h: &Histogram, error: impl Fn(f64, f64) -> f64) -> Range {
     Range { lo: lo as f32, hi: hi as f32 }
 }
 
-/// The best of the fractions 0.30, 0.31, … 1 of an end.
+/// Returns the best of the fractions 0.30, 0.31, … 1 of an end.
 fn best(end: f64, error: impl Fn(f64) -> f64) -> f64 {
     if end == 0.0 {
         return end;
@@ -80,7 +80,7 @@ fn best(end: f64, error: impl Fn(f64) -> f64) -> f64 {
     (30..=100).rev().map(|i| (error(at(i)), at(i))).min_by(|a, b| a.0.total_cmp(&b.0)).map_or(end, |b| b.1)
 }
 
-/// The mean square error of a range, up to a factor.
+/// Returns the mean square error of a range, up to a factor.
 fn error(bins: &[(f64, f64)], lo: f64, hi: f64) -> f64 {
     let step = (hi - lo) / 255.0;
     let inside = step * step / 12.0;

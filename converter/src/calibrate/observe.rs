@@ -54,12 +54,12 @@ impl Channels {
         self.count += other.count;
     }
 
-    /// The largest magnitude of each channel.
+    /// Returns the largest magnitude of each channel.
     pub fn reach(&self) -> impl Iterator<Item = f32> + '_ {
         self.min.iter().zip(&self.max).map(|(a, b)| a.abs().max(b.abs())).map(|v| v.min(f32::MAX))
     }
 
-    /// Whether every value was a finite number, and their squares no more than f32 holds.
+    /// Returns whether every value was a finite number, and their squares no more than f32 holds.
     pub fn all_finite(&self) -> bool {
         self.sum.iter().chain(&self.squares).all(|v| v.abs() < f64::from(f32::MAX))
     }
@@ -91,7 +91,7 @@ impl Observation {
         self.channels[node].as_ref()
     }
 
-    /// The histogram of a watched node under the `variant`-th set of factors.
+    /// Returns the histogram of a watched node under the `variant`-th set of factors.
     pub fn histogram(&self, node: NodeId, variant: usize) -> &Histogram {
         &self.histograms[node][variant]
     }

@@ -16,7 +16,7 @@ pub fn range(h: &Histogram) -> Range {
     Range { lo: (lo as f32).max(h.min), hi: (hi as f32).min(h.max) }
 }
 
-/// The first bin, from outside, behind which more than `spare` values lie.
+/// Returns the first bin, from outside, behind which more than `spare` values lie.
 fn edge<'a>(mut bins: impl Iterator<Item = &'a (f64, u64)>, spare: f64) -> f64 {
     let mut outside = 0.0;
     bins.find(|(_, n)| {

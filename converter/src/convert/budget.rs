@@ -71,7 +71,7 @@ pub fn report(
     })
 }
 
-/// The median of a few inferences on one thread.
+/// Returns the median of a few inferences on one thread.
 fn milliseconds(network: &Network) -> Result<f64, ConvertError> {
     let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 1)?;
     let pixels = vec![128; network.input().len()];

@@ -75,7 +75,7 @@ impl<'a> Check<'a> {
         Self { per_class, ..self }
     }
 
-    /// The images.
+    /// Returns the images.
     pub fn samples(&self) -> &'a [Sample] {
         self.samples
     }
@@ -100,7 +100,7 @@ impl<'a> Check<'a> {
         Ok(Answers { logits, distance, accuracy, classes, per_class: self.per_class })
     }
 
-    /// The label, f32's answer and int8's of each image with a label; none where the output names no class.
+    /// Returns the label, f32's answer and int8's of each image with a label; none where the output names no class.
     fn labelled(&self, logits: &[Vec<f32>]) -> Option<Vec<Labelled>> {
         let all = self.samples.iter().zip(self.truth.iter().zip(logits));
         let labelled = all.filter_map(|(sample, answers)| sample.label.map(|label| (label, answers)));

@@ -99,7 +99,7 @@ pub fn not_folded(outcome: &Outcome) -> Vec<String> {
     outcome.draft.fusion.layers.iter().filter_map(alone).collect()
 }
 
-/// The largest share of values that any of the first layers cuts off at the upper end of its range.
+/// Returns the largest share of values that any of the first layers cuts off at the upper end of its range.
 pub fn saturation<'a>(session: &mut Session, images: impl Iterator<Item = &'a Pixels>) -> f64 {
     let mut counts = [(0u64, 0u64); FIRST];
     for pixels in images.take(LAYER_IMAGES) {

@@ -41,7 +41,7 @@ impl HeldOut {
         Ok(Self { share, seed, but })
     }
 
-    /// The key of an image.
+    /// Returns the key of an image.
     fn key(&self, content: &[u8]) -> u64 {
         let seeded = Sha256::new().chain_update(self.seed.to_le_bytes());
         let digest = seeded.chain_update(Sha256::digest(content)).finalize();
@@ -49,7 +49,7 @@ impl HeldOut {
         first.fold(0, |key, (i, byte)| key | u64::from(*byte) << (8 * i))
     }
 
-    /// Whether training held this image out.
+    /// Returns whether training held this image out.
     pub fn contains(&self, content: &[u8]) -> bool {
         let key = self.key(content);
         // Both are far from each other's rounding: 2⁵³ levels decide.

@@ -28,7 +28,7 @@ pub struct Images {
     pub unseen: bool,
     /// Whether it is all noise, whose answers are worth nothing.
     pub noise: bool,
-    /// The class folders that the images lie in.
+    /// The class folders that the images are in.
     pub folders: Vec<String>,
     /// Images that could not be read.
     pub skipped: usize,

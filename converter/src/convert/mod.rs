@@ -112,7 +112,7 @@ struct Chosen {
     notes: Vec<String>,
 }
 
-/// The int8 network, or where that loses more than it may, one that keeps some of it in 16 bits.
+/// Returns the int8 network, or where that loses more than it may, one that keeps some of it in 16 bits.
 fn choose(
     outcome: &Outcome,
     images: &Images,

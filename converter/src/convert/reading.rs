@@ -15,7 +15,7 @@ pub struct Evidence {
     pub outputs: usize,
     /// The number of labels that were given.
     pub labels: usize,
-    /// The number of class folders that the images lie in.
+    /// The number of class folders that the images are in.
     pub folders: usize,
     /// Whether the model normalizes its output to length 1.
     pub normalized: bool,

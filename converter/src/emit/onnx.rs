@@ -123,7 +123,7 @@ impl Builder {
         self.graph.output.push(float_value(name, dims));
     }
 
-    /// The file's bytes, opset 13.
+    /// Returns the file's bytes, opset 13.
     pub fn finish(mut self, labels: &[String]) -> Vec<u8> {
         self.graph.name = "foldnet".into();
         let mut properties = Vec::new();

@@ -14,7 +14,7 @@ use tract_onnx::pb::tensor_proto::DataType;
 
 use super::onnx::{Builder, int, ints};
 
-/// The file's bytes.
+/// Returns the file's bytes.
 pub fn model(network: &Network, labels: &[String]) -> Vec<u8> {
     let mut writer = Writer { network, onnx: Builder::default() };
     writer.input();

@@ -82,7 +82,7 @@ impl FloatNet {
         Ok(Self { model: model.into_optimized()?.into_runnable()?, input: graph.input() })
     }
 
-    /// The network with some values rounded as int8 would; [`FloatNet::run`] gives only the logits.
+    /// Returns the network with some values rounded as int8 would; [`FloatNet::run`] gives only the logits.
     pub fn rounded(graph: &Graph, grids: &Grids) -> Result<Self, FloatError> {
         let mut model = TypedModel::default();
         let outlets = wire_all(&mut model, graph, grids)?;
@@ -90,7 +90,7 @@ impl FloatNet {
         Ok(Self { model: model.into_optimized()?.into_runnable()?, input: graph.input() })
     }
 
-    /// The logits of each image, on all cores, of a network from [`FloatNet::rounded`].
+    /// Returns the logits of each image, on all cores, of a network from [`FloatNet::rounded`].
     pub fn logits(&self, images: &[Pixels]) -> Result<Vec<Vec<f32>>, FloatError> {
         let answers = in_lanes(images.len(), |i| Ok(self.run(&images[i])?.swap_remove(0)));
         answers.into_iter().collect()

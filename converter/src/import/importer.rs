@@ -228,7 +228,7 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    /// The node that the output is.
+    /// Returns the node that the output is.
     pub fn output(&mut self, name: &'a str) -> Result<NodeId, ImportError> {
         self.settle(name).map_err(|problem| {
             ImportError::NotOnnx(format!("its output {name} cannot be computed: {problem}"))
@@ -283,7 +283,7 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    /// The nodes that read an ONNX tensor.
+    /// Returns the nodes that read an ONNX tensor.
     pub fn readers(&self, tensor: &str) -> Vec<&'a NodeProto> {
         let nodes = self.model.graph.iter().flat_map(|g| &g.node);
         nodes.filter(|n| n.input.iter().any(|i| i == tensor)).collect()
@@ -302,7 +302,7 @@ impl<'a> Importer<'a> {
         Ok(value.sizes(self.shape(&value)))
     }
 
-    /// The value at an input; nothing may follow the network's last function.
+    /// Returns the value at an input; nothing may follow the network's last function.
     pub fn value(&self, node: Node<'a>, input: usize) -> Result<Value, Problem> {
         let value = self.any_value(node, input)?;
         if value.integer {
@@ -317,7 +317,7 @@ impl<'a> Importer<'a> {
         Ok(value)
     }
 
-    /// The value at an input, also behind the last function.
+    /// Returns the value at an input, also behind the last function.
     pub fn any_value(&self, node: Node<'a>, input: usize) -> Result<Value, Problem> {
         let name = node.input(input).ok_or_else(|| format!("input {input} is missing"))?;
         if self.tail.contains(name) {
@@ -326,7 +326,7 @@ impl<'a> Importer<'a> {
         self.values.get(name).cloned().ok_or_else(|| format!("input {input} ({name}) is a constant"))
     }
 
-    /// The value at an input, which must be `[1, C, H, W]`.
+    /// Returns the value at an input, which must be `[1, C, H, W]`.
     pub fn picture(&self, node: Node<'a>, input: usize) -> Result<Value, Problem> {
         let value = self.value(node, input)?;
         let shape = self.shape(&value);
@@ -350,7 +350,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// The constant at an input.
+    /// Returns the constant at an input.
     pub fn constant(&self, node: Node<'a>, input: usize) -> Result<&Constant, Problem> {
         self.optional_constant(node, input)?.ok_or_else(|| format!("input {input} is missing"))
     }
@@ -376,7 +376,7 @@ impl<'a> Importer<'a> {
     }
 }
 
-/// Whether an operator is ONNX's own.
+/// Returns whether an operator is ONNX's own.
 fn own(node: &NodeProto) -> bool {
     matches!(node.domain.as_str(), "" | "ai.onnx")
 }

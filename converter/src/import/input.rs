@@ -67,7 +67,7 @@ pub fn picture(input: &ValueInfoProto, size: Option<Size>) -> Result<Picture, Pr
     Ok(Picture { shape, dims, integer })
 }
 
-/// The sizes of the dimensions behind the batch, those that are open taken from `size`.
+/// Returns the sizes of the dimensions behind the batch, those that are open taken from `size`.
 fn with_size(stated: [Option<i64>; 3], size: Option<Size>) -> Result<[i64; 3], Problem> {
     let side = |n| i64::try_from(n).unwrap_or(i64::MAX);
     let size = size.map(|s| [side(s.height), side(s.width)]);

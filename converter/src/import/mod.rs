@@ -168,7 +168,7 @@ fn read_model(model: &ModelProto, folder: &Path, options: &Options) -> Result<Im
     })
 }
 
-/// The files that the tensors' values lie in, each once.
+/// Returns the files that the tensors' values are in, each once.
 fn external_files(graph: &GraphProto, folder: &Path) -> Vec<PathBuf> {
     let locations = graph.initializer.iter().flat_map(|tensor| &tensor.external_data);
     let names: BTreeSet<&str> = locations.filter(|e| e.key == "location").map(|e| e.value.as_str()).collect();

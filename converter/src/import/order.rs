@@ -7,7 +7,7 @@ use tract_onnx::pb::{GraphProto, NodeProto};
 
 use super::error::ImportError;
 
-/// The names that a node reads, those of its branches included.
+/// Returns the names that a node reads, those of its branches included.
 fn read_by(node: &NodeProto) -> Vec<&str> {
     let mut names: Vec<&str> = node.input.iter().map(String::as_str).filter(|n| !n.is_empty()).collect();
     let branches = node.attribute.iter().filter_map(|a| a.g.as_ref());

@@ -35,7 +35,7 @@ pub fn take<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<bool, Pro
     }
 }
 
-/// The parts of the stack at an input, along a dimension. Those that are no whole nodes become some.
+/// Returns the parts of the stack at an input, along a dimension. Those that are no whole nodes become some.
 fn parts<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
@@ -105,8 +105,8 @@ fn place(axis: i64, dims: &[usize]) -> Option<usize> {
     dims.get(axis).filter(|n| (2..=MOST_PARTS).contains(*n)).map(|_| axis)
 }
 
-/// The sum of parts, each with a sign. Parts that were picked out of one node just now (nodes from `before` on) are
-/// picked again, with their sum.
+/// Returns the sum of parts, each with a sign. Parts that were picked out of one node just now (nodes from
+/// `before` on) are picked again, with their sum.
 fn combined(
     importer: &mut Importer<'_>,
     name: &str,

@@ -63,7 +63,7 @@ pub struct Tail<'a> {
 }
 
 impl<'a> Tail<'a> {
-    /// Whether a tensor is a part.
+    /// Returns whether a tensor is a part.
     pub fn contains(&self, name: &str) -> bool {
         self.parts.contains_key(name)
     }
@@ -121,13 +121,13 @@ pub fn take<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<bool, Pro
     Ok(false)
 }
 
-/// The one row of numbers that a tensor is.
+/// Returns the one row of numbers that a tensor is.
 fn row(importer: &Importer<'_>, name: &str) -> Option<Value> {
     let value = importer.values.get(name).filter(|v| !v.finished && !v.integer)?;
     (importer.shape(value).pixels() == 1).then(|| value.clone())
 }
 
-/// Whether a reduction runs over the channels and nothing else that is longer than 1.
+/// Returns whether a reduction runs over the channels and nothing else that is longer than 1.
 fn over_row(importer: &Importer<'_>, node: Node<'_>, x: &Value) -> Result<bool, Problem> {
     let given = importer.optional_constant(node, 1)?.map(integers).transpose()?;
     let given = given.or(node.ints("axes")?.map(<[i64]>::to_vec)).unwrap_or_default();
@@ -142,7 +142,7 @@ fn read_only_by(importer: &Importer<'_>, output: &str, ops: &[&str]) -> bool {
     !readers.is_empty() && readers.iter().all(|r| ops.contains(&r.op_type.as_str()))
 }
 
-/// The first step of a last function.
+/// Returns the first step of a last function.
 fn begun<'a>(importer: &Importer<'a>, node: Node<'a>, inputs: &[&str]) -> Result<Option<Part>, Problem> {
     let Some(of) = inputs.first().and_then(|n| row(importer, n)) else { return Ok(None) };
     let output = node.proto.output.first().map_or("", |o| o.as_str());

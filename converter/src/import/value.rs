@@ -76,7 +76,7 @@ impl Value {
         self.dims.iter().map(|d| d.iter().map(|a| a.size(shape)).product()).collect()
     }
 
-    /// Whether this is `[1, C, H, W]`.
+    /// Returns whether this is `[1, C, H, W]`.
     pub fn is_nchw(&self, shape: Shape) -> bool {
         self.dims == Self::nchw(self.node, shape).dims
     }
@@ -99,7 +99,7 @@ impl Value {
         (dims.len() == self.dims.len()).then_some(Self { dims, ..self.clone() })
     }
 
-    /// The same numbers in the same order under other dimensions; none where a dimension would have to
+    /// Returns the same numbers in the same order under other dimensions; none where a dimension would have to
     /// hold part of an axis.
     pub fn reshaped(&self, shape: Shape, target: &[usize]) -> Option<Self> {
         let mut axes = self.dims.iter().flatten().copied().peekable();

@@ -31,7 +31,7 @@ pub fn run(graph: &mut Graph) -> bool {
     changed
 }
 
-/// Whether a convolution takes pixels as they are and has no other weights than 0, 1 and −1.
+/// Returns whether a convolution takes pixels as they are and has no other weights than 0, 1 and −1.
 fn picks(conv: &Conv, inputs: usize) -> bool {
     let window = conv.window;
     let pixelwise = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0; 4];

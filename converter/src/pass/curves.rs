@@ -33,7 +33,7 @@ pub fn run(graph: &mut Graph) -> bool {
     changed
 }
 
-/// Whether two nodes in a row are better one function.
+/// Returns whether two nodes in a row are better one function.
 fn join(graph: &Graph, inner: NodeId, outer: NodeId) -> bool {
     match (&graph.nodes[inner].op, &graph.nodes[outer].op) {
         (Op::Curve(_), _) => true,

@@ -61,7 +61,7 @@ impl Readers {
         Self(graph.readers())
     }
 
-    /// The nodes that read this one.
+    /// Returns the nodes that read this one.
     fn all(&self, node: NodeId) -> &[NodeId] {
         &self.0[node]
     }

@@ -70,7 +70,8 @@ fn support(graph: &Graph, node: NodeId) -> Vec<bool> {
     }
 }
 
-/// The sum of two convolutions; none where a channel has weights in both, or their windows do not go together.
+/// Returns the sum of two convolutions; none where a channel has weights in both, or their windows do not go
+/// together.
 fn sum(a: &Conv, b: &Conv) -> Option<Conv> {
     let filters = |c: &Conv| -> Vec<bool> {
         let filter = c.weights.len() / c.bias.len();

@@ -44,7 +44,7 @@ fn macs(conv: &Conv, output: Shape) -> usize {
     output.pixels() * conv.weights.len()
 }
 
-/// Whether one step is worth as many multiply-accumulates more: half of what there were.
+/// Returns whether one step is worth as many multiply-accumulates more: half of what there were.
 fn pays(before: usize, after: usize) -> bool {
     after <= before + before / 2
 }
@@ -82,7 +82,7 @@ pub fn forward(graph: &mut Graph) -> bool {
     changed
 }
 
-/// The convolution `reader` on what the picked numbers were picked from.
+/// Returns the convolution `reader` on what the picked numbers were picked from.
 fn reading_unpicked(graph: &Graph, reader: NodeId, picked: &Selection, input: Shape) -> Option<Conv> {
     let Op::Conv(conv) = &graph.nodes[reader].op else { return None };
     if conv.groups != 1 || conv.pad_value.iter().any(|v| *v != 0.0) {
@@ -113,7 +113,7 @@ fn reading_unpicked(graph: &Graph, reader: NodeId, picked: &Selection, input: Sh
     Some(Conv { weights, bias: conv.bias.clone(), window, dilation, groups: 1, pad_value })
 }
 
-/// The window with as much padding below and to the right as this output needs.
+/// Returns the window with as much padding below and to the right as this output needs.
 fn fitted(mut window: Window, input: Shape, dilation: [usize; 2], output: Shape) -> Option<Window> {
     for (a, (side, out)) in [(input.h, output.h), (input.w, output.w)].into_iter().enumerate() {
         let reach = (window.kernel[a] - 1) * dilation[a];
@@ -158,8 +158,8 @@ pub fn backward(graph: &mut Graph) -> bool {
     changed
 }
 
-/// Whether what was picked is added to what was picked from another convolution of the same input and window:
-/// [`super::parallel`] makes one of both, whose zeros go.
+/// Returns whether what was picked is added to what was picked from another convolution of the same input and
+/// window: [`super::parallel`] makes one of both, whose zeros go.
 fn stacks(graph: &Graph, readers: &Readers, picked: NodeId, conv: &Conv, origin: NodeId) -> bool {
     let mut top = picked;
     let sum = loop {
@@ -183,7 +183,7 @@ fn stacks(graph: &Graph, readers: &Readers, picked: NodeId, conv: &Conv, origin:
     }
 }
 
-/// The convolution with the picked filters only, on every how many pixels were picked.
+/// Returns the convolution with the picked filters only, on every how many pixels were picked.
 fn filters(conv: &Conv, picked: &Selection, input: Shape, output: Shape) -> Option<Conv> {
     let outputs = conv.bias.len();
     let filter = conv.weights.len() / outputs;

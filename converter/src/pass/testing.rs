@@ -94,7 +94,7 @@ impl Build {
         self.push(Op::Affine { gain, offset }, &[], shape)
     }
 
-    /// The same affine map for all channels.
+    /// Returns the same affine map for all channels.
     pub fn scaled(self, gain: f32, offset: f32) -> Self {
         let shape = self.shape();
         self.push(Op::Affine { gain: vec![gain; shape.c], offset: vec![offset; shape.c] }, &[], shape)
@@ -110,7 +110,7 @@ impl Build {
         self.push(Op::Clip { lo, hi }, &[], shape)
     }
 
-    /// The node added last.
+    /// Returns the node added last.
     pub fn last(&mut self) -> &mut Node {
         &mut self.graph.nodes[self.graph.output]
     }

@@ -11,7 +11,7 @@ const NEARLY: f32 = 0.04;
 /// Less than half a step of 256: the same numbers.
 const EQUAL: f32 = 0.0015;
 
-/// The reading that has the range which the input can hold.
+/// Returns the reading that has the range which the input can hold.
 pub fn reading(grid: InputGrid, shape: Shape) -> Option<Reading> {
     let (lo, hi) = ((-128.0 - grid.zero) * grid.scale, (127.0 - grid.zero) * grid.scale);
     let off = |name: &&str| {

@@ -53,7 +53,7 @@ impl Evidence {
         Self::One(Reading { preprocess: preprocess.into(), reason: reason.into() })
     }
 
-    /// The readings to try.
+    /// Returns the readings to try.
     pub fn candidates(&self, shape: Shape) -> Vec<String> {
         let mut all = match self {
             Self::One(reading) => vec![reading.preprocess.clone()],
@@ -68,7 +68,7 @@ impl Evidence {
     }
 }
 
-/// Whether the network came from Keras Applications, torchvision or timm, by its layers' names.
+/// Returns whether the network came from Keras Applications, torchvision or timm, by its layers' names.
 pub fn is_published(imported: &Imported) -> bool {
     names::family(&imported.graph, &imported.tensors).is_some()
 }
@@ -175,7 +175,7 @@ pub fn undecided(candidates: &[String], why: &str, images: &str) -> String {
     )
 }
 
-/// The first node's graph: used by `inside` and `statistics`.
+/// Returns the first node's graph: used by `inside` and `statistics`.
 fn readers_of(graph: &Graph, node: usize) -> Vec<usize> {
     let reads = |id: &usize| graph.nodes[*id].inputs.contains(&node);
     (node + 1..graph.nodes.len()).filter(reads).collect()

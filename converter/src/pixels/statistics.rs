@@ -71,7 +71,7 @@ impl fmt::Display for Numbers {
 }
 
 impl Numbers {
-    /// The usual preprocessings that agree with it, the nearest first.
+    /// Returns the usual preprocessings that agree with it, the nearest first.
     pub fn fitting(&self, channels: usize) -> Vec<&'static str> {
         let usual = USUAL.iter().filter(|(name, ..)| channels == 3 || !matches!(*name, "torch" | "caffe"));
         let mut fits: Vec<(f64, &str)> = match *self {

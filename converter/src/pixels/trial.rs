@@ -122,7 +122,7 @@ impl Trial {
     }
 }
 
-/// Whether two are right on different numbers of images by more than chance: Q. McNemar, *Psychometrika*,
+/// Returns whether two are right on different numbers of images by more than chance: Q. McNemar, *Psychometrika*,
 /// 1947, at 95 %.
 fn differs(a: &[bool], b: &[bool]) -> bool {
     let only = |a: &[bool], b: &[bool]| a.iter().zip(b).filter(|(a, b)| **a && !**b).count() as f64;
@@ -130,7 +130,7 @@ fn differs(a: &[bool], b: &[bool]) -> bool {
     (more - fewer).powi(2) > 3.84 * (more + fewer)
 }
 
-/// The answer; one output decides between two classes.
+/// Returns the answer; one output decides between two classes.
 fn class(logits: &[f32]) -> usize {
     match logits {
         [one] => usize::from(*one > 0.0),

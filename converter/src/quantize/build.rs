@@ -40,7 +40,7 @@ pub struct Draft {
     pub packed: Vec<Option<Packed>>,
 }
 
-/// The int8 values that stand for zero in the pixels' channels.
+/// Returns the int8 values that stand for zero in the pixels' channels.
 pub fn pixel_zero(graph: &Graph) -> Vec<i8> {
     let zero = |v: f32| (v.round_ties_even().clamp(0.0, 255.0) - 128.0) as i8;
     let reader = graph.nodes.iter().find_map(|n| match &n.op {
@@ -106,7 +106,7 @@ impl Draft {
         Out { tensor: slot, lo, hi }
     }
 
-    /// The lowest and the highest int8 value of a slot: those of its bounds.
+    /// Returns the lowest and the highest int8 value of a slot: those of its bounds.
     pub(super) fn levels(&self, slot: SlotId) -> (i8, i8) {
         let (scale, zero) = self.quantization(slot);
         let level = |v: f32| (v / scale).round_ties_even() + f32::from(zero);

@@ -35,7 +35,7 @@ pub fn center(graph: &Graph, fusion: &Fusion, images: &[Pixels]) -> Result<(Grap
     Ok(centred(graph, fusion, &observation))
 }
 
-/// The same function in float, its linear tensors centred on what was observed, and how many those are.
+/// Returns the same function in float, its linear tensors centred on what was observed, and how many those are.
 fn centred(graph: &Graph, fusion: &Fusion, observation: &Observation) -> (Graph, usize) {
     let mut middles: Vec<Option<Vec<f64>>> = vec![None; fusion.slots.len()];
     for layer in &fusion.layers {
@@ -89,7 +89,7 @@ fn give_back(graph: &mut Graph, affine: NodeId, middles: &[f64]) {
     }
 }
 
-/// The tensor written by this layer, if it can be centred.
+/// Returns the tensor written by this layer, if it can be centred.
 fn written(graph: &Graph, fusion: &Fusion, layer: &Layer) -> Option<SlotId> {
     match *layer {
         Layer::Conv { y: Some(y), .. } if movable(graph, fusion, y) => Some(y),
@@ -97,7 +97,7 @@ fn written(graph: &Graph, fusion: &Fusion, layer: &Layer) -> Option<SlotId> {
     }
 }
 
-/// Whether everything that reads a convolution's output can give back what is taken off.
+/// Returns whether everything that reads a convolution's output can give back what is taken off.
 fn movable(graph: &Graph, fusion: &Fusion, slot: SlotId) -> bool {
     let Slot { node, bounds, .. } = &fusion.slots[slot];
     if bounds.is_some() || slot == fusion.logits || *node == graph.output {

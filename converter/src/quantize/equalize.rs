@@ -50,7 +50,7 @@ pub const RULES: [Rule; 6] = [
 /// Channels are never moved further than this against each other.
 const FURTHEST: f32 = 64.0;
 
-/// The classes that may be scaled: those without the pixels and the logits.
+/// Returns the classes that may be scaled: those without the pixels and the logits.
 pub fn classes(graph: &Graph) -> Vec<Class> {
     let mut parent: Vec<NodeId> = (0..graph.nodes.len()).collect();
     fn root(parent: &[NodeId], mut n: NodeId) -> NodeId {

@@ -134,7 +134,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Whether it reads a slot.
+    /// Returns whether it reads a slot.
     pub fn reads(&self, slot: SlotId) -> bool {
         match *self {
             Self::Conv { x, skip, .. } => x == slot || skip == Some(slot),
@@ -175,7 +175,7 @@ pub struct Fusion {
 }
 
 impl Fusion {
-    /// The slot that decides this one's scale.
+    /// Returns the slot that decides this one's scale.
     pub fn root(&self, mut slot: SlotId) -> SlotId {
         while let Some(up) = self.slots[slot].same_as {
             slot = up;
@@ -183,7 +183,7 @@ impl Fusion {
         slot
     }
 
-    /// The nodes whose values are tensors, ascending.
+    /// Returns the nodes whose values are tensors, ascending.
     pub fn nodes(&self) -> Vec<NodeId> {
         let mut nodes: Vec<NodeId> = self.slots.iter().map(|s| s.node).collect();
         nodes.sort_unstable();
@@ -318,7 +318,7 @@ impl<'a> Fuser<'a> {
         }
     }
 
-    /// The slot that an elementwise or pooling node reads.
+    /// Returns the slot that an elementwise or pooling node reads.
     fn read(&self, node: NodeId, input: usize) -> Result<SlotId, QuantizeError> {
         let from = self.graph.nodes[node].inputs[input];
         match self.slot_of.get(&from) {

@@ -46,12 +46,12 @@ impl Measure {
         Self { kind, threshold: 0.0 }
     }
 
-    /// The measure that follows from a network alone.
+    /// Returns the measure that follows from a network alone.
     pub fn of(activation: Activation, outputs: usize) -> Self {
         Self::new(OutputKind::of(activation, outputs))
     }
 
-    /// The measure that follows from a graph alone.
+    /// Returns the measure that follows from a graph alone.
     pub fn of_graph(graph: &Graph) -> Self {
         Self::of(graph.activation, graph.nodes[graph.output].shape.len())
     }
@@ -63,7 +63,7 @@ impl Measure {
         Self { threshold: (odds / (1.0 - odds)).ln() as f32, ..self }
     }
 
-    /// Whether the two answers name the same class or the same labels; none where they name none.
+    /// Returns whether the two answers name the same class or the same labels; none where they name none.
     pub fn same(&self, a: &[f32], b: &[f32]) -> Option<bool> {
         match self.kind {
             OutputKind::Softmax => Some(top(a) == top(b)),
@@ -75,7 +75,7 @@ impl Measure {
         }
     }
 
-    /// The class that an answer names: the likeliest; of a single output 1 from the threshold on, else 0.
+    /// Returns the class that an answer names: the likeliest; of a single output 1 from the threshold on, else 0.
     pub fn class(&self, answer: &[f32]) -> Option<usize> {
         match (self.kind, answer) {
             (OutputKind::Numbers | OutputKind::Embedding, _) => None,
@@ -274,7 +274,7 @@ fn embedding(distance: &mut Distance, truth: &[Vec<f32>], other: &[Vec<f32>]) {
     distance.cosine_5 = quantile(cosines, 0.05);
 }
 
-/// The value that this share of all values does not exceed.
+/// Returns the value that this share of all values does not exceed.
 fn quantile(mut values: Vec<f64>, share: f64) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;

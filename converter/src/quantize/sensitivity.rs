@@ -24,7 +24,7 @@ pub struct Share {
     pub sqnr: f64,
 }
 
-/// The exact graph with one layer's weights as int8 has them, and the biases that go with them.
+/// Returns the exact graph with one layer's weights as int8 has them, and the biases that go with them.
 fn with_weights(exact: &Graph, draft: &Draft, node: NodeId) -> Graph {
     let mut graph = exact.clone();
     if let (Op::Conv(conv), Op::Conv(ours), Some(packed)) =
@@ -39,7 +39,7 @@ fn with_weights(exact: &Graph, draft: &Draft, node: NodeId) -> Graph {
     graph
 }
 
-/// The grids of the draft's tensors, those of shared scale with the one that decides it.
+/// Returns the grids of the draft's tensors, those of shared scale with the one that decides it.
 fn grids(draft: &Draft) -> Grids {
     let fusion = &draft.fusion;
     let mut grids = Grids::default();
@@ -56,13 +56,13 @@ fn grids(draft: &Draft) -> Grids {
     grids
 }
 
-/// The logits of a partly rounded network.
+/// Returns the logits of a partly rounded network.
 fn logits(graph: &Graph, grids: &Grids, images: &[Pixels]) -> Result<Vec<Vec<f32>>, FloatError> {
     let net = FloatNet::rounded(graph, grids)?;
     images.iter().map(|p| Ok(net.run(p)?.swap_remove(0))).collect()
 }
 
-/// How many parts [`shares`] looks at.
+/// Returns how many parts [`shares`] looks at.
 pub fn parts(draft: &Draft) -> usize {
     let convs = draft.fusion.layers.iter().filter(|l| matches!(l, Layer::Conv { .. })).count();
     convs + draft.fusion.scaled().count()

@@ -30,8 +30,8 @@ pub fn channel(weights: &[f32], importance: &[f32]) -> (Vec<i8>, f32) {
     (with_scale(weights, best.1), best.1)
 }
 
-/// The step of weights that lie on a grid already, as a channel's do in a model that was quantized before: the
-/// coarsest would do, and the finest that int8 holds is taken, because the bias is stored in its units. None
+/// Returns the step of weights that lie on a grid already, as a channel's do in a model that was quantized before:
+/// the coarsest would do, and the finest that int8 holds is taken, because the bias is stored in its units. None
 /// where they lie on no grid.
 ///
 /// PyTorch's observers make use of −128, which is no weight of ours: such a weight loses its last step (of

@@ -45,7 +45,7 @@ impl<'a> File<'a> {
         Self { bytes, left: Cell::new(TIMES * bytes.len() as u64) }
     }
 
-    /// The table that the file begins with.
+    /// Returns the table that the file begins with.
     pub fn root(&self) -> Result<Table<'_, 'a>> {
         self.table(self.target(0)?)
     }
@@ -90,7 +90,7 @@ impl<'a> File<'a> {
         Ok(Table { file: self, at, vtable, length })
     }
 
-    /// The elements of the vector at `at`, of `size` bytes each.
+    /// Returns the elements of the vector at `at`, of `size` bytes each.
     fn vector(&self, at: usize, size: usize) -> Result<&'a [u8]> {
         let bytes = self.length(at)?.checked_mul(size).ok_or(FlatError::Outside(at))?;
         self.slice(at as u64 + 4, bytes as u64).map_err(|_| FlatError::Outside(at))

@@ -47,7 +47,7 @@ impl Table {
     }
 }
 
-/// The file: `root` behind its offset and the four letters of the schema.
+/// Returns the file: `root` behind its offset and the four letters of the schema.
 pub fn file(root: &Table, identifier: [u8; 4]) -> Vec<u8> {
     let mut out = Writer(vec![0; 4]);
     out.0.extend(identifier);

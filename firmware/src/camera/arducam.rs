@@ -86,7 +86,7 @@ impl<S: SpiDevice, B: I2c, D: DelayNs> ArduCam<S, B, D> {
         Self { spi, bus, delay, size, dummy, state: State::Idle, fault: None }
     }
 
-    /// What went wrong last.
+    /// Returns what went wrong last.
     pub fn fault(&self) -> Option<Fault> {
         self.fault
     }

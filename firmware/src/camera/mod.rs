@@ -57,7 +57,7 @@ impl<'a, R: Rows> Camera<'a, R> {
         (resizer.from() == (width, height)).then_some(Self { rows, row, resizer, up: false, pauses: 0 })
     }
 
-    /// The driver.
+    /// Returns the driver.
     pub fn rows(&mut self) -> &mut R {
         &mut self.rows
     }

@@ -57,7 +57,7 @@ impl Size {
     pub const SQUARE: Self = Self::new(96, 96);
 
     /// # Panics
-    /// When the sensor cannot make it; in a constant that is an error of the compiler.
+    /// Panics if the sensor cannot make it; in a constant that is an error of the compiler.
     pub const fn new(width: u16, height: u16) -> Self {
         assert!(width.is_multiple_of(4) && height.is_multiple_of(4) && width >= 16 && height >= 16);
         assert!(width <= 400 && height <= 300, "the divider is set for small pictures");
@@ -69,7 +69,7 @@ impl Size {
         (self.width as usize, self.height as usize)
     }
 
-    /// The part of 800×600 that has this shape.
+    /// Returns the part of 800×600 that has this shape.
     const fn window(self) -> (u16, u16) {
         let (w, h) = (self.width as u32, self.height as u32);
         if w * 3 <= h * 4 { ((600 * w / h) as u16 & !7, 600) } else { (800, (800 * h / w) as u16 & !7) }

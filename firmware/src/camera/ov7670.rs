@@ -72,7 +72,7 @@ impl<B: I2c, P: Port, D: DelayNs> Ov7670<B, P, D> {
         Self { bus, port, delay, waited: 0, fault: None }
     }
 
-    /// What was wrong with the sensor last.
+    /// Returns what was wrong with the sensor last.
     pub fn fault(&self) -> Option<SensorFault> {
         self.fault
     }

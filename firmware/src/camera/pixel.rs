@@ -19,7 +19,7 @@ pub enum PixelFormat {
 }
 
 impl PixelFormat {
-    /// Bytes of a pixel.
+    /// Returns the size in bytes of a pixel.
     pub const fn bytes(self) -> usize {
         2
     }

@@ -108,7 +108,7 @@ impl<'a> Simulated<'a> {
         self.registers.get(usize::from(bank))?.get(usize::from(register))
     }
 
-    /// Bytes of the image that is set up.
+    /// Returns the size in bytes of the image that is set up.
     fn length(&self) -> usize {
         let set = |bank, register| self.sensor(bank, register).map_or(0, |r| usize::from(r.get()));
         // Read out at 800×600, as YUYV: the driver wants nothing else.

@@ -15,7 +15,7 @@ fn picture(seed: usize) -> Vec<u8> {
     (0..2 * 96 * 96).map(|i| ((i + seed).wrapping_mul(7919) >> 5) as u8).collect()
 }
 
-/// The image's pixels by the resizer alone.
+/// Returns the image's pixels by the resizer alone.
 fn expected(picture: &[u8]) -> Vec<u8> {
     let (mut memory, mut pixels) = (vec![0; Resizer::bytes(8, 96, 8)], vec![0; 192]);
     let mut resizer = Resizer::new(ACROSS.axis(), DOWN.axis(), &mut memory).unwrap();
@@ -25,7 +25,7 @@ fn expected(picture: &[u8]) -> Vec<u8> {
     pixels
 }
 
-/// Polls until something is said. The number of polls is bounded: nothing may wait for ever.
+/// Polls until something is said. The number of polls is bounded: nothing may wait forever.
 fn poll(camera: &mut impl FrameSource) -> Result<Vec<u8>, FrameError> {
     let mut pixels = vec![0; 192];
     for _ in 0..5_000 {

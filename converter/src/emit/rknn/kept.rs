@@ -12,7 +12,7 @@ use super::is_logits;
 
 const PIECE: usize = 16;
 
-/// The share of our blocks that stand in the model unchanged; `None` for a network with none. Layers whose
+/// Returns the share of our blocks that stand in the model unchanged; `None` for a network with none. Layers whose
 /// channels do not fill blocks are left out, and so is the last one, which is f16.
 pub fn weights_kept(network: &Network, model: &[u8]) -> Option<f64> {
     let there: HashSet<&[u8; PIECE]> = model.as_chunks().0.iter().collect();

@@ -228,7 +228,7 @@ impl Builder {
         self.operators.push(table);
     }
 
-    /// The file.
+    /// Returns the file.
     pub fn finish(self, name: &str, input: Id, output: Id) -> Vec<u8> {
         let kind = |&(number, version): &(i32, i32)| {
             // Readers from before operators above 126 look at the first field.

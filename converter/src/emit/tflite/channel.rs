@@ -70,7 +70,7 @@ impl Channels {
         self.bias_scale.push(scale * x_scale);
     }
 
-    /// The weights as HWO, for filters that each see one channel.
+    /// Returns the weights as HWO, for filters that each see one channel.
     pub fn channels_last(mut self) -> Self {
         let (outputs, depth) = (self.bias.len(), self.weights.len() / self.bias.len());
         let place = |i: usize| self.weights[i % outputs * depth + i / outputs];

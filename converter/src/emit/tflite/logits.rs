@@ -15,7 +15,7 @@ const ROOM: f32 = 0.125;
 /// and without it the steps are smaller.
 const PARTS: [f32; 5] = [1.0, 0.75, 0.5, 0.25, 0.0];
 
-/// The range that changes the answers least on images.
+/// Returns the range that changes the answers least on images.
 pub fn range(network: &Network, images: &[Pixels], measure: Measure) -> Result<Quantization, SessionError> {
     let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 0)?;
     let rows: Vec<Vec<f32>> = images.iter().map(|pixels| session.run(pixels.values()).to_vec()).collect();

@@ -330,7 +330,7 @@ impl Writer<'_> {
         self.write(y, true, operator, &[x, weights, bias]);
     }
 
-    /// The logits as `[1, classes]`; a feature map keeps its shape.
+    /// Returns the logits as `[1, classes]`; a feature map keeps its shape.
     fn output(&mut self) -> Id {
         let (from, shape) = (self.id(self.network.logits), self.tensor(self.network.logits).shape);
         if shape.h * shape.w > 1 {

@@ -65,7 +65,7 @@ impl<'a> Table<'a> {
         self.place(field).map(|at| at + u32_at(self.0, at))
     }
 
-    /// The elements of a vector, of `size` bytes each.
+    /// Returns the elements of a vector, of `size` bytes each.
     fn vector(self, field: u16, size: usize, align: usize) -> Vec<&'a [u8]> {
         let Some(at) = self.target(field) else { return vec![] };
         assert!((at + 4).is_multiple_of(align), "a vector's elements at {}", at + 4);

@@ -132,7 +132,7 @@ fn normalize(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Vec<Constan
     Ok(vec![Arc::new(y)])
 }
 
-/// The largest or smallest numbers along a dimension, and where they were; of equal ones the first.
+/// Returns the largest or smallest numbers along a dimension, and where they were; of equal ones the first.
 fn top_k(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Vec<Constant>, Problem> {
     let x = inputs.first().copied().flatten().ok_or("it has no input")?;
     let k = match inputs.get(1).copied().flatten() {

@@ -53,7 +53,7 @@ pub fn read(proto: &TensorProto, folder: &Path) -> Result<Constant, ImportError>
     if let Some(file) = external.map(|file| &file.value)
         && !folder.join(file).is_file()
     {
-        // Opening a pipe would wait for ever.
+        // Opening a pipe would wait forever.
         return Err(bad(format!(
             "its values are in the file {file} beside the model, which is missing or no regular file"
         )));
@@ -76,7 +76,7 @@ pub fn read(proto: &TensorProto, folder: &Path) -> Result<Constant, ImportError>
     Ok(Arc::new(tensor))
 }
 
-/// The upper halves of f32 values.
+/// Returns the upper halves of f32 values.
 fn bfloat16(proto: &TensorProto, volume: usize) -> Result<Constant, Problem> {
     if proto.data_location == Some(DataLocation::External as i32) {
         return Err("bfloat16 values in another file are not supported".into());
@@ -151,7 +151,7 @@ impl Drop for Quiet {
     }
 }
 
-/// Whether a panic on this thread would be caught and become an error of the input. For panic hooks.
+/// Returns whether a panic on this thread would be caught and become an error of the input. For panic hooks.
 pub fn panics_are_caught() -> bool {
     QUIET.get()
 }

@@ -4,7 +4,7 @@ use super::super::node::{Node, Problem};
 use super::operators::{Inputs, dimension};
 use super::places::Places;
 
-/// The indices at an input, as an array.
+/// Returns the indices at an input, as an array.
 fn indices(inputs: &dyn Inputs, input: usize) -> Result<Places, Problem> {
     let (dims, items) = inputs.integers(input)?.ok_or("it has no indices")?;
     Ok(Places { dims, items })
@@ -126,7 +126,7 @@ pub fn scatter_nd(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Pr
     Ok(vec![x])
 }
 
-/// The first numbers of each sequence in reverse order.
+/// Returns the first numbers of each sequence in reverse order.
 pub fn reverse_sequence(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["batch_axis", "time_axis"])?;
     let (x, lengths) = (inputs.places(0)?, indices(inputs, 1)?);

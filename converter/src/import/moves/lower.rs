@@ -338,7 +338,7 @@ fn part_dimension(
     })
 }
 
-/// The one axis of nodes that places vary along in steps of `behind`, `n` of them in a row: no axis where
+/// Returns the one axis of nodes that places vary along in steps of `behind`, `n` of them in a row: no axis where
 /// nothing varies but the node, nothing where several axes do.
 fn varies(importer: &Importer<'_>, places: &Places, n: usize, behind: usize) -> Option<Option<Axis>> {
     let mut found = [false; 3];

@@ -53,7 +53,7 @@ pub enum Origin {
 }
 
 impl Numbering {
-    /// The first place of a node's output.
+    /// Returns the first place of a node's output.
     fn first(&mut self, node: NodeId, shape: Shape) -> i64 {
         if let Some((first, _)) = self.nodes.iter().find(|(_, n)| *n == node) {
             return *first;
@@ -64,7 +64,7 @@ impl Numbering {
         first
     }
 
-    /// The place of a number.
+    /// Returns the place of a number.
     fn constant(&mut self, value: f32) -> i64 {
         if value == 0.0 {
             return ZERO;
@@ -145,7 +145,7 @@ pub fn run<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     Ok(())
 }
 
-/// The places of a value.
+/// Returns the places of a value.
 pub fn places(importer: &mut Importer<'_>, value: &Value) -> Result<Places, Problem> {
     let shape = importer.nodes[value.node].shape;
     let first = importer.numbering.first(value.node, shape);
@@ -183,7 +183,7 @@ fn as_value(importer: &Importer<'_>, places: &Places) -> Option<Value> {
     None
 }
 
-/// The value that places are, if need be of new nodes.
+/// Returns the value that places are, if need be of new nodes.
 pub fn settled(importer: &mut Importer<'_>, name: &str, places: &Places) -> Result<Value, Problem> {
     match as_value(importer, places) {
         Some(value) => Ok(value),
@@ -251,7 +251,7 @@ pub fn of_constants(node: Node<'_>, inputs: &[Option<&Constant>]) -> Option<Resu
     Some(outputs.into_iter().map(|places| assemble(datum, inputs, &places)).collect())
 }
 
-/// The tensor whose numbers stand at these places of the inputs.
+/// Returns the tensor whose numbers stand at these places of the inputs.
 fn assemble(datum: DatumType, inputs: &[Option<&Constant>], places: &Places) -> Result<Constant, Problem> {
     match datum {
         DatumType::Bool => gathered::<bool>(inputs, places),

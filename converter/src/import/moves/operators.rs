@@ -8,13 +8,13 @@ type Integers = (Vec<usize>, Vec<i64>);
 
 /// What an operator reads: places where numbers are moved, integers where they tell how.
 pub trait Inputs {
-    /// The array at an input.
+    /// Returns the array at an input.
     fn places(&self, input: usize) -> Result<Places, Problem>;
     /// Dimensions and values of the integers at an input, if it is given.
     fn integers(&self, input: usize) -> Result<Option<Integers>, Problem>;
     /// The numbers at an input, if it is given.
     fn floats(&self, input: usize) -> Result<Option<Vec<f32>>, Problem>;
-    /// The place of a constant number, which padding puts around others.
+    /// Returns the place of a constant number, which padding puts around others.
     fn fill(&self, value: f32) -> Result<i64, Problem>;
 }
 
@@ -50,12 +50,12 @@ const TABLE: &[(&str, Move)] = &[
     ("Where", choose),
 ];
 
-/// The function for an operator that only moves numbers.
+/// Returns the function for an operator that only moves numbers.
 pub fn of(op: &str) -> Option<Move> {
     TABLE.iter().find(|(name, _)| *name == op).map(|(_, run)| *run)
 }
 
-/// The operators that only move numbers.
+/// Returns the operators that only move numbers.
 pub fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|(name, _)| *name)
 }

@@ -49,13 +49,13 @@ impl Places {
         Ok(Self { dims, items })
     }
 
-    /// The place at these coordinates, which must be inside.
+    /// Returns the place at these coordinates, which must be inside.
     pub fn at(&self, coordinates: &[usize]) -> i64 {
         let flat = coordinates.iter().zip(&self.dims).fold(0, |flat, (&i, &d)| flat * d + i);
         self.items[flat]
     }
 
-    /// The same places under other dimensions of the same volume.
+    /// Returns the same places under other dimensions of the same volume.
     pub fn regrouped(self, dims: Vec<usize>) -> Result<Self, Problem> {
         let volume = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         match volume {
@@ -96,7 +96,7 @@ impl Places {
     }
 }
 
-/// The dimensions that arrays of these dimensions broadcast to.
+/// Returns the dimensions that arrays of these dimensions broadcast to.
 pub fn broadcast(all: &[&[usize]]) -> Result<Vec<usize>, Problem> {
     let rank = all.iter().map(|d| d.len()).max().unwrap_or(0);
     let mut dims = vec![1; rank];

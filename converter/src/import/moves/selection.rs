@@ -25,7 +25,7 @@ impl Run {
         Self { at: 0, count, from: 0, step: 1 }
     }
 
-    /// The runs of a map from outputs to inputs.
+    /// Returns the runs of a map from outputs to inputs.
     pub fn all(map: &[Option<usize>]) -> Vec<Self> {
         let mut runs: Vec<Self> = Vec::new();
         for (at, from) in map.iter().enumerate() {
@@ -62,7 +62,7 @@ pub struct Tap {
 }
 
 impl Tap {
-    /// The shortest kernel side that picks `run` out of `side` inputs and nothing else.
+    /// Returns the shortest kernel side that picks `run` out of `side` inputs and nothing else.
     pub fn find(side: usize, run: Run) -> Option<Self> {
         let sides = 1..=MAX_KERNEL;
         sides.clone().flat_map(|kernel| sides.clone().map(move |dilation| (kernel, dilation))).find_map(

@@ -24,7 +24,7 @@ pub fn slice(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem
     Ok(vec![x.picked(&along, ZERO)?])
 }
 
-/// The coordinates from `start` to before `end`, as ONNX and NumPy clamp them.
+/// Returns the coordinates from `start` to before `end`, as ONNX and NumPy clamp them.
 fn stepped(side: usize, start: i64, end: i64, step: i64) -> Result<Vec<Option<usize>>, Problem> {
     let n = side as i64;
     let from_end = |i: i64| if i < 0 { i.saturating_add(n) } else { i };
@@ -93,7 +93,7 @@ fn padded(side: usize, before: i64, after: i64, mode: &str) -> Result<Vec<Option
     (0..total).map(source).collect()
 }
 
-/// The middle of a tensor, cut or padded with zeros to a size.
+/// Returns the middle of a tensor, cut or padded with zeros to a size.
 pub fn center_crop_pad(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["axes"])?;
     let x = inputs.places(0)?;
@@ -219,7 +219,7 @@ fn resampled(
     Ok(vec![x.picked(&along.collect::<Result<Vec<_>, Problem>>()?, ZERO)?])
 }
 
-/// The coordinate whose number coordinate `i` of `to` gets.
+/// Returns the coordinate whose number coordinate `i` of `to` gets.
 fn source(i: usize, from: usize, to: usize, factor: f64, how: &Sampling<'_>) -> Result<usize, Problem> {
     let i = i as f64;
     let at = match how.transform {

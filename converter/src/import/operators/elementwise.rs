@@ -57,7 +57,7 @@ fn affine<'a>(
     importer.define(node, Op::Affine { gain, offset }, vec![like.node], shape, &like)
 }
 
-/// Whether the node is a function of one tensor, and became one. The sum of two affine maps of it did not.
+/// Returns whether the node is a function of one tensor, and became one. The sum of two affine maps of it did not.
 fn joint<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<bool, Problem> {
     let name = match node.proto.op_type.as_str() {
         "Sum" => "Add",

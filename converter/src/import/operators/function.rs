@@ -43,7 +43,7 @@ pub fn define<'a>(
     finish(importer, node, &joint, build(&joint.operands))
 }
 
-/// As [`define`], if the operator itself `bends` or one of the inputs is more than an affine map of that tensor.
+/// Like [`define`], if the operator itself `bends` or one of the inputs is more than an affine map of that tensor.
 /// Otherwise the caller has better ways, and `false` is returned.
 pub fn define_if_joint<'a>(
     importer: &mut Importer<'a>,

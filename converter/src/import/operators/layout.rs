@@ -18,7 +18,7 @@ pub fn shape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Prob
     Ok(())
 }
 
-/// How many numbers there are, the batch being 1.
+/// Returns how many numbers there are, the batch being 1.
 pub fn size<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[])?;
     let size = importer.sizes(node, 0)?.iter().product::<usize>() as i64;

@@ -48,7 +48,7 @@ fn given(importer: &Importer<'_>, node: Node<'_>, scale: usize, zero: usize) -> 
     Ok(Given { scale, zero, read_exactly: false })
 }
 
-/// Whether a node's values cannot be negative.
+/// Returns whether a node's values cannot be negative.
 fn never_negative(importer: &Importer<'_>, node: NodeId) -> bool {
     let of = &importer.nodes[node];
     match of.op {
@@ -85,9 +85,9 @@ fn note<'a>(importer: &mut Importer<'a>, node: Node<'a>, x: Value, given: Given)
     }
 }
 
-/// Whether all that reads the quantized value before this node is this node: PyTorch quantizes a pooled value in
-/// the scale of what was pooled, flattens it, and quantizes it again in its own. Then one rounding, the last,
-/// does for both.
+/// Returns whether all that reads the quantized value before this node is this node: PyTorch quantizes a pooled
+/// value in the scale of what was pooled, flattens it, and quantizes it again in its own. Then one rounding, the
+/// last, does for both.
 fn alone_behind_quantization(importer: &Importer<'_>, node: Node<'_>) -> bool {
     let mut tensor = node.input(0);
     while let Some(name) = tensor.filter(|name| importer.readers(name).len() == 1) {

@@ -49,7 +49,7 @@ impl Reduction {
         Ok(Self { x, like, axes })
     }
 
-    /// Whether rows and columns, as far as there are several, are all reduced.
+    /// Returns whether rows and columns, as far as there are several, are all reduced.
     fn all_pixels(&self, shape: Shape) -> bool {
         [(Axis::H, shape.h), (Axis::W, shape.w)].iter().all(|(a, n)| *n == 1 || self.axes.contains(a))
     }

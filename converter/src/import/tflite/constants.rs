@@ -10,7 +10,7 @@ pub fn dims(tensor: &Tensor<'_>) -> Result<Vec<usize>, Problem> {
     known.ok_or_else(|| format!("the dimensions {:?} of {} are open", tensor.shape, tensor.name))
 }
 
-/// The number of a constant's values, which are as many as its dimensions claim.
+/// Returns the number of a constant's values, which are as many as its dimensions claim.
 fn volume(tensor: &Tensor<'_>, data: &[u8], size: usize) -> Result<usize, Problem> {
     if tensor.sparse {
         return Err(format!("the constant {} is stored sparse, which is not supported", tensor.name));
@@ -23,7 +23,7 @@ fn volume(tensor: &Tensor<'_>, data: &[u8], size: usize) -> Result<usize, Proble
     }
 }
 
-/// The bytes of each value.
+/// Returns the bytes of each value.
 fn size(of: u8) -> Option<usize> {
     Some(match of {
         element::INT8 | element::UINT8 => 1,
@@ -39,7 +39,7 @@ fn values<T, const N: usize>(data: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> {
     data.as_chunks::<N>().0.iter().map(|&b| of(b)).collect()
 }
 
-/// The values of a constant in its own type, quantized ones not yet scaled.
+/// Returns the values of a constant in its own type, quantized ones not yet scaled.
 pub fn raw(tensor: &Tensor<'_>) -> Result<Vec<f64>, Problem> {
     let data = tensor.data.ok_or_else(|| format!("{} is computed; a constant is supported", tensor.name))?;
     let size = size(tensor.element).ok_or_else(|| {
@@ -77,7 +77,7 @@ pub fn floats(tensor: &Tensor<'_>) -> Result<Vec<f32>, Problem> {
     Ok(real.collect())
 }
 
-/// The values of a constant that says how: axes, shapes, paddings.
+/// Returns the values of a constant that says how: axes, shapes, paddings.
 pub fn integers(tensor: &Tensor<'_>) -> Result<Vec<i64>, Problem> {
     match tensor.element {
         element::INT32 | element::INT64 => Ok(raw(tensor)?.into_iter().map(|v| v as i64).collect()),

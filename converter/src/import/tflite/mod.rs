@@ -37,7 +37,7 @@ pub struct InputGrid {
     pub bytes: bool,
 }
 
-/// Whether a file's bytes are a TFLite model.
+/// Returns whether a file's bytes are a TFLite model.
 pub fn is_tflite(bytes: &[u8]) -> bool {
     bytes.get(4..8) == Some(&IDENTIFIER)
 }

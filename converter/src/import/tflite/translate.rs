@@ -64,7 +64,7 @@ fn short(name: &str) -> &str {
     name.split(';').next().unwrap_or(name)
 }
 
-/// What rounding does to values that lie in the middle of two.
+/// What rounding does to values that are in the middle of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Halves {
     /// To the even one, as XNNPACK's kernels do and ours.
@@ -245,7 +245,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         })
     }
 
-    /// The operators that a tensor depends on, in the file's order.
+    /// Returns the operators that a tensor depends on, in the file's order.
     fn needed(&self, tensor: usize) -> Vec<usize> {
         let mut needed = vec![false; self.model.operators.len()];
         let mut open = vec![tensor];
@@ -271,17 +271,17 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         (writer.code == operator::DEQUANTIZE && stored.data.is_some()).then_some(stored)
     }
 
-    /// The number of the tensor at an input.
+    /// Returns the number of the tensor at an input.
     pub fn input(&self, operator: &Operator<'_, '_>, input: usize) -> Result<usize, Problem> {
         operator.inputs.get(input).copied().flatten().ok_or_else(|| format!("input {input} is missing"))
     }
 
-    /// The tensor at an input.
+    /// Returns the tensor at an input.
     pub fn tensor(&self, operator: &Operator<'_, '_>, input: usize) -> Result<&'m Tensor<'a>, Problem> {
         Ok(&self.model.tensors[self.input(operator, input)?])
     }
 
-    /// The tensor that the operator writes.
+    /// Returns the tensor that the operator writes.
     pub fn output(&self, operator: &Operator<'_, '_>) -> Result<usize, Problem> {
         match operator.outputs[..] {
             [output] => Ok(output),
@@ -306,7 +306,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         Ok((constants::dims(tensor)?, constants::floats(tensor)?))
     }
 
-    /// The integers of the constant at an input.
+    /// Returns the integers of the constant at an input.
     pub fn integers(&mut self, operator: &Operator<'_, '_>, input: usize) -> Result<Vec<i64>, Problem> {
         let tensor = self.tensor(operator, input)?;
         let bytes = tensor.data.map_or(0, <[u8]>::len);
@@ -349,7 +349,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         name
     }
 
-    /// The ONNX node that computes: it has the name of the operator's output. Returns its output.
+    /// Returns the ONNX node that computes: it has the name of the operator's output. Returns its output.
     pub fn main(
         &mut self,
         operator: &Operator<'_, '_>,
@@ -474,7 +474,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         Ok(())
     }
 
-    /// Whether an input stands behind the network's last function.
+    /// Returns whether an input stands behind the network's last function.
     pub fn is_finished(&self, id: usize) -> bool {
         self.finished.contains(&id)
     }

@@ -29,12 +29,12 @@ pub use quantization::Quantization;
 pub use ranges::Ranges;
 pub use tune::tune;
 
-/// Whether every residual and every affine map is a step of its own already.
+/// Returns whether every residual and every affine map is a step of its own already.
 pub fn is_apart(network: &Network) -> bool {
     network.steps.iter().all(|s| !matches!(s, Step::Conv(c) if has_parts(network, c)))
 }
 
-/// Whether a convolution does more than its own sum. Logits stay as they are: they are not rounded at all.
+/// Returns whether a convolution does more than its own sum. Logits stay as they are: they are not rounded at all.
 fn has_parts(network: &Network, c: &Conv) -> bool {
     let logits = c.y.is_some_and(|y| y.tensor == network.logits);
     !logits && (c.skip.is_some() || c.affine.is_some())

@@ -23,12 +23,12 @@ impl Quantization {
         ((real / self.scale).round_ties_even() + zero).clamp(f32::from(lo), f32::from(hi))
     }
 
-    /// The real value of an int8 one.
+    /// Returns the real value of an int8 one.
     pub fn real(self, q: i8) -> f32 {
         (f32::from(q) - f32::from(self.zero)) * self.scale
     }
 
-    /// The real value that stands for another.
+    /// Returns the real value that stands for another.
     pub fn rounded(self, real: f32) -> f32 {
         (self.quantize(real, i8::MIN, i8::MAX) - f32::from(self.zero)) * self.scale
     }

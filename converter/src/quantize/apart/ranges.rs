@@ -132,7 +132,7 @@ impl Layer<'_> {
     }
 }
 
-/// The range with the least error among parts of the whole.
+/// Returns the range with the least error among parts of the whole.
 fn best(values: impl Iterator<Item = f32>, error: impl Fn(Quantization) -> f64) -> Quantization {
     let (lo, hi) = values.fold((0.0_f32, 0.0_f32), |(lo, hi), v| (lo.min(v), hi.max(v)));
     let mut best = (f64::INFINITY, Quantization::covering(lo, hi));
@@ -146,12 +146,12 @@ fn best(values: impl Iterator<Item = f32>, error: impl Fn(Quantization) -> f64) 
     best.1
 }
 
-/// Whether the affine map behind a convolution reads a sum of its own, and not the step's first output.
+/// Returns whether the affine map behind a convolution reads a sum of its own, and not the step's first output.
 fn reads_sum(c: &Conv) -> bool {
     c.affine.is_some() && (c.skip.is_some() || c.y.is_none())
 }
 
-/// The real value of `v = 1`.
+/// Returns the real value of `v = 1`.
 fn unit(network: &Network, c: &Conv) -> f32 {
     match (c.y, &c.affine) {
         (Some(y), _) => network.tensors[y.tensor].scale,

@@ -44,7 +44,7 @@ pub fn tune(
     Ok(best)
 }
 
-/// The lowest and the highest value that a tensor can hold.
+/// Returns the lowest and the highest value that a tensor can hold.
 fn reach(network: &Network, tensor: TensorId) -> (f32, f32) {
     let t = &network.tensors[tensor];
     let real = |q: f32| (q - f32::from(t.zero)) * t.scale;

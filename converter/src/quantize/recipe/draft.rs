@@ -43,13 +43,13 @@ impl Choices {
         Self { rules: vec![0; classes], methods: vec![method; slots], stretch: vec![1.0; slots] }
     }
 
-    /// The factors that its rules give every node.
+    /// Returns the factors that its rules give every node.
     pub fn factors(&self, source: Source<'_>) -> equalize::Factors {
         factors(source.graph, source.classes, &self.rules, source.observation)
     }
 }
 
-/// The factors per node when each class follows the rule of that number.
+/// Returns the factors per node when each class follows the rule of that number.
 pub fn factors(
     graph: &Graph,
     classes: &[Class],
@@ -66,7 +66,7 @@ pub fn factors(
     all
 }
 
-/// The draft that follows from the choices. `factors` are theirs; weights are rounded by `rounder` where
+/// Returns the draft that follows from the choices. `factors` are theirs; weights are rounded by `rounder` where
 /// there is one, else to their nearest levels, which `nearest` remembers.
 pub fn draft(
     source: Source<'_>,
@@ -169,7 +169,7 @@ impl Nearest {
     }
 }
 
-/// The mean square of each channel of a layer's input, as int8 sees it.
+/// Returns the mean square of each channel of a layer's input, as int8 sees it.
 fn input_squares(
     graph: &Graph,
     fusion: &Fusion,

@@ -10,7 +10,7 @@ pub trait Progress: Sync {
     fn tick(&self);
     /// Something that a person may want to know.
     fn note(&self, _words: &str) {}
-    /// Whether the caller has given up. Asked on the thread that quantizes, between trials.
+    /// Returns whether the caller has given up. Asked on the thread that quantizes, between trials.
     fn stopped(&self) -> bool {
         false
     }

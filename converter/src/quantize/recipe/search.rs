@@ -136,18 +136,18 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Whether the best network is what its choices give with every layer rounded by its inputs, and no
+    /// Returns whether the best network is what its choices give with every layer rounded by its inputs, and no
     /// later pass has changed it.
     pub fn follows_from_plan(&self) -> bool {
         self.rounder.is_some() && !self.changed_later
     }
 
-    /// The best candidate and the decisions that led to it.
+    /// Returns the best candidate and the decisions that led to it.
     pub fn finish(self) -> (Candidate, Vec<Decision>) {
         (self.best, self.decisions)
     }
 
-    /// The network that follows from choices, measured.
+    /// Returns the network that follows from choices, measured.
     fn attempt(&mut self, choices: Choices) -> Result<Candidate, QuantizeError> {
         self.budget = self.budget.saturating_sub(self.cost);
         let factors = choices.factors(self.source);
@@ -182,7 +182,7 @@ impl<'a> Search<'a> {
         self.decisions.push(Decision::new(pass, before, self.best.distance.sqnr, note));
     }
 
-    /// Whether every candidate can have its weights rounded by inputs.
+    /// Returns whether every candidate can have its weights rounded by inputs.
     fn may_round_throughout(&self) -> bool {
         let work = rounding::work(self.source.graph, self.source.fusion);
         work * RULES.len() as u64 <= self.budget / 10
@@ -237,7 +237,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// The best network with residuals and affine maps as steps of their own.
+    /// Returns the best network with residuals and affine maps as steps of their own.
     pub fn for_npu(&mut self, images: &[Pixels], progress: &dyn Progress) -> Result<Network, QuantizeError> {
         progress.stage("rounding as an NPU", 2);
         let network = &self.best.network;

@@ -13,7 +13,7 @@ pub const SCALES: [f32; 5] = [1.0, 0.95, 0.9, 0.85, 1.05];
 /// Layers with more work than this per scale (products) keep that scale.
 const SCALE_WORK: usize = 60_000_000;
 
-/// The covariance dampened by 1 % of its mean diagonal.
+/// Returns the covariance dampened by 1 % of its mean diagonal.
 fn dampened(covariance: &[f64], n: usize) -> Vec<f64> {
     let mut c = covariance.to_vec();
     let damp = 0.01 * (0..n).map(|i| c[i * n + i]).sum::<f64>() / n as f64 + 1e-9;

@@ -63,7 +63,7 @@ pub struct Rounded {
     pub shift: Vec<f64>,
 }
 
-/// The layers that can be rounded by their inputs: convolution and the slot it reads.
+/// Returns the layers that can be rounded by their inputs: convolution and the slot it reads.
 fn layers_of(graph: &Graph, fusion: &Fusion) -> Vec<(usize, NodeId, usize)> {
     let short = |c: &Conv| c.groups == 1 && (2..=LONGEST).contains(&depth(c));
     let layers = fusion.layers.iter().enumerate();
@@ -144,7 +144,7 @@ impl Rounder {
         Ok(Self { care, moments, known: std::sync::Mutex::default() })
     }
 
-    /// The layer rounded for its input's factors, which go by the number `rule`; none for a layer that
+    /// Returns the layer rounded for its input's factors, which go by the number `rule`; none for a layer that
     /// keeps nearest rounding.
     pub fn rounded(
         &self,

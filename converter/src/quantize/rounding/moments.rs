@@ -59,7 +59,7 @@ impl Moments {
         }
     }
 
-    /// The moments of inputs that are each multiplied by a factor.
+    /// Returns the moments of inputs that are each multiplied by a factor.
     pub fn scaled(&self, factor: &dyn Fn(usize) -> f32) -> Self {
         let mut scaled = self.clone();
         let n = self.depth;
@@ -88,7 +88,7 @@ impl Moments {
     }
 }
 
-/// The lanes' sums, added in their order.
+/// Returns the lanes' sums, added in their order.
 pub fn merge(lanes: Vec<Vec<Moments>>) -> Vec<Moments> {
     let mut lanes = lanes.into_iter();
     let mut all = lanes.next().unwrap_or_default();

@@ -267,7 +267,7 @@ impl<'a> Widener<'a> {
         }
     }
 
-    /// The remainder of the input times the weights, and the input times the rest of the weights; none
+    /// Returns the remainder of the input times the weights, and the input times the rest of the weights; none
     /// where both are whole.
     fn small(&mut self, spec: &Spec<'_>, unit: f32) -> Option<TensorId> {
         let mut sum = None;
@@ -294,7 +294,7 @@ impl<'a> Widener<'a> {
         sum
     }
 
-    /// The tensors that add up to the convolution.
+    /// Returns the tensors that add up to the convolution.
     fn parts(&mut self, spec: &Spec<'_>, shape: Shape, unit: f32) -> Parts {
         let name = clean(spec.name);
         let hi = self.part(&format!("{name}_product"), shape, unit, 64.0);

@@ -74,7 +74,7 @@ fn makes_logits(fusion: &Fusion, layer: &Layer) -> bool {
     matches!(*layer, Layer::Conv { y, .. } if y == Some(fusion.logits))
 }
 
-/// The slots that a layer reads.
+/// Returns the slots that a layer reads.
 fn reads(layer: &Layer) -> Vec<SlotId> {
     match *layer {
         Layer::Conv { x, skip, .. } => std::iter::once(x).chain(skip).collect(),
@@ -88,7 +88,7 @@ fn reads(layer: &Layer) -> Vec<SlotId> {
     }
 }
 
-/// Whether the layer reads the slot and can do so in two parts.
+/// Returns whether the layer reads the slot and can do so in two parts.
 fn takes_wide(fusion: &Fusion, layer: &Layer, slot: SlotId) -> bool {
     let able = match layer {
         Layer::Conv { .. } => !makes_logits(fusion, layer),

@@ -51,7 +51,7 @@ pub fn pool(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Resu
     on_planes(t, operator, kind, &[], attributes, (options.byte(5)?, halves))
 }
 
-/// The length of the last dimension of the tensor at input 0.
+/// Returns the length of the last dimension of the tensor at input 0.
 fn channels(t: &Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<usize, Problem> {
     let x = t.tensor(operator, 0)?;
     let last = x.shape.last().and_then(|&n| usize::try_from(n).ok()).filter(|&n| n > 0);
@@ -94,7 +94,7 @@ pub fn bias(
     Ok(Some(t.constant_floats(&[outputs], &values)))
 }
 
-/// The scale of an output's weights.
+/// Returns the scale of an output's weights.
 fn scale_of(weights: &Tensor<'_>, output: usize) -> Result<f32, Problem> {
     let scale = if weights.scale.len() == 1 { weights.scale.first() } else { weights.scale.get(output) };
     scale.copied().ok_or_else(|| format!("{} has {} scales", weights.name, weights.scale.len()))
