@@ -1,9 +1,9 @@
 //! The range that keeps most of the distribution's information.
 //!
-//! For each candidate clipping, P is the clipped histogram (what lies outside is added to the edge) and
-//! Q is what 256 levels leave of it: each level's mass spread evenly over its filled bins. The candidate
-//! with the smallest `KL(P‖Q) = Σ P·ln(P/Q)` wins. Migacz, *8-bit inference with TensorRT*, 2017; both
-//! ends of a two-sided range are clipped by the same factor.
+//! For each candidate clipping, P is the clipped histogram (values outside are added to the edge) and Q is its
+//! quantization to 256 levels: each level's mass is spread evenly over its filled bins. The candidate with the
+//! smallest `KL(P‖Q) = Σ P·ln(P/Q)` wins. Migacz, *8-bit inference with TensorRT*, 2017; both ends of a two-sided
+//! range are clipped by the same factor.
 
 use super::{Histogram, Range};
 
@@ -30,7 +30,7 @@ fn divergence(bins: &[(f64, f64)], lo: f64, hi: f64) -> f64 {
     if step <= 0.0 {
         return 0.0;
     }
-    // (level, true mass, mass with what was clipped)
+    // (level, true mass, mass including the clipped values)
     let mut inside: Vec<(usize, f64, f64)> = Vec::with_capacity(bins.len());
     let (mut below, mut above) = (0.0, 0.0);
     for &(x, n) in bins {

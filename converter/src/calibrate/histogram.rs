@@ -3,27 +3,27 @@
 /// Number of bins.
 pub const BINS: usize = 2048;
 
-/// What one tensor's values looked like.
+/// The distribution of one tensor's values.
 ///
-/// Bin `i` holds the values in `[(first + i)·width, (first + i + 1)·width)`. A value outside doubles
-/// the width, merging pairs of bins, until it fits; the edges stay multiples of the width, so merging
-/// is exact and its result does not depend on the order of the values. Exact zeros, which a ReLU makes
-/// in plenty and which every scale represents exactly, are counted apart.
+/// Bin `i` counts the values in `[(first + i)·width, (first + i + 1)·width)`. A value outside doubles the width,
+/// merging pairs of bins, until it fits. The edges stay multiples of the width, so merging is exact and its result
+/// does not depend on the order of the values. Exact zeros, which a ReLU produces frequently and every scale
+/// represents exactly, are counted separately.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
     width: f64,
     first: i64,
     bins: Vec<u64>,
     zeros: u64,
-    /// Smallest value seen; 0 before the first.
+    /// The smallest value seen; 0 before the first.
     pub min: f32,
-    /// Largest value seen; 0 before the first.
+    /// The largest value seen; 0 before the first.
     pub max: f32,
 }
 
 impl Histogram {
-    /// Empty; `width` is the finest bin width, for example 1/1024 of the first image's largest
-    /// value. All histograms that are to be merged must start from one width.
+    /// Creates an empty histogram; `width` is the finest bin width, for example 1/1024 of the first image's
+    /// largest value. Histograms to be merged must start from the same width.
     pub fn new(width: f64) -> Self {
         let width = if width.is_finite() && width > 0.0 { width } else { 1e-6 };
         Self { width, first: 0, bins: vec![0; BINS], zeros: 0, min: 0.0, max: 0.0 }
@@ -63,7 +63,7 @@ impl Histogram {
             let low = used(self.bins.iter().position(|&n| n > 0)).map_or(bin, |l| l.min(bin));
             let high = used(self.bins.iter().rposition(|&n| n > 0)).map_or(bin, |h| h.max(bin));
             if high.saturating_sub(low) < BINS as i64 {
-                // Shift so that both ends fit, keeping what is there.
+                // Shift so that both ends fit, keeping the existing counts.
                 let first = if bin < self.first { low } else { high - BINS as i64 + 1 };
                 let mut bins = vec![0; BINS];
                 for (i, &n) in self.bins.iter().enumerate().filter(|(_, n)| **n > 0) {
@@ -85,7 +85,7 @@ impl Histogram {
         (self.width, self.first, self.bins) = (self.width * 2.0, first, bins);
     }
 
-    /// Adds another's counts; both must have started from one width.
+    /// Adds the counts of another histogram, which must have started from the same width.
     pub fn merge(&mut self, other: &Self) {
         let mut other = other.clone();
         while self.width < other.width {
@@ -97,7 +97,7 @@ impl Histogram {
         self.zeros += other.zeros;
         let ends = (other.min, other.max);
         for (i, &n) in other.bins.iter().enumerate().filter(|(_, n)| **n > 0) {
-            // The bin's middle, in the width of this moment: `cover` may change it.
+            // The bin's middle at its current width, which `cover` may change.
             let middle = (other.first + i as i64) as f64 * other.width + other.width / 2.0;
             let mut at = (middle / self.width).floor() as i64 - self.first;
             if !(0..BINS as i64).contains(&at) {
@@ -110,28 +110,28 @@ impl Histogram {
         self.max = self.max.max(ends.1);
     }
 
-    /// Middle and count of every bin that holds something, ascending.
+    /// Returns middle and count of every bin that is not empty, in ascending order.
     pub fn filled(&self) -> impl Iterator<Item = (f64, u64)> + '_ {
         let middle = move |i: usize| (self.first + i as i64) as f64 * self.width + self.width / 2.0;
         self.bins.iter().enumerate().filter(|(_, n)| **n > 0).map(move |(i, &n)| (middle(i), n))
     }
 
-    /// Width of a bin.
+    /// Returns the width of a bin.
     pub fn width(&self) -> f64 {
         self.width
     }
 
-    /// Values counted.
+    /// Returns the number of values counted.
     pub fn count(&self) -> u64 {
         self.zeros + self.bins.iter().sum::<u64>()
     }
 
-    /// Values that are exactly zero.
+    /// Returns the number of values that are exactly zero.
     pub fn zeros(&self) -> u64 {
         self.zeros
     }
 
-    /// Up to `n` counts over the whole range, for a plot, with the range.
+    /// Returns up to `n` counts over the whole range, for a plot, with the range.
     pub fn plot(&self, n: usize) -> (f32, f32, Vec<u64>) {
         let mut counts = vec![0; n];
         let span = f64::from(self.max - self.min).max(f64::MIN_POSITIVE);

@@ -1,5 +1,5 @@
-//! Everything that was seen: `[min, max]`. Nothing is clipped; one outlier costs every other value
-//! resolution.
+//! The range of all values seen: `[min, max]`. Nothing is clipped, but one outlier reduces the resolution of every
+//! other value.
 
 use super::{Histogram, Range};
 

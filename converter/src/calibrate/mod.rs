@@ -1,8 +1,8 @@
-//! From what tensors looked like on images to the ranges that int8 will cover.
+//! Derives the ranges that int8 covers from the values of tensors on images.
 //!
-//! One file per method, each a function from [`Histogram`] to [`Range`]; a new one is its file and a
-//! line in [`Method`]'s table. Statistics are streamed: memory depends on the network, not on the
-//! number of images.
+//! There is one file per method, each a function from [`Histogram`] to [`Range`]; a new method needs its file and
+//! a line in [`Method`]'s table. Statistics are streamed: memory depends on the network, not on the number of
+//! images.
 
 mod entropy;
 mod histogram;
@@ -14,17 +14,17 @@ mod percentile;
 pub use histogram::{BINS, Histogram};
 pub use observe::{Channels, Observation, in_lanes, observe};
 
-/// The real values that a tensor's int8 will cover.
+/// The real values that a tensor's int8 covers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Range {
-    /// Becomes −128 (or what reaches zero, where this is above it).
+    /// The value that becomes −128 (or the value that reaches zero, if this is above it).
     pub lo: f32,
-    /// 127.
+    /// The value that becomes 127.
     pub hi: f32,
 }
 
 impl Range {
-    /// Scale and zero point: `x = (q − zero)·scale`, zero exactly representable.
+    /// Returns scale and zero point: `x = (q − zero)·scale`, with zero exactly representable.
     ///
     /// ```
     /// use foldnet_converter::calibrate::Range;
@@ -34,13 +34,13 @@ impl Range {
     pub fn quantization(self) -> (f32, i8) {
         let (lo, hi) = (self.lo.min(0.0), self.hi.max(0.0));
         let span = hi - lo;
-        // A tensor that was always zero: any scale does.
+        // The tensor was always zero, so any scale is right.
         if !(span.is_finite() && span > 1e-20) {
             return (1.0 / 255.0, if lo < 0.0 { 0 } else { -128 });
         }
         let scale = span / 255.0;
         let zero = (-128.0 - lo / scale).round_ties_even().clamp(-128.0, 127.0) as i8;
-        // The zero point was rounded: widen the step a little, so that both ends still fit.
+        // The zero point was rounded, so the step is widened a little for both ends to fit.
         let below = -lo / (f32::from(zero) + 128.0);
         let above = hi / (127.0 - f32::from(zero));
         let widest = [scale, below, above].into_iter().filter(|s| s.is_finite()).fold(scale, f32::max);
@@ -48,26 +48,26 @@ impl Range {
     }
 }
 
-/// How ranges are chosen.
+/// The method that chooses ranges.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Method {
-    /// Per tensor the one with the smallest error of the network's output.
+    /// The range with the smallest error of the network's output, for each tensor.
     Auto,
-    /// All values seen: nothing is clipped
+    /// All values seen, without clipping.
     Minmax,
-    /// All but the outermost 0.01 % of the values
+    /// All but the outermost 0.01 % of the values.
     Percentile,
-    /// The smallest mean square error of the tensor
+    /// The range with the smallest mean square error of the tensor.
     Mse,
-    /// The range that keeps most of the distribution's information
+    /// The range that keeps most of the distribution's information.
     Entropy,
 }
 
 impl Method {
-    /// The methods that `auto` chooses from, the one it starts with first.
+    /// The methods from which `auto` chooses, starting with the first.
     pub const ALL: [Self; 4] = [Self::Mse, Self::Minmax, Self::Percentile, Self::Entropy];
 
-    /// Returns the range it finds.
+    /// Returns the range that the method finds.
     pub fn range(self, h: &Histogram) -> Range {
         match self {
             Self::Minmax => minmax::range(h),
@@ -77,8 +77,8 @@ impl Method {
         }
     }
 
-    /// Like [`Method::range`], for a tensor of which only a function is read. Methods that do not weigh errors give
-    /// the same range.
+    /// Like [`Method::range`], for a tensor that is only read through a function. Methods that do not weigh errors
+    /// return the same range.
     pub fn range_through(self, h: &Histogram, function: &dyn Fn(f64) -> f64) -> Range {
         match self {
             Self::Auto | Self::Mse => mse::range_through(h, function),
@@ -86,7 +86,7 @@ impl Method {
         }
     }
 
-    /// Its name on the command line.
+    /// Returns the method's name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -102,7 +102,7 @@ impl Method {
 mod tests {
     use super::*;
 
-    /// A bell with one far outlier.
+    /// Returns a bell curve with one far outlier.
     fn bell(outlier: f32) -> Histogram {
         let mut h = Histogram::new(0.001);
         let values: Vec<f32> = (0..2_000_000)

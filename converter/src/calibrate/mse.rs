@@ -3,8 +3,8 @@
 //! ```text
 //! error(lo, hi) = Σ_inside n·s²/12 + Σ_below n·(lo − x)² + Σ_above n·(x − hi)²      s = (hi − lo)/255
 //! ```
-//! minimized by turns over both ends. Exact zeros have no error. Banner et al., *Post training 4-bit
-//! quantization of convolutional networks for rapid-deployment*, 2019, solve the same for given
+//! is minimized alternately over both ends. Exact zeros have no error. Banner et al., *Post training 4-bit
+//! quantization of convolutional networks for rapid-deployment*, 2019, solve the same problem for given
 //! distributions.
 
 use super::{Histogram, Range};
@@ -15,8 +15,8 @@ pub fn range(h: &Histogram) -> Range {
     least(h, |lo, hi| error(&bins, lo, hi))
 }
 
-/// The range with the smallest error of a function of the tensor, where only that function is read: where it is
-/// flat, the tensor's own error does not count.
+/// Returns the range with the smallest error of a function of the tensor, for tensors that are only read through
+/// it: where the function is flat, the tensor's own error does not count.
 ///
 /// ```text
 /// error(lo, hi) = Σ_inside n·(f′(x)·s)²/12 + Σ_below n·(f(lo) − f(x))² + Σ_above n·(f(x) − f(hi))²
@@ -42,7 +42,7 @@ pub fn range_through(h: &Histogram, f: &dyn Fn(f64) -> f64) -> Range {
     })
 }
 
-/// A histogram's bin and what a function makes of it.
+/// A bin of a histogram, and the function's values for it.
 struct Bin {
     x: f64,
     n: f64,
@@ -52,7 +52,7 @@ struct Bin {
 
 impl Bin {
     fn new(x: f64, n: f64, h: &Histogram, f: &dyn Fn(f64) -> f64) -> Self {
-        // As steep as it is over a step or so of the int8 values.
+        // The slope over about one step of the int8 values.
         let apart = (f64::from(h.max) - f64::from(h.min)).max(1e-20) / 256.0;
         Self { x, n, y: f(x), slope: (f(x + apart) - f(x - apart)) / (2.0 * apart) }
     }

@@ -1,16 +1,16 @@
-//! Runs the float network over images and gathers what its tensors look like.
+//! Runs the float network on images and collects the statistics of its tensors.
 
 use super::Histogram;
 use crate::float::{FloatError, FloatNet};
 use crate::graph::{Graph, NodeId};
 use crate::image::Pixels;
 
-/// Statistics of one tensor per channel.
+/// The statistics of one tensor per channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Channels {
-    /// Smallest values.
+    /// The smallest value of each channel.
     pub min: Vec<f32>,
-    /// Largest values.
+    /// The largest value of each channel.
     pub max: Vec<f32>,
     sum: Vec<f64>,
     squares: Vec<f64>,
@@ -18,7 +18,7 @@ pub struct Channels {
 }
 
 impl Channels {
-    /// Nothing seen.
+    /// Creates empty statistics.
     pub fn new(channels: usize) -> Self {
         Self {
             min: vec![f32::INFINITY; channels],
@@ -43,7 +43,7 @@ impl Channels {
         self.count += (values.len() / n) as u64;
     }
 
-    /// Adds another's.
+    /// Adds other statistics.
     pub fn merge(&mut self, other: &Self) {
         for c in 0..self.min.len() {
             self.min[c] = self.min[c].min(other.min[c]);
@@ -59,34 +59,34 @@ impl Channels {
         self.min.iter().zip(&self.max).map(|(a, b)| a.abs().max(b.abs())).map(|v| v.min(f32::MAX))
     }
 
-    /// Returns whether every value was a finite number, and their squares no more than f32 holds.
+    /// Returns whether all values were finite and their squares fit in f32.
     pub fn all_finite(&self) -> bool {
         self.sum.iter().chain(&self.squares).all(|v| v.abs() < f64::from(f32::MAX))
     }
 
-    /// Mean of each channel.
+    /// Returns the mean of each channel.
     pub fn means(&self) -> Vec<f64> {
         self.sum.iter().map(|s| s / self.count.max(1) as f64).collect()
     }
 
-    /// Mean square of each channel.
+    /// Returns the mean square of each channel.
     pub fn mean_squares(&self) -> Vec<f32> {
         self.squares.iter().map(|s| (s / self.count.max(1) as f64) as f32).collect()
     }
 }
 
-/// What was seen of the chosen nodes.
+/// The observations of the chosen nodes.
 #[derive(Clone, Debug)]
 pub struct Observation {
     channels: Vec<Option<Channels>>,
-    /// Per node, per set of factors.
+    /// The histograms per node and per set of factors.
     histograms: Vec<Vec<Histogram>>,
     /// The logits of every image.
     pub logits: Vec<Vec<f32>>,
 }
 
 impl Observation {
-    /// Per-channel statistics of a node, if it was watched.
+    /// Returns the per-channel statistics of a node, if it was watched.
     pub fn channels(&self, node: NodeId) -> Option<&Channels> {
         self.channels[node].as_ref()
     }
@@ -97,15 +97,15 @@ impl Observation {
     }
 }
 
-/// Images are dealt to this many lanes, whatever the number of threads, so that sums of floats come
-/// out the same everywhere.
+/// The number of lanes over which images are distributed, whatever the number of threads, so that sums of floats
+/// are the same on every machine.
 const LANES: usize = 4;
 
-/// Per-channel factors of every node; see [`crate::quantize::equalize`].
+/// The per-channel factors of every node; see [`crate::quantize::equalize`].
 type Factors = Vec<Option<Vec<f32>>>;
 
-/// Observes the nodes with `watch` over images on all cores. For every entry of `variants` a
-/// histogram of each node is made with those factors applied; `tick` is called after each image.
+/// Observes the nodes in `watch` on images, on all cores. For every entry of `variants`, a histogram of each node
+/// is computed with those factors applied; `tick` is called after each image.
 pub fn observe(
     graph: &Graph,
     watch: &[NodeId],
@@ -119,7 +119,7 @@ pub fn observe(
         histograms: vec![Vec::new(); graph.nodes.len()],
         logits: Vec::new(),
     };
-    // The first image sets the bins' finest widths, for all lanes.
+    // The first image determines the finest bin widths for all lanes.
     let mut start = empty();
     if let Some(first) = images.first() {
         let values = net.run(first)?;
@@ -173,7 +173,7 @@ pub fn observe(
     Ok(all)
 }
 
-/// Runs `work` for every lane on as many threads as there are cores; results in the lanes' order.
+/// Runs `work` for every lane on as many threads as there are cores; returns the results in the lanes' order.
 pub fn in_lanes<T: Send>(lanes: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(lanes).max(1);
     let next = std::sync::atomic::AtomicUsize::new(0);

@@ -1,4 +1,5 @@
-//! All but the outermost 0.01 % of the values, zeros counted, shared between both sides.
+//! The range of all but the outermost 0.01 % of the values, with zeros counted and the share divided between both
+//! sides.
 
 use super::{Histogram, Range};
 
@@ -16,7 +17,7 @@ pub fn range(h: &Histogram) -> Range {
     Range { lo: (lo as f32).max(h.min), hi: (hi as f32).min(h.max) }
 }
 
-/// Returns the first bin, from outside, behind which more than `spare` values lie.
+/// Returns the first bin, from outside, that is preceded by more than `spare` values.
 fn edge<'a>(mut bins: impl Iterator<Item = &'a (f64, u64)>, spare: f64) -> f64 {
     let mut outside = 0.0;
     bins.find(|(_, n)| {

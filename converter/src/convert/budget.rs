@@ -1,4 +1,4 @@
-//! `max_drop`: what to keep in 16 bits so that no more accuracy is lost than allowed.
+//! `max_drop`: chooses the parts to keep in 16 bits so that no more accuracy is lost than allowed.
 
 use foldnet::Session;
 use foldnet_archive::{Manifest, Network};
@@ -13,11 +13,11 @@ use crate::quantize::recipe::{Outcome, Progress};
 use crate::quantize::sensitivity::Share;
 use crate::report::{KeptPart, KeptReport};
 
-/// Runs of which the median is the time of an inference.
+/// The number of runs; their median is the time of an inference.
 const RUNS: usize = 15;
 
-/// Looks for the fewest parts to keep in 16 bits; the points that are lost even with all of them where
-/// those are not enough.
+/// Finds the fewest parts to keep in 16 bits; returns the points that are lost even with all of them if those are
+/// not enough.
 pub fn keep(
     outcome: &Outcome,
     shares: &[Share],
@@ -39,7 +39,7 @@ pub fn keep(
     })
 }
 
-/// What was kept and what it costs, for the report.
+/// Returns the kept parts and their cost, for the report.
 pub fn report(
     outcome: &Outcome,
     mixed: &Mixed,
@@ -64,7 +64,7 @@ pub fn report(
         macs_before: outcome.network.macs(),
         macs: mixed.network.macs(),
         bytes_before: foldnet_archive::pack(&outcome.network, &int8).len() as u64,
-        // Not packed yet.
+        // The archive is not packed yet.
         bytes: 0,
         ms_before: milliseconds(&outcome.network)?,
         ms: milliseconds(&mixed.network)?,

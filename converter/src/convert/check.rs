@@ -1,4 +1,4 @@
-//! An int8 network's answers, held against f32's on images that calibration did not see.
+//! Compares an int8 network's answers with f32's on images that calibration did not use.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use crate::quantize::score::{Distance, Measure};
 use crate::report::Accuracy;
 use crate::run::{RunError, Runner};
 
-/// Images with f32's answers.
+/// The images with the answers of f32.
 pub struct Check<'a> {
     samples: &'a [Sample],
     pixels: Vec<Pixels>,
@@ -23,24 +23,24 @@ pub struct Check<'a> {
     per_class: bool,
 }
 
-/// An int8 network's answers, and what came of them.
+/// The answers of an int8 network, and their comparison.
 pub struct Answers {
-    /// Before the network's final function, image by image.
+    /// The values before the network's final function, image by image.
     pub logits: Vec<Vec<f32>>,
-    /// None without images.
+    /// The distance from f32; `None` without images.
     pub distance: Option<Distance>,
-    /// None without labels, and where the output names no class.
+    /// The accuracy; `None` without labels, or if the output names no class.
     pub accuracy: Option<Accuracy>,
-    /// Class by class, from f32 to int8; empty where there is no accuracy.
+    /// The change of each class from f32 to int8; empty if there is no accuracy.
     pub classes: Vec<Change>,
-    /// Whether each class counts by itself.
+    /// Whether each class counts separately.
     per_class: bool,
 }
 
-/// What was lost.
+/// The loss of accuracy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Drop {
-    /// In hundredths.
+    /// The loss in percentage points.
     pub points: f64,
     what: String,
 }
@@ -70,7 +70,7 @@ impl<'a> Check<'a> {
         Ok(Self { samples, pixels, truth, measure, labels: model.labels.clone(), per_class: false })
     }
 
-    /// Lets [`Answers::drop`] look at each class by itself.
+    /// Makes [`Answers::drop`] consider each class separately.
     pub fn per_class(self, per_class: bool) -> Self {
         Self { per_class, ..self }
     }
@@ -80,17 +80,17 @@ impl<'a> Check<'a> {
         self.samples
     }
 
-    /// f32's answers.
+    /// Returns the answers of f32.
     pub fn truth(&self) -> &[Vec<f32>] {
         &self.truth
     }
 
-    /// How answers are compared.
+    /// Returns how answers are compared.
     pub fn measure(&self) -> Measure {
         self.measure
     }
 
-    /// What an int8 network answers.
+    /// Computes the answers of an int8 network.
     pub fn answers(&self, network: &Network) -> Result<Answers, RunError> {
         let logits = Runner::int8(network)?.logits(&self.pixels)?;
         let distance = (!logits.is_empty()).then(|| Distance::between(&self.truth, &logits, self.measure));
@@ -100,7 +100,8 @@ impl<'a> Check<'a> {
         Ok(Answers { logits, distance, accuracy, classes, per_class: self.per_class })
     }
 
-    /// Returns the label, f32's answer and int8's of each image with a label; none where the output names no class.
+    /// Returns the label and the answers of f32 and int8 for each image with a label; `None` if the output names
+    /// no class.
     fn labelled(&self, logits: &[Vec<f32>]) -> Option<Vec<Labelled>> {
         let all = self.samples.iter().zip(self.truth.iter().zip(logits));
         let labelled = all.filter_map(|(sample, answers)| sample.label.map(|label| (label, answers)));
@@ -123,7 +124,7 @@ impl<'a> Check<'a> {
     }
 }
 
-/// What an image shows, and what both networks take it for.
+/// The true class of an image, and the answers of both networks.
 struct Labelled {
     label: usize,
     float: usize,
@@ -147,8 +148,8 @@ fn accuracy(labelled: &[Labelled]) -> Option<Accuracy> {
 }
 
 impl Answers {
-    /// Points of accuracy lost or, without labels, of images whose answer changed. Where each class counts, the points of
-    /// recall or precision of the class that loses most, if those are more.
+    /// Returns the points of accuracy lost or, without labels, the points of images whose answer changed. If each
+    /// class counts, returns the points of recall or precision of the class that loses most, if those are more.
     pub fn drop(&self) -> Option<Drop> {
         let on_average = self.drop_on_average();
         if !self.per_class {
@@ -186,7 +187,7 @@ mod tests {
     #[test]
     fn a_class_that_loses_more_than_the_average_decides() {
         let mut counts = [PerClass::new(2), PerClass::new(2)];
-        // int8 loses one of 20 images of the rare class and none of 200 others.
+        // int8 loses one of 20 images of the rare class and none of the 200 others.
         for i in 0..220 {
             let label = usize::from(i >= 200);
             counts[0].add(label, label);

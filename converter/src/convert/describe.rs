@@ -1,4 +1,4 @@
-//! The report's tables: what changed, where the noise comes from, every tensor.
+//! Computes the report's tables: the changes, the sources of noise, and every tensor.
 
 use std::collections::BTreeMap;
 
@@ -17,21 +17,21 @@ use crate::report::layers::{Noise, NoiseMap};
 use crate::report::{Changed, SensitivityReport, TensorReport, png};
 use crate::run::Runner;
 
-/// Layers are compared on this many check images.
+/// The number of check images on which layers are compared.
 const LAYER_IMAGES: usize = 16;
-/// Multiply-accumulates in float that may be spent on sensitivities.
+/// The largest number of float multiply-accumulates for sensitivities.
 const SENSITIVITY_MACS: u64 = 1_000_000_000_000;
-/// The report shows at most this many changed images.
+/// The largest number of changed images in the report.
 const CHANGED: usize = 60;
-/// The first layers, which see the images' own values.
+/// The number of first layers, which read the images' own values.
 const FIRST: usize = 3;
 
-/// How many steps compute in int8, and how many do not.
+/// The number of steps that compute in int8, and of those that do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layers {
-    /// int8 in, int8 multiplications or int8 out.
+    /// The steps with int8 inputs, int8 multiplications or int8 outputs.
     pub int8: usize,
-    /// What only turns int8 values into the f32 result.
+    /// The steps that only convert int8 values to the f32 result.
     pub float: usize,
 }
 
@@ -45,7 +45,7 @@ impl Layers {
     }
 }
 
-/// The first of the images whose answer is another one.
+/// Returns the first images whose answer changed.
 pub fn changed(model: &FloatModel, check: &Check<'_>, answers: &[Vec<f32>]) -> Vec<Changed> {
     let named = |class: usize| model.labels.get(class).cloned().unwrap_or_else(|| format!("class {class}"));
     let measure = check.measure();
@@ -63,7 +63,7 @@ pub fn changed(model: &FloatModel, check: &Check<'_>, answers: &[Vec<f32>]) -> V
         .collect()
 }
 
-/// Every tensor and layer rounded alone, on as many images as stay affordable in float.
+/// Rounds every tensor and layer alone, on as many images as the float budget allows.
 pub fn sensitivity(
     outcome: &Outcome,
     images: &[Pixels],
@@ -78,7 +78,7 @@ pub fn sensitivity(
     Ok(sensitivity::shares(&exact, &outcome.draft, &images[..n], outcome.measure, &tick)?)
 }
 
-/// One of them, for the report.
+/// Converts one share for the report.
 pub fn share(outcome: &Outcome, share: &Share) -> SensitivityReport {
     SensitivityReport {
         name: outcome.graph.nodes[share.node].name.clone(),
@@ -87,7 +87,7 @@ pub fn share(outcome: &Outcome, share: &Share) -> SensitivityReport {
     }
 }
 
-/// Elementwise steps that no convolution took in.
+/// Returns the elementwise steps that could not be fused into a convolution.
 pub fn not_folded(outcome: &Outcome) -> Vec<String> {
     let alone = |layer: &Layer| match layer {
         Layer::Affine { node, .. } | Layer::Add { node, .. } => {
@@ -99,13 +99,13 @@ pub fn not_folded(outcome: &Outcome) -> Vec<String> {
     outcome.draft.fusion.layers.iter().filter_map(alone).collect()
 }
 
-/// Returns the largest share of values that any of the first layers cuts off at the upper end of its range.
+/// Returns the largest share of values that any of the first layers clips at the upper end of its range.
 pub fn saturation<'a>(session: &mut Session, images: impl Iterator<Item = &'a Pixels>) -> f64 {
     let mut counts = [(0u64, 0u64); FIRST];
     for pixels in images.take(LAYER_IMAGES) {
         session.run_traced(pixels.values(), |step, outputs| {
             let (Some((cut, all)), Some(values)) = (counts.get_mut(step), outputs.first()) else { return };
-            // The upper end alone: a ReLU may well give zero often.
+            // Only the upper end counts: after a ReLU, zero may well be frequent.
             *cut += values.iter().filter(|&&v| v == i8::MAX).count() as u64;
             *all += values.len() as u64;
         });
@@ -114,7 +114,7 @@ pub fn saturation<'a>(session: &mut Session, images: impl Iterator<Item = &'a Pi
     counts.iter().map(share).fold(0.0, f64::max)
 }
 
-/// Every int8 tensor: its scale, its noise, and what was seen of it.
+/// Describes every int8 tensor: its scale, its noise, and its statistics.
 pub fn tensors(
     outcome: &Outcome,
     model: &FloatModel,
@@ -137,7 +137,7 @@ pub fn tensors(
         }
         progress.tick();
     }
-    // By the tensors of int8 alone: those are what calibration saw.
+    // The statistics belong to the tensors of int8 alone, which calibration has seen.
     let slots = &outcome.draft.fusion.slots;
     let own = |(id, tensor): (SlotId, &Tensor)| {
         let (lo, hi, histogram) = outcome.observation.histogram(slots[id].node, 0).plot(64);

@@ -1,11 +1,11 @@
-//! Which images training held out: a rule on their content, so that it holds wherever the files lie.
+//! Determines which images training held out, by a rule on their content that holds wherever the files are.
 //!
 //! ```text
 //! key        = the first 8 bytes of SHA-256(seed as 8 bytes ‖ SHA-256(content)), all little-endian
 //! held out   ⇔ key < share · 2⁶⁴, but for the keys listed as exceptions
 //! ```
-//! The content is the file's bytes; of an image inside a larger file (CIFAR, NumPy) its RGB bytes, row by
-//! row. A model's metadata tells the rule under the key `held_out`, as `foldnet-train` writes it:
+//! The content is the file's bytes; for an image inside a larger file (CIFAR, NumPy) it is its RGB bytes, row by
+//! row. A model's metadata contains the rule under the key `held_out`, as `foldnet-train` writes it:
 //! `share=0.2 seed=7 but=0123456789abcdef,…`.
 
 use std::collections::HashSet;
@@ -21,7 +21,7 @@ pub struct HeldOut {
 }
 
 impl HeldOut {
-    /// From a model's metadata.
+    /// Parses the rule from a model's metadata.
     pub fn parse(text: &str) -> Result<Self, String> {
         let bad = |word: &str| format!("{word:?} is not understood; expected share=… seed=… but=…");
         let (mut share, mut seed, mut but) = (None, None, HashSet::new());
@@ -52,7 +52,7 @@ impl HeldOut {
     /// Returns whether training held this image out.
     pub fn contains(&self, content: &[u8]) -> bool {
         let key = self.key(content);
-        // Both are far from each other's rounding: 2⁵³ levels decide.
+        // Neither side's rounding matters: 2⁵³ levels decide.
         let by_rule = ((key >> 11) as f64) < self.share * (1u64 << 53) as f64;
         by_rule != self.but.contains(&key)
     }
@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_rule_is_that_of_the_trainer() {
-        // The same values stand in the trainer's test_pictures.py.
+        // The same values are in the trainer's test_pictures.py.
         let rule = HeldOut::parse("share=0.5 seed=7").unwrap();
         assert_eq!(format!("{:016x}", rule.key(b"a picture")), KEY);
         let text = format!("share=0.5 seed=7 but={KEY}");

@@ -1,4 +1,4 @@
-//! The images of a conversion: those that are measured on, and those that check the result.
+//! The images of a conversion: for calibration, and for checking the result.
 
 use foldnet::proof::Noise;
 use foldnet_archive::Input;
@@ -6,39 +6,39 @@ use foldnet_kernels::Shape;
 
 use crate::image::Pixels;
 
-/// An image as the network's pixels.
+/// An image in the network's input format.
 #[derive(Clone)]
 pub struct Sample {
-    /// Path or number.
+    /// The path or number.
     pub name: String,
-    /// Its class, if known.
+    /// The image's class, if known.
     pub label: Option<usize>,
-    /// As the network reads it.
+    /// The pixels as the network reads them.
     pub pixels: Pixels,
 }
 
-/// Calibration and check images.
+/// The calibration images and the check images.
 #[derive(Clone, Default)]
 pub struct Images {
-    /// Ranges and rounding are measured on these.
+    /// The images on which ranges and rounding are measured.
     pub calibrate: Vec<Pixels>,
-    /// The result is checked on these; nothing was decided on them.
+    /// The images on which the result is checked; no decision was based on them.
     pub check: Vec<Sample>,
     /// Whether the check images are known to be unseen in training, too.
     pub unseen: bool,
-    /// Whether it is all noise, whose answers are worth nothing.
+    /// Whether all images are noise, for which answers mean nothing.
     pub noise: bool,
-    /// The class folders that the images are in.
+    /// The class folders that contain the images.
     pub folders: Vec<String>,
-    /// Images that could not be read.
+    /// The number of images that could not be read.
     pub skipped: usize,
 }
 
-/// Where training does not tell which images it held out, every fifth is kept out of calibration.
+/// If training does not tell which images it held out, every fifth is kept out of calibration.
 pub const HELD_OUT: usize = 5;
 
 impl Images {
-    /// Keeps every fifth image out of calibration. Fewer than five all calibrate.
+    /// Keeps every fifth image out of calibration. With fewer than five, all are used for calibration.
     pub fn every_fifth(samples: Vec<Sample>) -> Self {
         let few = samples.len() < HELD_OUT;
         let mut images = Self::default();
@@ -52,13 +52,13 @@ impl Images {
         images
     }
 
-    /// Checks on what training held out, and calibrates on the rest. Where either would be empty, as
-    /// [`Images::every_fifth`].
+    /// Checks on the images that training held out and calibrates on the rest. If either would be empty, this is
+    /// like [`Images::every_fifth`].
     pub fn by_training(samples: Vec<(Sample, bool)>) -> Self {
         let held_out = samples.iter().filter(|(_, held_out)| *held_out).count();
         if held_out == 0 || held_out == samples.len() {
             let all = samples.into_iter().map(|(sample, _)| sample).collect();
-            // All of them held out: unseen whichever of them calibrate.
+            // All images are held out, so they are unseen whichever of them calibrate.
             return Self { unseen: held_out > 0, ..Self::every_fifth(all) };
         }
         let mut images = Self { unseen: true, ..Self::default() };
@@ -72,7 +72,7 @@ impl Images {
         images
     }
 
-    /// 64 images of [`Noise`]. Nothing can be checked on them.
+    /// Returns 64 images of [`Noise`]. Nothing can be checked on them.
     pub fn noise(input: &Input) -> Self {
         let shape = Shape::new(input.height, input.width, input.channels);
         let mut noise = Noise::default();

@@ -1,4 +1,4 @@
-//! A whole conversion as one call: a float model, images and options in; the archive and a report out.
+//! Runs a whole conversion in one call: from a float model, images and options to the archive and a report.
 //!
 //! ```text
 //! reading    what the output means, and so how answers are compared
@@ -8,8 +8,7 @@
 //! describe   the report's tables
 //! verdict    one sentence on all of it
 //! ```
-//! Nothing is read from or written to files here, and nothing is printed; [`Progress`] is told what is
-//! going on.
+//! This module reads and writes no files and prints nothing; it reports its progress to [`Progress`].
 
 pub mod budget;
 pub mod check;
@@ -32,20 +31,20 @@ use check::{Answers, Check, Drop};
 use images::Images;
 use reading::Evidence;
 
-/// What the caller decides.
+/// The decisions of the caller.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Of the quantization itself; its measure follows from the output's meaning.
+    /// The options of the quantization itself; its measure follows from the output's meaning.
     pub quantize: Options,
-    /// What the output means; decided from the model and its labels if not given.
+    /// The meaning of the output; if not given, it is decided from the model and its labels.
     pub output: Option<OutputKind>,
-    /// The probability from which a label of its own applies.
+    /// The probability from which an independent label applies.
     pub threshold: f64,
-    /// Points that may be lost before tensors are kept in 16 bits.
+    /// The points that may be lost before tensors are kept in 16 bits.
     pub max_drop: Option<f64>,
     /// Whether `max_drop` holds for the recall and the precision of every class, not only on average.
     pub per_class: bool,
-    /// Whether the report has its tables of layers and tensors, which take time.
+    /// Whether the report contains its tables of layers and tensors, which take time.
     pub details: bool,
 }
 
@@ -62,29 +61,29 @@ impl Default for Settings {
     }
 }
 
-/// The result.
+/// The result of a conversion.
 pub struct Converted {
     /// The int8 network.
     pub network: Network,
-    /// What goes with it.
+    /// The network's description.
     pub manifest: Manifest,
-    /// The bytes of the archive of both.
+    /// The bytes of the archive with both.
     pub archive: Vec<u8>,
-    /// What was done and what it cost.
+    /// The report.
     pub report: Report,
-    /// What was lost on the checked images; none where nothing was measured.
+    /// The loss on the checked images; `None` if nothing was measured.
     pub drop: Option<Drop>,
 }
 
-/// Why a conversion fails.
+/// The reason why a conversion fails.
 #[derive(Debug, thiserror::Error)]
 pub enum ConvertError {
-    /// The output cannot be read as asked for.
+    /// The output cannot have the requested meaning.
     #[error("--output {kind}: {reason}")]
     Output {
-        /// What was asked for.
+        /// The requested meaning.
         kind: OutputKind,
-        /// Why it does not fit.
+        /// The reason why it does not fit.
         reason: String,
     },
     /// The graph cannot be quantized.
@@ -101,18 +100,18 @@ impl From<SessionError> for ConvertError {
     }
 }
 
-/// The network that is written, and what is known of it.
+/// The chosen network and its properties.
 struct Chosen {
     network: Network,
     answers: Answers,
-    /// Each layer's share of the noise, where it was asked for or needed.
+    /// Each layer's share of the noise, if it was requested or needed.
     shares: Vec<Share>,
-    /// What stays in 16 bits.
+    /// The parts that stay in 16 bits.
     kept: Option<KeptReport>,
     notes: Vec<String>,
 }
 
-/// Returns the int8 network, or where that loses more than it may, one that keeps some of it in 16 bits.
+/// Returns the int8 network, or one that keeps parts in 16 bits if int8 loses more than allowed.
 fn choose(
     outcome: &Outcome,
     images: &Images,
@@ -145,7 +144,7 @@ fn choose(
     Ok(chosen)
 }
 
-/// Converts.
+/// Converts a float model.
 pub fn convert(
     model: &FloatModel,
     images: &Images,

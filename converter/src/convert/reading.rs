@@ -1,4 +1,4 @@
-//! What a network's output means, decided from the model and what goes with it.
+//! Decides the meaning of a network's output from the model and its data.
 
 use foldnet_archive::{Activation, OutputKind};
 use serde::Serialize;
@@ -6,35 +6,35 @@ use serde::Serialize;
 use super::ConvertError;
 use crate::model::FloatModel;
 
-/// What a decision can be made from.
+/// The evidence for a decision.
 #[derive(Clone, Copy, Debug)]
 pub struct Evidence {
     /// The network's final function.
     pub activation: Activation,
-    /// Its number of outputs.
+    /// The network's number of outputs.
     pub outputs: usize,
-    /// The number of labels that were given.
+    /// The number of labels given.
     pub labels: usize,
-    /// The number of class folders that the images are in.
+    /// The number of class folders that contain the images.
     pub folders: usize,
     /// Whether the model normalizes its output to length 1.
     pub normalized: bool,
 }
 
-/// A decision.
+/// A decision on the output's meaning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reading {
-    /// What the output means.
+    /// The meaning of the output.
     pub kind: OutputKind,
-    /// Why.
+    /// The reason for it.
     pub reason: String,
-    /// Whether it is no matter of course, so that the reader should see it.
+    /// Whether the decision is not obvious, so that the reader should see it.
     #[serde(skip)]
     pub must_be_told: bool,
 }
 
 impl Evidence {
-    /// From a model and the class folders of the images.
+    /// Decides from a model and the class folders of the images.
     pub fn of(model: &FloatModel, folders: &[String]) -> Self {
         let graph = &model.graph;
         Self {
@@ -47,7 +47,7 @@ impl Evidence {
     }
 }
 
-/// Decides; `asked` is taken if it fits.
+/// Decides; `asked` is used if it fits.
 pub fn decide(evidence: &Evidence, asked: Option<OutputKind>) -> Result<Reading, ConvertError> {
     let Evidence { activation, outputs, labels, folders, normalized } = *evidence;
     let reading = |kind, reason: &str, must_be_told| Reading { kind, reason: reason.into(), must_be_told };
@@ -97,7 +97,7 @@ pub fn decide(evidence: &Evidence, asked: Option<OutputKind>) -> Result<Reading,
 }
 
 impl Reading {
-    /// What the manifest must tell, since it does not follow from the network.
+    /// Returns the meaning that the manifest must contain, if it does not follow from the network.
     pub fn to_store(&self, evidence: &Evidence) -> Option<OutputKind> {
         let derived = OutputKind::of(evidence.activation, evidence.outputs);
         (self.kind != derived).then_some(self.kind)

@@ -1,4 +1,4 @@
-//! One sentence on a conversion: good, look or broken, with its reason and an interval.
+//! One sentence on a conversion: good, look or broken, with a reason and an interval.
 
 use std::collections::BTreeSet;
 
@@ -11,20 +11,20 @@ use crate::interval::wilson;
 use crate::quantize::score::{Distance, Measure};
 use crate::report::Accuracy;
 
-/// How a conversion went.
+/// The grade of a conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Grade {
-    /// int8 answers as f32 does, as far as could be measured, and that is far enough.
+    /// As far as could be measured, int8 gives the same answers as f32, and the measurement is sufficient.
     Good,
-    /// Something deserves a look before the archive is used.
+    /// Something should be looked at before the archive is used.
     Look,
     /// The archive should not be used.
     Broken,
 }
 
 impl Grade {
-    /// In one word.
+    /// Returns the grade in one word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -34,51 +34,51 @@ impl Grade {
     }
 }
 
-/// The judgement.
+/// The verdict on a conversion.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Verdict {
     /// In one word.
     pub grade: Grade,
-    /// What was measured, and what speaks against it.
+    /// The measurement, and the objections.
     pub sentence: String,
-    /// Everything that speaks against it, the gravest first.
+    /// All objections, the most serious first.
     pub reasons: Vec<String>,
-    /// 95 % interval of the share of images with f32's answer, where the output names classes.
+    /// The 95 % interval of the share of images with the same answer as f32, if the output names classes.
     pub interval: Option<(f64, f64)>,
-    /// Images that it is based on.
+    /// The number of images on which it is based.
     pub images: usize,
 }
 
-/// What a verdict is made from.
+/// The facts on which a verdict is based.
 pub struct Facts<'a> {
-    /// What the output means.
+    /// The meaning of the output.
     pub measure: Measure,
     /// The number of outputs.
     pub outputs: usize,
     /// The images.
     pub images: &'a Images,
-    /// f32's answers to the check images.
+    /// The answers of f32 to the check images.
     pub truth: &'a [Vec<f32>],
-    /// int8 against f32.
+    /// The distance of int8 from f32.
     pub distance: Option<Distance>,
-    /// Against labels.
+    /// The accuracy on labels.
     pub accuracy: Option<Accuracy>,
-    /// The share of values that the first layers cut off on check images, and on calibration images.
+    /// The share of values that the first layers clip on check images, and on calibration images.
     pub saturation: (f64, f64),
-    /// What may be lost, and what is.
+    /// The loss that is allowed, and the actual loss.
     pub drop: Option<(f64, Drop)>,
 }
 
-/// Fewer images than this do not show that all answers are one class.
+/// The smallest number of images that can show that all answers are one class.
 const FEWEST: usize = 8;
-/// Fewer labelled images than this do not show that f32 guesses.
+/// The smallest number of labelled images that can show that f32 guesses.
 const FEWEST_LABELLED: usize = 10;
-/// More cut off values than this, and three times as many as on calibration images, are too many.
+/// The share of clipped values that is too large, if it is also three times as large as on calibration images.
 const SATURATED: f64 = 0.01;
-/// Signal to noise in dB at which few images are enough.
+/// The signal-to-noise ratio in dB at which few images are enough.
 const CLEAR: f64 = 20.0;
 
-/// Judges.
+/// Judges a conversion.
 pub fn judge(facts: &Facts<'_>) -> Verdict {
     let mut against: Vec<(Grade, String)> = Vec::new();
     let n = facts.images.check.len();
@@ -119,7 +119,7 @@ pub fn judge(facts: &Facts<'_>) -> Verdict {
     if let Some((limit, drop)) = facts.drop.as_ref().filter(|(limit, drop)| drop.points > *limit) {
         against.push((Grade::Look, format!("{drop}; --max-drop allows {limit}")));
     }
-    // The gravest first; of equals the one found first.
+    // The most serious first; of equals the one found first.
     against.sort_by_key(|(grade, _)| std::cmp::Reverse(*grade));
     let grade = against.first().map_or(Grade::Good, |(grade, _)| *grade);
     let reasons: Vec<String> = against.into_iter().map(|(_, reason)| reason).collect();
@@ -131,7 +131,7 @@ pub fn judge(facts: &Facts<'_>) -> Verdict {
     Verdict { grade, sentence, reasons, interval, images: n }
 }
 
-/// What was measured, in words.
+/// Describes the measurement in words.
 fn measured(facts: &Facts<'_>, d: &Distance) -> (String, Option<(f64, f64)>) {
     let which = if facts.images.unseen { "held-out images" } else { "images kept out of calibration" };
     let n = d.images;
@@ -160,7 +160,7 @@ fn measured(facts: &Facts<'_>, d: &Distance) -> (String, Option<(f64, f64)>) {
     (words, Some((low, high)))
 }
 
-/// f32 gives one answer to everything: any int8 network that does, too, would agree.
+/// Objects if f32 gives one answer to everything: any int8 network that does the same would agree.
 fn float_is_blind(facts: &Facts<'_>) -> Option<(Grade, String)> {
     let n = facts.truth.len();
     let first = facts.truth.first().filter(|_| n >= FEWEST)?;
@@ -190,7 +190,7 @@ fn float_is_blind(facts: &Facts<'_>) -> Option<(Grade, String)> {
     }
 }
 
-/// f32 is right no more often than chance.
+/// Objects if f32 is right no more often than chance.
 fn float_guesses(facts: &Facts<'_>) -> Option<(Grade, String)> {
     let a = facts.accuracy.filter(|a| a.images >= FEWEST_LABELLED)?;
     let classes = facts.measure.kind.classes(facts.outputs).max(1);
@@ -209,7 +209,7 @@ fn float_guesses(facts: &Facts<'_>) -> Option<(Grade, String)> {
     None
 }
 
-/// Too many answers differ, or too few images show that they do not.
+/// Objects if too many answers differ, or if too few images show that they do not.
 fn differs(d: &Distance, interval: Option<(f64, f64)>) -> Option<(Grade, String)> {
     let n = d.images;
     let few = || (Grade::Look, format!("{n} images are too few to tell; 200 or more are better"));
@@ -237,7 +237,7 @@ fn differs(d: &Distance, interval: Option<(f64, f64)>) -> Option<(Grade, String)
     (!enough).then(few)
 }
 
-/// int8 is right less often than f32, by more than a few images could.
+/// Objects if int8 is right less often than f32, by more than a few images could explain.
 fn accuracy_fell(facts: &Facts<'_>) -> Option<(Grade, String)> {
     let a = facts.accuracy?;
     let lost = a.float_right.saturating_sub(a.int8_right);
@@ -257,7 +257,7 @@ mod tests {
     use crate::image::Pixels;
     use foldnet_kernels::Shape;
 
-    /// A case: f32's and int8's answers as classes of three, and labels.
+    /// A case: the answers of f32 and int8 as one of three classes, and labels.
     struct Case {
         kind: OutputKind,
         truth: Vec<Vec<f32>>,
@@ -371,7 +371,7 @@ mod tests {
         );
         let labelled = Case { labels: Some(mixed(24)), ..Case::classes(&[2; 24], &[2; 24]) }.verdict();
         assert_eq!(labelled.grade, Grade::Broken);
-        // All images are of that class: nothing is wrong.
+        // All images are of that class, so nothing is wrong.
         let one = Case { labels: Some(vec![2; 240]), ..Case::classes(&[2; 240], &[2; 240]) }.verdict();
         assert_eq!(one.grade, Grade::Good, "{one:?}");
         let dead = Case::numbers(&[4.0; 20], &[4.0; 20]).verdict();

@@ -1,4 +1,4 @@
-//! A [`Curve`] as an operator of tract.
+//! A [`Curve`] as a tract operator.
 
 use std::sync::Arc;
 
@@ -14,14 +14,14 @@ pub struct Elementwise {
 }
 
 impl Elementwise {
-    /// For tensors of this many channels.
+    /// Creates the operator for tensors with this many channels.
     pub fn new(curve: Curve, channels: usize) -> Self {
         Self { curve: Arc::new(curve), channels }
     }
 }
 
 impl PartialEq for Elementwise {
-    /// Tract asks in order to merge nodes; those that share a function are the same for it.
+    /// tract compares operators in order to merge nodes; for it, equal means the same function.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.curve, &other.curve) && self.channels == other.channels
     }

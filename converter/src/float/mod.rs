@@ -1,8 +1,8 @@
-//! Runs a [`Graph`] in f32 through tract, every node's value kept.
+//! Runs a [`Graph`] in f32 with tract and keeps every node's value.
 //!
-//! It judges the int8 network and measures ranges, so it must be right before it is fast. Values are
-//! NHWC, as in the graph. A convolution whose padding is not zero is run on `x − v` with zeros around,
-//! `Σ v·w` added to the bias: exact up to f32 rounding.
+//! The int8 network is judged and ranges are measured with it, so being right is more important than being fast.
+//! Values are NHWC, as in the graph. A convolution whose padding is not zero is run on `x − v` with zeros around
+//! it and with `Σ v·w` added to the bias: exact up to f32 rounding.
 
 mod elementwise;
 
@@ -23,18 +23,18 @@ use crate::image::Pixels;
 
 use elementwise::Elementwise;
 
-/// Why a float network does not run.
+/// The reason why a float network does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum FloatError {
-    /// A fault of ours or of tract's: the graph was checked before.
+    /// A bug in Foldnet or in tract: the graph was checked before.
     #[error("the float network does not run in tract: {0}")]
     Tract(String),
-    /// Not as many numbers as the input takes.
+    /// The number of values does not match the input.
     #[error("{got} numbers for an input of {expected}")]
     Input {
-        /// What came.
+        /// The number of values given.
         got: usize,
-        /// What the graph takes.
+        /// The number of values in the graph's input.
         expected: usize,
     },
 }
@@ -45,36 +45,36 @@ impl From<TractError> for FloatError {
     }
 }
 
-/// What rounding a value to int8 and back does to it: `s·(clamp(rne(v/s) + z, lo, hi) − z)`.
+/// The effect of rounding a value to int8 and back: `s·(clamp(rne(v/s) + z, lo, hi) − z)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Grid {
-    /// s
+    /// `s`.
     pub scale: f32,
-    /// z
+    /// `z`.
     pub zero: i8,
-    /// Lowest level.
+    /// The lowest level.
     pub lo: i8,
-    /// Highest level.
+    /// The highest level.
     pub hi: i8,
 }
 
-/// Which values of a graph are rounded, and who reads them before that.
+/// The values of a graph that are rounded, and the nodes that read them unrounded.
 #[derive(Clone, Debug, Default)]
 pub struct Grids {
-    /// Node and grid.
+    /// The rounded nodes, each with its grid.
     pub rounded: Vec<(NodeId, Grid)>,
-    /// Nodes that read their input as it was before rounding.
+    /// The nodes that read their input before rounding.
     pub unrounded: Vec<NodeId>,
 }
 
-/// A runnable graph; runs on the caller's thread, any number at once.
+/// A runnable graph; it runs on the caller's thread, and several threads may run it at once.
 pub struct FloatNet {
     model: Arc<TypedRunnableModel>,
     input: Shape,
 }
 
 impl FloatNet {
-    /// Builds and optimizes.
+    /// Builds and optimizes a graph.
     pub fn new(graph: &Graph) -> Result<Self, FloatError> {
         let mut model = TypedModel::default();
         let outlets = wire_all(&mut model, graph, &Grids::default())?;
@@ -82,7 +82,7 @@ impl FloatNet {
         Ok(Self { model: model.into_optimized()?.into_runnable()?, input: graph.input() })
     }
 
-    /// Returns the network with some values rounded as int8 would; [`FloatNet::run`] gives only the logits.
+    /// Returns the network with some values rounded like int8; [`FloatNet::run`] then returns only the logits.
     pub fn rounded(graph: &Graph, grids: &Grids) -> Result<Self, FloatError> {
         let mut model = TypedModel::default();
         let outlets = wire_all(&mut model, graph, grids)?;
@@ -90,18 +90,18 @@ impl FloatNet {
         Ok(Self { model: model.into_optimized()?.into_runnable()?, input: graph.input() })
     }
 
-    /// Returns the logits of each image, on all cores, of a network from [`FloatNet::rounded`].
+    /// Returns the logits of each image, computed on all cores, of a network from [`FloatNet::rounded`].
     pub fn logits(&self, images: &[Pixels]) -> Result<Vec<Vec<f32>>, FloatError> {
         let answers = in_lanes(images.len(), |i| Ok(self.run(&images[i])?.swap_remove(0)));
         answers.into_iter().collect()
     }
 
-    /// Every node's value on one image, HWC.
+    /// Returns every node's value for one image, HWC.
     pub fn run(&self, pixels: &Pixels) -> Result<Vec<Vec<f32>>, FloatError> {
         self.run_floats(&pixels.values().iter().map(|&p| f32::from(p)).collect::<Vec<_>>())
     }
 
-    /// Every node's value on one input of any numbers, HWC.
+    /// Returns every node's value for one input of arbitrary numbers, HWC.
     pub fn run_floats(&self, input: &[f32]) -> Result<Vec<Vec<f32>>, FloatError> {
         let Shape { h, w, c } = self.input;
         if input.len() != self.input.len() {
@@ -145,7 +145,7 @@ fn wire_grid(model: &mut TypedModel, name: String, grid: Grid, x: OutletId) -> T
 }
 
 fn wire(model: &mut TypedModel, id: usize, node: &Node, inputs: &[OutletId]) -> TractResult<OutletId> {
-    // Nodes' names are unique among themselves; ours beside them must be, too.
+    // Nodes' names are unique among themselves; the names that we add must be unique, too.
     let name = format!("{id}.{}", node.name);
     let Shape { h, w, c } = node.shape;
     Ok(match &node.op {
@@ -251,7 +251,7 @@ fn wire_conv(
             *b = (f64::from(*b) + moved.sum::<f64>()) as f32;
         }
     }
-    // tract's fast paths want OIHW.
+    // tract's fast paths require OIHW.
     let mut oihw = Vec::with_capacity(conv.weights.len());
     for weights in conv.weights.chunks_exact(filter) {
         for i in 0..per_group {

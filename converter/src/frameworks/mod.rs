@@ -1,9 +1,9 @@
-//! Models of Keras, TensorFlow and PyTorch: their own framework exports them to ONNX.
+//! Models of Keras, TensorFlow and PyTorch, exported to ONNX by their own framework.
 //!
-//! Such files hold Python objects or name Python classes, so none of them is opened in this process. The framework
-//! runs in the user's Python where that has it, otherwise in an environment that is made once in the user's cache.
-//! A published network needs no file: `keras:ResNet50V2` names one of Keras Applications, and torchvision's and timm's
-//! are named likewise.
+//! Such files contain Python objects or name Python classes, so none of them is opened in this process. The
+//! framework runs in the user's Python if it is installed there, otherwise in an environment that is created once
+//! in the user's cache. A published network needs no file: `keras:ResNet50V2` names one of Keras Applications;
+//! torchvision's and timm's are named likewise.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ static ZOO: Tool = Tool {
     ..TORCH
 };
 
-/// What a model is saved as, or whose published network it is.
+/// The format of a saved model, or the publisher of a named network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Format {
@@ -70,7 +70,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// Which framework `keras:NAME`, `torchvision:NAME` or `timm:NAME` means, and the network's name.
+    /// Parses `keras:NAME`, `torchvision:NAME` or `timm:NAME` into the publisher and the network's name.
     pub fn named(text: &str) -> Option<(Self, &str)> {
         let (framework, name) = text.split_once(':')?;
         let format = match framework {
@@ -90,7 +90,7 @@ impl Format {
         }
     }
 
-    /// What the script imports, the folder of the environment in the cache, and the script.
+    /// Returns the modules that the script imports, the folder of the environment in the cache, and the script.
     fn means(self) -> (&'static [&'static str], &'static str, &'static str) {
         const ZOO: &str = "torch-2.15.0-zoo";
         match self {
@@ -106,21 +106,22 @@ impl Format {
     }
 }
 
-/// What is to be exported.
+/// The model to export.
 pub struct Job<'a> {
     /// The file or folder, or the name of a published network.
     pub model: &'a Path,
-    /// What it is.
+    /// The model's format.
     pub format: Format,
-    /// Weights of a published network; without, those that were published with it.
+    /// The weights of a published network; the default is the published ones.
     pub weights: Option<&'a Path>,
-    /// A file with Python classes that the model consists of.
+    /// A file with Python classes that the model uses.
     pub custom: Option<&'a Path>,
-    /// Where the model leaves it open.
+    /// The input size, if the model leaves it open.
     pub size: Option<Size>,
 }
 
-/// Exports; `python` is the user's, `cache` where an environment is made. `say` is told which one exports.
+/// Exports a model; `python` is the user's, and an environment is created in `cache`. `say` receives the name of
+/// the Python that exports.
 pub fn export(
     job: &Job<'_>,
     python: &str,
@@ -133,7 +134,7 @@ pub fn export(
         format: Format,
         weights: Option<String>,
         custom: Option<String>,
-        /// Height and width.
+        /// The height and width.
         size: Option<[usize; 2]>,
         onnx: &'a str,
     }

@@ -1,4 +1,4 @@
-//! How a file's input is quantized: the scale tells how far the numbers reach that stand for pixels.
+//! How a file quantizes its input: the scale tells the range of the numbers into which pixels are converted.
 
 use foldnet_kernels::Shape;
 
@@ -6,12 +6,12 @@ use super::Reading;
 use crate::import::InputGrid;
 use crate::pass::Preprocess;
 
-/// Calibration sees nearly all of a reading's range, in parts of it.
+/// Calibration sees nearly the whole range of a reading; this is the missing fraction.
 const NEARLY: f32 = 0.04;
-/// Less than half a step of 256: the same numbers.
+/// Less than half a step of 256: the numbers are equal.
 const EQUAL: f32 = 0.0015;
 
-/// Returns the reading that has the range which the input can hold.
+/// Returns the reading whose range the input can represent.
 pub fn reading(grid: InputGrid, shape: Shape) -> Option<Reading> {
     let (lo, hi) = ((-128.0 - grid.zero) * grid.scale, (127.0 - grid.zero) * grid.scale);
     let off = |name: &&str| {
@@ -33,19 +33,19 @@ pub fn reading(grid: InputGrid, shape: Shape) -> Option<Reading> {
     if let Some(name) = all.iter().find(|name| near(EQUAL)(name)) {
         return tell((*name).into());
     }
-    // Pixels less a number, as files that Foldnet writes have it.
+    // Pixels minus a number, as in files that Foldnet writes.
     if grid.bytes && grid.scale == 1.0 {
         return tell(exactly());
     }
     let found = all.iter().find(|name| near(NEARLY)(name)).copied();
     match found {
-        // A byte of the image is a byte of the input; what that stands for, the scale says exactly.
+        // A byte of the image is a byte of the input; the scale exactly defines its value.
         Some("0-1" | "tf" | "none") if grid.bytes => tell(exactly()),
         found => found.and_then(|name| tell(name.into())),
     }
 }
 
-/// The least and the greatest number that becomes of a pixel.
+/// Returns the smallest and the largest number that a pixel can become.
 fn range(preprocess: &Preprocess) -> Option<(f32, f32)> {
     let of = |pixel: f32| preprocess.mean.iter().zip(&preprocess.std).map(move |(m, s)| (pixel - m) / s);
     Some((of(0.0).reduce(f32::min)?, of(255.0).reduce(f32::max)?))
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn what_a_byte_stands_for_is_taken_exactly() {
-        // As most files of TensorFlow's converter have it: −1 is the nearest to the middle, which is no byte.
+        // As in most files of TensorFlow's converter: −1 is the nearest to the middle, which is no byte.
         assert_eq!(read(1.0 / 128.0, 0.0, true).unwrap(), "128/128");
         assert_eq!(read(1.0 / 128.0, 0.0, false).unwrap(), "tf");
         assert_eq!(read(1.0, -14.0, true).unwrap(), "114/1");

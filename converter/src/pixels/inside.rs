@@ -1,8 +1,8 @@
-//! What a network that begins with an affine map of its pixels tells about them.
+//! Derives the preprocessing from an affine map of the pixels at the start of a network.
 //!
-//! `y = (x − m)/s`: whoever wrote it chose `m` and `s` for the values that come in. A mean of 0.485 is in
-//! the middle of 0…1, one of 123.7 in the middle of 0…255. A batch normalization at the input (MXNet's
-//! `bn_data`) has measured them: its running mean and variance are the input's.
+//! `y = (x − m)/s`: its author chose `m` and `s` for the network's input values. A mean of 0.485 is in the middle
+//! of 0…1, one of 123.7 in the middle of 0…255. A batch normalization at the input (MXNet's `bn_data`) has
+//! measured them: its running mean and variance are those of the input.
 
 use std::collections::HashMap;
 
@@ -10,32 +10,32 @@ use super::readers_of;
 use crate::graph::{Graph, NodeId, Op};
 use crate::import::BatchNorm;
 
-/// The affine maps between the pixels and whatever reads them first.
+/// The affine maps between the pixels and the first layer.
 pub struct Chain {
     /// The node that the first layer reads.
     pub end: NodeId,
-    /// Input value that becomes zero, and what becomes one step from there, per channel; none where
-    /// nothing is between.
+    /// Per channel, the input value that becomes zero, and the size of a step of one from there; `None` if there
+    /// is no map.
     map: Option<Vec<(f64, f64)>>,
-    /// All of it is a batch normalization's running statistics.
+    /// Whether all of it is a batch normalization's running statistics.
     measured: bool,
 }
 
-/// What the maps say.
+/// The conclusion from these maps.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Inside {
-    /// There are none, or they change nothing.
+    /// There are no maps, or they change nothing.
     Nothing,
-    /// They are for this preprocessing outside.
+    /// The maps imply this preprocessing outside the network.
     One(&'static str, String),
-    /// They suit several.
+    /// The maps are consistent with several preprocessings.
     Several(Vec<&'static str>, String),
-    /// They suit none that is usual.
+    /// The maps match no usual preprocessing.
     Unclear(String),
 }
 
 impl Chain {
-    /// Follows the pixels of a graph as it was imported.
+    /// Follows the pixels of an imported graph.
     pub fn of(graph: &Graph, norms: &HashMap<String, BatchNorm>) -> Self {
         let channels = graph.input().c;
         let (mut end, mut gain, mut offset) = (0, vec![1.0; channels], vec![0.0; channels]);
@@ -70,7 +70,7 @@ impl Chain {
         Self { end, map, measured: measured.is_some() }
     }
 
-    /// What it is for.
+    /// Returns the preprocessing that these maps imply.
     pub fn reading(&self) -> Inside {
         let Some(map) = &self.map else { return Inside::Nothing };
         let mean = |of: &dyn Fn(&(f64, f64)) -> f64| map.iter().map(of).sum::<f64>() / map.len() as f64;
@@ -80,7 +80,7 @@ impl Chain {
         }
         let figures = format!("(x − {})/{}", short(m), short(s));
         let how = if self.measured { "normalizes its input, as trained, by" } else { "begins with" };
-        // Means of colours lie close together, and so do their deviations.
+        // Means of colours are close together, and so are their deviations.
         let alike = map
             .iter()
             .all(|(a, b)| (a - m).abs() <= 0.5 * (m.abs() + s) && (0.4..2.5).contains(&(b.abs() / s)));
@@ -97,7 +97,8 @@ impl Chain {
 
     fn fits(&self, m: f64, s: f64) -> Vec<&'static str> {
         let mut fits = Vec::new();
-        // A mean of photographs, whatever follows it; or 0 and a division by their range.
+        // The offset is the mean of photographs, whatever follows; or it is 0, followed by a division by their
+        // range.
         if ((60.0..=190.0).contains(&m) && s <= 330.0) || (m.abs() <= 3.0 && (100.0..=300.0).contains(&s)) {
             fits.push("none");
         }
@@ -108,7 +109,7 @@ impl Chain {
         {
             fits.push("0-1");
         }
-        // Nobody writes what turns these into something else, but a batch normalization may measure them.
+        // Nobody would write a map of these into something else, but a batch normalization may measure them.
         if self.measured {
             if (-0.35..=0.2).contains(&m) && (0.3..=0.75).contains(&s) {
                 fits.push("tf");
@@ -134,7 +135,7 @@ fn range(preprocess: &str) -> &'static str {
     }
 }
 
-/// Three digits.
+/// Formats with three digits.
 fn short(v: f64) -> String {
     match v.abs() {
         a if a >= 100.0 => format!("{v:.1}"),
@@ -168,7 +169,7 @@ mod tests {
         assert_eq!(one(&written([0.5; 3], [0.5; 3])), "0-1");
         assert_eq!(one(&written([0.5; 3], [1.0; 3])), "0-1");
         assert_eq!(one(&written([0.0; 3], [1.0 / 255.0; 3])), "0-1");
-        // Back to pixels, and then less the mean.
+        // These maps return to pixels and then subtract the mean.
         assert_eq!(one(&written([0.485, 0.456, 0.406], [1.0 / 255.0; 3])), "0-1");
         assert_eq!(one(&written([123.675, 116.28, 103.53], [58.395, 57.12, 57.375])), "none");
         assert_eq!(one(&written([103.939, 116.779, 123.68], [1.0; 3])), "none");

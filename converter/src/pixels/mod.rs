@@ -1,7 +1,7 @@
-//! What training did to the pixels before the network saw them, decided from evidence.
+//! Determines from evidence how the pixels were preprocessed in training.
 //!
-//! A model file does not state it as a rule, and a wrong guess is silent: int8 agrees with an f32 network that is
-//! wrong itself. So every reading has a reason that is printed, and where several fit, none is taken.
+//! A model file usually does not state it, and a wrong guess goes unnoticed: int8 agrees with an f32 network that
+//! is itself wrong. So every reading has a reason that is printed, and if several are possible, none is chosen.
 //!
 //! | evidence | file | example |
 //! |---|---|---|
@@ -25,25 +25,25 @@ use foldnet_kernels::Shape;
 use crate::graph::Graph;
 use crate::import::Imported;
 
-/// One way to read the model, and why.
+/// One reading of the model, and the reason for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reading {
-    /// As for `--preprocess`.
+    /// The value for `--preprocess`.
     pub preprocess: String,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: String,
 }
 
-/// What the evidence comes to.
+/// The conclusion from the evidence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Evidence {
     /// One reading fits.
     One(Reading),
-    /// Several fit, as for `--preprocess`, the likeliest first.
+    /// Several readings fit, as values for `--preprocess`, the likeliest first.
     Several {
-        /// As for `--preprocess`.
+        /// The values for `--preprocess`.
         candidates: Vec<String>,
-        /// Why it cannot be told, for people.
+        /// The reason why it cannot be determined, for people.
         why: String,
     },
 }
@@ -68,12 +68,12 @@ impl Evidence {
     }
 }
 
-/// Returns whether the network came from Keras Applications, torchvision or timm, by its layers' names.
+/// Returns whether the network came from Keras Applications, torchvision or timm, according to its layers' names.
 pub fn is_published(imported: &Imported) -> bool {
     names::family(&imported.graph, &imported.tensors).is_some()
 }
 
-/// Weighs the evidence of a model as it was imported.
+/// Weighs the evidence of an imported model.
 pub fn weigh(imported: &Imported) -> Evidence {
     let graph = &imported.graph;
     let shape = graph.input();
@@ -118,12 +118,12 @@ pub fn weigh(imported: &Imported) -> Evidence {
     }
 }
 
-/// All that is usual for a network with this input.
+/// Returns all usual preprocessings of a network with this input.
 fn every_candidate(shape: Shape) -> Vec<String> {
     let mut all: Vec<&str> =
         if shape.c == 3 { vec!["0-1", "torch", "tf", "none", "caffe"] } else { vec!["0-1", "tf", "none"] };
     match (shape.h, shape.w, shape.c) {
-        // CIFAR-10's mean and deviation; and MNIST's.
+        // The mean and deviation of CIFAR-10, and those of MNIST.
         (32, 32, 3) => all.push("125.3,123,113.9/63,62.1,66.7"),
         (28, 28, 1) => all.push("33.3/78.6"),
         _ => {}
@@ -131,7 +131,7 @@ fn every_candidate(shape: Shape) -> Vec<String> {
     all.into_iter().map(str::to_owned).collect()
 }
 
-/// A preprocessing in words.
+/// Describes a preprocessing in words.
 pub fn in_words(preprocess: &str) -> &'static str {
     match preprocess {
         "none" => "pixels 0…255 as they are, or rescaled by the network itself",
@@ -143,9 +143,9 @@ pub fn in_words(preprocess: &str) -> &'static str {
     }
 }
 
-/// How images of another size are fitted, unless the caller or the model states it. One rule for every
-/// way of saying the same preprocessing: torchvision's goes with its crop, 256 for 224; all others
-/// stretch. Networks for small images see them whole.
+/// Returns the rule by which images of another size are fitted, unless the caller or the model specifies it. The
+/// rule is the same for every spelling of a preprocessing: torchvision's includes its crop, 256 for 224; all
+/// others stretch. Networks for small images use the whole image.
 pub fn resize(preprocess: &str, shape: Shape) -> Resize {
     const CROPPED_FROM: usize = 64;
     let side = shape.h.min(shape.w);
@@ -155,7 +155,7 @@ pub fn resize(preprocess: &str, shape: Shape) -> Resize {
     }
 }
 
-/// A rule of fitting, in words.
+/// Describes a resize rule in words.
 pub fn resize_in_words(resize: Resize) -> String {
     match resize {
         Resize::Stretch => "images are stretched".into(),
@@ -164,7 +164,7 @@ pub fn resize_in_words(resize: Resize) -> String {
     }
 }
 
-/// Why no preprocessing was taken, and what to do.
+/// Explains why no preprocessing was chosen, and what to do.
 pub fn undecided(candidates: &[String], why: &str, images: &str) -> String {
     let width = candidates.iter().map(|c| c.chars().count()).max().unwrap_or(0);
     let list: Vec<String> =
@@ -175,7 +175,7 @@ pub fn undecided(candidates: &[String], why: &str, images: &str) -> String {
     )
 }
 
-/// Returns the first node's graph: used by `inside` and `statistics`.
+/// Returns the nodes that read a node: used by `inside` and `statistics`.
 fn readers_of(graph: &Graph, node: usize) -> Vec<usize> {
     let reads = |id: &usize| graph.nodes[*id].inputs.contains(&node);
     (node + 1..graph.nodes.len()).filter(reads).collect()

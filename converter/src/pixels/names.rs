@@ -1,23 +1,23 @@
-//! Model zoos, told by their layers' names.
+//! Recognizes model zoos by their layers' names.
 //!
-//! Keras Applications, torchvision and timm each train all their ResNets in one way. The exporter is no
-//! evidence: everybody's network comes from PyTorch.
+//! Keras Applications, torchvision and timm each train all their ResNets in one way. The exporter is no evidence:
+//! networks of any origin come from PyTorch.
 
 use crate::graph::Graph;
 
-/// A zoo's preprocessing.
+/// The preprocessing of a model zoo.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Family {
-    /// As for `--preprocess`.
+    /// The value for `--preprocess`.
     pub preprocess: &'static str,
-    /// Why, for people.
+    /// The reason, for people.
     pub reason: &'static str,
 }
 
-/// Networks for images smaller than this were not trained on ImageNet, whatever their layers are called.
+/// Networks for images smaller than this were not trained on ImageNet, whatever the names of their layers.
 const LEAST_SIDE: usize = 64;
 
-/// Recognizes a zoo. Some exporters keep the layers' names in their nodes, others in their tensors.
+/// Recognizes a zoo. Some exporters keep the layers' names in the nodes, others in the tensors.
 pub fn family(graph: &Graph, tensors: &[String]) -> Option<Family> {
     let input = graph.input();
     if input.c != 3 || input.h.min(input.w) < LEAST_SIDE {

@@ -1,19 +1,19 @@
-//! What a trained first layer's statistics say about its input.
+//! Derives the input's statistics from those of a trained first layer.
 //!
-//! A batch normalization behind the first convolution has measured the convolution's outputs. For an input
-//! of mean `m` and deviation `s` in every colour, channel `c` with the weights `w` and the bias `b` has
+//! A batch normalization after the first convolution has measured the convolution's outputs. For an input with
+//! mean `m` and deviation `s` in every colour, channel `c` with the weights `w` and the bias `b` has
 //!
 //! ```text
 //! mean(c)     = m · Σw + b
 //! variance(c) = s² · wᵀ·R·w      R: how pixels of photographs correlate, by distance and colour
 //! ```
 //!
-//! so both follow from the weights by one number each. They are believed only if they explain most of what
-//! differs between the channels: in a network that nobody trained they explain nothing.
+//! so one number each determines both from the weights. They are believed only if they explain most of the
+//! differences between the channels: in an untrained network they explain nothing.
 //!
-//! Exporters fold the normalization into the convolution, which leaves `b = β − m·Σw` with a `β` that knows
-//! nothing of the weights. There the biases tell where they fall with the weights' sums, that is where the
-//! input is far from centred; biases that do not fall prove nothing.
+//! Exporters fold the normalization into the convolution, which leaves `b = β − m·Σw` with a `β` that is
+//! independent of the weights. In this case the biases are evidence if they fall with the weights' sums, that is,
+//! if the input is far from centred; biases that do not fall prove nothing.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -23,19 +23,19 @@ use super::readers_of;
 use crate::graph::{Conv, Graph, Op};
 use crate::import::BatchNorm;
 
-/// Fewer channels are no statistics.
+/// The smallest number of channels for useful statistics.
 const LEAST_CHANNELS: usize = 8;
-/// Fewer biases are no statistics.
+/// The smallest number of biases for useful statistics.
 const LEAST_BIASES: usize = 16;
-/// Correlation of measured and expected variances, of their logarithms.
+/// The smallest correlation between measured and expected variances, of their logarithms.
 const LEAST_CORRELATION: f64 = 0.75;
-/// Share of the biases' variance that the weights' sums explain.
+/// The smallest share of the biases' variance that the weights' sums must explain.
 const LEAST_SHARE: f64 = 0.6;
-/// Correlation of neighbouring pixels, and of colours.
+/// The correlation of neighbouring pixels, and of colours.
 const NEIGHBOURS: f64 = 0.94;
 const COLOURS: f64 = 0.93;
 
-/// Mean and deviation of photographs after each preprocessing.
+/// The mean and deviation of photographs after each preprocessing.
 const USUAL: [(&str, f64, f64); 5] = [
     ("none", 115.0, 66.0),
     ("0-1", 0.45, 0.26),
@@ -44,14 +44,14 @@ const USUAL: [(&str, f64, f64); 5] = [
     ("caffe", 0.0, 66.0),
 ];
 
-/// What was found out.
+/// The statistics that were found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Numbers {
     /// The input's mean and deviation.
     Both {
-        /// Mean.
+        /// The mean.
         mean: f64,
-        /// Deviation.
+        /// The deviation.
         deviation: f64,
     },
     /// The input's mean, which is not zero.
@@ -71,7 +71,7 @@ impl fmt::Display for Numbers {
 }
 
 impl Numbers {
-    /// Returns the usual preprocessings that agree with it, the nearest first.
+    /// Returns the usual preprocessings that agree with the statistics, the nearest first.
     pub fn fitting(&self, channels: usize) -> Vec<&'static str> {
         let usual = USUAL.iter().filter(|(name, ..)| channels == 3 || !matches!(*name, "torch" | "caffe"));
         let mut fits: Vec<(f64, &str)> = match *self {
@@ -93,7 +93,7 @@ impl Numbers {
     }
 }
 
-/// Looks at the first convolution and what follows it.
+/// Examines the first convolution and the node after it.
 pub fn measure(graph: &Graph, chain: &Chain, norms: &HashMap<String, BatchNorm>) -> Option<Numbers> {
     let convs = readers_of(graph, chain.end);
     let (id, conv) = convs.iter().find_map(|&id| match &graph.nodes[id].op {
@@ -113,7 +113,7 @@ pub fn measure(graph: &Graph, chain: &Chain, norms: &HashMap<String, BatchNorm>)
     }
 }
 
-/// Per output channel, the sum of the weights and `wᵀ·R·w`.
+/// Returns, per output channel, the sum of the weights and `wᵀ·R·w`.
 fn expected(conv: &Conv) -> Vec<(f64, f64)> {
     let [rows, columns] = conv.window.kernel;
     let colours = conv.pad_value.len();
@@ -146,7 +146,7 @@ fn from_norm(conv: &Conv, norm: &BatchNorm) -> Option<Numbers> {
         let variance = f64::from(variance);
         if energy > 0.0 && variance > 0.0 {
             points.push((energy.ln(), variance.ln()));
-            // Weighted by what the channel's mean is uncertain by.
+            // The weight is the inverse of the uncertainty of the channel's mean.
             weighted += sum * (f64::from(mean) - f64::from(bias)) / variance;
             squares += sum * sum / variance;
         }
@@ -182,7 +182,7 @@ fn variance(values: impl Iterator<Item = f64> + Clone) -> f64 {
     values.map(|v| (v - mean) * (v - mean)).sum::<f64>() / n
 }
 
-/// Pearson's; none where one of the two does not vary.
+/// Returns Pearson's correlation, or `None` if one of the two does not vary.
 fn correlation(points: &[(f64, f64)]) -> Option<f64> {
     let n = points.len() as f64;
     let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;

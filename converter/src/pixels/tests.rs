@@ -6,14 +6,14 @@ use super::*;
 use crate::graph::{Conv, Node, Op, Window};
 use crate::import::BatchNorm;
 
-/// CIFAR's photographs, 32×32, from the images that are built in.
+/// Returns CIFAR's photographs, 32×32, from the built-in images.
 fn photographs() -> Vec<Vec<[f64; 3]>> {
     let records = include_bytes!("../../assets/calibration.bin").chunks_exact(3073);
     let pixels = |r: &[u8]| (0..1024).map(|p| [1, 1025, 2049].map(|plane| f64::from(r[plane + p]))).collect();
     records.map(pixels).collect()
 }
 
-/// Uniform numbers between −1 and 1.
+/// Returns uniform numbers between −1 and 1.
 fn numbers(seed: u32) -> impl FnMut() -> f64 {
     let mut state = seed;
     move || {
@@ -24,20 +24,20 @@ fn numbers(seed: u32) -> impl FnMut() -> f64 {
 
 const CHANNELS: usize = 32;
 
-/// What is at the start of a network.
+/// The normalization at the start of a network.
 enum Normalized {
-    /// A batch normalization that was trained on photographs, apart from the convolution.
+    /// A batch normalization trained on photographs, separate from the convolution.
     Apart,
-    /// The same, folded into the convolution.
+    /// The same normalization, folded into the convolution.
     Folded,
     /// A batch normalization of random numbers.
     Random,
 }
 
-/// A network whose first layer saw photographs after a preprocessing `(p − mean)/deviation`.
+/// Returns a network whose first layer was trained on photographs after a preprocessing `(p − mean)/deviation`.
 fn network(mean: f64, deviation: f64, how: Normalized, seed: u32) -> Imported {
     let mut random = numbers(seed);
-    // Some filters look for edges, others for brightness.
+    // Some filters detect edges, others brightness.
     let mut weights: Vec<f64> = (0..CHANNELS * 27).map(|_| random()).collect();
     for (i, filter) in weights.chunks_exact_mut(27).enumerate() {
         let average = filter.iter().sum::<f64>() / 27.0;
@@ -120,7 +120,7 @@ fn a_trained_first_layer_tells_the_range_of_its_input() {
         assert_eq!(candidates(&weigh(0.0, 1.0)), ["none"]);
         assert_eq!(candidates(&weigh(0.0, 255.0)), ["0-1"]);
         assert_eq!(candidates(&weigh(113.0, 1.0)), ["caffe"]);
-        // These two are near, and stay both possible where the photographs' contrast does not tell.
+        // These two are close, and both remain possible if the photographs' contrast does not decide.
         for (mean, deviation, name) in [(127.5, 127.5, "tf"), (117.0, 57.0, "torch")] {
             let evidence = weigh(mean, deviation);
             let fits = candidates(&evidence);
@@ -166,7 +166,7 @@ fn a_published_network_is_recognized_unless_its_numbers_contradict() {
     assert_eq!(candidates(&evidence), ["torch"]);
     assert_eq!(candidates(&weigh(117.0, 57.0, Normalized::Apart)), ["torch"]);
     assert_eq!(candidates(&weigh(0.0, 1.0, Normalized::Random)), ["torch"]);
-    // Trained on pixels 0…1 in spite of its names.
+    // It was trained on pixels 0…1 in spite of its names.
     for how in [Normalized::Folded, Normalized::Apart] {
         let evidence = weigh(0.0, 255.0, how);
         assert_eq!(candidates(&evidence), ["torch", "0-1"]);

@@ -1,4 +1,4 @@
-//! Which preprocessing is right most often: tried on labelled images.
+//! Finds the preprocessing with the most correct answers on labelled images.
 
 use foldnet_archive::{Input, Resize};
 use foldnet_dataset::Dataset;
@@ -11,32 +11,32 @@ use crate::pass::{Preprocess, fold, prepend};
 use crate::quantize::QuantizeError;
 use crate::quantize::score::top;
 
-/// Multiply-accumulates in f32 that all tries together may take.
+/// The largest number of f32 multiply-accumulates in all trials together.
 const MACS: u64 = 600_000_000_000;
 const FEWEST: usize = 32;
 const MOST: usize = 200;
 
-/// How often each preprocessing was right.
+/// The correct answers with each preprocessing.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// As for `--preprocess`, and whether each image's answer was right.
+    /// The value for `--preprocess`, and whether each image's answer was correct.
     tries: Vec<(String, Vec<bool>)>,
-    /// Share of the images that the commonest class has.
+    /// The share of the most frequent class.
     commonest: f64,
 }
 
-/// The one that was right most often, and by how much.
+/// The preprocessing with the most correct answers, and its margin.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choice {
-    /// As for `--preprocess`.
+    /// The value for `--preprocess`.
     pub preprocess: String,
-    /// For people.
+    /// The reason, for people.
     pub reason: String,
-    /// The next is too near to be sure.
+    /// Whether the next one is too close to be sure.
     pub close: bool,
 }
 
-/// Tries preprocessings on the labelled images of a dataset, whose labels are the network's classes.
+/// Tries preprocessings on the labelled images of a dataset whose labels are the network's classes.
 pub fn run(
     graph: &Graph,
     candidates: &[String],
@@ -63,7 +63,7 @@ pub fn run(
         mean: Vec::new(),
         std: Vec::new(),
     };
-    // Each image is decoded once, and fitted once for each rule.
+    // Each image is decoded once, and fitted once per rule.
     let mut labels = Vec::new();
     let mut pixels: Vec<Vec<Pixels>> = vec![Vec::new(); rules.len()];
     let total = dataset.len();
@@ -79,7 +79,7 @@ pub fn run(
     for candidate in candidates {
         let Ok(preprocess) = Preprocess::parse(candidate, shape.c) else { continue };
         let mut graph = graph.clone();
-        // BGR that cannot be turned into the weights is no candidate.
+        // BGR is no candidate if it cannot be folded into the weights.
         if prepend(&mut graph, &preprocess).is_err() {
             continue;
         }
@@ -93,11 +93,11 @@ pub fn run(
 }
 
 impl Trial {
-    /// The best, unless it is no better than always naming the commonest class.
+    /// Returns the best, unless it is no better than always naming the most frequent class.
     pub fn best(&self) -> Result<Choice, String> {
         let right = |tried: &[bool]| tried.iter().filter(|&&r| r).count();
         let mut order: Vec<&(String, Vec<bool>)> = self.tries.iter().collect();
-        // Stable: of equals, the likelier stays first.
+        // The sort is stable: of equals, the likelier stays first.
         order.sort_by_key(|(_, tried)| std::cmp::Reverse(right(tried)));
         let images = order.first().map_or(0, |(_, tried)| tried.len());
         if images == 0 {
@@ -122,15 +122,15 @@ impl Trial {
     }
 }
 
-/// Returns whether two are right on different numbers of images by more than chance: Q. McNemar, *Psychometrika*,
-/// 1947, at 95 %.
+/// Returns whether two preprocessings differ in their correct answers by more than chance: Q. McNemar,
+/// *Psychometrika*, 1947, at 95 %.
 fn differs(a: &[bool], b: &[bool]) -> bool {
     let only = |a: &[bool], b: &[bool]| a.iter().zip(b).filter(|(a, b)| **a && !**b).count() as f64;
     let (more, fewer) = (only(a, b), only(b, a));
     (more - fewer).powi(2) > 3.84 * (more + fewer)
 }
 
-/// Returns the answer; one output decides between two classes.
+/// Returns the predicted class; one output decides between two classes.
 fn class(logits: &[f32]) -> usize {
     match logits {
         [one] => usize::from(*one > 0.0),

@@ -1,4 +1,4 @@
-//! Error per layer.
+//! Measures the error of each layer.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use crate::quantize::score::sqnr;
 
 /// Running sums for one tensor, per channel.
 ///
-/// Signal to noise after the straight line per channel that fits best, since equalization changes gains
-/// and centring offsets without changing what is said; both sides around their channel's mean:
+/// It is the signal-to-noise ratio after the best straight line per channel, since equalization changes gains and
+/// centring changes offsets without a loss of information; both sides are relative to their channel's mean:
 ///
 /// ```text
 /// SQNR = 10·log10( Σ a² / Σ_c (Σ a² − (Σ ab)²/Σ b²) )
@@ -18,8 +18,8 @@ pub struct Noise {
     pixels: f64,
 }
 
-/// Sums of one channel. They are of differences from its first values: a channel that hardly varies around
-/// a large mean keeps its digits.
+/// The sums of one channel. They are of differences from its first values, so that a channel that hardly varies
+/// around a large mean keeps its precision.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sums {
     first: Option<(f64, f64)>,
@@ -30,16 +30,16 @@ struct Sums {
     bb: f64,
 }
 
-/// By tensor name.
+/// The noise by tensor name.
 pub type NoiseMap = BTreeMap<String, Noise>;
 
 impl Noise {
-    /// Nothing added.
+    /// Creates empty sums.
     pub fn new(channels: usize) -> Self {
         Self { channels: vec![Sums::default(); channels], pixels: 0.0 }
     }
 
-    /// Adds one image's values, NHWC: the true ones and the others.
+    /// Adds one image's values, NHWC: first the true ones.
     pub fn add(&mut self, truth: &[f32], other: &[f32]) {
         let n = self.channels.len();
         for (a, b) in truth.chunks_exact(n).zip(other.chunks_exact(n)) {
@@ -57,7 +57,7 @@ impl Noise {
         }
     }
 
-    /// In dB.
+    /// Returns the signal-to-noise ratio in dB.
     pub fn sqnr(&self) -> f64 {
         let (mut signal, mut noise) = (0.0, 0.0);
         for s in &self.channels {

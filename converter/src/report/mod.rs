@@ -1,4 +1,4 @@
-//! What a conversion did and what it cost, as data.
+//! The report of a conversion, as data: what it did and what it cost.
 
 pub mod html;
 pub mod layers;
@@ -12,107 +12,107 @@ use crate::per_class::Change;
 use crate::quantize::recipe::Decision;
 use crate::quantize::score::Distance;
 
-/// Written by `converter quantize --report`, as JSON or, by [`html::page`], as a page.
+/// The report that `converter quantize --report` writes, as JSON or, by [`html::page`], as a page.
 #[derive(Debug, Serialize)]
 pub struct Report {
-    /// How it went.
+    /// The verdict on the conversion.
     pub verdict: Verdict,
-    /// What made it, and when.
+    /// The program that created the report, and the date.
     pub origin: Origin,
-    /// What the network's output means.
+    /// The meaning of the network's output.
     pub output: Reading,
-    /// File name of the source model.
+    /// The file name of the source model.
     pub source: String,
-    /// Its SHA-256.
+    /// The SHA-256 of the source model.
     pub sha256: String,
-    /// Which preprocessing was folded in.
+    /// The preprocessing that was folded in.
     pub preprocess: String,
-    /// Why that one.
+    /// The reason for this preprocessing.
     pub preprocess_reason: String,
-    /// Nodes of the source graph that folding removed.
+    /// The number of the source graph's nodes that folding removed.
     pub layers_folded: usize,
-    /// Steps that compute in int8.
+    /// The number of steps that compute in int8.
     pub layers_quantized: usize,
-    /// Steps that compute in f32.
+    /// The number of steps that compute in f32.
     pub layers_float: usize,
-    /// Bytes of the source model, its external data included.
+    /// The size of the source model in bytes, including its external data.
     pub bytes_before: u64,
-    /// Bytes of the archive.
+    /// The size of the archive in bytes.
     pub bytes: u64,
-    /// Multiply-accumulates per image.
+    /// The multiply-accumulates per image.
     pub macs: u64,
-    /// Weights and biases.
+    /// The number of weights and biases.
     pub parameters: usize,
-    /// Bytes of activations at their peak, in the plan of this machine.
+    /// The peak size of the activations in bytes, in this machine's plan.
     pub arena_bytes: usize,
-    /// Calibration images.
+    /// The number of calibration images.
     pub calibration_images: usize,
-    /// Images skipped because they could not be read.
+    /// The number of images skipped because they could not be read.
     pub skipped: usize,
-    /// Tensors stored around the middle of each of their channels.
+    /// The number of tensors stored relative to the middle of each of their channels.
     pub centred: usize,
-    /// Passes over the numbers, and what came of them.
+    /// The quantization passes and their results.
     pub passes: Vec<Decision>,
-    /// Whether the checked images are known to be unseen in training. If not, they were kept out of
-    /// calibration, which is all that is known of them.
+    /// Whether the checked images are known to be unseen in training. If not, all that is known is that they were
+    /// not used for calibration.
     pub unseen: bool,
-    /// int8 against f32 on the checked images.
+    /// The difference between int8 and f32 on the checked images.
     pub held_out: Option<Distance>,
-    /// Accuracy on checked images with labels.
+    /// The accuracy on checked images with labels.
     pub accuracy: Option<Accuracy>,
-    /// Class by class, from f32 to int8, on checked images with labels.
+    /// The change from f32 to int8 of each class, on checked images with labels.
     pub classes: Vec<Change>,
-    /// Held-out images whose answer changed, the first few.
+    /// The first held-out images whose answer changed.
     pub changed: Vec<Changed>,
-    /// What each tensor and each layer's weights, rounded alone, do to the logits.
+    /// The effect on the logits of rounding each tensor and each layer's weights alone.
     pub sensitivity: Vec<SensitivityReport>,
-    /// Nodes that fit into no convolution and are steps of their own.
+    /// The nodes that could not be fused into a convolution and are separate steps.
     pub not_folded: Vec<String>,
-    /// What `--max-drop` kept in 16 bits, where int8 alone lost too much.
+    /// The parts that `--max-drop` kept in 16 bits, if int8 alone lost too much.
     pub kept: Option<KeptReport>,
-    /// Tensor by tensor.
+    /// The tensors.
     pub tensors: Vec<TensorReport>,
-    /// What else should be known.
+    /// Further notes for the reader.
     pub notes: Vec<String>,
 }
 
-/// What made a report, and when.
+/// The program that created a report, and the date.
 #[derive(Clone, Debug, Serialize)]
 pub struct Origin {
-    /// Version of the converter.
+    /// The version of the converter.
     pub converter: &'static str,
-    /// Version of the archive's format.
+    /// The version of the archive's format.
     pub archive_format: u32,
-    /// The day, such as `2026-11-30`, if the caller tells it.
+    /// The day, such as `2026-11-30`, if the caller provides it.
     pub date: Option<String>,
     /// The command line, if there was one.
     pub command: Option<String>,
 }
 
-/// What is held in 16 bits so that a budget holds, and what that costs.
+/// The parts kept in 16 bits to meet an accuracy budget, and their cost.
 #[derive(Clone, Debug, Serialize)]
 pub struct KeptReport {
-    /// Points that may be lost.
+    /// The points that may be lost.
     pub limit: f64,
-    /// Points that int8 alone loses on held-out images.
+    /// The points that int8 alone loses on held-out images.
     pub drop_before: f64,
-    /// Points that are lost now.
+    /// The points lost with the kept parts.
     pub drop: f64,
-    /// Networks that were measured to find it.
+    /// The number of networks measured in the search.
     pub tried: usize,
-    /// What is kept, the noisiest first.
+    /// The kept parts, the noisiest first.
     pub parts: Vec<KeptPart>,
-    /// Multiply-accumulates of int8 alone.
+    /// The multiply-accumulates of int8 alone.
     pub macs_before: u64,
-    /// Multiply-accumulates now.
+    /// The multiply-accumulates with the kept parts.
     pub macs: u64,
-    /// Bytes of the archive of int8 alone.
+    /// The size of the archive of int8 alone in bytes.
     pub bytes_before: u64,
-    /// Bytes of the archive now.
+    /// The size of the archive in bytes.
     pub bytes: u64,
-    /// Milliseconds of an inference of int8 alone, on this machine, one thread.
+    /// The milliseconds of an inference of int8 alone, on this machine with one thread.
     pub ms_before: f64,
-    /// Milliseconds of an inference now.
+    /// The milliseconds of an inference with the kept parts.
     pub ms: f64,
 }
 
@@ -123,41 +123,42 @@ pub struct KeptPart {
     pub name: String,
     /// `weights` or `values`.
     pub what: &'static str,
-    /// Signal to noise of the logits in dB with nothing but this rounded to 8 bits.
+    /// The signal-to-noise ratio of the logits in dB if only this part is rounded to 8 bits.
     pub sqnr: f64,
-    /// Multiply-accumulates that keeping it alone adds.
+    /// The multiply-accumulates that keeping only this part adds.
     pub macs: u64,
-    /// Weights and biases that keeping it alone adds.
+    /// The number of weights and biases that keeping only this part adds.
     pub parameters: usize,
 }
 
-/// Right answers among held-out images.
+/// The correct answers among held-out images.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Accuracy {
-    /// Images with labels.
+    /// The number of images with labels.
     pub images: usize,
-    /// f32's share of right answers.
+    /// The share of correct answers of f32.
     pub float: f64,
-    /// int8's.
+    /// The share of correct answers of int8.
     pub int8: f64,
-    /// f32's number of right answers.
+    /// The number of correct answers of f32.
     pub float_right: usize,
-    /// int8's.
+    /// The number of correct answers of int8.
     pub int8_right: usize,
-    /// How likely a difference at least as large is where both are equally good, see [`crate::per_class::mcnemar`].
+    /// The probability of a difference at least as large if both are equally good, see
+    /// [`crate::per_class::mcnemar`].
     pub p: f64,
 }
 
-/// An image whose answer changed. Classes are named where names are known, else numbered.
+/// An image whose answer changed. Classes have names if the names are known, otherwise numbers.
 #[derive(Clone, Debug, Serialize)]
 pub struct Changed {
-    /// Its path or number.
+    /// The image's path or number.
     pub name: String,
-    /// Its class, if known.
+    /// The image's class, if known.
     pub label: Option<String>,
-    /// f32's answer.
+    /// The answer of f32.
     pub float: String,
-    /// int8's answer.
+    /// The answer of int8.
     pub int8: String,
     /// A small PNG as a data URI.
     pub thumbnail: String,
@@ -170,7 +171,7 @@ pub struct SensitivityReport {
     pub name: String,
     /// `weights` or `values`.
     pub what: &'static str,
-    /// Signal to noise of the logits in dB, nothing else rounded.
+    /// The signal-to-noise ratio of the logits in dB if nothing else is rounded.
     pub sqnr: f64,
 }
 
@@ -185,12 +186,12 @@ pub struct TensorReport {
     pub scale: f32,
     /// Its zero point.
     pub zero: i8,
-    /// How its range was chosen.
+    /// The method that chose its range.
     pub method: String,
-    /// Signal to noise in dB, see [`layers::Noise`].
+    /// The signal-to-noise ratio in dB, see [`layers::Noise`].
     pub sqnr: Option<f64>,
-    /// Smallest and largest float value seen, equalization aside.
+    /// The smallest and the largest float value seen, without equalization.
     pub seen: (f32, f32),
-    /// Counts of 64 equal parts of that range.
+    /// The counts of 64 equal parts of that range.
     pub histogram: Vec<u64>,
 }

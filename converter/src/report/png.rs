@@ -1,16 +1,16 @@
 //! Small images for the report: PNG as a data URI.
 //!
-//! Stored blocks, no compression: a thumbnail is a few kilobytes, and an encoder of forty lines needs no
-//! further dependency. W3C, *Portable Network Graphics (Second edition)*, 2003; RFC 1950 and 1951.
+//! The blocks are stored without compression: a thumbnail has a few kilobytes, and an encoder of forty lines needs
+//! no further dependency. W3C, *Portable Network Graphics (Second edition)*, 2003; RFC 1950 and 1951.
 
 use foldnet_kernels::Shape;
 
 use crate::image::Pixels;
 
-/// Thumbnails are at most this wide and high.
+/// The largest width and height of a thumbnail.
 const SIDE: usize = 64;
 
-/// An image of 1, 3 or 4 channels (the fourth is left out), made smaller if need be, as
+/// Encodes an image of 1, 3 or 4 channels (the fourth is left out), reduced if necessary, as
 /// `data:image/png;base64,…`.
 pub fn thumbnail(image: &Pixels) -> String {
     let (Shape { h: height, w: width, c: channels }, pixels) = (image.shape(), image.values());

@@ -1,5 +1,5 @@
-//! TensorFlow Lite's files, for the reader (`import/tflite`) and the writer (`emit/tflite`): FlatBuffers and the
-//! schema's numbers.
+//! The files of TensorFlow Lite, for the reader (`import/tflite`) and the writer (`emit/tflite`): FlatBuffers and
+//! the schema's numbers.
 
 pub mod read;
 pub mod schema;

@@ -1,29 +1,29 @@
-//! FlatBuffers that nobody has checked: every offset is held against the file's length before it is followed.
+//! Reads untrusted FlatBuffers: every offset is compared with the file's length before it is followed.
 //!
-//! Tables may be shared, so a small file can describe a large tree. What is read is counted; a file that is read
-//! many times over is refused.
+//! Tables may be shared, so a small file can describe a large tree. The bytes read are counted, and a file whose
+//! parts are read many times over is refused.
 
 use std::cell::Cell;
 
-/// How often a file may be read over, vectors and tables together.
+/// How many times its own length a file may be read, vectors and tables together.
 const TIMES: u64 = 16;
-/// What reading a table counts as, in bytes.
+/// The number of bytes that reading a table counts as.
 const TABLE: u64 = 16;
 
-/// Why a file is not sound.
+/// The reason why a file is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FlatError {
-    /// It may have been cut off.
+    /// An offset points outside the file, which may be truncated.
     #[error("what byte {0} points to lies outside of the file, which may be cut off")]
     Outside(usize),
-    /// Parts of it are used again and again.
+    /// Parts of the file are used again and again.
     #[error("its tables refer to the same bytes too often")]
     Repeated,
 }
 
 type Result<T> = std::result::Result<T, FlatError>;
 
-/// The bytes, and how many may still be read.
+/// The file's bytes, and how many may still be read.
 pub struct File<'a> {
     bytes: &'a [u8],
     left: Cell<u64>,
@@ -35,12 +35,12 @@ pub struct Table<'f, 'a> {
     file: &'f File<'a>,
     at: usize,
     vtable: usize,
-    /// Bytes of the vtable.
+    /// The length of the vtable in bytes.
     length: usize,
 }
 
 impl<'a> File<'a> {
-    /// Nothing is read yet.
+    /// Starts reading a file.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self { bytes, left: Cell::new(TIMES * bytes.len() as u64) }
     }
@@ -50,7 +50,7 @@ impl<'a> File<'a> {
         self.table(self.target(0)?)
     }
 
-    /// Bytes that stand outside of the tables.
+    /// Returns bytes outside the tables.
     pub fn slice(&self, at: u64, length: u64) -> Result<&'a [u8]> {
         let outside = FlatError::Outside(usize::try_from(at).unwrap_or(usize::MAX));
         let start = usize::try_from(at).map_err(|_| outside.clone())?;
@@ -73,7 +73,7 @@ impl<'a> File<'a> {
         Ok(u32::from_le_bytes(self.array(at)?) as usize)
     }
 
-    /// Where the offset at `at` points.
+    /// Returns the target of the offset at `at`.
     fn target(&self, at: usize) -> Result<usize> {
         at.checked_add(self.length(at)?).filter(|&to| to < self.bytes.len()).ok_or(FlatError::Outside(at))
     }
@@ -98,7 +98,7 @@ impl<'a> File<'a> {
 }
 
 impl<'f, 'a> Table<'f, 'a> {
-    /// Where a field stands, if the table has it.
+    /// Returns the position of a field, if the table has it.
     fn place(&self, field: u16) -> Result<Option<usize>> {
         let entry = 4 + 2 * usize::from(field);
         if entry + 2 > self.length {
@@ -115,22 +115,22 @@ impl<'f, 'a> Table<'f, 'a> {
         })
     }
 
-    /// `bool`, `ubyte` or an enumeration; 0 where it is left out.
+    /// Reads a `bool`, `ubyte` or enumeration; returns 0 if it is missing.
     pub fn byte(&self, field: u16) -> Result<u8> {
         self.scalar(field, 0, u8::from_le_bytes)
     }
 
-    /// `int` or `uint`; `none` where it is left out.
+    /// Reads an `int` or `uint`; returns `none` if it is missing.
     pub fn int(&self, field: u16, none: i32) -> Result<i32> {
         self.scalar(field, none, i32::from_le_bytes)
     }
 
-    /// `ulong`; 0 where it is left out.
+    /// Reads a `ulong`; returns 0 if it is missing.
     pub fn long(&self, field: u16) -> Result<u64> {
         self.scalar(field, 0, u64::from_le_bytes)
     }
 
-    /// `float`; `none` where it is left out.
+    /// Reads a `float`; returns `none` if it is missing.
     pub fn float(&self, field: u16, none: f32) -> Result<f32> {
         self.scalar(field, none, f32::from_le_bytes)
     }
@@ -139,19 +139,19 @@ impl<'f, 'a> Table<'f, 'a> {
         self.place(field)?.map(|at| self.file.target(at)).transpose()
     }
 
-    /// A table.
+    /// Reads a table.
     pub fn table(&self, field: u16) -> Result<Option<Self>> {
         self.target(field)?.map(|at| self.file.table(at)).transpose()
     }
 
-    /// A vector of tables; empty where it is left out.
+    /// Reads a vector of tables; returns an empty one if it is missing.
     pub fn tables(&self, field: u16) -> Result<Vec<Self>> {
         let Some(at) = self.target(field)? else { return Ok(Vec::new()) };
         let count = self.file.vector(at, 4)?.len() / 4;
         (0..count).map(|i| self.file.table(self.file.target(at + 4 + 4 * i)?)).collect()
     }
 
-    /// A vector of bytes, which is not counted, since it is not copied.
+    /// Reads a vector of bytes. It is not counted, since it is not copied.
     pub fn bytes(&self, field: u16) -> Result<Option<&'a [u8]>> {
         self.target(field)?.map(|at| self.file.vector(at, 1)).transpose()
     }
@@ -163,22 +163,22 @@ impl<'f, 'a> Table<'f, 'a> {
         Ok(bytes.as_chunks::<N>().0.iter().map(|&b| of(b)).collect())
     }
 
-    /// A vector of `int`; empty where it is left out.
+    /// Reads a vector of `int`; returns an empty one if it is missing.
     pub fn ints(&self, field: u16) -> Result<Vec<i32>> {
         self.numbers(field, i32::from_le_bytes)
     }
 
-    /// A vector of `long`; empty where it is left out.
+    /// Reads a vector of `long`; returns an empty one if it is missing.
     pub fn longs(&self, field: u16) -> Result<Vec<i64>> {
         self.numbers(field, i64::from_le_bytes)
     }
 
-    /// A vector of `float`; empty where it is left out.
+    /// Reads a vector of `float`; returns an empty one if it is missing.
     pub fn floats(&self, field: u16) -> Result<Vec<f32>> {
         self.numbers(field, f32::from_le_bytes)
     }
 
-    /// A string; empty where it is left out.
+    /// Reads a string; returns an empty one if it is missing.
     pub fn text(&self, field: u16) -> Result<String> {
         let bytes = self.bytes(field)?.unwrap_or_default();
         self.file.count(bytes.len() as u64)?;
@@ -224,7 +224,7 @@ mod tests {
             root.tables(3)?.iter().try_for_each(|t| t.text(1).map(|_| ()))
         };
         assert_eq!(all(&bytes), Ok(()));
-        // The last bytes are a string's end, which is not read, and padding.
+        // The last bytes are the end of a string, which is not read, and padding.
         for length in 0..bytes.len() - 8 {
             assert!(all(&bytes[..length]).is_err(), "{length}");
         }

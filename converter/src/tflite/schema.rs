@@ -1,9 +1,9 @@
-//! The numbers of TFLite's schema (`tensorflow/lite/schema/schema.fbs`, version 3), and of its metadata
-//! (`metadata_schema.fbs`), as far as they are read or written here.
+//! The numbers of TFLite's schema (`tensorflow/lite/schema/schema.fbs`, version 3) and of its metadata
+//! (`metadata_schema.fbs`) that the reader or the writer needs.
 
 /// The schema's version.
 pub const VERSION: i32 = 3;
-/// What a file has behind its first four bytes.
+/// The identifier after a file's first four bytes.
 pub const IDENTIFIER: [u8; 4] = *b"TFL3";
 
 /// `BuiltinOperator`.
@@ -130,7 +130,7 @@ pub mod quantization {
 
 /// Fields of an operator's code.
 pub mod code {
-    /// One byte, which readers from before operators above 126 look at.
+    /// One byte, which readers older than the operators above 126 use.
     pub const DEPRECATED: u16 = 0;
     pub const CUSTOM: u16 = 1;
     pub const VERSION: u16 = 2;
@@ -149,7 +149,7 @@ pub mod node {
 /// Fields of a buffer.
 pub mod buffer {
     pub const DATA: u16 = 0;
-    /// Where the data stand in a file that is larger than a FlatBuffer can be.
+    /// The position of the data in a file that is larger than a FlatBuffer can be.
     pub const OFFSET: u16 = 1;
     pub const SIZE: u16 = 2;
 }
@@ -163,13 +163,13 @@ pub mod fused {
     pub const TANH: u8 = 4;
 }
 
-/// An operator by its number.
+/// Returns the name of the operator with this number.
 pub fn operator_name(code: i32) -> String {
     let name = usize::try_from(code).ok().and_then(|i| OPERATORS.get(i));
     name.map_or_else(|| format!("operator number {code}"), |name| (*name).into())
 }
 
-/// A type of values by its number.
+/// Returns the name of the value type with this number.
 pub fn element_name(element: u8) -> String {
     let name = ELEMENTS.get(usize::from(element));
     name.map_or_else(|| format!("number {element}"), |name| (*name).into())

@@ -1,53 +1,53 @@
-//! FlatBuffers, written from front to back.
+//! Writes FlatBuffers from front to back.
 //!
-//! A table is a list of fields; what a field points to stands behind the table, so every offset points
-//! forward, as the format wants. Each table has a vtable of its own. The format is FlatBuffers' *Internals*
-//! page; this writer has what TFLite's schema needs.
+//! A table is a list of fields. The objects to which its fields point follow the table, so every offset points
+//! forward, as the format requires. Each table has its own vtable. The format is described on FlatBuffers'
+//! *Internals* page; this writer supports what TFLite's schema needs.
 
-/// What a field of a table holds.
+/// The content of a table's field.
 #[derive(Clone)]
 pub enum Content {
-    /// `bool`, `byte` or `ubyte`, an enumeration as a rule.
+    /// A `bool`, `byte` or `ubyte`, usually an enumeration.
     Byte(u8),
-    /// `int` or `uint`.
+    /// An `int` or `uint`.
     Int(i32),
     /// Another table.
     Table(Table),
     /// A string.
     Text(String),
-    /// `[ubyte]`, aligned to 16 bytes as TFLite's buffers are.
+    /// A `[ubyte]`, aligned to 16 bytes like TFLite's buffers.
     Bytes(Vec<u8>),
-    /// `[int]`.
+    /// A `[int]`.
     Ints(Vec<i32>),
-    /// `[long]`.
+    /// A `[long]`.
     Longs(Vec<i64>),
-    /// `[float]`.
+    /// A `[float]`.
     Floats(Vec<f32>),
     /// A vector of tables.
     Tables(Vec<Table>),
 }
 
 impl Content {
-    /// Bytes in the table itself.
+    /// Returns the size in the table itself in bytes.
     fn size(&self) -> usize {
         if matches!(self, Self::Byte(_)) { 1 } else { 4 }
     }
 }
 
-/// A table's fields, each with its number in the schema, in ascending order; what is left out has the schema's
+/// The fields of a table, each with its number in the schema, in ascending order; missing fields have the schema's
 /// default.
 #[derive(Clone, Default)]
 pub struct Table(pub Vec<(u16, Content)>);
 
 impl Table {
-    /// With one more field.
+    /// Adds a field.
     pub fn with(mut self, field: u16, value: Content) -> Self {
         self.0.push((field, value));
         self
     }
 }
 
-/// Returns the file: `root` behind its offset and the four letters of the schema.
+/// Returns the file: `root` after its offset and the schema's four letters.
 pub fn file(root: &Table, identifier: [u8; 4]) -> Vec<u8> {
     let mut out = Writer(vec![0; 4]);
     out.0.extend(identifier);
@@ -59,20 +59,21 @@ pub fn file(root: &Table, identifier: [u8; 4]) -> Vec<u8> {
 struct Writer(Vec<u8>);
 
 impl Writer {
-    /// Zeros, until what is written `ahead` bytes further on stands at a multiple of `to`.
+    /// Writes zeros, until the object to be written `ahead` bytes later starts at a multiple of `to`.
     fn align(&mut self, to: usize, ahead: usize) {
         let length = (self.0.len() + ahead).next_multiple_of(to) - ahead;
         self.0.resize(length, 0);
     }
 
-    /// Lets the offset at `from` point to `to`. An archive holds less than a quarter of what fits into 32 bits.
+    /// Writes `to` as the target of the offset at `from`. An archive has less than a quarter of the bytes that fit
+    /// in 32 bits.
     fn point(&mut self, from: usize, to: usize) {
         self.0[from..from + 4].copy_from_slice(&((to - from) as u32).to_le_bytes());
     }
 
-    /// Writes a table and all that it points to; says where it stands.
+    /// Writes a table and everything to which it points; returns its position.
     fn table(&mut self, table: &Table) -> usize {
-        // Where the fields stand in the table, behind the offset of its vtable: the large ones first, so that
+        // The positions of the fields in the table, after the offset of its vtable: the large ones first, so that
         // none needs padding.
         let mut places = vec![0_u16; table.0.last().map_or(0, |f| usize::from(f.0) + 1)];
         let mut size = 4;
@@ -128,7 +129,7 @@ impl Writer {
         }
     }
 
-    /// Length and elements; the elements aligned.
+    /// Writes length and elements; the elements are aligned.
     fn vector(
         &mut self,
         length: usize,

@@ -1,4 +1,4 @@
-//! What quantization does to each class.
+//! The effect of quantization on each class.
 
 use std::cmp::Reverse;
 use std::fmt::Write;
@@ -6,10 +6,10 @@ use std::fmt::Write;
 use super::markup::{escape, fold, percent, table, unfold};
 use crate::per_class::Change;
 
-/// Classes that are shown at once.
+/// The number of classes that are shown at once.
 const TOP: usize = 10;
 
-/// The classes that lose most first; the rest folded away.
+/// Writes the classes that lose most first; the rest is collapsed.
 pub fn section(out: &mut String, classes: &[Change]) {
     if classes.is_empty() {
         return;

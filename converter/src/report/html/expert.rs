@@ -1,11 +1,11 @@
-//! What only an expert needs, each part folded away.
+//! The details that only an expert needs, each collapsed.
 
 use std::fmt::Write;
 
 use super::markup::{amount, bar, escape, fold, histogram, table, unfold};
 use crate::report::{KeptReport, Report, TensorReport};
 
-/// All parts.
+/// Writes all details.
 pub fn section(out: &mut String, r: &Report) {
     out.push_str("<h2>For the expert</h2>\n");
     measured(out, r);
@@ -17,7 +17,7 @@ pub fn section(out: &mut String, r: &Report) {
     not_folded(out, &r.not_folded);
 }
 
-/// The measures in the field's terms.
+/// Writes the measures in the field's terms.
 fn measured(out: &mut String, r: &Report) {
     fold(out, "Measures");
     let mut rows = vec![

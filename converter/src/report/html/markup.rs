@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// Text from outside as HTML.
+/// Escapes foreign text for HTML.
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -18,7 +18,7 @@ pub fn escape(text: &str) -> String {
     out
 }
 
-/// `1234567` as `1.23 M`.
+/// Formats `1234567` as `1.23 M`.
 pub fn amount(n: f64, unit: &str) -> String {
     let (value, prefix) = match n {
         n if n >= 1e9 => (n / 1e9, "G"),
@@ -29,7 +29,7 @@ pub fn amount(n: f64, unit: &str) -> String {
     format!("{value:.2} {prefix}{unit}")
 }
 
-/// A small plot of how often values occur.
+/// Draws a small plot of the frequency of values.
 pub fn histogram(counts: &[u64]) -> String {
     let most = counts.iter().copied().max().unwrap_or(0).max(1) as f64;
     let mut path = String::new();
@@ -43,8 +43,8 @@ pub fn histogram(counts: &[u64]) -> String {
     )
 }
 
-/// A table; on a narrow screen each row is a card whose lines carry the column's name. `columns` are names,
-/// with whether the column holds numbers; cells are HTML.
+/// Writes a table. On a narrow screen each row is a card whose lines start with the column's name. `columns` are
+/// names, and whether the column contains numbers; cells are HTML.
 pub fn table(out: &mut String, columns: &[(&str, bool)], rows: impl IntoIterator<Item = Vec<String>>) {
     out.push_str("<table><thead><tr>");
     for (name, number) in columns {
@@ -63,28 +63,28 @@ pub fn table(out: &mut String, columns: &[(&str, bool)], rows: impl IntoIterator
     out.push_str("</tbody></table>\n");
 }
 
-/// A bar of a part of 1.
+/// Draws a bar for a fraction of 1.
 pub fn bar(part: f64) -> String {
     let width = 100.0 * part.clamp(0.0, 1.0);
     format!("<span class=\"bar\"><i style=\"width:{width:.1}%\"></i></span>")
 }
 
-/// A line of a bar chart: a name, its bar, its value.
+/// Writes a line of a bar chart: a name, its bar, its value.
 pub fn bar_line(out: &mut String, name: &str, part: f64, value: &str) {
     let _ = writeln!(out, "<li><span class=\"what\">{name}</span>{}<b>{value}</b></li>", bar(part));
 }
 
-/// `0.98765` as `98.77 %`.
+/// Formats `0.98765` as `98.77 %`.
 pub fn percent(share: f64) -> String {
     format!("{:.2} %", share * 100.0)
 }
 
-/// Opens something that is folded away until asked for.
+/// Opens a collapsed section.
 pub fn fold(out: &mut String, title: &str) {
     let _ = writeln!(out, "<details><summary>{title}</summary>");
 }
 
-/// Closes it.
+/// Closes the section.
 pub fn unfold(out: &mut String) {
     out.push_str("</details>\n");
 }

@@ -1,7 +1,7 @@
-//! The report as one page: no outside resource, light and dark, phone and desktop.
+//! The report as one page: no external resources, light and dark, for phone and desktop.
 //!
-//! First what everybody wants to know, in one sentence; then figures and the images that changed; what
-//! only an expert needs is folded away.
+//! One sentence at the start contains what everybody wants to know. Figures and the images that changed follow;
+//! details that only an expert needs are collapsed.
 
 mod classes;
 mod expert;
@@ -18,10 +18,10 @@ pub(crate) use super::png::thumbnail;
 
 /// What a page looks like.
 pub(crate) const STYLE: &str = include_str!("page.css");
-/// Bars of the chart that are shown at once.
+/// The number of bars that the chart shows at once.
 const TOP: usize = 10;
 
-/// The whole page. Every text that comes from a model or a folder is escaped.
+/// Returns the whole page. Every text from a model or a folder is escaped.
 pub fn page(r: &Report) -> String {
     let mut out = String::new();
     let title = escape(&r.source);
@@ -44,7 +44,7 @@ pub fn page(r: &Report) -> String {
     out
 }
 
-/// Good, look or broken, with the interval as an image.
+/// Writes the grade (good, look or broken), with a drawing of the interval.
 fn verdict(out: &mut String, r: &Report) {
     let v = &r.verdict;
     let title = match v.grade {
@@ -63,7 +63,7 @@ fn verdict(out: &mut String, r: &Report) {
         v.grade.name()
     );
     if let Some((low, high)) = v.interval {
-        // From one half up, where everything happens that is worth a page.
+        // The scale usually starts at one half, because all values of interest are above it.
         let from = if low >= 0.5 { 0.5 } else { 0.0 };
         let at = |share: f64| 100.0 * (share - from) / (1.0 - from);
         let same = r.held_out.and_then(|d| d.agreement).unwrap_or(low);
@@ -179,7 +179,7 @@ fn confusion(out: &mut String, changed: &[Changed]) {
     unfold(out);
 }
 
-/// The parts with the largest share of the noise; the rest folded away.
+/// Draws the parts with the largest share of the noise; the rest is collapsed.
 fn chart(out: &mut String, shares: &[SensitivityReport]) {
     if shares.is_empty() {
         return;
@@ -212,7 +212,7 @@ fn chart(out: &mut String, shares: &[SensitivityReport]) {
     }
 }
 
-/// What made the page, and from what.
+/// Writes which program created the page, and from which files.
 fn origin(out: &mut String, r: &Report) {
     out.push_str("<dl>\n");
     let o = &r.origin;
@@ -242,7 +242,7 @@ mod tests {
     use crate::image::Pixels;
     use crate::quantize::score::{Distance, Measure};
 
-    /// 19 of 20 answers are the same.
+    /// In this example, 19 of 20 answers are the same.
     fn distance() -> Distance {
         let one_hot = |class: usize| (0..2).map(|c| f32::from(u8::from(c == class))).collect::<Vec<f32>>();
         let truth: Vec<Vec<f32>> = (0..20).map(|i| one_hot(i % 2)).collect();
