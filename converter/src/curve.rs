@@ -1,7 +1,7 @@
 //! Functions of one value.
 //!
 //! A [`Curve`] is a small program of elementwise operators over one number `x` and constants. It describes any
-//! chain or tree of operators that depends on one tensor alone, such as `x·clip(x + 3, 0, 6)/6`. In int8 it becomes
+//! chain or tree of operators that depends on a single tensor, such as `x·clip(x + 3, 0, 6)/6`. In int8 it becomes
 //! one table of 256 entries, so its length costs nothing.
 
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use std::sync::Arc;
 /// A function of one number, the same for all channels or with constants per channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Curve {
-    /// In execution order; an operand refers to earlier terms only.
+    /// The terms in execution order; an operand refers only to earlier terms.
     terms: Vec<Term>,
-    /// What the function returns.
+    /// The function's result.
     result: Operand,
 }
 
@@ -22,7 +22,7 @@ struct Term {
     operands: Vec<Operand>,
 }
 
-/// What an operator of a [`Curve`] reads.
+/// An operand of an operator of a [`Curve`].
 #[derive(Clone, Debug, PartialEq)]
 enum Operand {
     /// The function's argument.
@@ -35,10 +35,10 @@ enum Operand {
     PerChannel(Arc<[f32]>),
 }
 
-/// The most operators that functions are joined to.
+/// The largest number of operators up to which functions are joined.
 const LONGEST: usize = 64;
 
-/// An elementwise operator, named as ONNX names it. Comparisons and logic return 0 or 1.
+/// An elementwise operator with its ONNX name. Comparisons and logic return 0 or 1.
 #[derive(Clone, Copy, Debug)]
 pub struct Operator(&'static Definition);
 
@@ -68,7 +68,7 @@ fn truth(condition: bool) -> f64 {
     f64::from(u8::from(condition))
 }
 
-/// Like `f64::max`, but NaN where either is NaN, as in ONNX.
+/// Like `f64::max`, but NaN if either is NaN, as in ONNX.
 fn larger(a: f64, b: f64) -> f64 {
     if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }
 }
@@ -77,7 +77,7 @@ fn sign(x: f64) -> f64 {
     if x == 0.0 { 0.0 } else { x.signum() }
 }
 
-/// `ln(1 + eˣ)` without overflow.
+/// Computes `ln(1 + eˣ)` without overflow.
 fn softplus(x: f64) -> f64 {
     x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
@@ -129,32 +129,32 @@ static OPERATORS: &[Definition] = &[
 ];
 
 impl Operator {
-    /// The operator of this name, if there is one.
+    /// Returns the operator with this name, if there is one.
     pub fn named(name: &str) -> Option<Self> {
         OPERATORS.iter().find(|d| d.name == name).map(Self)
     }
 
-    /// Returns how many operands it takes.
+    /// Returns the number of operands.
     pub fn arity(self) -> usize {
         self.0.arity
     }
 }
 
-/// Values that [`Curve::map`] works on at a time.
+/// The number of values that [`Curve::map`] processes at a time.
 const VALUES_AT_ONCE: usize = 512;
 
 impl Curve {
-    /// Returns the function that returns its argument.
+    /// Returns the identity function.
     pub fn x() -> Self {
         Self { terms: Vec::new(), result: Operand::X }
     }
 
-    /// Returns the function that returns this number.
+    /// Returns a constant function.
     pub fn number(value: f32) -> Self {
         Self { terms: Vec::new(), result: Operand::Number(value) }
     }
 
-    /// Returns the function that returns the channel's number.
+    /// Returns the function that returns a constant per channel.
     pub fn per_channel(values: &[f32]) -> Self {
         match values {
             [first, rest @ ..] if rest.iter().all(|v| v.to_bits() == first.to_bits()) => Self::number(*first),
@@ -162,11 +162,12 @@ impl Curve {
         }
     }
 
-    /// Returns the operator of this name, as ONNX spells it, applied to functions of the same argument.
+    /// Applies the operator with this ONNX name to functions of the same argument.
     ///
     /// # Panics
     ///
-    /// If no operator has this name or it takes another number of operands: a mistake in the program.
+    /// Panics if no operator has this name or if it takes another number of operands, which is a bug in the
+    /// program.
     pub fn of(name: &str, operands: &[&Self]) -> Self {
         let operator =
             Operator::named(name).unwrap_or_else(|| panic!("no elementwise operator is called {name}"));
@@ -177,12 +178,12 @@ impl Curve {
         Self { terms, result }
     }
 
-    /// `max(x, 0)`.
+    /// Returns `max(x, 0)`.
     pub fn relu() -> Self {
         Self::x().clip(0.0, f32::INFINITY)
     }
 
-    /// This function's value, kept between two bounds; infinite ones do nothing.
+    /// Clips this function's value to two bounds; an infinite one has no effect.
     pub fn clip(&self, lo: f32, hi: f32) -> Self {
         let mut curve = self.clone();
         if lo > f32::NEG_INFINITY {
@@ -194,20 +195,21 @@ impl Curve {
         curve
     }
 
-    /// Returns whether this function of another's value is still short enough to be one. Chains of thousands of
-    /// operators do not occur in networks; a bound keeps what searches and joins functions linear in their number.
+    /// Returns whether the composition of this function with another is short enough to be one function. Chains of
+    /// thousands of operators do not occur in networks, and a bound keeps the cost of searching and joining
+    /// functions linear in their number.
     pub fn may_follow(&self, inner: &Self) -> bool {
         self.terms.len() + inner.terms.len() <= LONGEST
     }
 
-    /// This function of another function's value.
+    /// Returns the composition of this function with another: this one is applied last.
     pub fn after(&self, inner: &Self) -> Self {
         let mut terms = inner.terms.clone();
         let result = append(&mut terms, self, &inner.result);
         Self { terms, result }
     }
 
-    /// The single operator applied to `x`, if the function is no more than that.
+    /// Returns the single operator applied to `x`, if the function is just that.
     pub fn single(&self) -> Option<&'static str> {
         match (&self.terms[..], &self.result) {
             ([Term { operator, operands }], Operand::Term(0)) if operands[..] == [Operand::X] => {
@@ -217,7 +219,7 @@ impl Curve {
         }
     }
 
-    /// In how many channels its constants come; 1 if they are the same for all.
+    /// Returns the number of channels of its constants; 1 if they are the same for all.
     pub fn channels(&self) -> usize {
         let operands = self.terms.iter().flat_map(|t| &t.operands).chain([&self.result]);
         operands
@@ -229,7 +231,7 @@ impl Curve {
             .unwrap_or(1)
     }
 
-    /// Its value in a channel.
+    /// Returns its value in a channel.
     pub fn at(&self, x: f64, channel: usize) -> f64 {
         let mut found: Vec<f64> = Vec::with_capacity(self.terms.len());
         let read = |operand: &Operand, found: &[f64]| match operand {
@@ -248,7 +250,7 @@ impl Curve {
         read(&self.result, &found)
     }
 
-    /// Its values for a tensor whose last axis is the channels.
+    /// Returns its values for a tensor whose last axis is the channels.
     pub fn map(&self, values: &[f32], channels: usize) -> Vec<f32> {
         let mut results = Vec::with_capacity(values.len());
         let mut found = vec![[0.0; VALUES_AT_ONCE]; self.terms.len()];
@@ -271,7 +273,7 @@ impl Curve {
     }
 }
 
-/// An operand's values for the arguments `x`, the first of which is in channel `first`.
+/// Reads an operand's values for the arguments `x`, the first of which is in channel `first`.
 fn read_block(
     operand: &Operand,
     found: &[[f64; VALUES_AT_ONCE]],
@@ -290,7 +292,7 @@ fn read_block(
     }
 }
 
-/// Adds a function's terms with `x` replaced; returns where its value is then.
+/// Adds a function's terms with `x` replaced; returns the operand of its value.
 fn append(terms: &mut Vec<Term>, curve: &Curve, x: &Operand) -> Operand {
     let mut moved: Vec<Operand> = Vec::with_capacity(curve.terms.len());
     let place = |operand: &Operand, moved: &[Operand]| match operand {
@@ -306,7 +308,7 @@ fn append(terms: &mut Vec<Term>, curve: &Curve, x: &Operand) -> Operand {
     place(&curve.result, &moved)
 }
 
-/// Adds a term unless the same is there already.
+/// Adds a term, unless the same term exists already.
 fn push(terms: &mut Vec<Term>, term: Term) -> Operand {
     let place = terms.iter().position(|t| *t == term).unwrap_or_else(|| {
         terms.push(term);

@@ -1,10 +1,10 @@
-//! Files of other kinds that are given in place of a model, recognized by their content.
+//! Recognizes, by their content, files of other kinds that are given in place of a model.
 
 use std::path::Path;
 
 use crate::frameworks::Format;
 
-/// What a file is, and what to do with it.
+/// The kind of a file, and advice on what to do with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not an ONNX or TFLite model but {what}; {advice}")]
 pub struct Foreign {
@@ -12,13 +12,13 @@ pub struct Foreign {
     advice: String,
 }
 
-/// How the names inside a zip file or the first bytes of a file tell its kind.
+/// A mark by which names inside a zip file, or the first bytes of a file, identify its kind.
 enum Mark {
-    /// The file begins so.
+    /// The file starts with these bytes.
     Start(&'static [u8]),
-    /// From this byte on.
+    /// The file has these bytes at this position.
     At(usize, &'static [u8]),
-    /// A zip file that holds a file of this name.
+    /// The file is a zip file that contains a file of this name.
     Zip(&'static [u8]),
 }
 
@@ -32,7 +32,7 @@ impl Mark {
     }
 }
 
-/// In the order in which they are tried. `FILE` in the advice stands for the file's name.
+/// The kinds in the order in which they are tried. `FILE` in the advice is replaced by the file's name.
 const KINDS: [(Mark, &str, &str); 19] = [
     (Mark::Zip(b"data.pkl"), "a PyTorch file (.pt, .pth)", TORCH),
     (Mark::Start(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."), "a PyTorch file of the old kind", TORCH),
@@ -87,7 +87,7 @@ const KINDS: [(Mark, &str, &str); 19] = [
     (Mark::Start(b"{"), "a JSON file", "give the ONNX or TFLite model"),
 ];
 
-/// What a framework can export, in the order in which it is tried.
+/// The formats that a framework can export, in the order in which they are tried.
 const EXPORTED: [(Mark, Format); 5] = [
     (Mark::Zip(b"model.weights.h5"), Format::Keras),
     (Mark::Start(b"\x89HDF\r\n\x1a\n"), Format::Keras),
@@ -101,11 +101,11 @@ const GIVE: &str = "give the .onnx or .tflite file";
 const WEB: &str =
     "the download gave a page instead of the file: on GitHub and Hugging Face take the raw file's address";
 
-/// What the file is, if it is known and no model. `bytes` are its content.
+/// Returns the kind of a file that is known and not a model. `bytes` are its content.
 pub fn recognize(bytes: &[u8], path: &Path) -> Option<Foreign> {
     let name = path.display().to_string();
     let text_start = bytes.iter().position(|b| !b.is_ascii_whitespace()).unwrap_or(0);
-    // A byte order mark may stand before text.
+    // A byte order mark may precede the text.
     let text = bytes[text_start..].strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes[text_start..]);
     let fits = |mark: &Mark| match mark {
         Mark::Start(start @ ([b'<', ..] | b"{")) => bytes.starts_with(start) || begins(text, start),
@@ -118,22 +118,22 @@ pub fn recognize(bytes: &[u8], path: &Path) -> Option<Foreign> {
     KINDS.iter().find(|(mark, ..)| fits(mark)).map(|(_, what, advice)| tell(what, advice))
 }
 
-/// Which framework's model a file is, if it can be exported.
+/// Returns the framework's format of a file, if it can be exported.
 pub fn exported(bytes: &[u8]) -> Option<Format> {
     EXPORTED.iter().find(|(mark, _)| mark.fits(bytes)).map(|(_, format)| *format)
 }
 
-/// Which framework's model a folder is.
+/// Returns the framework's format of a folder.
 pub fn exported_folder(path: &Path) -> Option<Format> {
     path.join("saved_model.pb").is_file().then_some(Format::SavedModel)
 }
 
-/// Without regard to case.
+/// Compares without regard to case.
 fn begins(text: &[u8], start: &[u8]) -> bool {
     text.get(..start.len()).is_some_and(|t| t.eq_ignore_ascii_case(start))
 }
 
-/// Returns whether the word occurs in a zip file's directory, which lies at its end, or in its first entry's name.
+/// Returns whether the word occurs in a zip file's directory, which is at its end, or in its first entry's name.
 fn holds(zip: &[u8], word: &[u8]) -> bool {
     const DIRECTORY: usize = 1 << 20;
     let end = &zip[zip.len().saturating_sub(DIRECTORY)..];
@@ -141,7 +141,7 @@ fn holds(zip: &[u8], word: &[u8]) -> bool {
     [start, end].iter().any(|part| part.windows(word.len()).any(|w| w == word))
 }
 
-/// Eight bytes of length, then a JSON object of that length.
+/// Returns whether the file is eight bytes of length, followed by a JSON object of that length.
 fn is_safetensors(bytes: &[u8]) -> bool {
     let Some((length, rest)) = bytes.split_first_chunk::<8>() else { return false };
     let length = u64::from_le_bytes(*length);
@@ -196,7 +196,7 @@ mod tests {
                 &zip(&[b"net/data.pkl", b"net/code/__torch__.py", b"net/constants.pkl"]),
                 Some(Format::TorchScript),
             ),
-            // Weights alone are no network.
+            // Weights alone are not a network.
             (&zip(&[b"net/data.pkl", b"net/data/0"]), None),
             (b"\x1c\0\0\0TFL3....", None),
         ];

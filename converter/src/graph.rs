@@ -1,8 +1,8 @@
 //! The float network between import and quantization.
 //!
-//! A list of nodes in execution order, each with one output, NHWC, batch 1. Import writes it close to
-//! the source model (batch normalisations as [`Op::Affine`], activations apart); the passes in
-//! [`crate::pass`] fold it down to what [`crate::quantize`] turns into int8 steps.
+//! It is a list of nodes in execution order, each with one output, NHWC, batch 1. Import writes it close to the
+//! source model (batch normalizations as [`Op::Affine`], activations as separate nodes). The passes in
+//! [`crate::pass`] fold it into the form that [`crate::quantize`] converts to int8 steps.
 
 use std::collections::HashMap;
 
@@ -10,36 +10,36 @@ use foldnet_kernels::Shape;
 
 use crate::curve::Curve;
 
-/// Index into [`Graph::nodes`].
+/// An index into [`Graph::nodes`].
 pub type NodeId = usize;
 
 /// A float network. Node 0 is [`Op::Input`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
-    /// In execution order: a node's inputs have smaller numbers.
+    /// The nodes in execution order: a node's inputs have smaller numbers.
     pub nodes: Vec<Node>,
     /// The node whose value is the network's output before [`Graph::activation`].
     pub output: NodeId,
-    /// The function that the source model applies last, taken off so that logits can be compared.
+    /// The last function of the source model, which is removed so that logits can be compared.
     pub activation: foldnet_archive::Activation,
-    /// Scales and zero points that the source model states, by the name of the node whose value they
-    /// quantize. Where there are any, nothing is calibrated or corrected: they are taken as they are.
+    /// The scales and zero points in the source model, by the name of the node whose value they quantize. If there
+    /// are any, nothing is calibrated or corrected: they are used unchanged.
     pub given: HashMap<String, Given>,
 }
 
-/// How the source model quantizes a value: `(q − zero)·scale`.
+/// The source model's quantization of a value: `(q − zero)·scale`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Given {
-    /// Positive.
+    /// The scale; positive.
     pub scale: f32,
-    /// As for int8; uint8's less 128.
+    /// The zero point as for int8; that of uint8 minus 128.
     pub zero: i8,
-    /// Something in the source model reads the value as it was before rounding.
+    /// Whether a node in the source model reads the value before rounding.
     pub read_exactly: bool,
 }
 
 impl Given {
-    /// Returns whether both round alike.
+    /// Returns whether both round in the same way.
     pub fn rounds_as(&self, other: &Self) -> bool {
         (self.scale, self.zero) == (other.scale, other.zero)
     }
@@ -48,29 +48,29 @@ impl Given {
 /// One operator and its output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {
-    /// Name in the source model; unique.
+    /// The node's name in the source model; unique.
     pub name: String,
-    /// What is computed.
+    /// The operator.
     pub op: Op,
-    /// Inputs, as many as the operator takes.
+    /// The inputs, as many as the operator takes.
     pub inputs: Vec<NodeId>,
-    /// Output shape.
+    /// The output shape.
     pub shape: Shape,
 }
 
-/// Operators. Vectors "per channel" have one value per output channel unless said otherwise.
+/// The operators. Vectors "per channel" have one value per output channel unless stated otherwise.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op {
-    /// The image as the source model takes it (before the preprocessing is folded in: its own
-    /// units and channel order; afterwards: pixels 0…255, RGB).
+    /// The image. Before the preprocessing is folded in, it has the source model's own units and channel order;
+    /// afterwards, it is pixels 0…255, RGB.
     Input,
     /// `y = Σ x·w + b`; padding has the value `pad_value` per input channel.
     Conv(Conv),
     /// `y = x·gain + offset` per channel.
     Affine {
-        /// Per channel.
+        /// The gain per channel.
         gain: Vec<f32>,
-        /// Per channel.
+        /// The offset per channel.
         offset: Vec<f32>,
     },
     /// `max(x, 0)`.
@@ -88,21 +88,21 @@ pub enum Op {
     MaxPool {
         /// Kernel, stride, padding.
         window: Window,
-        /// Whether padding counts as zeros (a zero padding folded in) or never wins.
+        /// Whether padding counts as zeros (a folded zero padding); otherwise it never wins.
         floor_at_zero: bool,
     },
     /// Mean over all pixels, output 1×1.
     GlobalAvgPool,
-    /// Zero padding top, left, bottom, right; gone after the passes.
+    /// Zero padding (top, left, bottom, right), which the passes eliminate.
     Pad([usize; 4]),
-    /// A function of each value by itself that no other operator here describes.
+    /// A function of each single value that no other operator here describes.
     Curve(Curve),
     /// The first input, each channel times the second, which is `1×1×c`.
     Scale,
 }
 
 impl Op {
-    /// Returns the operator in words.
+    /// Describes the operator in words.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Input => "input",
@@ -123,7 +123,7 @@ impl Op {
         }
     }
 
-    /// Returns whether this is the sigmoid alone.
+    /// Returns whether this is exactly the sigmoid.
     pub fn is_sigmoid(&self) -> bool {
         matches!(self, Self::Curve(curve) if curve.single() == Some("Sigmoid"))
     }
@@ -137,7 +137,7 @@ impl Op {
         }
     }
 
-    /// What the operator does to one value, if it depends on one input's value at the same place only.
+    /// Returns the operator as a function, if it depends only on one input's value at the same place.
     pub fn curve(&self) -> Option<Curve> {
         match self {
             Self::Affine { gain, offset } => {
@@ -156,16 +156,16 @@ impl Op {
 pub struct Conv {
     /// OHWI: output channel, kernel row, kernel column, input channel of the group.
     pub weights: Vec<f32>,
-    /// Per channel.
+    /// The bias per channel.
     pub bias: Vec<f32>,
     /// Kernel, stride, padding.
     pub window: Window,
-    /// Vertical, horizontal.
+    /// The vertical and the horizontal dilation.
     pub dilation: [usize; 2],
     /// Channel groups.
     pub groups: usize,
-    /// Value of the padding per *input* channel: zeros, until the preprocessing is folded in (then the
-    /// preimage of zero).
+    /// The value of the padding per *input* channel: zeros, until the preprocessing is folded in, and then the
+    /// preimage of zero.
     pub pad_value: Vec<f32>,
 }
 
@@ -181,8 +181,8 @@ pub struct Window {
 }
 
 impl Window {
-    /// Output height and width on an input of this size, each tap `dilation` apart; none where the
-    /// kernel is larger than the padded input.
+    /// Returns the output's height and width for an input of this size, with taps `dilation` apart. Returns `None`
+    /// if the kernel is larger than the padded input.
     pub fn output(&self, input: [usize; 2], dilation: [usize; 2]) -> Option<[usize; 2]> {
         let side = |a: usize| {
             let reach = (self.kernel[a].checked_sub(1)?) * dilation[a] + 1;
@@ -199,15 +199,15 @@ impl Graph {
         self.nodes[0].shape
     }
 
-    /// Returns whether the source model rounds a node's value before anything reads it. Then what reads it is no
-    /// part of what computes it. (The image's bytes, and what is computed of them alone, are exact.)
+    /// Returns whether the source model rounds a node's value before anything reads it. If so, its readers cannot
+    /// be fused with it. (The image's bytes, and anything computed from them alone, are exact.)
     pub fn is_rounded(&self, node: NodeId) -> bool {
         let of = &self.nodes[node];
         let rounded = self.given.get(&of.name).is_some_and(|given| !given.read_exactly);
         rounded && !(matches!(of.op, Op::Affine { .. }) && of.inputs == [0])
     }
 
-    /// For every node, which nodes read it. The output counts as no reader.
+    /// Returns, for every node, the nodes that read it. The output does not count as a reader.
     pub fn readers(&self) -> Vec<Vec<NodeId>> {
         let mut readers = vec![Vec::new(); self.nodes.len()];
         for (id, node) in self.nodes.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! One image as a network reads it.
+//! One image in a network's input format.
 
 use std::sync::Arc;
 
@@ -6,9 +6,9 @@ use foldnet_archive::Input;
 use foldnet_image::{ImageRef, fit};
 use foldnet_kernels::Shape;
 
-/// An image at the size of a network's input: u8, row by row, the channels of a pixel beside each other (HWC).
+/// An image at the size of a network's input: u8, row by row, the channels of each pixel side by side (HWC).
 ///
-/// A clone shares the values.
+/// Clones share the values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pixels {
     shape: Shape,
@@ -19,14 +19,14 @@ pub struct Pixels {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an image of {}×{} with {} channels has {} values, not {got}", shape.h, shape.w, shape.c, shape.len())]
 pub struct PixelsError {
-    /// What was asked for.
+    /// The requested shape.
     pub shape: Shape,
-    /// How many values came.
+    /// The number of values given.
     pub got: usize,
 }
 
 impl Pixels {
-    /// From HWC values.
+    /// Creates an image from HWC values.
     pub fn new(shape: Shape, values: impl Into<Arc<[u8]>>) -> Result<Self, PixelsError> {
         let values = values.into();
         if values.len() != shape.len() {
@@ -35,13 +35,14 @@ impl Pixels {
         Ok(Self { shape, values })
     }
 
-    /// An image of any size, resized and cropped as the input says.
+    /// Resizes and crops an image of any size as the input specifies.
     pub fn fit<'a>(image: impl Into<ImageRef<'a>>, input: &Input) -> Self {
         let shape = Shape::new(input.height, input.width, input.channels);
         Self::new(shape, fit(image, input)).expect("fit returns an image of the input's size")
     }
 
-    /// A copy whose sides are at most `side`, by the mean of blocks of pixels; what is left over at the edges is left out.
+    /// Returns a copy whose sides are at most `side`, with the means of blocks of pixels. Partial blocks at the edges are
+    /// dropped.
     pub fn shrunk(&self, side: usize) -> Self {
         let Shape { h, w, c } = self.shape;
         let step = h.max(w).div_ceil(side).max(1);
@@ -63,7 +64,7 @@ impl Pixels {
         Self { shape, values: values.into() }
     }
 
-    /// Height, width and channels.
+    /// Returns height, width and channels.
     pub fn shape(&self) -> Shape {
         self.shape
     }

@@ -1,6 +1,6 @@
-//! How far a share that was counted on some images can be from the true one.
+//! Computes how far a share counted on some images can be from the true one.
 
-/// 95 % Wilson score interval of a share: E. B. Wilson, *Probable inference*, 1927.
+/// Returns the 95 % Wilson score interval of a share: E. B. Wilson, *Probable inference*, 1927.
 pub fn wilson(right: usize, total: usize) -> (f64, f64) {
     if total == 0 {
         return (0.0, 1.0);

@@ -1,4 +1,4 @@
-//! From a trained ONNX or TFLite ResNet to an int8 archive.
+//! Converts a trained ONNX or TFLite ResNet to an int8 archive.
 //!
 //! ```text
 //! import   ONNX, TFLite → Graph  as the exporter wrote it

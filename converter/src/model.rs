@@ -10,41 +10,41 @@ use crate::quantize::score::Measure;
 
 /// A float model, folded.
 pub struct FloatModel {
-    /// Pixels in, logits out.
+    /// The graph, with pixels as input and logits as output.
     pub graph: Graph,
-    /// From image to pixels.
+    /// How an image becomes pixels.
     pub input: Input,
-    /// Where it comes from.
+    /// The source model.
     pub source: SourceModel,
-    /// One per class, or none.
+    /// The class names: one per class, or none.
     pub labels: Vec<String>,
-    /// The model divides its output by its length; the graph does not.
+    /// Whether the model divides its output by its length; the graph does not.
     pub normalized: bool,
-    /// Which images training held out, if the model tells.
+    /// The images that training held out, if the model contains the rule.
     pub held_out: Option<HeldOut>,
-    /// Bytes of the file and its external data.
+    /// The size of the file and its external data in bytes.
     pub bytes: u64,
-    /// Files that hold its external data.
+    /// The files that contain its external data.
     pub external: Vec<PathBuf>,
-    /// Nodes that folding removed.
+    /// The number of nodes that folding removed.
     pub folded: usize,
-    /// Why this preprocessing.
+    /// The reason for this preprocessing.
     pub reason: String,
-    /// What else a person should know of how the model was read.
+    /// Further notes on how the model was read, for people.
     pub notes: Vec<String>,
 }
 
 /// An archive.
 pub struct Int8Model {
-    /// What it computes.
+    /// The network.
     pub network: Network,
-    /// What goes with it.
+    /// The network's description.
     pub manifest: Manifest,
-    /// Bytes of the file.
+    /// The size of the file in bytes.
     pub bytes: u64,
 }
 
-/// Either.
+/// A float model or an int8 model.
 pub enum Model {
     /// An ONNX model.
     Float(Box<FloatModel>),
@@ -53,14 +53,14 @@ pub enum Model {
 }
 
 impl FloatModel {
-    /// What is done to pixels, and why, for people.
+    /// Describes the preprocessing and the reason for it, for people.
     pub fn pixels(&self) -> String {
         format!("{}: pixels: {} ({})", self.source.file, self.input.preprocess, self.reason)
     }
 }
 
 impl Int8Model {
-    /// How answers are compared.
+    /// Returns how answers are compared.
     pub fn measure(&self) -> Measure {
         let (network, manifest) = (&self.network, &self.manifest);
         Measure::new(manifest.output_kind(network.activation, network.classes()))
@@ -68,7 +68,7 @@ impl Int8Model {
 }
 
 impl Model {
-    /// From image to pixels.
+    /// Returns how an image becomes pixels.
     pub fn input(&self) -> &Input {
         match self {
             Self::Float(m) => &m.input,
@@ -76,7 +76,7 @@ impl Model {
         }
     }
 
-    /// Names of classes, or none.
+    /// Returns the names of the classes, or none.
     pub fn labels(&self) -> &[String] {
         match self {
             Self::Float(m) => &m.labels,
@@ -92,7 +92,7 @@ impl Model {
         }
     }
 
-    /// What the output means, as far as the model or its archive tells.
+    /// Returns the meaning of the output, as far as the model or its archive defines it.
     pub fn output_kind(&self) -> OutputKind {
         match self {
             Self::Float(m) if m.normalized => OutputKind::Embedding,
@@ -101,7 +101,7 @@ impl Model {
         }
     }
 
-    /// Returns the size in bytes of the file.
+    /// Returns the size of the file in bytes.
     pub fn bytes(&self) -> u64 {
         match self {
             Self::Float(m) => m.bytes,
@@ -109,7 +109,7 @@ impl Model {
         }
     }
 
-    /// In words.
+    /// Describes the kind of the model in words.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Float(_) => "f32",

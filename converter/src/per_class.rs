@@ -1,43 +1,43 @@
-//! How often each class is right: precision, recall, F1.
+//! Computes how often each class is correct: precision, recall, F1.
 
 use serde::Serialize;
 
-/// Classes with fewer images than this are counted together when two networks are compared: one image would move their
-/// shares by more than five points.
+/// Classes with fewer images than this are counted together when two networks are compared: one image would change
+/// their shares by more than five points.
 pub const FEW: usize = 20;
 
-/// Answers counted by their class and by the image's.
+/// The answers, counted by their class and by the image's class.
 #[derive(Clone, Debug)]
 pub struct PerClass {
-    /// Images of the class; answers that name it; both.
+    /// Per class: its images, the answers that name it, and the number that are both.
     counts: Vec<[usize; 3]>,
 }
 
-/// One class.
+/// The result for one class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Row {
-    /// Its name or number.
+    /// The class's name or number.
     pub class: String,
-    /// Images of it.
+    /// The number of its images.
     pub images: usize,
-    /// How often it is right.
+    /// How often it is correct.
     #[serde(flatten)]
     pub shares: Shares,
 }
 
-/// How often a class is right.
+/// How often a class is correct.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Shares {
-    /// Share of the answers naming it that are right; none where no answer does.
+    /// The share of the answers naming the class that are correct; `None` if no answer names it.
     pub precision: Option<f64>,
-    /// Share of its images that are right; none where it has no images.
+    /// The share of the class's images that are correct; `None` if it has no images.
     pub recall: Option<f64>,
-    /// Harmonic mean of both.
+    /// The harmonic mean of both.
     pub f1: Option<f64>,
 }
 
 impl Shares {
-    /// From the images of a class, the answers that name it, and both.
+    /// Computes the shares from the number of images of a class, of answers that name it, and of both.
     fn of([images, named, right]: [usize; 3]) -> Self {
         let share = |part: usize, of: usize| (of > 0).then(|| part as f64 / of as f64);
         Self {
@@ -48,22 +48,22 @@ impl Shares {
     }
 }
 
-/// A class as two networks answer it.
+/// The results of two networks for a class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Change {
-    /// Its name or number, or how many classes were counted together.
+    /// The class's name or number, or the number of classes that were counted together.
     pub class: String,
-    /// Images of it.
+    /// The number of its images.
     pub images: usize,
-    /// By the first network.
+    /// The result of the first network.
     pub before: Shares,
-    /// By the second.
+    /// The result of the second network.
     pub after: Shares,
 }
 
 impl Change {
-    /// Points of recall or of precision lost, whichever are more, and which of them; none where there are fewer images
-    /// than [`FEW`].
+    /// Returns the points of recall or of precision lost, whichever are more, and which of the two. Returns `None`
+    /// if there are fewer images than [`FEW`].
     pub fn loss(&self) -> Option<(f64, &'static str)> {
         let points = |of: fn(&Shares) -> Option<f64>| {
             100.0 * (of(&self.before).unwrap_or(0.0) - of(&self.after).unwrap_or(0.0))
@@ -74,7 +74,8 @@ impl Change {
     }
 }
 
-/// Each class as two networks answer it, on the same images. Classes with fewer images than [`FEW`] come last, as one.
+/// Compares two networks class by class, on the same images. Classes with fewer images than [`FEW`] come last, as
+/// one.
 pub fn changes(before: &PerClass, after: &PerClass, labels: &[String]) -> Vec<Change> {
     let (mut all, mut together) = (Vec::new(), ([[0; 3]; 2], 0_usize));
     for (class, (b, a)) in before.counts.iter().zip(&after.counts).enumerate() {
@@ -97,8 +98,8 @@ pub fn changes(before: &PerClass, after: &PerClass, labels: &[String]) -> Vec<Ch
     all
 }
 
-/// McNemar's exact test (Q. McNemar, 1947): how likely a difference at least as large as between `lost` and `gained`
-/// answers is where both networks are equally good.
+/// McNemar's exact test (Q. McNemar, 1947): returns the probability of a difference at least as large as that
+/// between `lost` and `gained` answers if both networks are equally good.
 pub fn mcnemar(lost: usize, gained: usize) -> f64 {
     let (n, least) = (lost + gained, lost.min(gained));
     let mut log_term = -(n as f64) * std::f64::consts::LN_2;
@@ -115,7 +116,7 @@ fn name(labels: &[String], class: usize) -> String {
 }
 
 impl PerClass {
-    /// For so many classes.
+    /// Creates empty counts for this many classes.
     pub fn new(classes: usize) -> Self {
         Self { counts: vec![[0; 3]; classes] }
     }
@@ -127,7 +128,7 @@ impl PerClass {
         self.counts[label][2] += usize::from(label == answer);
     }
 
-    /// Classes that have images or were named in an answer.
+    /// Returns the classes that have images or were named in an answer.
     pub fn rows(&self, labels: &[String]) -> Vec<Row> {
         let row = |(class, &counts): (usize, &[usize; 3])| Row {
             class: name(labels, class),
@@ -138,7 +139,7 @@ impl PerClass {
     }
 }
 
-/// Returns the table for people, and below it the means over the classes that have images.
+/// Returns the table for people, followed by the means over the classes that have images.
 pub fn table(rows: &[Row]) -> Vec<String> {
     let width = rows.iter().map(|r| r.class.chars().count()).max().unwrap_or(0).max("mean".len());
     let percent = |share: Option<f64>| share.map_or("–".to_owned(), |s| format!("{:.1} %", 100.0 * s));
@@ -148,7 +149,7 @@ pub fn table(rows: &[Row]) -> Vec<String> {
     };
     let with_images: Vec<&Row> = rows.iter().filter(|r| r.images > 0).collect();
     let mean = |of: fn(&Shares) -> Option<f64>| {
-        // A class that no answer names has no precision, and counts as nothing right.
+        // A class that no answer names has no precision and counts as zero.
         let sum: f64 = with_images.iter().map(|r| of(&r.shares).unwrap_or(0.0)).sum();
         (!with_images.is_empty()).then(|| sum / with_images.len() as f64)
     };
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn precision_recall_and_f1_as_defined() {
         let mut counts = PerClass::new(4);
-        // Three cats, one of them taken for a dog; one dog; no cow, and none named; one bird, taken for a cat.
+        // Three cats, one of them answered as a dog; one dog; no cow, and none named; one bird, answered as a cat.
         for (label, answer) in [(0, 0), (0, 0), (0, 1), (1, 1), (3, 0)] {
             counts.add(label, answer);
         }
@@ -216,7 +217,8 @@ mod tests {
     #[test]
     fn classes_are_compared_and_few_images_counted_together() {
         let (mut before, mut after) = (PerClass::new(4), PerClass::new(4));
-        // Twenty of class 0, of which the second network takes one for class 1; 25 of class 1; three of 2; none of 3.
+        // Twenty of class 0, of which the second network answers one as class 1; 25 of class 1; three of 2; none
+        // of 3.
         for i in 0..20 {
             before.add(0, 0);
             after.add(0, usize::from(i == 0));

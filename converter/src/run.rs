@@ -1,4 +1,4 @@
-//! Runs a float model or an int8 one, and shows the values of its tensors.
+//! Runs a float model or an int8 model, and returns the values of its tensors.
 
 use foldnet::{Session, SessionError};
 use foldnet_archive::{Network, Step};
@@ -11,13 +11,13 @@ use crate::quantize::QuantizeError;
 use crate::quantize::build::tensor_names;
 use crate::quantize::fuse::{fuse, with_dense_end};
 
-/// Why a model does not run.
+/// The reason why a model does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The float network does not run.
     #[error(transparent)]
     Float(#[from] FloatError),
-    /// The float network has no int8 layout whose tensors could be named.
+    /// The float network has no int8 layout with which to name its tensors.
     #[error(transparent)]
     Layout(#[from] QuantizeError),
     /// The int8 network does not run: an internal error.
@@ -27,34 +27,34 @@ pub enum RunError {
 
 /// A named tensor's values, NHWC.
 pub struct Values {
-    /// As in the archive.
+    /// The tensor's name, as in the archive.
     pub name: String,
-    /// Channels.
+    /// The number of channels.
     pub channels: usize,
-    /// Real values.
+    /// The real values.
     pub values: Vec<f32>,
 }
 
-/// Runs either on all cores.
+/// Runs a float model or an int8 model on all cores.
 pub enum Runner<'a> {
-    /// A float graph, the network for its logits, and once they are asked for its tensors.
+    /// A float graph, its network for logits, and once requested, its tensors.
     Float(&'a Graph, Box<FloatNet>, Option<Box<Tensors>>),
     /// One session per core.
     Int8(Vec<Session>, Network),
 }
 
-/// A float network that tells what an archive's tensors stand for.
+/// A float network whose nodes correspond to an archive's tensors.
 pub struct Tensors {
-    /// With every node's value.
+    /// The network that returns every node's value.
     net: FloatNet,
-    /// Which of its nodes go by which name with how many channels.
+    /// The nodes with their names and numbers of channels.
     named: Vec<(NodeId, String, usize)>,
 }
 
 impl Tensors {
     fn new(graph: &Graph) -> Result<Self, RunError> {
         let net = FloatNet::new(graph)?;
-        // The names that the archive made from this graph has.
+        // The archive's names come from this graph.
         let graph = with_dense_end(graph);
         let fusion = fuse(&graph)?;
         let names = tensor_names(&graph, &fusion);
@@ -67,7 +67,7 @@ impl Tensors {
 }
 
 impl<'a> Runner<'a> {
-    /// For a model.
+    /// Prepares to run a model.
     pub fn new(model: &'a Model) -> Result<Self, RunError> {
         match model {
             Model::Float(m) => Self::float(m),
@@ -75,13 +75,13 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// For a float model.
+    /// Prepares to run a float model.
     pub fn float(model: &'a FloatModel) -> Result<Self, RunError> {
         let net = FloatNet::rounded(&model.graph, &Grids::default())?;
         Ok(Self::Float(&model.graph, Box::new(net), None))
     }
 
-    /// For an int8 network.
+    /// Prepares to run an int8 network.
     pub fn int8(network: &Network) -> Result<Self, RunError> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let session = || Session::new(network, foldnet_kernels::dispatch::best(), 1);
@@ -107,7 +107,7 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// Every int8 tensor (or what it stands for in float) on one image.
+    /// Returns every int8 tensor (or its float counterpart) for one image.
     pub fn tensors(&mut self, pixels: &Pixels) -> Result<Vec<Values>, RunError> {
         match self {
             Self::Float(graph, _, tensors) => {

@@ -1,14 +1,14 @@
-//! An affine map behind a clip goes before it, where a convolution may take it in.
+//! Moves an affine map from after a clip to before it, where a convolution may absorb it.
 //!
 //! ```text
 //! g·clip(x, lo, hi) + o = clip(g·x + o, g·lo + o, g·hi + o)        for g > 0; bounds swapped for g < 0
 //! ```
-//! for a map that is the same in all channels. A ReLU stays as it is: an offset would take its zero away.
+//! if the map is the same in all channels. A ReLU stays unchanged: an offset would remove its zero.
 
 use super::{Readers, affine};
 use crate::graph::{Graph, Op};
 
-/// See the module; true if something changed.
+/// See the module; returns whether something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     let readers = Readers::of(graph);

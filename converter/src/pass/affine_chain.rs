@@ -1,9 +1,9 @@
-//! Two affine maps in a row are one.
+//! Joins two affine maps in a row.
 
 use super::{Readers, affine};
 use crate::graph::{Graph, Op};
 
-/// See the module; true if something changed.
+/// See the module; returns whether something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     let mut readers = Readers::of(graph);

@@ -1,14 +1,15 @@
-//! A convolution that only picks, adds and subtracts channels, into the convolution before it.
+//! Folds a convolution that only picks, adds and subtracts channels into the convolution before it.
 //!
 //! ```text
 //! P·(W·x + b) + p = (P·W)·x + (P·b + p)        P of 0, 1 and −1
 //! ```
-//! where nothing else reads the first. Attention between branches takes differences of a dense layer's outputs so.
+//! if nothing else reads the first. Attention between branches computes differences of a dense layer's outputs in
+//! this way.
 
 use super::Readers;
 use crate::graph::{Conv, Graph, Op};
 
-/// See the module; true if something changed.
+/// See the module; returns whether something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     let mut readers = Readers::of(graph);
@@ -31,7 +32,7 @@ pub fn run(graph: &mut Graph) -> bool {
     changed
 }
 
-/// Returns whether a convolution takes pixels as they are and has no other weights than 0, 1 and −1.
+/// Returns whether a convolution uses pixels unchanged and has only the weights 0, 1 and −1.
 fn picks(conv: &Conv, inputs: usize) -> bool {
     let window = conv.window;
     let pixelwise = window.kernel == [1, 1] && window.stride == [1, 1] && window.pad == [0; 4];

@@ -1,15 +1,16 @@
-//! Functions of one value in a row are one.
+//! Joins functions of one value in a row.
 //!
 //! ```text
 //! g(f(x)) = (g∘f)(x)
 //! ```
-//! Each would be a table with a rounding of its own. Bounds and affine maps behind a function join it. An affine map
-//! before it joins, too, unless a convolution makes its input: the convolution computes the map before it rounds.
+//! Otherwise each would be a table with its own rounding. Bounds and affine maps after a function join it. An
+//! affine map before it joins, too, unless its input is a convolution: the convolution computes the map before it
+//! rounds.
 
 use super::Readers;
 use crate::graph::{Graph, NodeId, Op};
 
-/// See the module; true if something changed.
+/// See the module; returns whether something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     let mut readers = Readers::of(graph);
@@ -33,7 +34,7 @@ pub fn run(graph: &mut Graph) -> bool {
     changed
 }
 
-/// Returns whether two nodes in a row are better one function.
+/// Returns whether two nodes in a row are better as one function.
 fn join(graph: &Graph, inner: NodeId, outer: NodeId) -> bool {
     match (&graph.nodes[inner].op, &graph.nodes[outer].op) {
         (Op::Curve(_), _) => true,

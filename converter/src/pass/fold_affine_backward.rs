@@ -1,15 +1,15 @@
-//! Batch normalisation into the convolution before it.
+//! Folds a batch normalization into the convolution before it.
 //!
 //! ```text
 //! gain·(Σ x·w + b) + offset = Σ x·(gain·w) + (gain·b + offset)
 //! ```
-//! per output channel, where nothing else reads the convolution. Jacob et al., *Quantization and
-//! training of neural networks for efficient integer-arithmetic-only inference*, 2018, section 3.2.
+//! per output channel, if nothing else reads the convolution. Jacob et al., *Quantization and training of neural
+//! networks for efficient integer-arithmetic-only inference*, 2018, section 3.2.
 
 use super::{Readers, affine};
 use crate::graph::{Graph, Op};
 
-/// See the module; true if something changed.
+/// See the module; returns whether something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     let mut readers = Readers::of(graph);

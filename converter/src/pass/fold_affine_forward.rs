@@ -1,16 +1,16 @@
-//! An affine map into the convolutions behind it.
+//! Folds an affine map into the convolutions after it.
 //!
 //! ```text
 //! Σ (gain·x + offset)·w + b = Σ x·(gain·w) + (b + Σ offset·w)
 //! ```
-//! per input channel, where convolutions are all that reads it. What the convolution pads with must
-//! become its preimage, `(v − offset)/gain`: zeros stay zeros if the offset is 0; on pixels, whose
-//! padding the int8 network can set per channel, any value does.
+//! per input channel, if only convolutions read it. The padding value of a convolution must become its preimage,
+//! `(v − offset)/gain`. Zeros stay zeros if the offset is 0; on pixels, whose padding the int8 network can set per
+//! channel, any value is possible.
 
 use super::{Readers, affine};
 use crate::graph::{Conv, Graph, Op};
 
-/// See the module; true if something changed.
+/// See the module; returns whether something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     let mut all = Readers::of(graph);

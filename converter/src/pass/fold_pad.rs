@@ -1,16 +1,16 @@
-//! Zero padding into the convolution or max pooling behind it.
+//! Folds zero padding into the convolution or max pooling after it.
 //!
 //! ```text
 //! Conv(Pad(x)) = Conv with more padding       where the convolution's own padding is zeros
 //! MaxPool(Pad(x)) = MaxPool, padding is zero  where the pooling has none of its own
 //! ```
-//! Keras writes its stems so. The kernel must reach over the padding: an output may not see padding
-//! alone.
+//! Keras writes its stems in this form. The kernel must be larger than the padding, because no output may read
+//! padding alone.
 
 use super::Readers;
 use crate::graph::{Graph, Op};
 
-/// See the module; true if something changed.
+/// See the module; returns whether something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     let mut readers = Readers::of(graph);

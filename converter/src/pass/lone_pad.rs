@@ -1,10 +1,10 @@
-//! Zero padding that no convolution or pooling took: a convolution that picks every pixel and pads.
+//! Replaces zero padding that no convolution or pooling absorbed by a convolution that picks every pixel and pads.
 
 use foldnet_kernels::{MAX_KERNEL, Shape};
 
 use crate::graph::{Conv, Graph, Op, Window};
 
-/// See the module; true if something changed.
+/// See the module; returns whether something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     for id in 1..graph.nodes.len() {
@@ -18,7 +18,8 @@ pub fn run(graph: &mut Graph) -> bool {
     changed
 }
 
-/// The shortest kernel side that can pad as much: its length, its dilation, and the tap that is a one.
+/// Returns the shortest kernel side with this much padding: its length, its dilation, and the position of the tap
+/// that is one.
 fn side(before: usize, after: usize) -> Option<(usize, usize, usize)> {
     (1..=MAX_KERNEL).find_map(|kernel| {
         (1..=MAX_KERNEL).find_map(|dilation| {

@@ -1,7 +1,7 @@
-//! Rewrites of the float graph, one file each, until nothing changes any more.
+//! Rewrites of the float graph, one file each, which run until nothing changes any more.
 //!
-//! Each pass keeps the graph's function (up to f32 rounding) and makes it smaller. A new one is its
-//! file and a line in `PASSES`.
+//! Each pass preserves the graph's function (up to f32 rounding) and makes it smaller. A new one needs its file
+//! and a line in `PASSES`.
 
 mod affine_before_clip;
 mod affine_chain;
@@ -23,11 +23,11 @@ pub use preprocess::{Preprocess, PreprocessError, prepend};
 
 use crate::graph::{Graph, NodeId, Op};
 
-/// Tries once over the whole graph; true if something changed.
+/// Tries once over the whole graph; returns whether something changed.
 type Pass = fn(&mut Graph) -> bool;
 
-/// In the order tried; backwards before forwards, since weights behind a ReLU have a scale of their own
-/// per output channel, not per input channel.
+/// The passes in the order in which they are tried. Backward folds come before forward folds, since weights before
+/// a ReLU have a scale per output channel, and those after it none per input channel.
 const PASSES: &[Pass] = &[
     selection::forward,
     selection::earlier,
@@ -44,7 +44,7 @@ const PASSES: &[Pass] = &[
     pixels::run,
 ];
 
-/// Folds all that can be folded.
+/// Folds everything that can be folded.
 pub fn fold(graph: &mut Graph) {
     // A node that nothing needs would count as a reader.
     sweep::run(graph);
@@ -52,7 +52,7 @@ pub fn fold(graph: &mut Graph) {
     sweep::run(graph);
 }
 
-/// Which nodes read each node, kept up to date while a pass changes the graph: looking for readers in the whole graph
+/// The readers of each node, kept up to date while a pass changes the graph: searching the whole graph for readers
 /// would make every pass quadratic.
 struct Readers(Vec<Vec<NodeId>>);
 
@@ -66,7 +66,7 @@ impl Readers {
         &self.0[node]
     }
 
-    /// The only reader of a node; none where there are several, or where it is the output.
+    /// Returns the only reader of a node, or `None` if there are several or the node is the output.
     fn only(&self, graph: &Graph, node: NodeId) -> Option<NodeId> {
         match self.0[node][..] {
             [reader] if node != graph.output => Some(reader),
@@ -74,7 +74,7 @@ impl Readers {
         }
     }
 
-    /// Makes a node read others.
+    /// Changes the inputs of a node.
     fn rewire(&mut self, graph: &mut Graph, node: NodeId, inputs: Vec<NodeId>) {
         for input in std::mem::take(&mut graph.nodes[node].inputs) {
             self.0[input].retain(|&reader| reader != node);
@@ -83,13 +83,13 @@ impl Readers {
         graph.nodes[node].inputs = inputs;
     }
 
-    /// Makes everything that reads a node read another instead, which leaves the node without readers.
+    /// Makes all readers of a node read another one instead, which leaves the node without readers.
     fn bypass(&mut self, graph: &mut Graph, node: NodeId, instead: NodeId) {
         let moved = std::mem::take(&mut self.0[node]);
         for &reader in &moved {
             graph.nodes[reader].inputs.iter_mut().filter(|i| **i == node).for_each(|i| *i = instead);
         }
-        // Without inputs it is dead, and no pass takes it for a reader.
+        // Without inputs it is dead, and no pass counts it as a reader.
         for input in std::mem::take(&mut graph.nodes[node].inputs) {
             self.0[input].retain(|&reader| reader != node);
         }
@@ -100,7 +100,7 @@ impl Readers {
     }
 }
 
-/// Gain, offset and input of a node that is an affine map.
+/// Returns gain, offset and input of a node that is an affine map.
 fn affine(graph: &Graph, node: NodeId) -> Option<(Vec<f32>, Vec<f32>, NodeId)> {
     match (&graph.nodes[node].op, graph.nodes[node].inputs.first()) {
         (Op::Affine { gain, offset }, Some(&from)) => Some((gain.clone(), offset.clone(), from)),
@@ -128,7 +128,7 @@ mod tests {
             (readers.all(2).len(), graph.nodes[2].inputs.len(), &graph.nodes[3].inputs[..]),
             (0, 0, &[1][..])
         );
-        // The output has no only reader, and a bypassed output is the node that took its place.
+        // The output has no only reader, and a bypassed output is replaced by the other node.
         assert_eq!(readers.only(&graph, 4), None);
         readers.bypass(&mut graph, 4, 3);
         assert_eq!(graph.output, 3);

@@ -1,16 +1,16 @@
-//! Convolutions of one input whose outputs do not overlap, added up: one convolution.
+//! Joins convolutions of one input whose outputs do not overlap and are added.
 //!
 //! ```text
 //! Conv(x; A) + Conv(x; B) = Conv(x; A + B)          where no channel has weights in both
 //! ReLU(a) + ReLU(b)       = ReLU(a + b)             where no channel is nonzero in both
 //! ```
-//! So import writes concatenations. Where input and output channels fall into blocks, as when a grouped
-//! convolution was written as several, the sum is one of groups again.
+//! Import writes concatenations in this form. If input and output channels can be divided into blocks, as when a
+//! grouped convolution was written as several, the sum becomes a grouped convolution again.
 
 use super::Readers;
 use crate::graph::{Conv, Graph, NodeId, Op};
 
-/// See the module; true if something changed.
+/// See the module; returns whether something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     let mut readers = Readers::of(graph);
@@ -54,7 +54,7 @@ pub fn run(graph: &mut Graph) -> bool {
     changed
 }
 
-/// Channels that may be anything but zero.
+/// Returns, per channel, whether it may be nonzero.
 fn support(graph: &Graph, node: NodeId) -> Vec<bool> {
     let of = &graph.nodes[node];
     let input = |i: usize| support(graph, of.inputs[i]);
@@ -70,8 +70,7 @@ fn support(graph: &Graph, node: NodeId) -> Vec<bool> {
     }
 }
 
-/// Returns the sum of two convolutions; none where a channel has weights in both, or their windows do not go
-/// together.
+/// Returns the sum of two convolutions, or `None` if a channel has weights in both or their windows do not match.
 fn sum(a: &Conv, b: &Conv) -> Option<Conv> {
     let filters = |c: &Conv| -> Vec<bool> {
         let filter = c.weights.len() / c.bias.len();
@@ -92,7 +91,7 @@ fn sum(a: &Conv, b: &Conv) -> Option<Conv> {
     Some(in_groups(conv))
 }
 
-/// Zeros written out for the channels of other groups.
+/// Converts to one group by writing zeros for the channels of other groups.
 pub fn ungrouped(conv: &Conv) -> Conv {
     let (inputs, outputs) = (conv.pad_value.len(), conv.bias.len());
     let per_group = inputs / conv.groups;
@@ -105,7 +104,7 @@ pub fn ungrouped(conv: &Conv) -> Conv {
     Conv { weights, groups: 1, ..conv.clone() }
 }
 
-/// In as many groups as its zeros allow.
+/// Converts to as many groups as its zeros allow.
 fn in_groups(conv: Conv) -> Conv {
     let (inputs, outputs) = (conv.pad_value.len(), conv.bias.len());
     if conv.groups != 1 {
@@ -139,7 +138,7 @@ mod tests {
         selection::forward(graph) || selection::earlier(graph) || selection::backward(graph) || run(graph)
     }
 
-    /// Two convolutions of one input, each behind a ReLU, side by side.
+    /// Builds two convolutions of one input, each followed by a ReLU, side by side.
     fn side_by_side(kernel: [usize; 2]) -> Graph {
         let first: Vec<Option<usize>> = (0..6).map(|c| (c < 4).then_some(c)).collect();
         let second: Vec<Option<usize>> = (0..6usize).map(|c| c.checked_sub(4)).collect();

@@ -1,10 +1,10 @@
-//! The image is read by convolutions of one group only: others are written so, and what else reads it gets a
-//! convolution that copies it.
+//! Ensures that only convolutions of one group read the image: others are converted, and any other reader gets a
+//! convolution that copies the image.
 
 use super::parallel::ungrouped;
 use crate::graph::{Conv, Graph, Node, Op, Window};
 
-/// See the module; true if something changed.
+/// See the module; returns whether something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut changed = false;
     for id in 1..graph.nodes.len() {
@@ -27,7 +27,7 @@ pub fn run(graph: &mut Graph) -> bool {
     changed
 }
 
-/// `gain·x + bias`.
+/// Returns `gain·x + bias` as a convolution.
 fn diagonal(gain: &[f32], bias: Vec<f32>) -> Conv {
     let c = gain.len();
     let mut weights = vec![0.0; c * c];
@@ -36,7 +36,7 @@ fn diagonal(gain: &[f32], bias: Vec<f32>) -> Conv {
     Conv { weights, bias, window, dilation: [1, 1], groups: 1, pad_value: vec![0.0; c] }
 }
 
-/// Puts a copy of the image in front of everything that reads it and is no convolution.
+/// Inserts a copy of the image before every reader that is not a convolution.
 fn copy(graph: &mut Graph) {
     let shape = graph.input();
     for node in &mut graph.nodes {

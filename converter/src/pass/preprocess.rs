@@ -1,49 +1,49 @@
-//! What training did to the pixels, put into the graph, where the other passes fold it.
+//! Adds the preprocessing of training to the graph, where the other passes fold it.
 
 use crate::graph::{Graph, Node, Op};
 
-/// `x = (p − mean)/std` per channel of the image (RGB or grey, 0…255), handed to the model in its
-/// own order.
+/// `x = (p − mean)/std` per channel of the image (RGB or grey, 0…255), given to the model in its own channel
+/// order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
     /// `none`, `0-1`, `tf`, `caffe`, `torch` or `custom`.
     pub name: String,
-    /// Per channel, RGB order, in pixel units.
+    /// The mean per channel, RGB order, in pixel units.
     pub mean: Vec<f32>,
-    /// Per channel, RGB order, in pixel units.
+    /// The deviation per channel, RGB order, in pixel units.
     pub std: Vec<f32>,
-    /// The model takes BGR.
+    /// Whether the model takes BGR.
     pub bgr: bool,
 }
 
-/// Why a preprocessing cannot be meant.
+/// The reason why a preprocessing is not possible.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum PreprocessError {
-    /// No such name and no numbers.
+    /// The text is neither a known name nor numbers.
     #[error(
         "preprocessing {0}: none, 0-1, tf, caffe, torch, or MEAN/STD in pixel units, each one number or three, for example 127.5/127.5 or 123.7,116.3,103.5/58.4,57.1,57.4"
     )]
     Unknown(String),
-    /// Three numbers for one channel, or the reverse.
+    /// The preprocessing has three numbers for one channel, or the reverse.
     #[error("preprocessing {name} is for images of 3 channels; the model takes {channels}")]
     Channels {
-        /// What was asked for.
+        /// The requested preprocessing.
         name: String,
-        /// The model's.
+        /// The model's channels.
         channels: usize,
     },
-    /// The channels would have to be reordered, but something else than a convolution reads them.
+    /// The channels would have to be reordered, but a node other than a convolution reads them.
     #[error("preprocessing caffe turns RGB into BGR, but node {0} reads the image and is no convolution")]
     Order(String),
 }
 
 impl Preprocess {
-    /// Pixels as they are.
+    /// Uses the pixels unchanged.
     pub fn none(channels: usize) -> Self {
         Self { name: "none".into(), mean: vec![0.0; channels], std: vec![1.0; channels], bgr: false }
     }
 
-    /// By name, or `MEAN/STD`, each one number or one per channel.
+    /// Parses a name, or `MEAN/STD`, each one number or one per channel.
     pub fn parse(text: &str, channels: usize) -> Result<Self, PreprocessError> {
         let three = |mean: [f32; 3], std: [f32; 3], bgr| {
             if channels != 3 {
@@ -84,8 +84,8 @@ impl Preprocess {
     }
 }
 
-/// Makes the graph's input pixels: an affine map of them stands where the input stood, and where the
-/// model takes BGR, the convolutions that read it have their channels turned.
+/// Makes pixels the graph's input: an affine map of them replaces the former input, and if the model takes BGR,
+/// the channels of the convolutions that read it are reversed.
 pub fn prepend(graph: &mut Graph, preprocess: &Preprocess) -> Result<(), PreprocessError> {
     if preprocess.bgr {
         turn(graph)?;
@@ -107,8 +107,8 @@ pub fn prepend(graph: &mut Graph, preprocess: &Preprocess) -> Result<(), Preproc
     Ok(())
 }
 
-/// Follows the image through paddings and affine maps to the convolutions that read it, and reverses
-/// the channels of all of them.
+/// Follows the image through paddings and affine maps to the convolutions that read it, and reverses the channels
+/// of all of them.
 fn turn(graph: &mut Graph) -> Result<(), PreprocessError> {
     let mut reversed = vec![false; graph.nodes.len()];
     reversed[0] = true;

@@ -1,25 +1,26 @@
-//! Convolutions that only pick channels and pixels, into the convolutions before or after them.
+//! Folds convolutions that only pick channels and pixels into the convolutions before or after them.
 //!
 //! ```text
 //! Conv(pick(x)):     weights move to the channels that were picked; stride and dilation multiply
 //! pick(Conv(x)):     filters are picked; strides multiply
 //! pick(ReLU(x)) = ReLU(pick(x)), likewise an affine map
 //! ```
-//! Import writes slices, shuffles and concatenations as such convolutions. A fold saves a step, and is made where
-//! it does not add much to the multiply-accumulates.
+//! Import writes slices, shuffles and concatenations as such convolutions. A fold saves a step. It is done only if
+//! it does not add many multiply-accumulates.
 
 use foldnet_kernels::{MAX_KERNEL, Shape};
 
 use super::Readers;
 use crate::graph::{Conv, Graph, NodeId, Op, Window};
 
-/// What a convolution picks: per output channel the input channel, and every how many pixels.
+/// The selection of a convolution: the input channel of each output channel, and the stride of the pixels.
 struct Selection {
     from: Vec<Option<usize>>,
     stride: [usize; 2],
 }
 
-/// A 1×1 convolution without bias or padding whose filters have at most one weight, a one.
+/// Returns the selection of a 1×1 convolution without bias or padding whose filters have at most one weight, a
+/// one.
 fn selection(op: &Op) -> Option<Selection> {
     let Op::Conv(conv) = op else { return None };
     let plain = conv.window.kernel == [1, 1] && conv.window.pad == [0; 4];
@@ -44,12 +45,12 @@ fn macs(conv: &Conv, output: Shape) -> usize {
     output.pixels() * conv.weights.len()
 }
 
-/// Returns whether one step is worth as many multiply-accumulates more: half of what there were.
+/// Returns whether saving a step justifies the additional multiply-accumulates: up to half of the previous number.
 fn pays(before: usize, after: usize) -> bool {
     after <= before + before / 2
 }
 
-/// Into the convolutions that read it; true if something changed.
+/// Folds into the convolutions that read it; returns whether something changed.
 pub fn forward(graph: &mut Graph) -> bool {
     let mut changed = false;
     let mut all = Readers::of(graph);
@@ -82,7 +83,7 @@ pub fn forward(graph: &mut Graph) -> bool {
     changed
 }
 
-/// Returns the convolution `reader` on what the picked numbers were picked from.
+/// Returns the convolution `reader`, applied to the numbers from which its input was picked.
 fn reading_unpicked(graph: &Graph, reader: NodeId, picked: &Selection, input: Shape) -> Option<Conv> {
     let Op::Conv(conv) = &graph.nodes[reader].op else { return None };
     if conv.groups != 1 || conv.pad_value.iter().any(|v| *v != 0.0) {
@@ -126,7 +127,7 @@ fn fitted(mut window: Window, input: Shape, dilation: [usize; 2], output: Shape)
     (window.output([input.h, input.w], dilation) == Some([output.h, output.w])).then_some(window)
 }
 
-/// Into the convolution that it reads; true if something changed.
+/// Folds into the convolution that it reads; returns whether something changed.
 pub fn backward(graph: &mut Graph) -> bool {
     let mut changed = false;
     let mut readers = Readers::of(graph);
@@ -147,7 +148,7 @@ pub fn backward(graph: &mut Graph) -> bool {
         if !pays(before, after) && !stacks(graph, &readers, id, conv, origin) {
             continue;
         }
-        // The convolution keeps its name and takes the place of what picked.
+        // The convolution keeps its name and replaces the one that picked.
         let name = graph.nodes[from].name.clone();
         graph.nodes[from].name = std::mem::replace(&mut graph.nodes[id].name, name);
         graph.nodes[id].op = Op::Conv(folded);
@@ -158,8 +159,8 @@ pub fn backward(graph: &mut Graph) -> bool {
     changed
 }
 
-/// Returns whether what was picked is added to what was picked from another convolution of the same input and
-/// window: [`super::parallel`] makes one of both, whose zeros go.
+/// Returns whether the picked channels are added to channels picked from another convolution of the same input and
+/// window: [`super::parallel`] joins the two, which removes the zeros.
 fn stacks(graph: &Graph, readers: &Readers, picked: NodeId, conv: &Conv, origin: NodeId) -> bool {
     let mut top = picked;
     let sum = loop {
@@ -183,7 +184,7 @@ fn stacks(graph: &Graph, readers: &Readers, picked: NodeId, conv: &Conv, origin:
     }
 }
 
-/// Returns the convolution with the picked filters only, on every how many pixels were picked.
+/// Returns the convolution with only the picked filters, with the stride of the picked pixels.
 fn filters(conv: &Conv, picked: &Selection, input: Shape, output: Shape) -> Option<Conv> {
     let outputs = conv.bias.len();
     let filter = conv.weights.len() / outputs;
@@ -220,7 +221,7 @@ fn filters(conv: &Conv, picked: &Selection, input: Shape, output: Shape) -> Opti
     Some(Conv { weights, bias, window, ..conv.clone() })
 }
 
-/// In front of a ReLU or an affine map that nothing else reads; true if something changed.
+/// Moves it before a ReLU or an affine map that nothing else reads; returns whether something changed.
 pub fn earlier(graph: &mut Graph) -> bool {
     let mut changed = false;
     let readers = Readers::of(graph);
@@ -236,7 +237,7 @@ pub fn earlier(graph: &mut Graph) -> bool {
             _ => continue,
         };
         let Some(&before) = graph.nodes[from].inputs.first() else { continue };
-        // Only towards a convolution that may take it.
+        // Only move towards a convolution that may absorb it.
         let takes = matches!(graph.nodes[before].op, Op::Conv(_) | Op::Relu | Op::Affine { .. });
         let alone = readers.only(graph, from) == Some(id) && readers.only(graph, before) == Some(from);
         if !takes || !alone || !graph.given.is_empty() {

@@ -1,8 +1,8 @@
-//! Takes out nodes that the output does not depend on.
+//! Removes nodes on which the output does not depend.
 
 use crate::graph::Graph;
 
-/// See the module; true if something changed.
+/// See the module; returns whether something changed.
 pub fn run(graph: &mut Graph) -> bool {
     let mut needed = vec![false; graph.nodes.len()];
     needed[0] = true;

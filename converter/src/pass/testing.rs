@@ -1,4 +1,4 @@
-//! Small graphs, and the check that a pass keeps their function.
+//! Small graphs, and a check that a pass preserves their function.
 
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ use crate::float::FloatNet;
 use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
 use crate::image::Pixels;
 
-/// Builds a chain, each node reading the one before.
+/// Builds a chain in which each node reads the one before.
 pub struct Build {
     graph: Graph,
     state: u32,
@@ -31,7 +31,7 @@ impl Build {
         }
     }
 
-    /// Numbers between −1 and 1.
+    /// Returns numbers between −1 and 1.
     fn numbers(&mut self, n: usize) -> Vec<f32> {
         let mut next = || {
             self.state = self.state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -65,14 +65,14 @@ impl Build {
         self.push(op, &[], Shape::new(h, w, outputs))
     }
 
-    /// A convolution of stride 1, padded to keep its size, that reads an earlier node.
+    /// Adds a convolution of stride 1, padded to keep its size, that reads an earlier node.
     pub fn beside(mut self, from: NodeId, outputs: usize, kernel: [usize; 2]) -> Self {
         self.graph.output = from;
         let around = [kernel[0] / 2, kernel[1] / 2, kernel[0] / 2, kernel[1] / 2];
         self.conv(outputs, kernel, around)
     }
 
-    /// A convolution that picks channels, on every `stride`-th pixel.
+    /// Adds a convolution that picks channels, on every `stride`-th pixel.
     pub fn pick(self, from: &[Option<usize>], stride: usize) -> Self {
         let Shape { h, w, c } = self.shape();
         let mut weights = vec![0.0; from.len() * c];
@@ -94,7 +94,7 @@ impl Build {
         self.push(Op::Affine { gain, offset }, &[], shape)
     }
 
-    /// Returns the same affine map for all channels.
+    /// Adds the same affine map for all channels.
     pub fn scaled(self, gain: f32, offset: f32) -> Self {
         let shape = self.shape();
         self.push(Op::Affine { gain: vec![gain; shape.c], offset: vec![offset; shape.c] }, &[], shape)
@@ -143,7 +143,7 @@ impl Build {
     }
 }
 
-/// Runs a pass until it is done; what remains are nodes of these kinds, and they compute the same.
+/// Runs a pass until it is done; checks that nodes of these kinds remain and compute the same.
 pub fn check(before: &Graph, pass: fn(&mut Graph) -> bool, kinds: &[&str]) {
     let mut after = before.clone();
     while pass(&mut after) {}
