@@ -1,4 +1,4 @@
-//! Functions that a model defines itself: each call becomes the nodes of its body.
+//! Functions that a model defines itself: each call is replaced by the nodes of its body.
 
 use std::collections::HashMap;
 
@@ -7,12 +7,12 @@ use tract_onnx::pb::{AttributeProto, FunctionProto, ModelProto, NodeProto};
 
 use super::error::ImportError;
 
-/// The most nodes that calls may become, so that functions that call each other end.
+/// The largest number of nodes that replace calls, so that functions that call each other do not loop forever.
 const MOST_NODES: usize = 1 << 18;
-/// How deep functions may call functions.
+/// The largest nesting of function calls.
 const DEEPEST: usize = 32;
 
-/// The defaults of functions' attributes, which tract's parser leaves out.
+/// The defaults of functions' attributes, which tract's parser ignores.
 #[derive(Clone, PartialEq, Message)]
 struct Defaults {
     #[prost(message, repeated, tag = "25")]
@@ -25,8 +25,8 @@ struct FunctionDefaults {
     attributes: Vec<AttributeProto>,
 }
 
-/// Replaces the calls of a model's own functions by their bodies. `bytes` is the file that the model was read
-/// from.
+/// Replaces the calls of a model's own functions by their bodies. `bytes` is the file from which the model was
+/// read.
 pub fn inlined(mut model: ModelProto, bytes: &[u8]) -> Result<ModelProto, ImportError> {
     let functions = std::mem::take(&mut model.functions);
     let Some(graph) = model.graph.as_mut().filter(|_| !functions.is_empty()) else { return Ok(model) };
@@ -129,7 +129,7 @@ fn renamed(node: &NodeProto, prefix: &str, name: &mut dyn FnMut(&str) -> String)
     node
 }
 
-/// Attributes that refer to the function's own get the call's values, or the function's defaults.
+/// Replaces attributes that refer to the function's own by the call's values or the function's defaults.
 fn with_attributes(mut node: NodeProto, function: &Function, call: &NodeProto) -> NodeProto {
     let value = |a: AttributeProto| -> Option<AttributeProto> {
         if a.ref_attr_name.is_empty() {

@@ -1,4 +1,4 @@
-//! The graph while it is built, and what operators need of it.
+//! The graph under construction, and the functions that operators need.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -16,40 +16,40 @@ use super::value::{Axis, Value};
 use super::{BatchNorm, input, operators};
 use crate::graph::{Given, Node as GraphNode, NodeId, Op};
 
-/// The graph while it is built.
+/// The graph under construction.
 pub struct Importer<'a> {
     /// The file.
     pub model: &'a ModelProto,
     opset: i64,
-    /// Where external data lies.
+    /// The folder of external data.
     folder: &'a Path,
     /// The graph's nodes.
     pub nodes: Vec<GraphNode>,
     names: HashSet<String>,
-    /// Tensors that do not depend on the image.
+    /// The tensors that do not depend on the image.
     pub constants: HashMap<&'a str, Constant>,
-    /// Tensors that are a node's output.
+    /// The tensors that are a node's output.
     pub values: HashMap<&'a str, Value>,
-    /// Tensors whose numbers come from several nodes, or from parts of them.
+    /// The tensors whose numbers come from several nodes, or from parts of them.
     pub moved: HashMap<&'a str, Places>,
-    /// What the places of [`Importer::moved`] are.
+    /// The meaning of the places in [`Importer::moved`].
     pub numbering: Numbering,
-    /// Nodes that are half of a mean over all pixels.
+    /// The nodes that are half of a mean over all pixels.
     pub halves: HashMap<NodeId, operators::Half>,
-    /// Parts of the network's last function, where it is written out.
+    /// The parts of the network's last function, if it is written out in steps.
     pub tail: Tail<'a>,
     /// The network's last function.
     pub activation: Activation,
-    /// Scales and zero points by the name of the node.
+    /// The scales and zero points by the name of the node.
     pub given: HashMap<String, Given>,
-    /// What batch normalizations measured in training.
+    /// The statistics that batch normalizations measured in training.
     pub norms: HashMap<String, BatchNorm>,
-    /// Nodes of the file that compute something from the image.
+    /// The number of the file's nodes that compute something from the image.
     pub computing: usize,
 }
 
 impl<'a> Importer<'a> {
-    /// Of a file in this opset.
+    /// Starts importing a file in this opset.
     pub fn new(model: &'a ModelProto, opset: i64, folder: &'a Path) -> Self {
         Self {
             model,
@@ -70,7 +70,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// The tensors of a graph or of a branch.
+    /// Reads the tensors of a graph or of a branch.
     pub fn constants(&mut self, graph: &'a GraphProto) -> Result<(), ImportError> {
         for proto in &graph.initializer {
             self.constants.insert(&proto.name, constant::read(proto, self.folder)?);
@@ -78,7 +78,7 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    /// The one input that is no constant becomes node 0.
+    /// Makes the one input that is not a constant node 0.
     pub fn input(&mut self, graph: &'a GraphProto, size: Option<super::Size>) -> Result<(), ImportError> {
         let inputs: Vec<&ValueInfoProto> =
             graph.input.iter().filter(|i| !self.constants.contains_key(i.name.as_str())).collect();
@@ -95,7 +95,7 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    /// The tensor that is the network's output: the file's only one, or the one asked for.
+    /// Returns the tensor of the network's output: the file's only one, or the requested one.
     pub fn wanted(&self, graph: &'a GraphProto, asked: Option<&str>) -> Result<&'a str, ImportError> {
         let names = || graph.output.iter().map(|o| o.name.clone()).collect();
         let Some(asked) = asked else {
@@ -110,7 +110,7 @@ impl<'a> Importer<'a> {
         found.map(String::as_str).ok_or_else(|| ImportError::NoOutput { asked: asked.into(), names: names() })
     }
 
-    /// Takes a node over.
+    /// Imports a node.
     pub fn node(&mut self, proto: &'a NodeProto) -> Result<(), ImportError> {
         let node = Node { proto, opset: self.opset };
         if proto.op_type == "If" && own(proto) {
@@ -131,7 +131,7 @@ impl<'a> Importer<'a> {
         }
     }
 
-    /// The branch that a constant condition chooses.
+    /// Imports the branch that a constant condition chooses.
     fn branch(&mut self, node: Node<'a>) -> Result<(), ImportError> {
         let condition = self.constant(node, 0).and_then(constant::floats);
         let condition = condition.map_err(|problem| self.problem(node, problem))?;
@@ -172,7 +172,7 @@ impl<'a> Importer<'a> {
 
     fn take(&mut self, node: Node<'a>) -> Result<(), Problem> {
         let op = node.proto.op_type.as_str();
-        // ONNX Runtime's quantizer and optimizer write operators in a domain of their own.
+        // ONNX Runtime's quantizer and optimizer write operators in their own domain.
         let theirs = op.starts_with('Q') || matches!(op, "DequantizeLinear" | "FusedConv");
         let known = own(node.proto) || (node.proto.domain == "com.microsoft" && theirs);
         let mut inputs = Vec::new();
@@ -213,13 +213,13 @@ impl<'a> Importer<'a> {
             }
         }
         match take(self, node) {
-            // A movement that is more than another order of dimensions.
+            // A movement that is not just another order of dimensions.
             Err(_) if moves => moves::run(self, node),
             result => result,
         }
     }
 
-    /// Makes a value of a tensor whose numbers were moved, since an operator computes with it.
+    /// Converts a tensor whose numbers were moved to a value, because an operator computes with it.
     fn settle(&mut self, name: &'a str) -> Result<(), Problem> {
         if let Some(places) = self.moved.remove(name) {
             let value = moves::lower(self, name, &places)?;
@@ -228,7 +228,7 @@ impl<'a> Importer<'a> {
         Ok(())
     }
 
-    /// Returns the node that the output is.
+    /// Returns the node of the output.
     pub fn output(&mut self, name: &'a str) -> Result<NodeId, ImportError> {
         self.settle(name).map_err(|problem| {
             ImportError::NotOnnx(format!("its output {name} cannot be computed: {problem}"))
@@ -240,9 +240,9 @@ impl<'a> Importer<'a> {
         Ok(value.node)
     }
 
-    // What operators need:
+    // Functions for operators:
 
-    /// A node of the graph under a name that is not taken.
+    /// Adds a node to the graph under a name that is not in use yet.
     pub fn push(&mut self, name: &str, op: Op, inputs: Vec<NodeId>, shape: Shape) -> NodeId {
         let mut unique = name.to_owned();
         let mut n = 1;
@@ -254,7 +254,7 @@ impl<'a> Importer<'a> {
         self.nodes.len() - 1
     }
 
-    /// Adds a node and makes the ONNX node's first output its value, in the dimensions given by `like`.
+    /// Adds a node and makes the ONNX node's first output its value, with the dimensions of `like`.
     pub fn define(
         &mut self,
         node: Node<'a>,
@@ -265,7 +265,7 @@ impl<'a> Importer<'a> {
     ) -> Result<(), Problem> {
         shape.validate().map_err(|e| format!("its output would be {shape}: {e}"))?;
         let id = self.push(node.name(), op, inputs, shape);
-        // Axes that shrank to 1 are not noted, axes never grow from 1 but for channels.
+        // Axes that shrank to 1 are dropped. Axes never grow from 1, except for channels.
         let keep = |a: &Axis| match a {
             Axis::H => shape.h > 1,
             Axis::W => shape.w > 1,
@@ -275,7 +275,7 @@ impl<'a> Importer<'a> {
         self.bind(node, Value { node: id, dims, finished: false, integer: false })
     }
 
-    /// Makes a value the node's first output. Further outputs (masks, running statistics) stay unbound:
+    /// Makes a value the node's first output. Further outputs (masks, running statistics) remain undefined:
     /// reading one is an error.
     pub fn bind(&mut self, node: Node<'a>, value: Value) -> Result<(), Problem> {
         let name = node.proto.output.first().ok_or("it has no output")?;
@@ -293,7 +293,7 @@ impl<'a> Importer<'a> {
         self.nodes[value.node].shape
     }
 
-    /// Lengths of the dimensions of what is computed at an input.
+    /// Returns the lengths of the dimensions of the value at an input.
     pub fn sizes(&self, node: Node<'a>, input: usize) -> Result<Vec<usize>, Problem> {
         if let Some(places) = node.input(input).and_then(|name| self.moved.get(name)) {
             return Ok(places.dims.clone());
@@ -317,7 +317,7 @@ impl<'a> Importer<'a> {
         Ok(value)
     }
 
-    /// Returns the value at an input, also behind the last function.
+    /// Returns the value at an input, even after the last function.
     pub fn any_value(&self, node: Node<'a>, input: usize) -> Result<Value, Problem> {
         let name = node.input(input).ok_or_else(|| format!("input {input} is missing"))?;
         if self.tail.contains(name) {
@@ -339,7 +339,7 @@ impl<'a> Importer<'a> {
         Ok(value)
     }
 
-    /// The constant at an input, if the input is given.
+    /// Returns the constant at an input, if the input is given.
     pub fn optional_constant(&self, node: Node<'a>, input: usize) -> Result<Option<&Constant>, Problem> {
         let Some(name) = node.input(input) else { return Ok(None) };
         match self.constants.get(name) {
@@ -355,7 +355,7 @@ impl<'a> Importer<'a> {
         self.optional_constant(node, input)?.ok_or_else(|| format!("input {input} is missing"))
     }
 
-    /// Dimensions and finite values of the constant at an input.
+    /// Returns dimensions and finite values of the constant at an input.
     pub fn weights(&self, node: Node<'a>, input: usize) -> Result<(Vec<usize>, Vec<f32>), Problem> {
         let constant = self.constant(node, input)?;
         let values = constant::floats(constant)?;
@@ -366,7 +366,7 @@ impl<'a> Importer<'a> {
         Ok((constant.shape().to_vec(), values))
     }
 
-    /// Finite values of the constant at an input, one per channel.
+    /// Returns the finite values of the constant at an input, one per channel.
     pub fn vector(&self, node: Node<'a>, input: usize, channels: usize) -> Result<Vec<f32>, Problem> {
         let (dims, values) = self.weights(node, input)?;
         if values.len() != channels || dims.iter().filter(|&&d| d != 1).count() > 1 {

@@ -3,20 +3,20 @@
 use tract_onnx::pb::NodeProto;
 use tract_onnx::pb::attribute_proto::AttributeType;
 
-/// What is wrong with a node, in words; [`super::ImportError::Node`] says which.
+/// The problem of a node, in words; [`super::ImportError::Node`] adds which node.
 pub type Problem = String;
 
-/// A node and the opset it is written in.
+/// A node and its opset.
 #[derive(Clone, Copy)]
 pub struct Node<'a> {
-    /// As in the file.
+    /// The node in the file.
     pub proto: &'a NodeProto,
-    /// Of the model.
+    /// The opset of the model.
     pub opset: i64,
 }
 
 impl<'a> Node<'a> {
-    /// Its name, or its output's where it has none.
+    /// Returns the node's name, or that of its output if it has none.
     pub fn name(&self) -> &'a str {
         match &self.proto.name {
             name if !name.is_empty() => name,
@@ -24,12 +24,12 @@ impl<'a> Node<'a> {
         }
     }
 
-    /// The input of that number, if it is given.
+    /// Returns the input with this number, if it is given.
     pub fn input(&self, number: usize) -> Option<&'a str> {
         self.proto.input.get(number).map(String::as_str).filter(|name| !name.is_empty())
     }
 
-    /// Refuses attributes that are not in this list: what is not understood is not ignored.
+    /// Refuses attributes that are not in this list, since an unknown attribute must not be ignored.
     pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
         match self.proto.attribute.iter().find(|a| !known.contains(&a.name.as_str())) {
             Some(a) => Err(format!("attribute {} is not supported", a.name)),
@@ -43,40 +43,40 @@ impl<'a> Node<'a> {
         kind: AttributeType,
     ) -> Result<Option<&'a tract_onnx::pb::AttributeProto>, Problem> {
         match self.proto.attribute.iter().find(|a| a.name == name) {
-            // Files of the first ONNX versions do not state the type.
+            // Files of the first ONNX versions do not specify the type.
             Some(a) if a.r#type == kind as i32 || a.r#type == 0 => Ok(Some(a)),
             Some(_) => Err(format!("attribute {name} is not of type {kind:?}")),
             None => Ok(None),
         }
     }
 
-    /// An integer.
+    /// Returns an integer.
     pub fn int(&self, name: &str, default: i64) -> Result<i64, Problem> {
         Ok(self.attribute(name, AttributeType::Int)?.map_or(default, |a| a.i))
     }
 
-    /// A number.
+    /// Returns a number.
     pub fn float(&self, name: &str, default: f32) -> Result<f32, Problem> {
         Ok(self.attribute(name, AttributeType::Float)?.map_or(default, |a| a.f))
     }
 
-    /// A list of integers.
+    /// Returns a list of integers.
     pub fn ints(&self, name: &str) -> Result<Option<&'a [i64]>, Problem> {
         Ok(self.attribute(name, AttributeType::Ints)?.map(|a| &a.ints[..]))
     }
 
-    /// A list of numbers.
+    /// Returns a list of numbers.
     pub fn floats(&self, name: &str) -> Result<Option<&'a [f32]>, Problem> {
         Ok(self.attribute(name, AttributeType::Floats)?.map(|a| &a.floats[..]))
     }
 
-    /// A word.
+    /// Returns a word.
     pub fn word(&self, name: &str, default: &str) -> Result<String, Problem> {
         let word = self.attribute(name, AttributeType::String)?.map(|a| String::from_utf8_lossy(&a.s));
         Ok(word.map_or_else(|| default.to_owned(), |w| w.into_owned()))
     }
 
-    /// A list of numbers that are not negative, of a stated length.
+    /// Returns a list of non-negative numbers with a fixed length.
     pub fn sizes<const N: usize>(&self, name: &str, default: [usize; N]) -> Result<[usize; N], Problem> {
         let Some(ints) = self.ints(name)? else { return Ok(default) };
         let sizes: Option<Vec<usize>> = ints.iter().map(|&i| usize::try_from(i).ok()).collect();

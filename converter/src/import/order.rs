@@ -1,4 +1,4 @@
-//! The nodes that outputs depend on, each after those that it reads.
+//! Sorts the nodes on which outputs depend, each after those that it reads.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -7,7 +7,7 @@ use tract_onnx::pb::{GraphProto, NodeProto};
 
 use super::error::ImportError;
 
-/// Returns the names that a node reads, those of its branches included.
+/// Returns the names that a node reads, including those of its branches.
 fn read_by(node: &NodeProto) -> Vec<&str> {
     let mut names: Vec<&str> = node.input.iter().map(String::as_str).filter(|n| !n.is_empty()).collect();
     let branches = node.attribute.iter().filter_map(|a| a.g.as_ref());
@@ -18,7 +18,7 @@ fn read_by(node: &NodeProto) -> Vec<&str> {
     names
 }
 
-/// Sorts the nodes that `outputs` need, in the file's order wherever it is one.
+/// Sorts the nodes that `outputs` need, in the file's order if it is valid.
 pub fn sorted<'a>(graph: &'a GraphProto, outputs: &[&str]) -> Result<Vec<&'a NodeProto>, ImportError> {
     let mut writer: HashMap<&str, usize> = HashMap::new();
     for (i, node) in graph.node.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! Stacks: tensors of five dimensions that are a few equal ones along a short dimension, as attention between branches
-//! writes them.
+//! Stacks: tensors of five dimensions that consist of a few equal tensors along a short dimension. Attention
+//! between branches uses them.
 //!
 //! ```text
 //! ReduceSum(stack)            the sum of its parts
@@ -17,10 +17,10 @@ use super::value::{Axis, Value};
 use crate::curve::Curve;
 use crate::graph::{NodeId, Op};
 
-/// The most parts of a stack.
+/// The largest number of parts of a stack.
 const MOST_PARTS: usize = 16;
 
-/// Takes a node that computes with stacks; false where it does not.
+/// Imports a node that computes with stacks; returns `false` for other nodes.
 pub fn take<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<bool, Problem> {
     let stacked = |i: usize| {
         let places = node.input(i).and_then(|name| importer.moved.get(name));
@@ -35,7 +35,7 @@ pub fn take<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<bool, Pro
     }
 }
 
-/// Returns the parts of the stack at an input, along a dimension. Those that are no whole nodes become some.
+/// Returns the parts of the stack at an input, along a dimension. Parts that are not whole nodes become nodes.
 fn parts<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
@@ -62,7 +62,7 @@ fn parts<'a>(
     Ok(parts)
 }
 
-/// Makes nodes of equal dimensions the parts of the stack that is the node's output.
+/// Makes nodes of equal dimensions the parts of the node's output, which is a stack.
 fn bind<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
@@ -99,14 +99,14 @@ fn sum<'a>(importer: &mut Importer<'a>, node: Node<'a>, dims: &[usize]) -> Resul
     Ok(true)
 }
 
-/// The dimension of that number, if it is as short as a stack's.
+/// Returns the dimension with this number, if it is as short as a stack's.
 fn place(axis: i64, dims: &[usize]) -> Option<usize> {
     let axis = usize::try_from(if axis < 0 { axis + dims.len() as i64 } else { axis }).ok()?;
     dims.get(axis).filter(|n| (2..=MOST_PARTS).contains(*n)).map(|_| axis)
 }
 
-/// Returns the sum of parts, each with a sign. Parts that were picked out of one node just now (nodes from
-/// `before` on) are picked again, with their sum.
+/// Returns the sum of parts, each with a sign. Parts just picked from one node (nodes from `before` on) are picked
+/// again, together with their sum.
 fn combined(
     importer: &mut Importer<'_>,
     name: &str,
@@ -175,16 +175,16 @@ fn softmax<'a>(importer: &mut Importer<'a>, node: Node<'a>, dims: &[usize]) -> R
     Ok(true)
 }
 
-/// What a softmax needs to know of some of its inputs.
+/// The values that a softmax needs of some of its inputs.
 struct Half {
     /// The logarithm of the sum of their exponentials.
     log: Value,
-    /// The share of each in that sum; none for all of it.
+    /// The share of each in that sum; `None` for all of it.
     shares: Vec<Option<Value>>,
 }
 
-/// Two halves have the shares `σ(d)` and `σ(−d)` of their sum, for `d` the difference of their logarithms. So nothing
-/// is divided, and every value has a range that int8 covers well.
+/// Two halves have the shares `σ(d)` and `σ(−d)` of their sum, where `d` is the difference of their logarithms.
+/// Nothing is divided, and every value has a range that int8 covers well.
 fn half(importer: &mut Importer<'_>, name: &str, before: NodeId, parts: &[Value]) -> Result<Half, Problem> {
     if let [one] = parts {
         return Ok(Half { log: one.clone(), shares: vec![None] });

@@ -1,5 +1,4 @@
-//! Last functions of a network that are written out, step by step: softmax, and the division of a vector by its
-//! length.
+//! Last functions of a network that are written out in steps: softmax, and the division of a vector by its length.
 //!
 //! ```text
 //! exp(x − max x) / Σ exp(x − max x)     softmax
@@ -19,7 +18,7 @@ use super::node::{Node, Problem};
 use super::value::{Axis, Value};
 use crate::graph::NodeId;
 
-/// A part of a last function.
+/// The kind of a part of a last function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// `|x|`.
@@ -36,29 +35,29 @@ enum Kind {
     Max,
     /// `x − max x`.
     Shifted,
-    /// `exp(x)`, or of what is shifted.
+    /// `exp(x)`, or that of the shifted value.
     Exp,
-    /// Its sum.
+    /// The sum of the exponentials.
     SumOfExp,
-    /// The logarithm of the sum, of `exp(x)` itself.
+    /// The logarithm of the sum of `exp(x)` itself.
     LogOfSum,
 }
 
-/// What a tensor is a part of.
+/// A tensor that is part of a last function.
 #[derive(Clone, Debug)]
 struct Part {
     kind: Kind,
     /// `x`.
     of: Value,
-    /// The maximum was subtracted before.
+    /// Whether the maximum was subtracted before.
     shifted: bool,
 }
 
-/// Tensors that are parts of last functions.
+/// The tensors that are parts of last functions.
 #[derive(Default)]
 pub struct Tail<'a> {
     parts: HashMap<&'a str, Part>,
-    /// The network's output was divided by its length.
+    /// Whether the network's output was divided by its length.
     pub normalized: bool,
 }
 
@@ -68,7 +67,7 @@ impl<'a> Tail<'a> {
         self.parts.contains_key(name)
     }
 
-    /// Gives a part a second name; false if it is none.
+    /// Gives a part a second name; returns `false` if the tensor is not a part.
     pub fn rename(&mut self, from: &str, to: &'a str) -> bool {
         let Some(part) = self.parts.get(from).cloned() else { return false };
         self.parts.insert(to, part);
@@ -76,10 +75,10 @@ impl<'a> Tail<'a> {
     }
 }
 
-/// The largest number that may be added to a length so that nothing is divided by zero.
+/// The largest number that may be added to a length to avoid division by zero.
 const LARGEST_EPSILON: f32 = 1e-4;
 
-/// Takes a node over that is a part of a last function; false if it is not.
+/// Imports a node that is part of a last function; returns `false` for other nodes.
 pub fn take<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<bool, Problem> {
     let inputs: Vec<&str> = node.proto.input.iter().map(String::as_str).filter(|n| !n.is_empty()).collect();
     let Some(output) = node.proto.output.first().map(String::as_str) else { return Ok(false) };
@@ -121,13 +120,13 @@ pub fn take<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<bool, Pro
     Ok(false)
 }
 
-/// Returns the one row of numbers that a tensor is.
+/// Returns the value of a tensor that is one row of numbers.
 fn row(importer: &Importer<'_>, name: &str) -> Option<Value> {
     let value = importer.values.get(name).filter(|v| !v.finished && !v.integer)?;
     (importer.shape(value).pixels() == 1).then(|| value.clone())
 }
 
-/// Returns whether a reduction runs over the channels and nothing else that is longer than 1.
+/// Returns whether a reduction runs over the channels and no other dimension longer than 1.
 fn over_row(importer: &Importer<'_>, node: Node<'_>, x: &Value) -> Result<bool, Problem> {
     let given = importer.optional_constant(node, 1)?.map(integers).transpose()?;
     let given = given.or(node.ints("axes")?.map(<[i64]>::to_vec)).unwrap_or_default();
@@ -171,7 +170,7 @@ fn squares(importer: &Importer<'_>, output: &str, of: &Value) -> Result<Option<P
     Ok(summed.then(|| Part { kind: Kind::Square, of: of.clone(), shifted: false }))
 }
 
-/// What a part becomes.
+/// Returns the next part of a last function.
 fn from_part<'a>(importer: &Importer<'a>, node: Node<'a>, part: &Part) -> Result<Option<Part>, Problem> {
     let becomes = |kind| Ok(Some(Part { kind, ..part.clone() }));
     let constant = |i: usize| match importer.optional_constant(node, i) {
@@ -201,7 +200,7 @@ fn from_part<'a>(importer: &Importer<'a>, node: Node<'a>, part: &Part) -> Result
     }
 }
 
-/// The last step, and what it makes of the network's output.
+/// The last step, and its effect on the network's output.
 enum End {
     Softmax(Value),
     Normalized(Value),
@@ -247,7 +246,7 @@ fn finish<'a>(importer: &mut Importer<'a>, node: Node<'a>, end: End) -> Result<b
     Ok(true)
 }
 
-/// `x` divided by its length, as one operator.
+/// `x` divided by its length, as a single operator.
 fn lp_normalization<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<bool, Problem> {
     node.only(&["axis", "p"])?;
     let x = importer.value(node, 0)?;

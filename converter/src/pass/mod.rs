@@ -26,8 +26,8 @@ use crate::graph::{Graph, NodeId, Op};
 /// Tries once over the whole graph; returns whether something changed.
 type Pass = fn(&mut Graph) -> bool;
 
-/// The passes in the order in which they are tried. Backward folds come before forward folds, since weights before
-/// a ReLU have a scale per output channel, and those after it none per input channel.
+/// The passes in the order in which they are tried. Backward folds come before forward folds, since weights after a
+/// ReLU have a scale of their own per output channel, but not per input channel.
 const PASSES: &[Pass] = &[
     selection::forward,
     selection::earlier,

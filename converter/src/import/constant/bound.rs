@@ -1,4 +1,5 @@
-//! No result may be larger than what a layer's weights may be: a file of a kilobyte can ask for a terabyte.
+//! Limits results to the size that a layer's weights may have, because a file of a kilobyte can ask for a
+//! terabyte.
 
 use foldnet_kernels::{MAX_SIDE, MAX_VOLUME};
 
@@ -27,7 +28,7 @@ fn volume(shape: &[i64]) -> usize {
         .unwrap_or(usize::MAX)
 }
 
-/// An upper bound of the numbers in a node's outputs.
+/// Returns an upper bound of the numbers in a node's outputs.
 fn claimed(node: Node<'_>, inputs: &[Constant]) -> Result<usize, Problem> {
     let all = || inputs.iter().fold(1usize, |n, t| n.saturating_mul(t.len().max(1)));
     let last = || inputs.last().map(integers).transpose();
@@ -35,7 +36,7 @@ fn claimed(node: Node<'_>, inputs: &[Constant]) -> Result<usize, Problem> {
         "ConstantOfShape" => volume(&last()?.unwrap_or_default()),
         "Expand" | "Tile" | "OneHot" | "Upsample" | "Resize" => {
             let from = inputs.first().map_or(1, |t| t.len().max(1));
-            // Whichever input says how large, none may ask for more than allowed.
+            // Any input may define the size, so none may ask for more than allowed.
             let numbers = inputs.iter().skip(1).filter(|t| t.len() <= 8);
             let factors = numbers
                 .map(|t| floats(t).map(|v| v.iter().fold(1.0f64, |n, &f| n * f64::from(f.abs().max(1.0)))));
@@ -60,7 +61,7 @@ fn claimed(node: Node<'_>, inputs: &[Constant]) -> Result<usize, Problem> {
             let sides = inputs[..1].iter().flat_map(|t| t.shape());
             sides.fold(1usize, |n, &s| n.saturating_mul(s.saturating_add(most.saturating_mul(2))))
         }
-        // Products of matrices, convolutions, and whatever combines each number with each.
+        // Matrix products, convolutions, and operators that combine each number with each other one.
         "Conv" | "ConvInteger" | "ConvTranspose" | "Einsum" | "Gather" | "GatherElements" | "GatherND"
         | "Gemm" | "MatMul" | "MatMulInteger" => all(),
         "EyeLike" | "Multinomial" | "NonZero" => {
@@ -70,7 +71,7 @@ fn claimed(node: Node<'_>, inputs: &[Constant]) -> Result<usize, Problem> {
             let numbers = inputs.iter().map(integers).collect::<Result<Vec<_>, _>>()?;
             volume(&numbers.concat())
         }
-        // All others give as much as their inputs broadcast to, at most.
+        // All other results have at most the size to which their inputs broadcast.
         _ => {
             let rank = inputs.iter().map(|t| t.rank()).max().unwrap_or(0);
             (0..rank).fold(1usize, |n, d| {

@@ -1,4 +1,4 @@
-//! Runs one node on constants: by tract, but for what tract does otherwise than ONNX says.
+//! Runs one node on constants with tract, or with our own code if tract deviates from ONNX.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use super::{Constant, floats, guarded, integers};
 use crate::import::moves;
 use crate::import::node::{Node, Problem};
 
-/// Operators whose result is another each time.
+/// Operators with a different result each time.
 const RANDOM: [&str; 6] =
     ["Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike"];
 
@@ -38,7 +38,7 @@ pub fn evaluate(
     }
     match moves::of_constants(node, inputs) {
         Some(Ok(outputs)) => return Ok(outputs),
-        // An interpolation computes.
+        // An interpolation is a computation.
         Some(Err(problem)) if op != "Resize" => return Err(problem),
         _ => {}
     }
@@ -76,7 +76,7 @@ pub fn evaluate(
     outputs.map_err(|e| format!("its constant inputs give no result: {e}"))
 }
 
-/// tract computes shapes in symbols; here they are integers.
+/// Replaces tract's symbols, with which it computes shapes, by integers.
 fn plain(tensor: Constant) -> TractResult<Constant> {
     match tensor.datum_type() == TDim::datum_type() {
         true => Ok(Arc::new(tensor.cast_to::<i64>()?.into_owned())),
@@ -84,7 +84,7 @@ fn plain(tensor: Constant) -> TractResult<Constant> {
     }
 }
 
-/// Nothing, at inference.
+/// Does nothing at inference.
 fn dropout(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Vec<Constant>, Problem> {
     let training = inputs.get(2).copied().flatten().map(floats).transpose()?;
     if training.is_some_and(|t| t.iter().any(|&v| v != 0.0)) {
@@ -102,8 +102,8 @@ fn only_first_output(node: &NodeProto) -> Result<(), Problem> {
     }
 }
 
-/// A batch normalization in training mode: mean and variance are those of its own input. So are weights
-/// standardized.
+/// A batch normalization in training mode: mean and variance are those of its own input. Weights are standardized
+/// in this way.
 fn normalize(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Vec<Constant>, Problem> {
     let input = |i: usize| inputs.get(i).copied().flatten().ok_or_else(|| format!("input {i} is missing"));
     let x = input(0)?;
@@ -132,7 +132,7 @@ fn normalize(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Vec<Constan
     Ok(vec![Arc::new(y)])
 }
 
-/// Returns the largest or smallest numbers along a dimension, and where they were; of equal ones the first.
+/// Returns the largest or smallest numbers along a dimension, and their indices; of equal ones the first.
 fn top_k(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Vec<Constant>, Problem> {
     let x = inputs.first().copied().flatten().ok_or("it has no input")?;
     let k = match inputs.get(1).copied().flatten() {

@@ -1,7 +1,7 @@
-//! Constants: weights, and what is computed from constants alone.
+//! Constants: weights, and values computed from constants alone.
 //!
-//! A node whose inputs are all constants is run at import and its result is a constant; so the shape
-//! arithmetic that exporters write in front of a Reshape never reaches the graph.
+//! A node whose inputs are all constants is run at import, and its result is a constant. The shape arithmetic that
+//! exporters write before a Reshape therefore never reaches the graph.
 
 mod bound;
 mod evaluate;
@@ -23,8 +23,8 @@ pub use evaluate::evaluate;
 /// A constant.
 pub type Constant = Arc<Tensor>;
 
-/// Reads a tensor of the file, or of the files beside it, after checking that it holds as many numbers
-/// as its dimensions claim.
+/// Reads a tensor of the file, or of the files beside it, after checking that it has as many numbers as its
+/// dimensions require.
 pub fn read(proto: &TensorProto, folder: &Path) -> Result<Constant, ImportError> {
     let bad = |problem: String| ImportError::Tensor { name: proto.name.clone(), problem };
     let size = match DataType::try_from(proto.data_type) {
@@ -76,7 +76,7 @@ pub fn read(proto: &TensorProto, folder: &Path) -> Result<Constant, ImportError>
     Ok(Arc::new(tensor))
 }
 
-/// Returns the upper halves of f32 values.
+/// Converts bfloat16 values, which are the upper halves of f32 values.
 fn bfloat16(proto: &TensorProto, volume: usize) -> Result<Constant, Problem> {
     if proto.data_location == Some(DataLocation::External as i32) {
         return Err("bfloat16 values in another file are not supported".into());
@@ -95,7 +95,7 @@ fn bfloat16(proto: &TensorProto, volume: usize) -> Result<Constant, Problem> {
     Tensor::from_shape(&dims, &values).map(Arc::new).map_err(|e| e.to_string())
 }
 
-/// As f32.
+/// Converts a constant to f32.
 pub fn floats(constant: &Constant) -> Result<Vec<f32>, Problem> {
     let slice = || -> TractResult<Vec<f32>> {
         Ok(constant.cast_to::<f32>()?.try_as_plain_ram()?.as_slice::<f32>()?.to_vec())
@@ -103,7 +103,7 @@ pub fn floats(constant: &Constant) -> Result<Vec<f32>, Problem> {
     slice().map_err(|e| format!("a constant cannot be read as numbers: {e}"))
 }
 
-/// As integers.
+/// Converts a constant to integers.
 pub fn integers(constant: &Constant) -> Result<Vec<i64>, Problem> {
     let slice = || -> TractResult<Vec<i64>> {
         Ok(constant.cast_to::<i64>()?.try_as_plain_ram()?.as_slice::<i64>()?.to_vec())
@@ -111,17 +111,17 @@ pub fn integers(constant: &Constant) -> Result<Vec<i64>, Problem> {
     slice().map_err(|e| format!("a constant cannot be read as integers: {e}"))
 }
 
-/// A constant of one integer, without dimensions.
+/// Creates a constant of one integer, without dimensions.
 pub fn from_integer(value: i64) -> Constant {
     Arc::new(tensor0(value))
 }
 
-/// A constant of integers.
+/// Creates a constant of integers.
 pub fn from_integers(values: &[i64]) -> Constant {
     Arc::new(tensor1(values))
 }
 
-/// Runs foreign code on a file that nobody has checked: its panics are errors, too.
+/// Runs foreign code on an untrusted file: its panics become errors, too.
 fn guarded<T>(work: impl FnOnce() -> TractResult<T>) -> Result<T, String> {
     let quiet = Quiet::new();
     let result = catch_unwind(AssertUnwindSafe(work));
@@ -136,7 +136,7 @@ thread_local! {
     static QUIET: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// While it lives, panics on this thread are caught and are no news.
+/// While it exists, panics on this thread are caught and not reported.
 struct Quiet(bool);
 
 impl Quiet {
@@ -151,7 +151,7 @@ impl Drop for Quiet {
     }
 }
 
-/// Returns whether a panic on this thread would be caught and become an error of the input. For panic hooks.
+/// Returns whether a panic on this thread would be caught and become an input error; for panic hooks.
 pub fn panics_are_caught() -> bool {
     QUIET.get()
 }

@@ -7,11 +7,11 @@ use tract_onnx::prelude::{Datum, DatumType, Tensor};
 use super::{Constant, floats};
 use crate::import::node::{Node, Problem};
 
-/// Scale and zero point of each number.
+/// The scale and zero point of each number.
 struct Grid {
     scales: Vec<f32>,
     zeros: Vec<f32>,
-    /// Numbers that share an index along the axis follow one another this often.
+    /// The number of consecutive numbers that share an index along the axis.
     behind: usize,
 }
 
@@ -54,7 +54,7 @@ fn input<'i>(inputs: &[Option<&'i Constant>], i: usize) -> Result<&'i Constant, 
     inputs.get(i).copied().flatten().ok_or_else(|| format!("input {i} is missing"))
 }
 
-/// `(q − zero)·scale`.
+/// Computes `(q − zero)·scale`.
 pub fn dequantize(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Constant, Problem> {
     node.only(&["axis", "block_size", "output_dtype"])?;
     let grid = Grid::new(node, inputs)?;
@@ -67,7 +67,7 @@ pub fn dequantize(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Consta
     Tensor::from_shape(x.shape(), &real).map(Arc::new).map_err(|e| e.to_string())
 }
 
-/// `clamp(round(x/scale) + zero)`, in the zero point's type; uint8 without one.
+/// Computes `clamp(round(x/scale) + zero)`, in the zero point's type; uint8 without one.
 pub fn quantize(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Constant, Problem> {
     node.only(&["axis", "block_size", "output_dtype", "precision", "saturate"])?;
     let grid = Grid::new(node, inputs)?;

@@ -1,4 +1,4 @@
-//! Blocks of pixels to channels and back.
+//! Moves blocks of pixels to channels and back.
 
 use super::super::node::{Node, Problem};
 use super::operators::Inputs;
@@ -11,7 +11,7 @@ fn sizes(node: Node<'_>, x: &Places) -> Result<([usize; 4], usize), Problem> {
     Ok((dims, block.ok_or("its blocksize is not a positive number")?))
 }
 
-/// Channels to blocks of pixels.
+/// Moves channels to blocks of pixels.
 pub fn depth_to_space(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["blocksize", "mode"])?;
     let x = inputs.places(0)?;
@@ -28,7 +28,7 @@ pub fn depth_to_space(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>
     Ok(vec![x.regrouped(dims)?.transposed(&order)?.regrouped(vec![n, parts, h * b, w * b])?])
 }
 
-/// Blocks of pixels to channels.
+/// Moves blocks of pixels to channels.
 pub fn space_to_depth(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["blocksize"])?;
     let x = inputs.places(0)?;

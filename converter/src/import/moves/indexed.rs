@@ -1,4 +1,4 @@
-//! Operators whose constant indices tell which number goes where.
+//! Operators whose constant indices define where each number goes.
 
 use super::super::node::{Node, Problem};
 use super::operators::{Inputs, dimension};
@@ -10,7 +10,7 @@ fn indices(inputs: &dyn Inputs, input: usize) -> Result<Places, Problem> {
     Ok(Places { dims, items })
 }
 
-/// An index into a dimension, counted from the end where it is negative.
+/// Converts an index into a dimension, counted from the end if it is negative.
 fn index(i: i64, side: usize) -> Result<usize, Problem> {
     usize::try_from(if i < 0 { i + side as i64 } else { i })
         .ok()
@@ -18,7 +18,7 @@ fn index(i: i64, side: usize) -> Result<usize, Problem> {
         .ok_or_else(|| format!("index {i} is out of range for a dimension of {side}"))
 }
 
-/// Slices along one dimension.
+/// Selects slices along one dimension.
 pub fn gather(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["axis"])?;
     let (x, which) = (inputs.places(0)?, indices(inputs, 1)?);
@@ -32,7 +32,7 @@ pub fn gather(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Proble
     Ok(vec![gathered])
 }
 
-/// One number per index.
+/// Selects one number per index.
 pub fn gather_elements(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["axis"])?;
     let (x, which) = (inputs.places(0)?, indices(inputs, 1)?);
@@ -54,7 +54,7 @@ fn fits_inside(which: &Places, x: &Places, axis: usize) -> Result<(), Problem> {
     }
 }
 
-/// Slices named by tuples of indices.
+/// Selects slices given by tuples of indices.
 pub fn gather_nd(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["batch_dims"])?;
     let (x, which) = (inputs.places(0)?, indices(inputs, 1)?);
@@ -83,7 +83,7 @@ fn replaces(node: Node<'_>) -> Result<(), Problem> {
     }
 }
 
-/// Numbers put into an array, one per index.
+/// Writes numbers into an array, one per index.
 pub fn scatter_elements(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["axis", "reduction"])?;
     replaces(node)?;
@@ -102,7 +102,7 @@ pub fn scatter_elements(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Place
     Ok(vec![x])
 }
 
-/// Slices put into an array, named by tuples of indices.
+/// Writes slices into an array, given by tuples of indices.
 pub fn scatter_nd(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["reduction"])?;
     replaces(node)?;
@@ -126,7 +126,7 @@ pub fn scatter_nd(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Pr
     Ok(vec![x])
 }
 
-/// Returns the first numbers of each sequence in reverse order.
+/// Reverses the first numbers of each sequence.
 pub fn reverse_sequence(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["batch_axis", "time_axis"])?;
     let (x, lengths) = (inputs.places(0)?, indices(inputs, 1)?);

@@ -1,9 +1,10 @@
-//! Places → nodes of the graph: convolutions that pick, pads, and additions of what does not overlap.
+//! Converts places to nodes of the graph: convolutions that pick, pads, and additions of parts that do not
+//! overlap.
 //!
 //! ```text
 //! out[row][column][channel] = in[rows[row]][columns[column]][channels[channel]], or a constant
 //! ```
-//! for each node that numbers come from; anything else is refused.
+//! for each node from which numbers come; anything else is refused.
 
 use std::collections::HashMap;
 
@@ -16,29 +17,29 @@ use super::selection::Run;
 use super::{Origin, Places};
 use crate::graph::{NodeId, Op, Window};
 
-/// The most parts that rows or columns may consist of.
+/// The largest number of parts of rows or columns.
 const MOST_RUNS: usize = 40;
 
-/// The most weights of a convolution that picks.
+/// The largest number of weights of a convolution that picks.
 const MOST_WEIGHTS: usize = 1 << 24;
 
-/// Channels of one node whose rows and columns move alike.
+/// Channels of one node whose rows and columns move in the same way.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Map {
     node: NodeId,
-    /// Rows and columns.
+    /// The sources of rows and columns.
     along: [Vec<Option<usize>>; 2],
 }
 
-/// The places as a picture: what each dimension is, and the numbers by channel.
+/// The places as an image: the axis of each dimension, and the numbers by channel.
 struct Picture {
     shape: Shape,
     dims: Vec<Vec<Axis>>,
-    /// Channel by channel, rows and columns.
+    /// The places channel by channel, by rows and columns.
     planes: Places,
 }
 
-/// Makes a value of places that are no value by themselves.
+/// Creates a value from places that are not a value yet.
 pub fn lower(importer: &mut Importer<'_>, name: &str, places: &Places) -> Result<Value, Problem> {
     let picture = picture(importer, places)?;
     let Shape { h, w, c } = picture.shape;
@@ -64,7 +65,7 @@ pub fn lower(importer: &mut Importer<'_>, name: &str, places: &Places) -> Result
             maps[n].1[channel] = Some(from);
         }
     }
-    // Where zeros are put around, channels are shifted so that zero is what should stand there.
+    // Padding inserts zeros, so channels are shifted such that zero represents the padding value.
     let padded = maps.iter().any(|(map, _)| map.along.iter().flatten().any(Option::is_none));
     let mut sum: Option<NodeId> = None;
     for (source, maps) in alike(&maps) {
@@ -90,7 +91,7 @@ pub fn lower(importer: &mut Importer<'_>, name: &str, places: &Places) -> Result
 
 type Part = (Map, Vec<Option<usize>>);
 
-/// Maps of one node that differ only in where they begin, together: a convolution picks them all at once.
+/// Groups maps of one node that differ only in their start: one convolution picks them all.
 fn alike(maps: &[Part]) -> Vec<(NodeId, Vec<Part>)> {
     let mut groups: Vec<(NodeId, Vec<Part>)> = Vec::new();
     for part in maps {
@@ -119,7 +120,7 @@ fn alike(maps: &[Part]) -> Vec<(NodeId, Vec<Part>)> {
 }
 
 impl Importer<'_> {
-    /// The channels that come from one node, zeros elsewhere. `bias` is added to them before they are padded.
+    /// Returns the channels that come from one node, with zeros elsewhere. `bias` is added to them before padding.
     fn part(&mut self, name: &str, node: NodeId, maps: &[Part], bias: Vec<f32>) -> Result<NodeId, Problem> {
         if let [(map, from)] = maps {
             return self.moved_alike(name, map, from, bias);
@@ -156,7 +157,7 @@ impl Importer<'_> {
         sum.ok_or_else(|| format!("{name} has no channels"))
     }
 
-    /// Channels of one node whose rows and columns move alike.
+    /// Returns the channels of one node whose rows and columns move in the same way.
     fn moved_alike(
         &mut self,
         name: &str,
@@ -197,7 +198,7 @@ impl Importer<'_> {
         Ok(node)
     }
 
-    /// Zeros around what was picked.
+    /// Pads the picked pixels with zeros.
     pub fn padded_to(
         &mut self,
         name: &str,
@@ -216,8 +217,8 @@ impl Importer<'_> {
     }
 }
 
-/// What the pixels of one channel are: per node the rows and columns and the channel they come from, and the
-/// one constant that all others are.
+/// Returns the sources of the pixels of one channel: per node the rows and columns and the channel, and the one
+/// constant of all other pixels.
 fn parts(importer: &Importer<'_>, plane: &[Origin], width: usize) -> Option<(Vec<(Map, usize)>, f32)> {
     let height = plane.len() / width;
     let mut parts: Vec<(Map, usize)> = Vec::new();
@@ -249,20 +250,20 @@ fn parts(importer: &Importer<'_>, plane: &[Origin], width: usize) -> Option<(Vec
             }
         }
     }
-    // Rows and columns of all parts must cover exactly the pixels that are no constants.
+    // Rows and columns of all parts must cover exactly the pixels that are not constants.
     let area =
         |(map, _): &(Map, usize)| map.along.iter().map(|a| a.iter().flatten().count()).product::<usize>();
     let exact = parts.iter().map(area).sum::<usize>() == covered;
     exact.then_some((parts, fill.unwrap_or(0.0)))
 }
 
-/// Finds out which dimension is what and sorts the places by channel, row and column.
+/// Determines the axis of each dimension and sorts the places by channel, row and column.
 fn picture(importer: &Importer<'_>, places: &Places) -> Result<Picture, Problem> {
     picture_of(importer, places, true).or_else(|_| picture_of(importer, places, false))
 }
 
-/// See [`picture`]. A dimension that runs over several axes is parted or, without `parting`, taken for what is left
-/// over and looked at number by number.
+/// See [`picture`]. A dimension that runs over several axes is split or, without `parting`, treated as a remaining
+/// dimension and examined number by number.
 fn picture_of(importer: &Importer<'_>, places: &Places, parting: bool) -> Result<Picture, Problem> {
     let unclear = || format!("dimensions {:?} are neither channels, rows nor columns", places.dims);
     if places.items.is_empty() {
@@ -279,7 +280,7 @@ fn picture_of(importer: &Importer<'_>, places: &Places, parting: bool) -> Result
         };
         fine.extend(parted.into_iter().map(|(n, role)| (d, n, role)));
     }
-    // What does not vary, or only from node to node, is what is left over.
+    // A dimension that does not vary, or varies only from node to node, is a remaining one.
     let mut left: Vec<Axis> = [Axis::C, Axis::H, Axis::W]
         .into_iter()
         .filter(|a| fine.iter().all(|(_, _, role)| *role != Some(*a)))
@@ -297,7 +298,7 @@ fn picture_of(importer: &Importer<'_>, places: &Places, parting: bool) -> Result
     let mut order: [Vec<usize>; 3] = Default::default();
     for (i, &(d, n, axis)) in fine.iter().enumerate() {
         let place = [Axis::C, Axis::H, Axis::W].iter().position(|a| *a == axis).ok_or_else(unclear)?;
-        // An axis in several pieces can be put together only where they follow one another.
+        // The pieces of an axis can be joined only if they follow one another.
         if let Some(&before) = order[place].last()
             && (before + 1 != i || fine[before].0 != d)
         {
@@ -315,8 +316,8 @@ fn picture_of(importer: &Importer<'_>, places: &Places, parting: bool) -> Result
     Ok(Picture { shape: Shape::new(h, w, c), dims, planes })
 }
 
-/// Parts a dimension of `n`, each step `behind` numbers long, until each part runs over one axis. Parts of
-/// length 1 are left out.
+/// Splits a dimension of `n`, with `behind` numbers per step, until each part runs over one axis. Parts of length
+/// 1 are left out.
 fn part_dimension(
     importer: &Importer<'_>,
     places: &Places,
@@ -338,8 +339,8 @@ fn part_dimension(
     })
 }
 
-/// Returns the one axis of nodes that places vary along in steps of `behind`, `n` of them in a row: no axis where
-/// nothing varies but the node, nothing where several axes do.
+/// Returns the axis of nodes along which places vary in steps of `behind`, `n` of them in a row. Returns no axis
+/// if only the node varies, and `None` if several axes vary.
 fn varies(importer: &Importer<'_>, places: &Places, n: usize, behind: usize) -> Option<Option<Axis>> {
     let mut found = [false; 3];
     for block in places.items.chunks_exact(n * behind) {
@@ -352,7 +353,7 @@ fn varies(importer: &Importer<'_>, places: &Places, n: usize, behind: usize) -> 
             };
             let (x, y) = (at(node, x), at(other, y));
             if node != other {
-                // Along rows or columns that another node continues, it begins again.
+                // Along rows or columns that another node continues, the index starts again.
                 found[0] |= x[0] != y[0] && x[1..] == y[1..];
                 continue;
             }

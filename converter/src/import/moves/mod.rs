@@ -1,9 +1,8 @@
 //! Operators that only move numbers: slices, concatenations, shuffles, pads, index maps of any kind.
 //!
-//! They are run once, at import, on [`Places`]: an array that holds for each number of a tensor the place in
-//! the graph that it comes from. Several in a row compose by themselves, and where they cancel, an ordinary
-//! [`Value`] is left. What is left otherwise becomes nodes of the graph when an operator that computes reads it
-//! ([`lower`]).
+//! They are run once, at import, on [`Places`]: an array that contains, for each number of a tensor, its place in
+//! the graph. Consecutive operators compose automatically, and if they cancel, an ordinary [`Value`] remains.
+//! Otherwise, when an operator that computes reads the result, it becomes nodes of the graph ([`lower`]).
 
 mod blocks;
 mod indexed;
@@ -32,21 +31,21 @@ pub use places::Places;
 use places::ZERO;
 pub use selection::Run;
 
-/// Places of the graph's nodes and of constant numbers. A node's output, HWC, has consecutive positive places;
+/// The places of the graph's nodes and of constant numbers. A node's output, HWC, has consecutive positive places;
 /// constants have negative ones.
 #[derive(Default)]
 pub struct Numbering {
-    /// First place and node, ascending.
+    /// The first place and the node, ascending.
     nodes: Vec<(i64, NodeId)>,
     next: i64,
     constants: Vec<f32>,
     known: HashMap<u32, i64>,
 }
 
-/// Where a place is.
+/// The origin of a place.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Origin {
-    /// A number of a node's output, counted HWC.
+    /// A number of a node's output, with its index in HWC order.
     Node(NodeId, usize),
     /// A constant.
     Constant(f32),
@@ -75,7 +74,7 @@ impl Numbering {
         })
     }
 
-    /// Where a place is.
+    /// Returns the origin of a place.
     pub fn origin(&self, place: i64) -> Origin {
         match place {
             ZERO => Origin::Constant(0.0),
@@ -88,7 +87,7 @@ impl Numbering {
     }
 }
 
-/// A node's inputs while it is run on places of the graph.
+/// A node's inputs when it is run on places of the graph.
 struct OfGraph<'i, 'a> {
     importer: &'i Importer<'a>,
     node: Node<'a>,
@@ -129,7 +128,7 @@ impl Inputs for OfGraph<'_, '_> {
     }
 }
 
-/// Runs an operator on values and makes its outputs values again where they are whole nodes in some order.
+/// Runs an operator on values. Outputs that are whole nodes in some order become values again.
 pub fn run<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     let run = of(&node.proto.op_type).ok_or("it does more than move numbers")?;
     let numbering = RefCell::new(std::mem::take(&mut importer.numbering));
@@ -152,7 +151,7 @@ pub fn places(importer: &mut Importer<'_>, value: &Value) -> Result<Places, Prob
     of_value(value, shape, first)
 }
 
-/// The places of a value whose node's first place is `first`.
+/// Returns the places of a value whose node's first place is `first`.
 fn of_value(value: &Value, shape: Shape, first: i64) -> Result<Places, Problem> {
     let axes: Vec<Axis> = value.dims.iter().flatten().copied().collect();
     let dims = axes.iter().map(|a| a.size(shape)).collect();
@@ -163,7 +162,7 @@ fn of_value(value: &Value, shape: Shape, first: i64) -> Result<Places, Problem> 
     places.regrouped(value.sizes(shape))
 }
 
-/// All of one node, its axes in some order, if that is what the places are.
+/// Returns the value of these places, if they are all of one node with its axes in some order.
 fn as_value(importer: &Importer<'_>, places: &Places) -> Option<Value> {
     let Origin::Node(node, _) = importer.numbering.origin(*places.items.first()?) else { return None };
     let shape = importer.nodes[node].shape;
@@ -183,7 +182,7 @@ fn as_value(importer: &Importer<'_>, places: &Places) -> Option<Value> {
     None
 }
 
-/// Returns the value that places are, if need be of new nodes.
+/// Returns the value of these places, and creates nodes for it if necessary.
 pub fn settled(importer: &mut Importer<'_>, name: &str, places: &Places) -> Result<Value, Problem> {
     match as_value(importer, places) {
         Some(value) => Ok(value),
@@ -191,7 +190,7 @@ pub fn settled(importer: &mut Importer<'_>, name: &str, places: &Places) -> Resu
     }
 }
 
-/// A node's constant inputs while it is run on them: the numbers of each have consecutive places.
+/// A node's constant inputs when it is run on them: the numbers of each have consecutive places.
 struct OfConstants<'i> {
     inputs: Vec<Option<&'i Constant>>,
 }
@@ -221,15 +220,15 @@ impl Inputs for OfConstants<'_> {
     fn fill(&self, value: f32) -> Result<i64, Problem> {
         match value {
             0.0 => Ok(ZERO),
-            // The padding value is an input whose first number has a place.
+            // The padding value is an input, and its first number has a place.
             _ if self.inputs.len() > 2 && self.inputs[2].is_some() => Ok(self.first(2)),
             _ => Err(format!("a constant is padded with the attribute value {value}: not supported")),
         }
     }
 }
 
-/// Runs an operator that only moves numbers on constants. None where they are of a type that is not moved so,
-/// or too many.
+/// Runs an operator that only moves numbers on constants. Returns `None` if their type is not supported, or if
+/// there are too many.
 pub fn of_constants(node: Node<'_>, inputs: &[Option<&Constant>]) -> Option<Result<Vec<Constant>, Problem>> {
     let run = of(&node.proto.op_type)?;
     let moved = |i: &usize| match node.proto.op_type.as_str() {
@@ -251,7 +250,7 @@ pub fn of_constants(node: Node<'_>, inputs: &[Option<&Constant>]) -> Option<Resu
     Some(outputs.into_iter().map(|places| assemble(datum, inputs, &places)).collect())
 }
 
-/// Returns the tensor whose numbers stand at these places of the inputs.
+/// Returns the tensor of the inputs' numbers at these places.
 fn assemble(datum: DatumType, inputs: &[Option<&Constant>], places: &Places) -> Result<Constant, Problem> {
     match datum {
         DatumType::Bool => gathered::<bool>(inputs, places),
@@ -277,7 +276,7 @@ fn gathered<T: Datum + Copy + Default>(
     let mut next = 1;
     let mut all: Vec<(i64, &[T])> = Vec::new();
     for constant in inputs.iter().flatten() {
-        // Inputs of another type are indices; nothing is moved out of them.
+        // Inputs of another type are indices, whose values are not moved.
         if constant.datum_type() == T::datum_type() {
             let plain = constant.try_as_plain_ram().map_err(|e| e.to_string())?;
             all.push((next, plain.as_slice::<T>().map_err(|e| e.to_string())?));

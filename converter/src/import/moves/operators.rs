@@ -3,24 +3,24 @@
 use super::super::node::{Node, Problem};
 use super::places::{Places, ZERO, broadcast, spread};
 
-/// Dimensions and values of an array of integers.
+/// The dimensions and values of an array of integers.
 type Integers = (Vec<usize>, Vec<i64>);
 
-/// What an operator reads: places where numbers are moved, integers where they tell how.
+/// The inputs of an operator: places for numbers that are moved, and integers that define how.
 pub trait Inputs {
     /// Returns the array at an input.
     fn places(&self, input: usize) -> Result<Places, Problem>;
-    /// Dimensions and values of the integers at an input, if it is given.
+    /// Returns dimensions and values of the integers at an input, if it is given.
     fn integers(&self, input: usize) -> Result<Option<Integers>, Problem>;
-    /// The numbers at an input, if it is given.
+    /// Returns the numbers at an input, if it is given.
     fn floats(&self, input: usize) -> Result<Option<Vec<f32>>, Problem>;
-    /// Returns the place of a constant number, which padding puts around others.
+    /// Returns the place of a constant number, which padding inserts.
     fn fill(&self, value: f32) -> Result<i64, Problem>;
 }
 
 type Move = fn(Node<'_>, &dyn Inputs) -> Result<Vec<Places>, Problem>;
 
-/// Every operator that only moves numbers.
+/// All operators that only move numbers.
 const TABLE: &[(&str, Move)] = &[
     ("CenterCropPad", super::sides::center_crop_pad),
     ("Compress", compress),
@@ -60,7 +60,7 @@ pub fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().map(|(name, _)| *name)
 }
 
-/// A dimension, counted from the end where it is negative.
+/// Converts a dimension, counted from the end if it is negative.
 pub fn dimension(axis: i64, rank: usize) -> Result<usize, Problem> {
     usize::try_from(if axis < 0 { axis + rank as i64 } else { axis })
         .ok()
@@ -68,7 +68,7 @@ pub fn dimension(axis: i64, rank: usize) -> Result<usize, Problem> {
         .ok_or_else(|| format!("its axis {axis} is out of range for {rank} dimensions"))
 }
 
-/// An attribute that newer versions of an operator take as an input.
+/// Reads an attribute that newer versions of an operator take as an input.
 pub fn list(
     node: Node<'_>,
     inputs: &dyn Inputs,
@@ -101,7 +101,7 @@ fn transpose(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem
     Ok(one(x.transposed(&order)?))
 }
 
-/// The dimensions that a Reshape asks for: 0 copies one unless `allowzero` is set, −1 is what remains.
+/// Returns the dimensions that a Reshape requests: 0 copies one unless `allowzero` is set, −1 is the remainder.
 pub fn reshaped(sizes: &[usize], target: &[i64], allow_zero: bool) -> Result<Vec<usize>, Problem> {
     let total: usize = sizes.iter().product();
     let copied = |(i, &n): (usize, &i64)| match n {
@@ -197,7 +197,7 @@ fn concat(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     let mut from = vec![0; rank];
     let joined = Places::build(dims, |at| {
         let part = starts.partition_point(|&s| s <= at[axis]) - 1;
-        // An empty part begins where the next one does.
+        // An empty part starts where the next one does.
         from.copy_from_slice(at);
         from[axis] -= starts[part];
         Ok(parts[part].at(&from))

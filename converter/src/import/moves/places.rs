@@ -1,31 +1,31 @@
-//! Arrays of places: where each number of a tensor comes from.
+//! Arrays of places: the origin of each number of a tensor.
 
 use super::super::node::Problem;
 
-/// The most places in an array. A file of a kilobyte can ask for a terabyte.
+/// The largest number of places in an array. A file of a kilobyte can ask for a terabyte.
 pub const MOST_PLACES: usize = 1 << 25;
 
-/// The place of a number that is zero and comes from nowhere.
+/// The place of a number that is zero and has no origin.
 pub const ZERO: i64 = 0;
 
-/// For each number of a tensor the place that it comes from. What a place means is up to who numbered them;
-/// only [`ZERO`] has a meaning of its own.
+/// The place of each number of a tensor. The code that numbers the places defines their meaning; only [`ZERO`] has
+/// a fixed one.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Places {
-    /// Lengths of the dimensions.
+    /// The lengths of the dimensions.
     pub dims: Vec<usize>,
-    /// In the order of the dimensions, the last one fastest.
+    /// The places in the order of the dimensions, the last one fastest.
     pub items: Vec<i64>,
 }
 
 impl Places {
-    /// Consecutive places from `first` on.
+    /// Creates consecutive places from `first` on.
     pub fn counted(dims: &[usize], first: i64) -> Self {
         let volume: usize = dims.iter().product();
         Self { dims: dims.to_vec(), items: (first..first + volume as i64).collect() }
     }
 
-    /// Asks for every place of an array of these dimensions.
+    /// Calls a function for every place of an array with these dimensions.
     pub fn build(
         dims: Vec<usize>,
         mut place: impl FnMut(&[usize]) -> Result<i64, Problem>,
@@ -55,7 +55,7 @@ impl Places {
         self.items[flat]
     }
 
-    /// Returns the same places under other dimensions of the same volume.
+    /// Changes the dimensions to others of the same volume.
     pub fn regrouped(self, dims: Vec<usize>) -> Result<Self, Problem> {
         let volume = dims.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
         match volume {
@@ -64,7 +64,7 @@ impl Places {
         }
     }
 
-    /// Dimensions in another order.
+    /// Reorders the dimensions.
     pub fn transposed(&self, order: &[usize]) -> Result<Self, Problem> {
         let dims = order.iter().map(|&d| self.dims[d]).collect();
         let mut from = vec![0; order.len()];
@@ -74,8 +74,8 @@ impl Places {
         })
     }
 
-    /// The dimensions and, along each, the sources of an array that is put together from this one: output
-    /// coordinate `i` along dimension `d` comes from `along[d][i]`; none is a zero.
+    /// Assembles an array from this one, given its dimensions and the sources along each: output coordinate `i`
+    /// along dimension `d` comes from `along[d][i]`; `None` is a zero.
     pub fn picked(&self, along: &[Vec<Option<usize>>], fill: i64) -> Result<Self, Problem> {
         let dims = along.iter().map(Vec::len).collect();
         let mut from = vec![0; along.len()];
@@ -90,7 +90,7 @@ impl Places {
         })
     }
 
-    /// Every coordinate of each dimension, for [`Places::picked`].
+    /// Returns every coordinate of each dimension, for [`Places::picked`].
     pub fn everything(&self) -> Vec<Vec<Option<usize>>> {
         self.dims.iter().map(|&n| (0..n).map(Some).collect()).collect()
     }
@@ -113,7 +113,7 @@ pub fn broadcast(all: &[&[usize]]) -> Result<Vec<usize>, Problem> {
     Ok(dims)
 }
 
-/// Spreads an array over dimensions that it broadcasts to.
+/// Broadcasts an array to these dimensions.
 pub fn spread(places: &Places, dims: &[usize]) -> Result<Places, Problem> {
     let lead = dims.len() - places.dims.len();
     let mut from = vec![0; places.dims.len()];

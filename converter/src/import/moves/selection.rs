@@ -1,4 +1,4 @@
-//! Convolutions that pick numbers and compute nothing: every filter has one weight, a one.
+//! Convolutions that only pick numbers: every filter has one weight, a one.
 
 use foldnet_kernels::{MAX_KERNEL, Shape};
 
@@ -9,18 +9,18 @@ use crate::graph::{Conv, NodeId, Op, Window};
 /// Consecutive outputs that come from inputs at equal distances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Run {
-    /// First output.
+    /// The first output.
     pub at: usize,
-    /// Outputs.
+    /// The number of outputs.
     pub count: usize,
-    /// First input.
+    /// The first input.
     pub from: usize,
-    /// Distance of the inputs.
+    /// The distance of the inputs.
     pub step: usize,
 }
 
 impl Run {
-    /// All inputs, in order.
+    /// Returns a run of all inputs, in order.
     pub fn whole(count: usize) -> Self {
         Self { at: 0, count, from: 0, step: 1 }
     }
@@ -50,19 +50,19 @@ impl Run {
     }
 }
 
-/// A kernel side that picks inputs: its length, its dilation, and the tap that is a one.
+/// A kernel side that picks inputs: its length, its dilation, and the position of the tap that is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tap {
-    /// Length.
+    /// The length.
     pub kernel: usize,
-    /// Distance of the taps.
+    /// The distance of the taps.
     pub dilation: usize,
-    /// Which is a one.
+    /// The position of the one.
     pub one: usize,
 }
 
 impl Tap {
-    /// Returns the shortest kernel side that picks `run` out of `side` inputs and nothing else.
+    /// Returns the shortest kernel side that picks exactly `run` out of `side` inputs.
     pub fn find(side: usize, run: Run) -> Option<Self> {
         let sides = 1..=MAX_KERNEL;
         sides.clone().flat_map(|kernel| sides.clone().map(move |dilation| (kernel, dilation))).find_map(
@@ -77,7 +77,7 @@ impl Tap {
 }
 
 impl Importer<'_> {
-    /// Picks rows and columns of a node; no node where that is all of them.
+    /// Picks rows and columns of a node; adds no node if those are all of them.
     pub fn cropped(&mut self, name: &str, node: NodeId, runs: [Run; 2]) -> Result<NodeId, Problem> {
         let shape = self.nodes[node].shape;
         let sides = [shape.h, shape.w];
@@ -89,7 +89,7 @@ impl Importer<'_> {
         if let [Some(rows), Some(columns)] = taps {
             return self.picking(name, node, [rows, columns], [runs[0].step, runs[1].step]);
         }
-        // Too far for one kernel: part of the way first.
+        // The distance is too large for one kernel, so a first one covers part of it.
         let a = usize::from(taps[0].is_some());
         let mut rest = runs;
         let last = runs[a].from + (runs[a].count - 1) * runs[a].step;
@@ -109,7 +109,7 @@ impl Importer<'_> {
         self.cropped(name, partly, rest)
     }
 
-    /// A convolution of each channel with itself that picks one tap.
+    /// Adds a depthwise convolution that picks one tap.
     fn picking(
         &mut self,
         name: &str,
@@ -118,7 +118,7 @@ impl Importer<'_> {
         stride: [usize; 2],
     ) -> Result<NodeId, Problem> {
         let channels = self.nodes[node].shape.c;
-        // Pixels are read by convolutions of one group only.
+        // Only convolutions of one group read pixels.
         let groups = if node == 0 { 1 } else { channels };
         let per_group = channels / groups;
         let mut weights = vec![0.0; channels * rows.kernel * columns.kernel * per_group];
@@ -131,8 +131,8 @@ impl Importer<'_> {
         self.convolved(name, node, weights, vec![0.0; channels], window, dilation, groups)
     }
 
-    /// Channels in another order, repeated, left out, or constant: `from[c]` is what output channel c is a copy
-    /// of, and `bias[c]` what is added to it.
+    /// Reorders, repeats or drops channels, or makes them constant: output channel c is a copy of `from[c]`, to
+    /// which `bias[c]` is added.
     pub(super) fn reordered(
         &mut self,
         name: &str,
@@ -152,7 +152,7 @@ impl Importer<'_> {
     }
 
     #[allow(clippy::too_many_arguments)]
-    /// A convolution with these weights, OHWI.
+    /// Adds a convolution with these weights, OHWI.
     pub fn convolved(
         &mut self,
         name: &str,

@@ -4,7 +4,7 @@ use super::super::node::{Node, Problem};
 use super::operators::{Inputs, dimension, list};
 use super::places::{MOST_PLACES, Places, ZERO};
 
-/// Parts of dimensions, also backwards and with steps.
+/// Cuts parts out of dimensions, also backwards and with steps.
 pub fn slice(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["axes", "ends", "starts"])?;
     let x = inputs.places(0)?;
@@ -41,7 +41,7 @@ fn stepped(side: usize, start: i64, end: i64, step: i64) -> Result<Vec<Option<us
     Ok(picked)
 }
 
-/// Numbers around: a constant, the border, its mirror image, or the other end. Negative pads cut.
+/// Pads with a constant, the border, its mirror image, or the opposite end. Negative pads cut.
 pub fn pad(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["mode", "pads", "value"])?;
     let x = inputs.places(0)?;
@@ -93,7 +93,7 @@ fn padded(side: usize, before: i64, after: i64, mode: &str) -> Result<Vec<Option
     (0..total).map(source).collect()
 }
 
-/// Returns the middle of a tensor, cut or padded with zeros to a size.
+/// Returns the centre of a tensor, cut or padded with zeros to a size.
 pub fn center_crop_pad(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["axes"])?;
     let x = inputs.places(0)?;
@@ -107,14 +107,14 @@ pub fn center_crop_pad(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places
     for (&axis, &target) in axes.iter().zip(&target) {
         let axis = dimension(axis, rank)?;
         let more = target - x.dims[axis] as i64;
-        // Where the difference is odd, one more is cut at the end and one more added there.
+        // If the difference is odd, the additional element is cut or added at the end.
         let before = if more < 0 { -((-more) / 2) } else { more / 2 };
         along[axis] = padded(x.dims[axis], before, more - before, "constant")?;
     }
     Ok(vec![x.picked(&along, ZERO)?])
 }
 
-/// An enlargement by whole factors (opset 9 and before).
+/// Enlarges by whole factors (opset 9 and earlier).
 pub fn upsample(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&["mode", "scales"])?;
     let x = inputs.places(0)?;
@@ -128,14 +128,14 @@ pub fn upsample(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Prob
     resampled(&x, &scales, &sizes, nearest, &Sampling { transform: "asymmetric", rounding: "floor" })
 }
 
-/// How an enlarged tensor's coordinates become those of its source.
+/// How an enlarged tensor's coordinates are mapped to those of its source.
 struct Sampling<'a> {
     transform: &'a str,
     rounding: &'a str,
 }
 
-/// Another size. Only what repeats or leaves out whole pixels moves numbers; what interpolates is refused,
-/// unless the size stays.
+/// Changes the size. Only resizing that repeats or drops whole pixels moves numbers; interpolation is refused,
+/// unless the size stays the same.
 pub fn resize(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Problem> {
     node.only(&[
         "antialias",
@@ -151,7 +151,7 @@ pub fn resize(node: Node<'_>, inputs: &dyn Inputs) -> Result<Vec<Places>, Proble
     let x = inputs.places(0)?;
     let rank = x.dims.len();
     let given = |input: usize| Ok::<_, Problem>(inputs.floats(input)?.filter(|v| !v.is_empty()));
-    // Before opset 11 the second input holds the scales.
+    // Before opset 11, the second input contains the scales.
     let scales = if node.opset < 11 { given(1)? } else { given(2)? };
     let sizes = if node.opset < 11 { None } else { inputs.integers(3)?.map(|(_, v)| v) };
     if node.word("keep_aspect_ratio_policy", "stretch")? != "stretch" {
@@ -219,7 +219,7 @@ fn resampled(
     Ok(vec![x.picked(&along.collect::<Result<Vec<_>, Problem>>()?, ZERO)?])
 }
 
-/// Returns the coordinate whose number coordinate `i` of `to` gets.
+/// Returns the source of coordinate `i` of `to`.
 fn source(i: usize, from: usize, to: usize, factor: f64, how: &Sampling<'_>) -> Result<usize, Problem> {
     let i = i as f64;
     let at = match how.transform {

@@ -1,4 +1,4 @@
-//! Activation functions that ONNX has a name for, and Softmax as the network's last function.
+//! The activation functions with ONNX names, and Softmax as the network's last function.
 
 use foldnet_archive::Activation;
 
@@ -16,7 +16,7 @@ pub fn relu<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
     clamp(importer, node, 0, (0.0, f32::INFINITY))
 }
 
-/// Bounds the value at an input; bounds on bounds are one.
+/// Clips the value at an input; clips of clips are joined.
 fn clamp<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
@@ -30,7 +30,7 @@ fn clamp<'a>(
     let mut from = x.node;
     let before = importer.nodes[from].op.clone();
     let unchanged = before == Op::Relu && hi == f32::INFINITY;
-    // Bounds that do not overlap leave nothing of the first.
+    // If the ranges do not overlap, nothing of the first remains.
     if let Some((least, most)) = before.bounds().filter(|b| !unchanged && lo <= b.1 && b.0 <= hi) {
         (lo, hi) = (lo.max(least), hi.min(most));
         from = importer.nodes[from].inputs[0];
@@ -43,7 +43,7 @@ fn clamp<'a>(
     importer.define(node, op, vec![from], shape, &x)
 }
 
-/// Max and Min: bounds where one input is a constant of one number.
+/// Imports Max and Min: they are clips if one input is a constant of one number.
 pub fn extremum<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[])?;
     let is_constant = |i: &usize| node.input(*i).is_some_and(|n| importer.constants.contains_key(n));
@@ -69,7 +69,7 @@ pub fn clip<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
         let given = importer.optional_constant(node, input)?.map(floats).transpose()?;
         let attribute = node.float(name, none)?;
         let bound = given.and_then(|v| v.first().copied()).unwrap_or(attribute);
-        // Exporters write "no bound" as the largest number there is.
+        // Exporters write "no bound" as the largest representable number.
         Ok(match bound {
             f32::MAX.. => f32::INFINITY,
             ..=f32::MIN => f32::NEG_INFINITY,
@@ -92,32 +92,32 @@ fn plus(a: &Curve, b: &Curve) -> Curve {
     Curve::of("Add", &[a, b])
 }
 
-/// `max(x, 0) + slope·min(x, 0)`.
+/// Returns `max(x, 0) + slope·min(x, 0)`.
 fn with_slope(x: &Curve, slope: &Curve) -> Curve {
     plus(&x.clip(0.0, f32::INFINITY), &times(slope, &x.clip(f32::NEG_INFINITY, 0.0)))
 }
 
-/// `eˣ − 1` where `x` is negative, else 0.
+/// Returns `eˣ − 1` where `x` is negative, otherwise 0.
 fn bent(x: &Curve) -> Curve {
     let exponential = Curve::of("Exp", &[&x.clip(f32::NEG_INFINITY, 0.0)]);
     plus(&exponential, &Curve::number(-1.0))
 }
 
-/// A slope of its own below zero.
+/// A fixed slope below zero.
 pub fn leaky_relu<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["alpha"])?;
     let slope = Curve::number(node.float("alpha", 0.01)?);
     function::define(importer, node, |x| with_slope(&x[0], &slope))
 }
 
-/// A learned slope below zero, for all channels or for each.
+/// A learned slope below zero, shared by all channels or per channel.
 pub fn prelu<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[])?;
     importer.constant(node, 1)?;
     function::define(importer, node, |x| with_slope(&x[0], &x[1]))
 }
 
-/// `x` where it is above a threshold, else 0.
+/// `x` above a threshold, otherwise 0.
 pub fn thresholded_relu<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["alpha"])?;
     let threshold = Curve::number(node.float("alpha", 1.0)?);
@@ -133,7 +133,7 @@ pub fn elu<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     function::define(importer, node, |x| plus(&x[0].clip(0.0, f32::INFINITY), &times(&alpha, &bent(&x[0]))))
 }
 
-/// An ELU times γ.
+/// ELU times γ.
 pub fn selu<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["alpha", "gamma"])?;
     let alpha = Curve::number(node.float("alpha", 1.673_263_2)?);
@@ -157,7 +157,7 @@ pub fn celu<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
     })
 }
 
-/// `clip(α·x + β, 0, 1)`: an affine map, which layers before it take in, and a clip.
+/// `clip(α·x + β, 0, 1)`: an affine map, which earlier layers absorb, and a clip.
 pub fn hard_sigmoid<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["alpha", "beta"])?;
     let x = importer.value(node, 0)?;
@@ -192,7 +192,7 @@ pub fn mish<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
     })
 }
 
-/// `x·Φ(x)`, by the error function or approximated by tanh.
+/// `x·Φ(x)`, with the error function or its approximation by tanh.
 pub fn gelu<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["approximate"])?;
     let half = Curve::number(0.5);
@@ -234,7 +234,7 @@ pub fn softmax<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     let rank = x.dims.len() as i64;
     let axis = node.int("axis", if node.opset < 13 { 1 } else { -1 })?;
     let axis = if axis < 0 { axis + rank } else { axis };
-    // Before opset 13 everything from the axis on is one row.
+    // Before opset 13, everything from the axis on is one row.
     let over_classes = match x.dim_of(Axis::C) {
         Some(dim) if node.opset < 13 => axis <= dim as i64,
         Some(dim) => axis == dim as i64,
@@ -249,8 +249,8 @@ pub fn softmax<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     finish(importer, node, Activation::Softmax)
 }
 
-/// The logarithm of what [`softmax`] gives. It moves all logits of an image by one number, so they are
-/// compared, and turned into scores, as Softmax's are.
+/// The logarithm of [`softmax`]. It shifts all logits of an image by one number, so they are compared and
+/// converted to scores like those of Softmax.
 pub fn log_softmax<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     softmax(importer, node)
 }

@@ -1,13 +1,13 @@
 //! A one-dimensional convolution along the channels of pooled features: efficient channel attention.
 //!
-//! It is a dense layer whose matrix is a band: channel c reads the channels around it.
+//! It is a dense layer with a band matrix: channel c reads the channels around it.
 
 use super::super::Importer;
 use super::super::node::{Node, Problem};
 use super::super::value::{Axis, Value};
 use crate::graph::{Conv, Op, Window};
 
-/// The most channels whose matrix is written out.
+/// The largest number of channels for which the matrix is written out.
 const MOST_CHANNELS: usize = 4096;
 
 /// `y[c] = Σ x[c + t − pad]·w[t] + b`, for an input of `[1, 1, C]`.
@@ -58,7 +58,7 @@ pub fn over_channels<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<
 }
 
 /// A one-dimensional convolution of `[1, C, pixels]`: one tap is a 1×1 convolution, several run along rows or
-/// columns where there is only one of the other.
+/// columns if the other axis has length one.
 fn over_pixels<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,

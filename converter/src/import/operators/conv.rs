@@ -7,10 +7,10 @@ use super::channel_conv;
 use crate::graph::{Conv, Op, Window};
 use foldnet_kernels::{MAX_KERNEL, Shape};
 
-/// Attributes of [`window`].
+/// The attributes of [`window`].
 pub const WINDOW: [&str; 6] = ["auto_pad", "ceil_mode", "dilations", "kernel_shape", "pads", "strides"];
 
-/// Kernel, stride, padding and dilation of a two-dimensional window on an input of this shape.
+/// Returns kernel, stride, padding and dilation of a two-dimensional window on an input of this shape.
 pub fn window(node: Node<'_>, kernel: [usize; 2], input: Shape) -> Result<(Window, [usize; 2]), Problem> {
     let stride = node.sizes("strides", [1, 1])?;
     let dilation = node.sizes("dilations", [1, 1])?;
@@ -54,7 +54,7 @@ pub fn conv<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
     with_weights(importer, node, &x, &dims, &oihw, bias)
 }
 
-/// ONNX Runtime's convolution with an addition and an activation behind it.
+/// ONNX Runtime's convolution with a fused addition and activation.
 pub fn fused<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[
         "activation",
@@ -95,7 +95,7 @@ pub fn fused<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Prob
     Ok(())
 }
 
-/// The convolution of `x` with these weights, OIHW; attributes are the node's.
+/// Adds the convolution of `x` with these weights, OIHW, and the node's attributes.
 pub fn with_weights<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,

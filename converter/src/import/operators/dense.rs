@@ -1,4 +1,4 @@
-//! MatMul and Gemm with constant weights: convolutions whose kernel covers their input.
+//! MatMul and Gemm with constant weights: convolutions whose kernel covers the input.
 
 use foldnet_kernels::{MAX_KERNEL, Shape};
 
@@ -16,7 +16,7 @@ pub fn matmul<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pro
     let (dims, values) = importer.weights(node, 1)?;
     let [depth, outputs] = match dims[..] {
         [depth, outputs] => [depth, outputs],
-        // A product of matrices for each of one.
+        // A batch of one matrix product.
         [ref lead @ .., depth, outputs] if lead.iter().all(|d| *d == 1) => [depth, outputs],
         _ => return Err(format!("weights of dimensions {dims:?}; two are supported")),
     };
@@ -56,7 +56,7 @@ fn from_left<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Prob
     Ok(())
 }
 
-/// `Σ x·w` over the pixels of each channel, the same weights for all.
+/// `Σ x·w` over the pixels of each channel, with the same weights for all.
 fn weighted_pixels<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
@@ -119,13 +119,13 @@ pub fn gemm<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
 
 /// The weights of a dense layer.
 pub struct Matrix {
-    /// All of them.
+    /// The values.
     pub values: Vec<f32>,
-    /// Inputs.
+    /// The number of inputs.
     pub depth: usize,
-    /// Outputs.
+    /// The number of outputs.
     pub outputs: usize,
-    /// Output by output rather than input by input.
+    /// Whether the order is output by output rather than input by input.
     pub transposed: bool,
 }
 
@@ -163,7 +163,7 @@ pub fn of_value<'a>(
         return Err(format!("an input of {sizes:?} and {}×{} weights", matrix.depth, matrix.outputs));
     }
     let last = x.dims.last().cloned().unwrap_or_default();
-    // Over channels alone it is a 1×1 convolution, over everything one that covers its input.
+    // Over channels alone it is a 1×1 convolution; over everything, the kernel covers the input.
     let pixelwise = last.iter().all(|a| *a == Axis::C);
     let (kernel, out) = match pixelwise {
         true => (Shape::new(1, 1, shape.c), Shape::new(shape.h, shape.w, matrix.outputs)),
@@ -178,7 +178,7 @@ pub fn of_value<'a>(
             kernel.h, kernel.w
         ));
     }
-    // How far one step along each axis moves in the matrix's rows.
+    // The distance in the matrix's rows of one step along each axis.
     let (mut stride, mut step) = ([0; 3], 1);
     for axis in last.iter().rev() {
         let (place, size) = match axis {

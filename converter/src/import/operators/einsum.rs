@@ -26,7 +26,7 @@ impl Equation {
     }
 }
 
-/// A product that sums over letters which the weights share with the value.
+/// A product that sums over the letters shared by weights and value.
 pub fn einsum<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["equation"])?;
     let text = node.word("equation", "")?;
@@ -49,12 +49,12 @@ pub fn einsum<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pro
     if !known || !complete || equation.output.len() != kept.len() + 1 || !equation.output.contains(&letter) {
         return Err(unsupported());
     }
-    // Kept dimensions, then what is summed as one.
+    // First the kept dimensions, then the summed ones as one.
     let place = |c: &char| of_x.iter().position(|x| x == c);
     let mut row: Vec<_> = kept.iter().filter_map(place).map(|d| x.dims[d].clone()).collect();
     row.push(summed.iter().filter_map(place).flat_map(|d| x.dims[d].clone()).collect());
     let x = Value { dims: row, ..x };
-    // The weights in the same order of letters, the new one last.
+    // The weights with their letters in the same order, the new one last.
     let order: Vec<char> = summed.iter().copied().chain([letter]).collect();
     let size = |c: &char| of_w.iter().position(|w| w == c).map_or(1, |d| dims[d]);
     let stride =
@@ -72,7 +72,7 @@ pub fn einsum<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pro
     });
     let matrix = Matrix { values: ordered.collect(), depth, outputs, transposed: false };
     of_value(importer, node, &x, &matrix, vec![0.0; outputs])?;
-    // The output's dimensions in the order asked for.
+    // The output's dimensions in the requested order.
     let name = node.proto.output.first().ok_or("it has no output")?;
     let value = importer.values.get_mut(name.as_str()).ok_or("it has no output")?;
     let have: Vec<char> = kept.into_iter().chain([letter]).collect();

@@ -1,4 +1,4 @@
-//! Add, Sub, Mul, Div, Sum: affine maps where one side is a constant, residual additions where none is.
+//! Add, Sub, Mul, Div, Sum: affine maps if one side is a constant, residual additions if none is.
 
 use super::super::Importer;
 use foldnet_kernels::Shape;
@@ -9,7 +9,7 @@ use super::function;
 use crate::curve::Curve;
 use crate::graph::Op;
 
-/// A value and a constant of one number per channel.
+/// The sides of an operator: a value and a constant of one number per channel, or two values.
 enum Sides {
     /// Value first.
     ValueConstant(usize),
@@ -31,7 +31,7 @@ fn sides(importer: &Importer<'_>, node: Node<'_>) -> Result<Sides, Problem> {
     })
 }
 
-/// An affine map whose gain and offset come from the constant, channel by channel.
+/// Adds an affine map whose gain and offset come from the constant, channel by channel.
 fn affine<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
@@ -51,13 +51,14 @@ fn affine<'a>(
     if let Some(c) = (0..shape.c).find(|&c| !gain[c].is_finite() || !offset[c].is_finite()) {
         return Err(format!("channel {c} is divided by zero"));
     }
-    // A constant of more dimensions adds them in front.
+    // A constant with more dimensions adds them in front.
     let lead = dims.len().saturating_sub(x.dims.len());
     let like = Value { dims: [vec![Vec::new(); lead], x.dims.clone()].concat(), ..x };
     importer.define(node, Op::Affine { gain, offset }, vec![like.node], shape, &like)
 }
 
-/// Returns whether the node is a function of one tensor, and became one. The sum of two affine maps of it did not.
+/// Imports the node as a function of one tensor, if it is one. Returns `false` for the sum of two affine maps of
+/// the tensor.
 fn joint<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<bool, Problem> {
     let name = match node.proto.op_type.as_str() {
         "Sum" => "Add",
@@ -135,7 +136,7 @@ pub fn mul<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     }
 }
 
-/// `a − b` as the sum of `a` and `−b`.
+/// Imports `a − b` as the sum of `a` and `−b`.
 fn difference<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     let (a, b) = (importer.value(node, 0)?, importer.value(node, 1)?);
     let (shape, other) = (importer.shape(&a), importer.shape(&b));
@@ -148,7 +149,7 @@ fn difference<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pro
     importer.define(node, Op::Add, vec![a.node, negated], shape, &a)
 }
 
-/// An image whose channels are each multiplied by a computed number of their own.
+/// Multiplies each channel of an image by a computed number per channel.
 fn scale<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     let (a, b) = (importer.value(node, 0)?, importer.value(node, 1)?);
     let pixels = |v| importer.shape(v).pixels();

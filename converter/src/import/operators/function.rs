@@ -1,7 +1,7 @@
 //! Elementwise operators on one tensor: each becomes a [`Curve`].
 //!
 //! An operator may read several values if all of them are functions of one tensor, value by value, as in
-//! `x·sigmoid(x)`. Then the whole of it is one function of that tensor, and the nodes in between are left without
+//! `x·sigmoid(x)`. Then all of it is one function of that tensor, and the nodes in between are left without
 //! readers.
 
 use super::super::Importer;
@@ -10,7 +10,7 @@ use super::super::value::Value;
 use crate::curve::{Curve, Operator};
 use crate::graph::{NodeId, Op};
 
-/// An operator that [`Curve`] has under the same name, or a name that ONNX adds numbers to.
+/// Imports an operator that [`Curve`] has under the same name, or under a name to which ONNX adds numbers.
 pub fn plain<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[])?;
     let name = node.proto.op_type.as_str();
@@ -27,8 +27,8 @@ pub fn plain<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Prob
     })
 }
 
-/// Makes the node a function of the one tensor that all its inputs depend on; `build` gets the inputs as functions
-/// of that tensor.
+/// Makes the node a function of the one tensor on which all its inputs depend; `build` receives the inputs as
+/// functions of that tensor.
 pub fn define<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
@@ -44,7 +44,7 @@ pub fn define<'a>(
 }
 
 /// Like [`define`], if the operator itself `bends` or one of the inputs is more than an affine map of that tensor.
-/// Otherwise the caller has better ways, and `false` is returned.
+/// Otherwise there are better ways to import it, and the result is `false`.
 pub fn define_if_joint<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
@@ -63,17 +63,17 @@ pub fn define_if_joint<'a>(
 /// A node's inputs as functions of one tensor.
 struct Joint {
     root: NodeId,
-    /// A value in the dimensions that the inputs have.
+    /// A value with the dimensions of the inputs.
     like: Value,
     operands: Vec<Curve>,
-    /// Whether an input is something else than an affine map of the tensor.
+    /// Whether an input is not an affine map of the tensor.
     bends: bool,
 }
 
-/// A node that others are functions of.
+/// A node of which others are functions.
 struct Ancestor {
     node: NodeId,
-    /// What leads from its value to the one asked about.
+    /// The function from its value to the node in question.
     curve: Curve,
     bends: bool,
 }
@@ -117,7 +117,7 @@ fn joint<'a>(importer: &Importer<'a>, node: Node<'a>) -> Result<Option<Joint>, P
     Ok(Some(Joint { root, like, operands, bends }))
 }
 
-/// A constant's dimensions and values; they may be infinite, as the bounds of a clip often are.
+/// Returns a constant's dimensions and values; they may be infinite, as the bounds of a clip often are.
 fn constant(
     importer: &Importer<'_>,
     node: Node<'_>,
@@ -131,7 +131,7 @@ fn constant(
     Ok((constant.shape().to_vec(), values))
 }
 
-/// The node itself and those before it that it is a function of, the nearest first.
+/// Returns the node itself and the earlier nodes of which it is a function, the nearest first.
 fn ancestors(importer: &Importer<'_>, node: NodeId) -> Vec<Ancestor> {
     let mut all = vec![Ancestor { node, curve: Curve::x(), bends: false }];
     let mut at = node;

@@ -1,4 +1,4 @@
-//! What moves or renames numbers without computing any: no node of ours comes of it.
+//! Operators that move or rename numbers without computing: they add no nodes to the graph.
 
 use super::super::Importer;
 use super::super::constant::{from_integer, from_integers, integers};
@@ -6,7 +6,7 @@ use super::super::moves::reshaped;
 use super::super::node::{Node, Problem};
 use super::super::value::Value;
 
-/// Dimensions as a constant, since everything but the batch is known and the batch is 1.
+/// The dimensions as a constant, since all except the batch are known and the batch is 1.
 pub fn shape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["start", "end"])?;
     let sizes: Vec<i64> = importer.sizes(node, 0)?.iter().map(|&n| n as i64).collect();
@@ -18,7 +18,7 @@ pub fn shape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Prob
     Ok(())
 }
 
-/// Returns how many numbers there are, the batch being 1.
+/// The number of values as a constant, with a batch of 1.
 pub fn size<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[])?;
     let size = importer.sizes(node, 0)?.iter().product::<usize>() as i64;
@@ -54,7 +54,7 @@ fn regroup<'a>(
     importer.bind(node, reshaped)
 }
 
-/// Other dimensions for the same numbers: 0 copies one, −1 is what remains.
+/// Other dimensions for the same numbers: 0 copies one, −1 is the remainder.
 pub fn reshape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["allowzero"])?;
     let value = importer.any_value(node, 0)?;
@@ -64,7 +64,7 @@ pub fn reshape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     regroup(importer, node, &value, &target)
 }
 
-/// Two dimensions: those before the axis, and the others.
+/// Two dimensions: those before the axis, and the rest.
 pub fn flatten<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["axis"])?;
     let value = importer.any_value(node, 0)?;
@@ -75,8 +75,8 @@ pub fn flatten<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     regroup(importer, node, &value, &[sizes[..axis].iter().product(), sizes[axis..].iter().product()])
 }
 
-/// Copies along dimensions of length 1. A product does so by itself, and only in front of products it is
-/// taken for nothing.
+/// Copies along dimensions of length 1. A product does this by itself, so the operator is ignored before products,
+/// and only there.
 pub fn expand<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[])?;
     let value = importer.value(node, 0)?;
@@ -100,7 +100,7 @@ pub fn expand<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pro
     importer.bind(node, value)
 }
 
-/// The axes that a Squeeze or Unsqueeze names, as attribute or as input.
+/// Returns the axes of a Squeeze or Unsqueeze, from the attribute or the input.
 fn axes(importer: &Importer<'_>, node: Node<'_>, rank: usize) -> Result<Option<Vec<usize>>, Problem> {
     let given = match node.input(1).map(|name| importer.constants.get(name)) {
         Some(Some(constant)) => Some(integers(constant)?),
@@ -115,7 +115,7 @@ fn axes(importer: &Importer<'_>, node: Node<'_>, rank: usize) -> Result<Option<V
         .transpose()
 }
 
-/// Takes dimensions of length 1 away.
+/// Removes dimensions of length 1.
 pub fn squeeze<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["axes"])?;
     let mut value = importer.any_value(node, 0)?;

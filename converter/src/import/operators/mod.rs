@@ -1,4 +1,4 @@
-//! ONNX operators, one file per family, and the table that names them.
+//! The ONNX operators, one file per family, and their table.
 
 mod activation;
 mod channel_conv;
@@ -22,7 +22,7 @@ pub use reduce::Half;
 
 type Take = for<'a> fn(&mut Importer<'a>, Node<'a>) -> Result<(), Problem>;
 
-/// The operators that may be applied to what is computed from the image.
+/// The operators that may be applied to values computed from the image.
 pub(super) const TABLE: &[(&str, Take)] = &[
     ("Abs", function::plain),
     ("Acos", function::plain),
@@ -120,10 +120,10 @@ pub(super) const TABLE: &[(&str, Take)] = &[
     ("Xor", function::plain),
 ];
 
-/// Operators that do not read the numbers of what they are given.
+/// Operators that do not read the numbers of their input.
 pub(super) const UNREAD: &[&str] = &["Cast", "CastLike", "Dropout", "Identity", "Shape", "Size"];
 
-/// All operators that are supported on what is computed from the image.
+/// Returns all operators that are supported on values computed from the image.
 pub(super) fn names() -> Vec<&'static str> {
     let mut names: Vec<&str> = TABLE.iter().map(|(name, _)| *name).chain(super::moves::names()).collect();
     names.push("If");

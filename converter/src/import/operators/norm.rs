@@ -5,8 +5,8 @@ use super::super::value::Axis;
 use super::super::{BatchNorm, Importer};
 use crate::graph::Op;
 
-/// `y = (x − mean)·scale/√(variance + ε) + shift`, in f64 and then f32. A channel without variance is
-/// no problem, ε keeps it finite.
+/// `y = (x − mean)·scale/√(variance + ε) + shift`, in f64 and then f32. For a channel without variance, ε keeps
+/// the result finite.
 pub fn batch<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["epsilon", "momentum", "spatial", "training_mode"])?;
     if node.int("training_mode", 0)? != 0 {

@@ -1,4 +1,4 @@
-//! Poolings: maximum, mean of a window, mean and maximum of everything.
+//! Pooling: maximum and mean of a window, and of all pixels.
 
 use foldnet_kernels::{MAX_KERNEL, Shape};
 
@@ -9,8 +9,8 @@ use super::super::value::Value;
 use super::conv;
 use crate::graph::{Conv, NodeId, Op, Window};
 
-/// A pooling's window and output shape, with padding added below and to the right where `ceil_mode`
-/// lets windows reach beyond the input.
+/// Returns a pooling's window and output shape. If `ceil_mode` lets windows extend beyond the input, padding is
+/// added below and to the right.
 fn window(node: Node<'_>, input: Shape) -> Result<(Window, [usize; 2], Shape), Problem> {
     let kernel = node.sizes("kernel_shape", [0, 0])?;
     let (mut window, dilation) = conv::window(node, kernel, input)?;
@@ -20,7 +20,7 @@ fn window(node: Node<'_>, input: Shape) -> Result<(Window, [usize; 2], Shape), P
             let (k, s, before) = (reach(axis), window.stride[axis], window.pad[axis]);
             let room = (side + before + window.pad[axis + 2]).saturating_sub(k);
             let mut out = room.div_ceil(s) + 1;
-            // A window that would start behind the input is none.
+            // A window that would start after the input does not exist.
             if (out - 1) * s >= side + before {
                 out -= 1;
             }
@@ -36,7 +36,7 @@ fn window(node: Node<'_>, input: Shape) -> Result<(Window, [usize; 2], Shape), P
     Ok((window, dilation, Shape::new(h, w, input.c)))
 }
 
-/// Maximum of a window; padding never wins.
+/// The maximum of a window; padding never wins.
 pub fn max<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[&conv::WINDOW[..], &["storage_order"]].concat())?;
     let x = importer.picture(node, 0)?;
@@ -52,9 +52,9 @@ pub fn max<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     importer.define(node, Op::MaxPool { window, floor_at_zero: false }, vec![x.node], shape, &x)
 }
 
-/// Mean of a window: a convolution of each channel with itself, every weight one by the number of values that
-/// count. Padding that does not count leaves fewer of them at the borders; where that makes the windows of one
-/// pooling differ, it is no convolution.
+/// The mean of a window: a depthwise convolution whose weights are one divided by the number of values that count.
+/// Padding that does not count leaves fewer values at the borders; if the windows of a pooling therefore differ,
+/// it is not a convolution.
 pub fn average<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[&conv::WINDOW[..], &["count_include_pad"]].concat())?;
     let x = importer.picture(node, 0)?;
@@ -62,7 +62,7 @@ pub fn average<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     let (window, dilation, shape) = window(node, input)?;
     let asked = conv::window(node, window.kernel, input)?.0.pad;
     let padding_counts = node.int("count_include_pad", 0)? != 0;
-    // What `ceil_mode` adds never counts.
+    // The padding added by `ceil_mode` never counts.
     let counted = |axis: usize| {
         let side = [input.h, input.w][axis];
         let (k, s, before) = (window.kernel[axis], window.stride[axis], window.pad[axis]);
@@ -106,8 +106,8 @@ pub fn average<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     importer.define(node, op, vec![x.node], shape, &x)
 }
 
-/// Means of windows that hold fewer numbers at the borders: rows and then columns, each in runs of windows that
-/// hold as many as each other.
+/// Means of windows with fewer values at the borders: rows and then columns, each in runs of windows with the same
+/// number of values.
 fn uneven<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
@@ -120,7 +120,7 @@ fn uneven<'a>(
         let input = importer.nodes[from].shape;
         let sides = [input.h, input.w];
         let (k, s, before) = (window.kernel[axis], window.stride[axis], window.pad[axis]);
-        // First input and number of inputs of each window.
+        // The first input and the number of inputs of each window.
         let windows: Vec<(usize, usize)> = (0..[output.h, output.w][axis])
             .map(|o| {
                 let (lo, hi) = ((o * s).max(before) - before, (o * s + k - before).min(sides[axis]));
@@ -161,7 +161,7 @@ fn uneven<'a>(
     importer.bind(node, value)
 }
 
-/// Mean of all pixels.
+/// The mean of all pixels.
 pub fn global_average<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[])?;
     let x = importer.picture(node, 0)?;
@@ -169,14 +169,14 @@ pub fn global_average<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result
     importer.define(node, Op::GlobalAvgPool, vec![x.node], Shape::new(1, 1, c), &x)
 }
 
-/// Maximum of all pixels.
+/// The maximum of all pixels.
 pub fn global_max<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[])?;
     let x = importer.picture(node, 0)?;
     max_of_all(importer, node, &x, &x.clone())
 }
 
-/// The maximum of all pixels as poolings, as many as it takes, each as large as a window may be.
+/// Adds the maximum of all pixels as several poolings, each as large as a window may be.
 pub fn max_of_all<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,

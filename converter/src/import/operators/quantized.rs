@@ -1,10 +1,9 @@
-//! Models that were quantized before: QuantizeLinear and DequantizeLinear around float operators (QDQ), and
+//! Models that are already quantized: QuantizeLinear and DequantizeLinear around float operators (QDQ), and
 //! operators on integers (QLinear…).
 //!
-//! The graph stays float, without the rounding; scale and zero point of each value are noted beside it
-//! ([`Graph::given`](crate::graph::Graph::given)), and the quantizer takes them as they are. What a
-//! saturating quantization cuts off below zero, since its zero point is the lowest value, is a ReLU, and
-//! becomes one.
+//! The graph stays float, without the rounding. Scale and zero point of each value are recorded beside it
+//! ([`Graph::given`](crate::graph::Graph::given)), and the quantizer uses them unchanged. If the zero point is the
+//! lowest value, a saturating quantization clips values below zero; this is a ReLU and is imported as one.
 
 use foldnet_kernels::Shape;
 
@@ -18,7 +17,7 @@ use crate::graph::{Given, NodeId, Op};
 use tract_onnx::pb::NodeProto;
 use tract_onnx::prelude::DatumType;
 
-/// Scale and zero point of an activation at two inputs.
+/// Returns scale and zero point of an activation at two inputs.
 fn given(importer: &Importer<'_>, node: Node<'_>, scale: usize, zero: usize) -> Result<Given, Problem> {
     let (_, scales) = importer.weights(node, scale)?;
     let [scale] = scales[..] else {
@@ -28,7 +27,7 @@ fn given(importer: &Importer<'_>, node: Node<'_>, scale: usize, zero: usize) -> 
         return Err(format!("its scale is {scale}"));
     }
     let zero = match importer.optional_constant(node, zero)? {
-        // Without a zero point it is uint8's 0, unless the type is stated.
+        // Without a zero point it is uint8's 0, unless the type is specified.
         None if node.proto.op_type != "QuantizeLinear" => -128,
         None => match node.int("output_dtype", 0)? {
             0 | 2 => -128,
@@ -62,10 +61,10 @@ fn never_negative(importer: &Importer<'_>, node: NodeId) -> bool {
     }
 }
 
-/// Notes how a value is quantized and makes it the node's output.
+/// Records the quantization of a value and makes it the node's output.
 fn note<'a>(importer: &mut Importer<'a>, node: Node<'a>, x: Value, given: Given) -> Result<(), Problem> {
     if x.node == 0 {
-        // The image's bytes are exact as they are.
+        // The image's bytes are exact without rounding.
         return importer.bind(node, x);
     }
     let mut x = x;
@@ -85,9 +84,9 @@ fn note<'a>(importer: &mut Importer<'a>, node: Node<'a>, x: Value, given: Given)
     }
 }
 
-/// Returns whether all that reads the quantized value before this node is this node: PyTorch quantizes a pooled
-/// value in the scale of what was pooled, flattens it, and quantizes it again in its own. Then one rounding, the
-/// last, does for both.
+/// Returns whether this node is the only reader of the quantized value before it. PyTorch quantizes a pooled value
+/// with the scale of the pooling's input, flattens it, and quantizes it again with its own scale. Then one
+/// rounding, the last, replaces both.
 fn alone_behind_quantization(importer: &Importer<'_>, node: Node<'_>) -> bool {
     let mut tensor = node.input(0);
     while let Some(name) = tensor.filter(|name| importer.readers(name).len() == 1) {
@@ -105,7 +104,7 @@ fn alone_behind_quantization(importer: &Importer<'_>, node: Node<'_>) -> bool {
     false
 }
 
-/// The output of the operator that was just defined, quantized as the inputs of these numbers say.
+/// Records the quantization of the last defined operator's output, from the inputs with these numbers.
 fn note_output<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
@@ -118,7 +117,7 @@ fn note_output<'a>(
     note(importer, node, value, given)
 }
 
-/// A value in integers from here on.
+/// Quantizes a value: it is in integers from here on.
 pub fn quantize<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["axis", "block_size", "output_dtype", "precision", "saturate"])?;
     if node.int("block_size", 0)? != 0 {
@@ -126,13 +125,14 @@ pub fn quantize<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), P
     }
     let x = importer.value(node, 0)?;
     let given = given(importer, node, 1, 2)?;
-    // As in pre-activation networks that `foldnet-train qat` writes: their normalization reads the sum itself.
+    // Pre-activation networks written by `foldnet-train qat` have this form: their normalization reads the sum
+    // itself.
     let readers = node.input(0).map(|name| importer.readers(name)).unwrap_or_default();
     let read_exactly = readers.iter().any(|reader| reader.op_type != "QuantizeLinear");
     note(importer, node, x, Given { read_exactly, ..given })
 }
 
-/// A value in floats again: what it was before, if it is read on the grid that it was rounded to.
+/// Dequantizes a value: it is the previous value if it is read on the grid to which it was rounded.
 pub fn dequantize<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["axis", "block_size", "output_dtype"])?;
     if node.int("block_size", 0)? != 0 {
@@ -151,11 +151,11 @@ pub fn dequantize<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(),
 struct Weights {
     dims: Vec<usize>,
     values: Vec<f32>,
-    /// Per output.
+    /// The scale per output.
     scales: Vec<f32>,
 }
 
-/// Weights, scales and zero points at three inputs; `axis` is the outputs' dimension.
+/// Returns weights, scales and zero points at three inputs; `axis` is the dimension of the outputs.
 fn weights(importer: &Importer<'_>, node: Node<'_>, first: usize, axis: usize) -> Result<Weights, Problem> {
     let constant = importer.constant(node, first)?;
     let dims = constant.shape().to_vec();
@@ -179,7 +179,7 @@ fn weights(importer: &Importer<'_>, node: Node<'_>, first: usize, axis: usize) -
     Ok(Weights { dims, values, scales })
 }
 
-/// An int32 bias at scale `s_x·s_w`, if the input is given.
+/// Returns an int32 bias at scale `s_x·s_w`, if the input is given.
 fn bias(importer: &Importer<'_>, node: Node<'_>, input: usize, scales: &[f32]) -> Result<Vec<f32>, Problem> {
     if node.input(input).is_none() {
         return Ok(vec![0.0; scales.len()]);

@@ -10,17 +10,17 @@ use super::super::value::{Axis, Value};
 use super::pool::max_of_all;
 use crate::graph::{NodeId, Op, Window};
 
-/// A node that is the mean over all rows, or over all columns, of another, times a factor.
+/// A node that is the mean over all rows, or over all columns, of another node, times a factor.
 pub struct Half {
     of: NodeId,
     factor: f32,
 }
 
-/// What is reduced, and how the value's dimensions look afterwards.
+/// The reduced axes, and the value's dimensions afterwards.
 struct Reduction {
     x: Value,
     like: Value,
-    /// Axes longer than 1.
+    /// The axes longer than 1.
     axes: Vec<Axis>,
 }
 
@@ -49,20 +49,20 @@ impl Reduction {
         Ok(Self { x, like, axes })
     }
 
-    /// Returns whether rows and columns, as far as there are several, are all reduced.
+    /// Returns whether both rows and columns are reduced, unless they have length 1.
     fn all_pixels(&self, shape: Shape) -> bool {
         [(Axis::H, shape.h), (Axis::W, shape.w)].iter().all(|(a, n)| *n == 1 || self.axes.contains(a))
     }
 }
 
-/// Mean over any axes.
+/// The mean over any axes.
 pub fn mean<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     importer.value(node, 0)?;
     let reduction = Reduction::new(importer, node)?;
     reduce(importer, node, &reduction, 1.0)
 }
 
-/// Sum over any axes: a mean times how many there are.
+/// The sum over any axes: a mean times the number of values.
 pub fn sum<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     importer.value(node, 0)?;
     let reduction = Reduction::new(importer, node)?;
@@ -71,7 +71,7 @@ pub fn sum<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     reduce(importer, node, &reduction, count as f32)
 }
 
-/// Maximum over all pixels.
+/// The maximum over all pixels.
 pub fn max<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     importer.value(node, 0)?;
     let reduction = Reduction::new(importer, node)?;
@@ -87,8 +87,9 @@ pub fn max<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
 }
 
 impl<'a> Importer<'a> {
-    /// A sum or mean over one dimension of a tensor that is put together from others, as when values are stacked
-    /// and added up: each slice is a value, and they are added. False where the tensor is a value as it is.
+    /// Imports a sum or mean over one dimension of a tensor that is assembled from others, as when values are
+    /// stacked and added: each slice is a value, and the slices are added. Returns `false` if the tensor is
+    /// already a value.
     pub fn reduce_slices(&mut self, node: Node<'a>) -> Result<bool, Problem> {
         let Some(places) = node.input(0).and_then(|name| self.moved.get(name)).cloned() else {
             return Ok(false);
@@ -138,10 +139,10 @@ impl<'a> Importer<'a> {
     }
 }
 
-/// The most slices that are added one by one.
+/// The largest number of slices that are added one by one.
 const MOST_SLICES: usize = 16;
 
-/// The mean over the axes, times a factor.
+/// Adds the mean over the axes, times a factor.
 fn reduce<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,
@@ -155,7 +156,7 @@ fn reduce<'a>(
     let (rows, columns) = (axes.contains(&Axis::H), axes.contains(&Axis::W));
     if rows || columns {
         if let Some(half) = importer.halves.get(&from).filter(|_| rows != columns) {
-            // The other half of a mean over everything.
+            // This is the other half of a mean over everything.
             factor *= half.factor;
             from = half.of;
         }
@@ -201,7 +202,7 @@ fn reduce<'a>(
     importer.define(node, op, vec![from], shape, like)
 }
 
-/// A mean along rows or columns: convolutions of each channel with itself.
+/// Adds a mean along rows or columns as depthwise convolutions.
 fn along<'a>(
     importer: &mut Importer<'a>,
     node: Node<'a>,

@@ -1,4 +1,4 @@
-//! Operators that change nothing, where it is certain that they do not.
+//! Operators that provably change nothing.
 
 use tract_onnx::pb::tensor_proto::DataType;
 use tract_onnx::prelude::{Datum, DatumType};
@@ -7,13 +7,13 @@ use super::super::Importer;
 use super::super::constant::floats;
 use super::super::node::{Node, Problem};
 
-/// What it is given.
+/// Passes its input through.
 pub fn identity<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&[])?;
     importer.bind_same(node)
 }
 
-/// Nothing, at inference.
+/// Does nothing at inference.
 pub fn dropout<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["ratio", "seed"])?;
     importer.optional_constant(node, 1)?;
@@ -24,8 +24,7 @@ pub fn dropout<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     importer.bind_same(node)
 }
 
-/// A change of the type: between floats, from the image's bytes to floats, or between integers that hold
-/// them.
+/// A type conversion: between floats, from the image's bytes to floats, or between integers that contain them.
 pub fn cast<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["round_mode", "saturate", "to"])?;
     let to = node.int("to", 0)?;
@@ -33,12 +32,12 @@ pub fn cast<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
     cast_to(importer, node, to.ok_or("it casts to an unknown type")?)
 }
 
-/// A change to the type of another tensor.
+/// A conversion to the type of another tensor.
 pub fn cast_like<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["round_mode", "saturate"])?;
     let like = node.input(1).ok_or("input 1 is missing")?;
     let to = match importer.constants.get(like).map(|c| c.datum_type()) {
-        // What is computed is in floats.
+        // Computed values are floats.
         None => match importer.values.get(like) {
             Some(value) if value.integer => DataType::Int64,
             _ => DataType::Float,
@@ -74,7 +73,7 @@ fn cast_to<'a>(importer: &mut Importer<'a>, node: Node<'a>, to: DataType) -> Res
     }
 }
 
-/// The type of a tensor that QuantizeLinear wrote; its zero point has the same.
+/// Returns the type of a tensor written by QuantizeLinear, which is that of its zero point.
 fn quantized_to(importer: &Importer<'_>, tensor: &str) -> Option<DataType> {
     let nodes = &importer.model.graph.as_ref()?.node;
     let writer = nodes.iter().find(|n| n.output.first().is_some_and(|o| o == tensor))?;
