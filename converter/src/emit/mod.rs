@@ -1,5 +1,5 @@
-//! From a quantized network to files for other engines and machines. The archive itself is written by
-//! [`foldnet_archive::write`].
+//! Writes a quantized network to files for other engines and machines. [`foldnet_archive::write`] writes the
+//! archive itself.
 
 pub(crate) mod onnx;
 pub mod qdq;

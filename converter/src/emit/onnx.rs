@@ -1,10 +1,10 @@
-//! ONNX, one node and one initializer at a time.
+//! Writes ONNX, one node and one initializer at a time.
 
 use prost::Message;
 use tract_onnx::pb;
 use tract_onnx::pb::tensor_proto::DataType;
 
-/// A list of integers.
+/// Returns an attribute with a list of integers.
 pub fn ints(name: &str, values: &[usize]) -> pb::AttributeProto {
     pb::AttributeProto {
         name: name.into(),
@@ -14,7 +14,7 @@ pub fn ints(name: &str, values: &[usize]) -> pb::AttributeProto {
     }
 }
 
-/// An integer.
+/// Returns an attribute with an integer.
 pub fn int(name: &str, value: i64) -> pb::AttributeProto {
     pb::AttributeProto {
         name: name.into(),
@@ -24,7 +24,7 @@ pub fn int(name: &str, value: i64) -> pb::AttributeProto {
     }
 }
 
-/// A number.
+/// Returns an attribute with a number.
 pub fn float(name: &str, value: f32) -> pb::AttributeProto {
     pb::AttributeProto {
         name: name.into(),
@@ -34,7 +34,7 @@ pub fn float(name: &str, value: f32) -> pb::AttributeProto {
     }
 }
 
-/// A word.
+/// Returns an attribute with a word.
 pub fn word(name: &str, value: &str) -> pb::AttributeProto {
     pb::AttributeProto {
         name: name.into(),
@@ -63,14 +63,14 @@ fn float_value(name: &str, dims: &[usize]) -> pb::ValueInfoProto {
     }
 }
 
-/// A graph in the making. Names are unique; nodes come in the order of execution.
+/// A graph under construction. Names are unique; nodes are in execution order.
 #[derive(Default)]
 pub struct Builder {
     graph: pb::GraphProto,
 }
 
 impl Builder {
-    /// An initializer; returns its name.
+    /// Adds an initializer; returns its name.
     pub fn tensor(&mut self, name: &str, dims: &[usize], kind: DataType, raw: Vec<u8>) -> String {
         self.graph.initializer.push(pb::TensorProto {
             dims: dims.iter().map(|&d| d as i64).collect(),
@@ -82,18 +82,18 @@ impl Builder {
         name.into()
     }
 
-    /// An f32 initializer.
+    /// Adds an f32 initializer.
     pub fn floats(&mut self, name: &str, dims: &[usize], values: &[f32]) -> String {
         let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.tensor(name, dims, DataType::Float, raw)
     }
 
-    /// An int8 initializer.
+    /// Adds an int8 initializer.
     pub fn int8s(&mut self, name: &str, dims: &[usize], values: &[i8]) -> String {
         self.tensor(name, dims, DataType::Int8, values.iter().map(|&v| v as u8).collect())
     }
 
-    /// A node with one output, named as that.
+    /// Adds a node with one output, which has the same name.
     pub fn node(&mut self, op: &str, inputs: &[&str], output: &str, attributes: Vec<pb::AttributeProto>) {
         self.graph.node.push(pb::NodeProto {
             name: output.into(),
@@ -105,7 +105,7 @@ impl Builder {
         });
     }
 
-    /// `x` in NCHW with zeros around it: top, left, bottom, right.
+    /// Pads `x`, in NCHW, with zeros: top, left, bottom, right.
     pub fn pad(&mut self, x: &str, pad: [usize; 4], output: &str) {
         let [top, left, bottom, right] = pad.map(|n| n as i64);
         let raw = [0, 0, top, left, 0, 0, bottom, right].map(i64::to_le_bytes).concat();
@@ -113,12 +113,12 @@ impl Builder {
         self.node("Pad", &[x, &pads], output, vec![]);
     }
 
-    /// A graph input.
+    /// Adds a graph input.
     pub fn input(&mut self, name: &str, dims: &[usize]) {
         self.graph.input.push(float_value(name, dims));
     }
 
-    /// A graph output.
+    /// Adds a graph output.
     pub fn output(&mut self, name: &str, dims: &[usize]) {
         self.graph.output.push(float_value(name, dims));
     }

@@ -1,13 +1,13 @@
 //! The network as ONNX in QDQ form, opset 13.
 //!
-//! Every int8 tensor is a QuantizeLinear/DequantizeLinear pair; weights are int8 initializers behind a
-//! DequantizeLinear per output channel (axis 0), biases int32 ones at scale `s_x·s_w[c]`. What one step
-//! fuses has no pair inside: between a convolution and the addition behind it there is none, so that an
-//! engine that keeps f32 in between rounds as often as we do.
+//! Every int8 tensor is a QuantizeLinear/DequantizeLinear pair. Weights are int8 initializers, followed by a
+//! DequantizeLinear per output channel (axis 0); biases are int32 initializers at scale `s_x·s_w[c]`. A fused step
+//! has no pair inside, for example between a convolution and the addition after it. An engine that keeps f32 in
+//! between therefore rounds as often as our kernels.
 //!
-//! Input: `image`, f32 `[1, c, h, w]`, RGB, 0…255. The subtraction of the preimage of zero is a node of
-//! the graph, so that padding means what it means with us. Output: `output`, with softmax or sigmoid
-//! applied where the network has one.
+//! Input: `image`, f32 `[1, c, h, w]`, RGB, 0…255. The subtraction of the preimage of zero is a node of the graph,
+//! so that padding has the same meaning as in our kernels. Output: `output`, with softmax or sigmoid applied if
+//! the network has one.
 
 use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, Sum, Tensor, TensorId, oihw};
 use tract_onnx::pb::tensor_proto::DataType;
@@ -35,13 +35,13 @@ impl Writer<'_> {
         self.network.tensors[id].name.clone()
     }
 
-    /// A pair for a tensor from the value called `from`; the result is called as the tensor.
+    /// Adds a pair for a tensor from the value `from`; the result has the tensor's name.
     fn pair(&mut self, from: &str, out: Out) {
         let tensor = &self.network.tensors[out.tensor];
         let name = tensor.name.clone();
         let (scale, zero) = (tensor.scale, tensor.zero);
         let mut from = from.to_owned();
-        // A range narrower than int8's, other than by the zero point of a ReLU.
+        // The range is narrower than int8's, and not because of a ReLU's zero point.
         if out.lo > i8::MIN || out.hi < i8::MAX {
             let real = |q: i8| (f32::from(q) - f32::from(zero)) * scale;
             let lo = self.onnx.floats(&format!("{name}/lo"), &[], &[real(out.lo)]);
@@ -60,8 +60,8 @@ impl Writer<'_> {
     fn input(&mut self) {
         let shape = self.network.input();
         self.onnx.input("image", &[1, shape.c, shape.h, shape.w]);
-        // The pixels less the preimage of zero: −255…255 in steps of one, so uint8 with the preimage as
-        // zero point when all channels have the same; else it stays f32, exactly.
+        // The pixels minus the preimage of zero are −255…255 in steps of one. They are uint8 with the preimage as
+        // zero point if it is the same for all channels; otherwise they stay f32, exactly.
         let zero: Vec<f32> = self.network.pixel_zero.iter().map(|&z| f32::from(z) + 128.0).collect();
         let zero = self.onnx.floats("pixels/preimage", &[1, shape.c, 1, 1], &zero);
         self.onnx.node("Sub", &["image", &zero], "pixels", vec![]);
@@ -106,7 +106,7 @@ impl Writer<'_> {
                 self.pair(&v, p.y);
             }
             Step::Affine(a) => {
-                // The step's gain is from input units to output units.
+                // The step's gain converts from input units to output units.
                 let (from, to) = (self.network.tensors[a.x].scale, self.network.tensors[a.y.tensor].scale);
                 let gain: Vec<f32> = a.gain.iter().map(|g| g * to / from).collect();
                 let offset: Vec<f32> = a.offset.iter().map(|o| o * to).collect();
@@ -134,7 +134,8 @@ impl Writer<'_> {
         }
     }
 
-    /// See [`foldnet_archive::Sum`]; what the terms' zeros are off their tensors' zero points is a constant.
+    /// See [`foldnet_archive::Sum`]; the difference between the terms' zeros and their tensors' zero points is a
+    /// constant.
     fn sum(&mut self, i: usize, s: &Sum) {
         let (unit, mut constant, mut all) = (self.scale(s.y.tensor), 0.0, String::new());
         for (k, term) in s.terms.iter().enumerate() {
@@ -160,7 +161,7 @@ impl Writer<'_> {
         self.network.tensors[id].scale
     }
 
-    /// A tensor times a factor, which is 1 but for rounding or where a part is taken off.
+    /// Multiplies a tensor by a factor, which is 1 except for rounding, or if a part is subtracted.
     fn times(&mut self, key: &str, id: TensorId, factor: f32) -> String {
         let x = self.name(id);
         if (factor - 1.0).abs() < 1e-5 {
@@ -171,7 +172,7 @@ impl Writer<'_> {
         key.into()
     }
 
-    /// The int8 values look up theirs, in one table or in each channel's: the same bits as the step's.
+    /// The int8 values look up their results in one table or in each channel's, with the same bits as the step.
     fn table(&mut self, i: usize, from: TensorId, to: TensorId, table: &[i8]) {
         let (x, y) = (self.name(from), self.name(to));
         let mut constants = |id: TensorId, at: &str| {
@@ -181,7 +182,7 @@ impl Writer<'_> {
         };
         let (x_scale, x_zero) = constants(from, "x");
         let (y_scale, y_zero) = constants(to, "y");
-        // Where the value 0 is in each channel's table, or in the one there is.
+        // The position of the value 0 in each channel's table, or in the only one.
         let middles: Vec<u8> =
             (0..table.len() / 256).flat_map(|c| (256 * c as i32 + 128).to_le_bytes()).collect();
         let dims = [1, table.len() / 256, 1, 1];
@@ -255,7 +256,7 @@ impl Writer<'_> {
             self.pair(&v, y);
         }
         if let Some(second) = &c.affine {
-            // `v` in real units is `unit` times the step's.
+            // In real units, `v` is `unit` times the step's.
             let to = self.network.tensors[second.out.tensor].scale;
             let unit = c.y.map_or(to, |y| self.network.tensors[y.tensor].scale);
             let gain: Vec<f32> = second.gain.iter().map(|g| g * to / unit).collect();

@@ -1,4 +1,4 @@
-//! Other makers' tools that come as Python packages: each in a virtual environment of its own.
+//! Other vendors' tools that are Python packages: each in its own virtual environment.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,23 @@ use std::process::{Command, Stdio};
 use serde::Serialize;
 use tempfile::TempDir;
 
-/// Lies in an environment when everything is installed.
+/// The file that marks an environment as complete.
 const COMPLETE: &str = "foldnet-complete";
 
-/// A tool.
+/// A vendor's tool.
 #[derive(Debug)]
 pub struct Tool {
-    /// Name and version, for messages.
+    /// The name and version, for messages.
     pub name: &'static str,
-    /// What is installed, with versions.
+    /// The packages to install, with versions.
     pub packages: &'static [&'static str],
-    /// Which Python it needs, and where.
+    /// The Python version that it needs, and the platform.
     pub needs: &'static str,
-    /// How much is downloaded.
+    /// The size of the download.
     pub size: &'static str,
 }
 
-/// Why a tool did not do its work.
+/// The reason why a tool failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ToolError {
     /// A file or program cannot be used.
@@ -31,38 +31,38 @@ pub enum ToolError {
     Io {
         /// The file or program.
         what: String,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// It cannot be installed.
+    /// The tool cannot be installed.
     #[error("{} cannot be installed into {} (it needs {}, see --python): {said}", tool.name, folder.display(), tool.needs)]
     Install {
         /// The tool.
         tool: &'static Tool,
         /// The environment.
         folder: PathBuf,
-        /// The last lines of what failed.
+        /// The last lines of the failed program's output.
         said: String,
     },
-    /// It refuses the model, or fails.
+    /// The tool refuses the model, or fails.
     #[error("{} failed: {said}", tool.name)]
     Failed {
         /// The tool.
         tool: &'static Tool,
-        /// The last lines that it printed.
+        /// The last lines of its output.
         said: String,
     },
-    /// It is not there, and could not be installed.
+    /// The tool is not installed, and could not be installed.
     #[error("{why}\nOr install it into your own Python: {python} -m pip install {}", tool.packages.join(" "))]
     Missing {
         /// The tool.
         tool: &'static Tool,
         /// The user's Python.
         python: String,
-        /// What stood against it.
+        /// The reason.
         why: String,
     },
-    /// Its results do not have the size or form that they must have.
+    /// The tool's results do not have the required size or form.
     #[error("the tool's results do not fit the network: {0}")]
     Results(String),
 }
@@ -71,18 +71,18 @@ fn io<T>(what: impl std::fmt::Display, result: std::io::Result<T>) -> Result<T, 
     result.map_err(|source| ToolError::Io { what: what.to_string(), source })
 }
 
-/// A tool that is there.
+/// An installed tool.
 pub struct Installed {
     tool: &'static Tool,
     python: PathBuf,
 }
 
 impl Tool {
-    /// The tool in a Python that is there, if that has these modules.
+    /// Returns the tool in an existing Python, if that has these modules.
     pub fn in_python(&'static self, python: &str, modules: &[&str]) -> Option<Installed> {
         const ASK: &str =
             "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, sys.argv[1:])))";
-        // It is run from another folder.
+        // The tool is run from another folder.
         let path = match python.contains('/') {
             true => std::path::absolute(python).ok()?,
             false => python.into(),
@@ -91,15 +91,15 @@ impl Tool {
         matches!(asked, Ok(Ok(()))).then_some(Installed { tool: self, python: path })
     }
 
-    /// The environment in `folder`, made with `python` when it is not there; `say` is told before anything
-    /// is downloaded.
+    /// Returns the environment in `folder`, and creates it with `python` if it does not exist. `say` is called
+    /// before anything is downloaded.
     pub fn open(
         &'static self,
         folder: &Path,
         python: &str,
         say: impl Fn(String),
     ) -> Result<Installed, ToolError> {
-        // It is run from another folder.
+        // The tool is run from another folder.
         let folder = &io(folder.display(), std::path::absolute(folder))?;
         let own = folder.join("bin/python");
         if !folder.join(COMPLETE).exists() {
@@ -109,7 +109,7 @@ impl Tool {
             if let Some(parent) = folder.parent() {
                 io(parent.display(), fs::create_dir_all(parent))?;
             }
-            // A second process that wants the same environment waits here. The lock ends with the file's handle.
+            // A second process that needs the same environment waits here. The lock ends with the file's handle.
             let lock = folder.with_added_extension("lock");
             let lock =
                 io(lock.display(), fs::File::create(&lock).and_then(|file| file.lock().map(|()| file)))?;
@@ -132,8 +132,8 @@ impl Tool {
 }
 
 impl Installed {
-    /// Runs a script in a new folder, since tools leave files of their own where they run. The job stands there
-    /// as `job.json`, beside these files.
+    /// Runs a script in a new folder, since tools leave files in their working folder. The folder contains the job
+    /// as `job.json`, and these files.
     pub fn run(
         &self,
         script: &str,
@@ -153,18 +153,18 @@ impl Installed {
     }
 }
 
-/// What a script left behind.
+/// The files that a script wrote.
 pub struct Results(TempDir);
 
 impl Results {
-    /// A file.
+    /// Reads a file.
     pub fn read(&self, name: &str) -> Result<Vec<u8>, ToolError> {
         let path = self.0.path().join(name);
         io(path.display(), fs::read(&path))
     }
 }
 
-/// Runs a program to its end; when it does not succeed, the last lines that it printed.
+/// Runs a program to its end; if it fails, returns the last lines of its output.
 fn run(command: &mut Command) -> Result<Result<(), String>, ToolError> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = io(&name, command.stdin(Stdio::null()).output())?;

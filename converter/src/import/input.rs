@@ -10,25 +10,24 @@ use super::Size;
 use super::node::Problem;
 use super::value::Axis;
 
-/// The image that a model takes.
+/// The image that is a model's input.
 pub struct Picture {
-    /// Its shape.
+    /// The image's shape.
     pub shape: Shape,
-    /// Which axis each dimension is.
+    /// The axis of each dimension.
     pub dims: [Option<Axis>; 4],
-    /// Its numbers are bytes.
+    /// Whether its numbers are bytes.
     pub integer: bool,
 }
 
-/// Shape of the image, and which axis each dimension is; `size` is its size where the model leaves
-/// it open.
+/// Returns the shape of the image and the axis of each dimension; `size` is used if the model leaves it open.
 pub fn picture(input: &ValueInfoProto, size: Option<Size>) -> Result<Picture, Problem> {
     let Some(Type::TensorType(tensor)) = input.r#type.as_ref().and_then(|t| t.value.as_ref()) else {
         return Err("its type is not stated".into());
     };
     let integer = match DataType::try_from(tensor.elem_type) {
         Ok(DataType::Float | DataType::Float16 | DataType::Bfloat16 | DataType::Double) => false,
-        // Files of tests and old exporters do not state it.
+        // Test files and old exporters do not specify it.
         Ok(DataType::Undefined) => false,
         Ok(DataType::Uint8 | DataType::Int16 | DataType::Uint16 | DataType::Int32 | DataType::Int64) => true,
         Ok(other) => return Err(format!("its values are of type {other:?}; floats or bytes are supported")),
@@ -67,7 +66,7 @@ pub fn picture(input: &ValueInfoProto, size: Option<Size>) -> Result<Picture, Pr
     Ok(Picture { shape, dims, integer })
 }
 
-/// Returns the sizes of the dimensions behind the batch, those that are open taken from `size`.
+/// Returns the sizes of the dimensions after the batch; open ones are taken from `size`.
 fn with_size(stated: [Option<i64>; 3], size: Option<Size>) -> Result<[i64; 3], Problem> {
     let side = |n| i64::try_from(n).unwrap_or(i64::MAX);
     let size = size.map(|s| [side(s.height), side(s.width)]);
@@ -85,7 +84,7 @@ fn with_size(stated: [Option<i64>; 3], size: Option<Size>) -> Result<[i64; 3], P
         }
         (sides, Some([h, w])) => {
             let channels = |n: Option<i64>| n.is_some_and(|n| (1..=4).contains(&n));
-            // Channels come first unless only the last dimension can be them.
+            // Channels come first unless only the last dimension can be the channels.
             let (sides, at) = match sides {
                 [a, b, c] if channels(a) || !channels(c) => ([b, c, a], [2, 0, 1]),
                 [a, b, c] => ([a, b, c], [0, 1, 2]),

@@ -1,10 +1,10 @@
-//! ONNX, or TFLite by way of it → [`Graph`], as the exporter wrote it.
+//! Imports ONNX, or TFLite by way of ONNX, to a [`Graph`] as the exporter wrote it.
 //!
-//! The file is parsed by tract-onnx; then the nodes that the output depends on are walked, each after those
-//! that it reads. Each ONNX tensor is a `Constant`, a `Value`, or an array of `Places`. Nodes on constants are
-//! run at once (`constant::evaluate`); nodes that only move numbers are run on places (`moves`); nodes that
-//! compute are taken over by the function that `operators::TABLE` has for them. Unsupported operators,
-//! attributes and shapes stop the import with an error that names the node. A dynamic batch becomes 1.
+//! tract-onnx parses the file. Then the nodes on which the output depends are visited, each after those that it
+//! reads. Each ONNX tensor is a `Constant`, a `Value`, or an array of `Places`. Nodes on constants are run at once
+//! (`constant::evaluate`), and nodes that only move numbers are run on places (`moves`). Nodes that compute are
+//! imported by their function in `operators::TABLE`. Unsupported operators, attributes and shapes stop the import
+//! with an error that names the node. A dynamic batch becomes 1.
 
 mod constant;
 mod error;
@@ -35,46 +35,46 @@ pub use tflite::InputGrid;
 use crate::graph::Graph;
 use importer::Importer;
 
-/// The opsets whose operators are known.
+/// The supported opsets.
 const OPSETS: std::ops::RangeInclusive<i64> = 7..=25;
 
-/// A protobuf message cannot be larger.
+/// The largest size of a protobuf message.
 const LARGEST_FILE: u64 = 1 << 31;
 
-/// What a file holds.
+/// The content of a file.
 pub struct Imported {
     /// The network.
     pub graph: Graph,
-    /// Nodes of the file that compute something from the image.
+    /// The number of the file's nodes that compute something from the image.
     pub nodes: usize,
-    /// The model divides its output by its length; the graph does not.
+    /// Whether the model divides its output by its length; the graph does not.
     pub normalized: bool,
-    /// What wrote the file, as it says itself.
+    /// The program that wrote the file, according to the file.
     pub producer: String,
-    /// Files beside the model that hold the values of its tensors.
+    /// The files beside the model that contain values of its tensors.
     pub external: Vec<PathBuf>,
-    /// Key and value, as the exporter left them.
+    /// The keys and values that the exporter wrote.
     pub metadata: HashMap<String, String>,
-    /// What batch normalizations measured in training, by their node's name.
+    /// The statistics that batch normalizations measured in training, by their node's name.
     pub norms: HashMap<String, BatchNorm>,
-    /// Names of the file's constant tensors: some exporters keep the layers' names only there.
+    /// The names of the file's constant tensors: some exporters keep the layers' names only there.
     pub tensors: Vec<String>,
-    /// How the file quantizes its input, if it does.
+    /// The quantization of the file's input, if it has one.
     pub input_grid: Option<InputGrid>,
-    /// What a person should know of how the file was read.
+    /// Notes for people on how the file was read.
     pub notes: Vec<String>,
 }
 
-/// Running statistics of a batch normalization, per channel.
+/// The running statistics of a batch normalization, per channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchNorm {
-    /// Mean of its inputs.
+    /// The mean of its inputs.
     pub mean: Vec<f32>,
-    /// Variance of its inputs.
+    /// The variance of its inputs.
     pub variance: Vec<f32>,
 }
 
-/// Reads a file's bytes, at most as many as a model can have.
+/// Reads a file's bytes, up to the largest size of a model.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, ImportError> {
     let io = |source| ImportError::Io { path: path.into(), source };
     let file = foldnet_archive::open_file(path).map_err(io)?;
@@ -89,27 +89,27 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, ImportError> {
 /// The size of an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
-    /// Pixels in a row.
+    /// The number of pixels in a row.
     pub width: usize,
-    /// Rows.
+    /// The number of rows.
     pub height: usize,
 }
 
-/// What a file leaves open.
+/// The choices that a file leaves open.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Size of the image, where the model's is dynamic.
+    /// The size of the image, if the model's is dynamic.
     pub input_size: Option<Size>,
-    /// The output, or any other tensor, that counts.
+    /// The output to use, or any other tensor.
     pub output: Option<String>,
 }
 
-/// Reads a model; `folder` is where its external data would lie.
+/// Reads a model; `folder` is the folder of its external data.
 pub fn read(bytes: &[u8], folder: &Path) -> Result<Imported, ImportError> {
     read_with(bytes, folder, &Options::default())
 }
 
-/// Reads a model as [`read`] does, with what its file leaves open.
+/// Like [`read`], with the choices that the file leaves open.
 pub fn read_with(bytes: &[u8], folder: &Path, options: &Options) -> Result<Imported, ImportError> {
     if bytes.is_empty() {
         return Err(ImportError::NotOnnx("the file is empty".into()));
@@ -141,7 +141,7 @@ fn read_model(model: &ModelProto, folder: &Path, options: &Options) -> Result<Im
         importer.node(proto)?;
     }
     let mut output = importer.output(wanted)?;
-    // A sigmoid at the very end turns scores into probabilities and changes no order.
+    // A sigmoid at the very end converts scores to probabilities and does not change their order.
     let last = &importer.nodes[output];
     if last.op.is_sigmoid() && last.shape.pixels() == 1 && output + 1 == importer.nodes.len() {
         output = last.inputs[0];
@@ -168,7 +168,7 @@ fn read_model(model: &ModelProto, folder: &Path, options: &Options) -> Result<Im
     })
 }
 
-/// Returns the files that the tensors' values are in, each once.
+/// Returns the files that contain tensors' values, each once.
 fn external_files(graph: &GraphProto, folder: &Path) -> Vec<PathBuf> {
     let locations = graph.initializer.iter().flat_map(|tensor| &tensor.external_data);
     let names: BTreeSet<&str> = locations.filter(|e| e.key == "location").map(|e| e.value.as_str()).collect();

@@ -1,9 +1,8 @@
-//! What an ONNX tensor is in our terms: a node of the graph, its axes in some order.
+//! Represents an ONNX tensor as a node of the graph with its axes in some order.
 //!
-//! Our graph is NHWC; ONNX tensors are NCHW where a convolution stands, NHWC where TensorFlow wrote
-//! them, and flat behind a Flatten. Nothing is moved for that: a value remembers which axes each
-//! dimension of the ONNX tensor runs over, and transpositions and reshapes only change that note. So
-//! pairs of transpositions cancel by themselves.
+//! Our graph is NHWC. ONNX tensors are NCHW around convolutions, NHWC if TensorFlow wrote them, and flat after a
+//! Flatten. No data is moved for that: a value records which axes each dimension of the ONNX tensor covers, and
+//! transpositions and reshapes only change this record. So pairs of transpositions cancel automatically.
 
 use foldnet_kernels::Shape;
 
@@ -21,7 +20,7 @@ pub enum Axis {
 }
 
 impl Axis {
-    /// Its length.
+    /// Returns its length.
     pub fn size(self, shape: Shape) -> usize {
         match self {
             Self::H => shape.h,
@@ -30,7 +29,7 @@ impl Axis {
         }
     }
 
-    /// How far apart its neighbours are in a node's output.
+    /// Returns the distance between its neighbours in a node's output.
     pub fn stride(self, shape: Shape) -> usize {
         match self {
             Self::H => shape.w * shape.c,
@@ -43,35 +42,35 @@ impl Axis {
 /// An ONNX tensor.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Value {
-    /// The node whose output it is.
+    /// The node with this output.
     pub node: NodeId,
-    /// For each dimension the axes it runs over, slowest first. Axes of length 1 are left out, so the
-    /// batch dimension is empty.
+    /// For each dimension the axes that it covers, slowest first. Axes of length 1 are left out, so the batch
+    /// dimension is empty.
     pub dims: Vec<Vec<Axis>>,
-    /// The network's last function was applied to it: nothing may be computed from it any more.
+    /// Whether the network's last function was applied to it: nothing may be computed from it any more.
     pub finished: bool,
-    /// It has integers: the image's bytes before they are cast.
+    /// Whether it has integers: the image's bytes before they are cast.
     pub integer: bool,
 }
 
 impl Value {
-    /// A node's output with dimensions of one axis each (`None`: length 1).
+    /// Creates a value from a node's output with dimensions of one axis each (`None`: length 1).
     pub fn new(node: NodeId, shape: Shape, dims: &[Option<Axis>]) -> Self {
         let dims = dims.iter().map(|d| d.iter().copied().filter(|a| a.size(shape) > 1).collect()).collect();
         Self { node, dims, finished: false, integer: false }
     }
 
-    /// A node's output as `[1, C, H, W]`.
+    /// Creates a value from a node's output as `[1, C, H, W]`.
     pub fn nchw(node: NodeId, shape: Shape) -> Self {
         Self::new(node, shape, &[None, Some(Axis::C), Some(Axis::H), Some(Axis::W)])
     }
 
-    /// Leaves axes out that have become 1 long.
+    /// Drops axes that have become 1 long.
     pub fn forget_short(&mut self, shape: Shape) {
         self.dims.iter_mut().for_each(|d| d.retain(|a| a.size(shape) > 1));
     }
 
-    /// Lengths of the dimensions.
+    /// Returns the lengths of the dimensions.
     pub fn sizes(&self, shape: Shape) -> Vec<usize> {
         self.dims.iter().map(|d| d.iter().map(|a| a.size(shape)).product()).collect()
     }
@@ -81,12 +80,12 @@ impl Value {
         self.dims == Self::nchw(self.node, shape).dims
     }
 
-    /// The dimension that an axis alone makes up; none where it is merged with others.
+    /// Returns the dimension that consists of this axis alone, or `None` if it is merged with others.
     pub fn dim_of(&self, axis: Axis) -> Option<usize> {
         self.dims.iter().position(|d| d[..] == [axis])
     }
 
-    /// Dimensions in another order.
+    /// Reorders the dimensions.
     pub fn transposed(&self, order: &[usize]) -> Option<Self> {
         let mut seen = vec![false; self.dims.len()];
         let mut dims = Vec::with_capacity(order.len());
@@ -99,8 +98,8 @@ impl Value {
         (dims.len() == self.dims.len()).then_some(Self { dims, ..self.clone() })
     }
 
-    /// Returns the same numbers in the same order under other dimensions; none where a dimension would have to
-    /// hold part of an axis.
+    /// Returns the same numbers in the same order with other dimensions, or `None` if a dimension would contain
+    /// part of an axis.
     pub fn reshaped(&self, shape: Shape, target: &[usize]) -> Option<Self> {
         let mut axes = self.dims.iter().flatten().copied().peekable();
         let mut dims = Vec::with_capacity(target.len());
@@ -119,8 +118,8 @@ impl Value {
         axes.peek().is_none().then_some(Self { dims, ..self.clone() })
     }
 
-    /// Spreads a constant of a shape that broadcasts to this value into one number per channel; none
-    /// where it differs between pixels.
+    /// Expands a constant that broadcasts to this value into one number per channel. Returns `None` if it differs
+    /// between pixels.
     pub fn per_channel(&self, shape: Shape, dims: &[usize], values: &[f32]) -> Option<Vec<f32>> {
         if values.len() == 1 {
             return Some(vec![values[0]; shape.c]);

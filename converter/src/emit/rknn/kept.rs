@@ -1,8 +1,8 @@
-//! Whether the toolkit kept our weights.
+//! Checks whether the toolkit kept our weights.
 //!
-//! Its simulator runs the graph that it was given, so it cannot tell what stands in the file for the board.
-//! The NPU reads weights in blocks of 16 input channels of one filter and tap, at multiples of 16 bytes; such
-//! blocks can be looked for.
+//! Its simulator runs the graph that it was given, so it does not show the content of the file for the board. The
+//! NPU reads weights in blocks of 16 input channels of one filter and tap, at multiples of 16 bytes. This module
+//! searches for such blocks.
 
 use std::collections::HashSet;
 
@@ -12,8 +12,8 @@ use super::is_logits;
 
 const PIECE: usize = 16;
 
-/// Returns the share of our blocks that stand in the model unchanged; `None` for a network with none. Layers whose
-/// channels do not fill blocks are left out, and so is the last one, which is f16.
+/// Returns the share of our blocks that the model contains unchanged, or `None` if the network has none. Layers
+/// whose channels do not fill blocks are left out, and so is the last one, which is f16.
 pub fn weights_kept(network: &Network, model: &[u8]) -> Option<f64> {
     let there: HashSet<&[u8; PIECE]> = model.as_chunks().0.iter().collect();
     let (mut all, mut kept) = (0_u64, 0_u64);
@@ -22,7 +22,7 @@ pub fn weights_kept(network: &Network, model: &[u8]) -> Option<f64> {
         if c.groups != 1 || !network.tensors[c.x].shape.c.is_multiple_of(PIECE) || is_logits(network, c) {
             continue;
         }
-        // OHWI: inputs lie side by side.
+        // OHWI: inputs are adjacent.
         for block in c.weights.as_chunks::<PIECE>().0 {
             all += 1;
             kept += u64::from(there.contains(&block.map(|w| w as u8)));

@@ -1,13 +1,14 @@
-//! The network as Rockchip's toolkit wants it: QDQ ONNX in which every value has a pair.
+//! Writes the network for Rockchip's toolkit: QDQ ONNX in which every value has a pair.
 //!
-//! Where this differs from [`super::qdq`], and why:
-//! - *No value between two layers without a pair.* The toolkit turns a convolution whose output has none into
-//!   f16. So residuals and affine maps must be steps of their own ([`crate::quantize::apart`]). The last layer
-//!   is small and the logits decide, so they are f16.
-//! - *The pixels are `p − 128` already.* The toolkit folds a mean and a deviation into the conversion from
-//!   u8, so that camera bytes go in as they are; see [`Model::mean`].
-//! - *Affine maps are depthwise 1×1 convolutions*, which the NPU has natively: gain `±127·(|g|/127)` is exact.
-//! - *The last function (softmax) stays with the caller*, in f32.
+//! The differences from [`super::qdq`], and their reasons:
+//! - *No value between two layers lacks a pair.* The toolkit converts a convolution without a pair at its output
+//!   to f16. So residuals and affine maps must be separate steps ([`crate::quantize::apart`]). The last layer is
+//!   f16, because it is small and the logits matter most.
+//! - *The pixels are already `p − 128`.* The toolkit folds a mean and a deviation into the conversion from u8, so
+//!   that camera bytes are used unchanged; see [`Model::mean`].
+//! - *Affine maps are depthwise 1×1 convolutions*, which the NPU supports natively: gain `±127·(|g|/127)` is
+//!   exact.
+//! - *The caller applies the last function (softmax)*, in f32.
 
 mod kept;
 pub mod toolkit;
@@ -23,17 +24,17 @@ pub use kept::weights_kept;
 /// The output; no tensor of a network has a name with a slash.
 const LOGITS: &str = "logits/f16";
 
-/// The model, and what the toolkit must be told beside it.
+/// The model, and the values that the toolkit needs besides.
 pub struct Model {
     /// ONNX. Input `pixels`, f32 `[1, c, h, w]`: `p − mean[c]`. Output: the logits, `[1, classes, 1, 1]`.
     pub onnx: Vec<u8>,
-    /// What the toolkit subtracts from the pixels, per channel.
+    /// The values per channel that the toolkit subtracts from the pixels.
     pub mean: Vec<f32>,
     /// The tensors that can be compared with ours, in the order of the probe's outputs.
     pub tensors: Vec<TensorId>,
 }
 
-/// A step that the NPU has nothing for.
+/// A step that the NPU cannot compute.
 #[derive(Debug, thiserror::Error)]
 #[error("layer {layer}: NPUs have no operator for the step {kind}; run this network on the CPU")]
 pub struct Unsupported {
@@ -41,12 +42,12 @@ pub struct Unsupported {
     kind: &'static str,
 }
 
-/// Writes the model of a network whose residuals and affine maps are steps of their own; with `probe`, every
-/// tensor is an output, to be compared.
+/// Writes the model of a network whose residuals and affine maps are separate steps; with `probe`, every tensor is
+/// an output, to be compared.
 pub fn model(network: &Network, probe: bool) -> Result<Model, Unsupported> {
     let zero: Vec<f32> = network.pixel_zero.iter().map(|&z| f32::from(z)).collect();
     let (lowest, highest) = zero.iter().fold((f32::MAX, f32::MIN), |(l, h), &z| (l.min(z), h.max(z)));
-    // One scale for all channels: 1 when their zeros are one, a little more when they differ.
+    // One scale for all channels: 1 if their zeros are equal, a little more if they differ.
     let input_scale = (255.0 + highest - lowest) / 255.0;
     let input_zero = if highest == lowest {
         network.pixel_zero[0]
@@ -68,7 +69,7 @@ pub fn model(network: &Network, probe: bool) -> Result<Model, Unsupported> {
     if probe {
         for &t in &tensors {
             let shape = network.tensors[t].shape;
-            // What is an output itself loses its pair to the toolkit, and is another value then.
+            // The toolkit removes the pair of an output, which changes its value, so a copy becomes the output.
             let (from, copy) = (writer.name(t), format!("{}/copy", writer.name(t)));
             writer.onnx.node("MaxPool", &[&from], &copy, vec![ints("kernel_shape", &[1, 1])]);
             let to = format!("{from}/probe");
@@ -99,7 +100,7 @@ impl Writer<'_> {
         self.onnx.node("DequantizeLinear", &[&q, &s, &z], to, vec![]);
     }
 
-    /// A pair for a tensor of the network.
+    /// Adds a pair for a tensor of the network.
     fn pair(&mut self, from: &str, out: Out) {
         let tensor = &self.network.tensors[out.tensor];
         let (name, scale, zero) = (tensor.name.clone(), tensor.scale, tensor.zero);
@@ -125,8 +126,8 @@ impl Writer<'_> {
                 let (mut x, v) = (self.name(p.x), format!("v_{i}"));
                 let input = &self.network.tensors[p.x];
                 let (scale, zero, mut pad) = (input.scale, input.zero, p.pad);
-                // Padding never wins with the NPU. Where it counts as zero and values may be less, as in
-                // Keras's V2 whose stem has no ReLU, zeros are put around first.
+                // Padding never wins on the NPU. If it counts as zero and values may be smaller, as in Keras's V2
+                // whose stem has no ReLU, zeros are added first.
                 if p.floor_at_zero && zero > i8::MIN && pad != [0; 4] {
                     let around = format!("around_{i}");
                     self.onnx.pad(&x, pad, &around);
@@ -160,7 +161,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Weights (OIHW), their scale per channel, and the bias at scale `x_scale` · that.
+    /// Writes weights (OIHW), their scale per channel, and the bias at scale `x_scale` · that.
     fn weights(
         &mut self,
         key: &str,
@@ -195,7 +196,7 @@ impl Writer<'_> {
         [w, b]
     }
 
-    /// `x·gain + offset` as a depthwise convolution.
+    /// Writes `x·gain + offset` as a depthwise convolution.
     fn affine(&mut self, i: usize, a: &Affine) -> String {
         let (x_scale, to) = (self.network.tensors[a.x].scale, self.network.tensors[a.y.tensor].scale);
         let c = a.gain.len();
@@ -251,8 +252,8 @@ fn is_logits(network: &Network, c: &Conv) -> bool {
     c.y.is_some_and(|y| y.tensor == network.logits)
 }
 
-/// A depthwise weight of this gain and its scale, at which the bias is an int32: where the gain all but
-/// vanishes, it is the bias that decides.
+/// Returns a depthwise weight with this gain, and its scale, at which the bias is an int32: if the gain is nearly
+/// zero, the bias determines the scale.
 fn affine_weight(gain: f32, bias: f32, x_scale: f32) -> (i8, f32) {
     let least = (bias.abs() / x_scale / 1e9).max(f32::MIN_POSITIVE);
     let scale = (gain.abs() / f32::from(AFFINE_WEIGHT)).max(least);

@@ -11,45 +11,45 @@ pub use crate::emit::tool::ToolError as ToolkitError;
 
 /// The toolkit's version.
 pub const VERSION: &str = "2.3.2";
-/// The toolkit reads `onnx.mapping`, which later versions of onnx lack, and `pkg_resources`, which later
-/// versions of setuptools lack.
+/// The toolkit needs `onnx.mapping`, which later versions of onnx lack, and `pkg_resources`, which later versions
+/// of setuptools lack.
 static TOOL: Tool = Tool {
     name: "rknn-toolkit2 2.3.2",
     packages: &["rknn-toolkit2==2.3.2", "onnx==1.16.1", "setuptools==75.8.0"],
     needs: "Python 3.8 to 3.12 on x86-64 or AArch64 Linux",
     size: "about 3 GB",
 };
-/// The chips that it builds for and whose runtime library has the interface that `runtime` speaks.
+/// The supported chips, whose runtime library has the interface that `runtime` uses.
 pub const CHIPS: [&str; 5] = ["rk3562", "rk3566", "rk3568", "rk3576", "rk3588"];
 
-/// What the toolkit is to do.
+/// A job for the toolkit.
 pub struct Job<'a> {
     /// The chip, one of [`CHIPS`].
     pub target: &'a str,
     /// The model.
     pub model: &'a [u8],
-    /// The same with every tensor as an output, behind the logits.
+    /// The same model with every tensor as an output, after the logits.
     pub probe: &'a [u8],
-    /// Subtracted from the pixels, per channel.
+    /// The values subtracted from the pixels, per channel.
     pub mean: &'a [f32],
     /// Height, width, channels.
     pub shape: [usize; 3],
-    /// u8, HWC.
+    /// The images: u8, HWC.
     pub images: &'a [Pixels],
-    /// On how many of them, from the first, the probe runs.
+    /// The number of images, from the first, on which the probe runs.
     pub probed: usize,
-    /// Images at once, for a second model; 1 for none.
+    /// The batch size of a second model; 1 for none.
     pub batch: u32,
 }
 
-/// What it has done.
+/// The result of a job.
 pub struct Built {
     /// The `.rknn` file.
     pub model: Vec<u8>,
     /// The simulator's logits, image after image.
     pub logits: Vec<f32>,
-    /// The `.rknn` file for a batch, and the simulator's logits for one: the first images, over and over
-    /// where there are fewer.
+    /// The `.rknn` file for a batch, and the simulator's logits for one batch: the first images, repeated if there
+    /// are fewer.
     pub batched: Option<(Vec<u8>, Vec<f32>)>,
     /// The simulator's tensors (NCHW, real values), in the probe's order, image after image.
     pub tensors: Vec<f32>,
@@ -64,7 +64,7 @@ impl Toolkit {
         TOOL.open(folder, python, say).map(Self)
     }
 
-    /// Builds and simulates.
+    /// Builds the models and runs the simulator.
     pub fn run(&self, job: &Job<'_>) -> Result<Built, ToolkitError> {
         #[derive(Serialize)]
         struct File<'a> {

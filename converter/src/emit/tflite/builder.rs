@@ -1,73 +1,74 @@
 //! A TFLite model (schema version 3), one tensor and one operator at a time.
 //!
-//! What the schema has no table for stands here: the operators' versions for int8, and the fields of their options.
+//! The schema has no table for the operators' versions for int8 and for the fields of their options, so these are
+//! here.
 
 use crate::tflite::schema::{
     self, code, element, model, node, operator, options, quantization, subgraph, tensor,
 };
 use crate::tflite::write::{Content, Table, file};
 
-/// Index of a tensor in the model.
+/// The index of a tensor in the model.
 pub type Id = i32;
 
-/// What is applied to an operator's result before it is rounded to int8 (`ActivationFunctionType`).
+/// The function applied to an operator's result before it is rounded to int8 (`ActivationFunctionType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Fused {
-    /// Nothing.
+    /// No function.
     None = schema::fused::NONE,
     /// max(x, 0).
     Relu = schema::fused::RELU,
 }
 
-/// `Padding`: none, or such that the output has ⌈input / stride⌉ rows and columns.
+/// `Padding`: none, or enough for ⌈input / stride⌉ rows and columns in the output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Padding {
-    /// With the odd one below and to the right.
+    /// With the odd element below and to the right.
     Same = 0,
-    /// None.
+    /// No padding.
     Valid = 1,
 }
 
-/// How a window moves: vertical, horizontal.
+/// The movement of a window: vertical, horizontal.
 #[derive(Clone, Copy, Debug)]
 pub struct Window {
-    /// Around the input.
+    /// The padding around the input.
     pub padding: Padding,
-    /// Steps.
+    /// The strides.
     pub stride: [usize; 2],
-    /// Distance of its taps.
+    /// The distance of its taps.
     pub dilation: [usize; 2],
 }
 
 /// An operator with its options.
 #[derive(Clone, Copy, Debug)]
 pub enum Operator {
-    /// Two tensors, or a tensor and one that is broadcast.
+    /// Two tensors, or a tensor and a broadcast one.
     Add(Fused),
-    /// Along an axis.
+    /// Joins tensors along an axis.
     Concatenation(usize),
-    /// Input, weights OHWI, bias; whether its filters see a part of the channels.
+    /// Input, weights OHWI, bias; whether each filter reads only a part of the channels.
     Conv2D(Window, bool, Fused),
-    /// Input, weights 1HWO, bias; outputs for each input.
+    /// Input, weights 1HWO, bias; the number of outputs per input.
     DepthwiseConv2D(Window, usize, Fused),
     /// 1 / (1 + exp(−x)); output scale 1/256, zero point −128.
     Logistic,
-    /// Height and width of the window.
+    /// The height and width of the window.
     MaxPool2D(Window, [usize; 2]),
-    /// The greater one.
+    /// The larger value.
     Maximum,
-    /// Input, axes; the axes stay, with length 1.
+    /// Input, axes; the axes remain, with length 1.
     Mean,
-    /// The smaller one.
+    /// The smaller value.
     Minimum,
-    /// Two tensors, or a tensor and one that is broadcast.
+    /// Two tensors, or a tensor and a broadcast one.
     Mul(Fused),
-    /// Input, `[axes, 2]` of how much before and behind; what is put there is zero.
+    /// Input, `[axes, 2]` with the amounts before and after; pads with zeros.
     Pad,
-    /// The same with a value.
+    /// Like `Pad`, with a given value.
     PadV2,
-    /// To another scale and zero point.
+    /// Converts to another scale and zero point.
     Quantize,
     /// Input, shape.
     Reshape,
@@ -76,7 +77,7 @@ pub enum Operator {
 }
 
 impl Operator {
-    /// `BuiltinOperator`, and the version that has int8 in this use.
+    /// Returns `BuiltinOperator`, and the version that supports int8 in this use.
     fn code(self) -> (i32, i32) {
         match self {
             Self::Add(_) => (operator::ADD, 2),
@@ -97,12 +98,12 @@ impl Operator {
         }
     }
 
-    /// `BuiltinOptions`: number and table.
+    /// Returns `BuiltinOptions`: number and table.
     fn options(self) -> Option<(u8, Table)> {
         let table = Table::default();
         let int = |v: usize| Content::Int(v as i32);
         let fused = |f: Fused| Content::Byte(f as u8);
-        // The schema has the width first.
+        // In the schema, the width comes first.
         let window = |w: Window| {
             table
                 .clone()
@@ -139,7 +140,7 @@ impl Operator {
     }
 }
 
-/// The model as it grows.
+/// A model under construction.
 pub struct Builder {
     tensors: Vec<Table>,
     buffers: Vec<Table>,
@@ -148,7 +149,7 @@ pub struct Builder {
 }
 
 impl Default for Builder {
-    /// The first buffer is empty: that of every tensor that is computed.
+    /// The first buffer is empty: it is that of every computed tensor.
     fn default() -> Self {
         Self { tensors: vec![], buffers: vec![Table::default()], codes: vec![], operators: vec![] }
     }
@@ -180,36 +181,36 @@ impl Builder {
         self.tensors.len() as Id - 1
     }
 
-    /// An int8 tensor that is computed, or the input.
+    /// Adds an int8 tensor that is computed, or the input.
     pub fn int8(&mut self, name: &str, shape: &[usize], scale: f32, zero: i8) -> Id {
         self.tensor(name, shape, element::INT8, None, Some(per_tensor(scale, zero)))
     }
 
-    /// An int8 constant.
+    /// Adds an int8 constant.
     pub fn int8_constant(&mut self, name: &str, shape: &[usize], scale: f32, zero: i8, values: &[i8]) -> Id {
         let data = values.iter().map(|&v| v as u8).collect();
         self.tensor(name, shape, element::INT8, Some(data), Some(per_tensor(scale, zero)))
     }
 
-    /// An int8 constant with a scale for each slice along an axis.
+    /// Adds an int8 constant with a scale for each slice along an axis.
     pub fn weights(&mut self, name: &str, shape: &[usize], axis: usize, scales: &[f32], values: &[i8]) -> Id {
         let data = values.iter().map(|&v| v as u8).collect();
         self.tensor(name, shape, element::INT8, Some(data), Some(per_channel(scales, axis)))
     }
 
-    /// An int32 constant with a scale for each value.
+    /// Adds an int32 constant with a scale for each value.
     pub fn bias(&mut self, name: &str, scales: &[f32], values: &[i32]) -> Id {
         let data = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.tensor(name, &[values.len()], element::INT32, Some(data), Some(per_channel(scales, 0)))
     }
 
-    /// An int32 constant: shapes, axes, paddings.
+    /// Adds an int32 constant: shapes, axes, paddings.
     pub fn int32_constant(&mut self, name: &str, shape: &[usize], values: &[usize]) -> Id {
         let data = values.iter().flat_map(|&v| (v as i32).to_le_bytes()).collect();
         self.tensor(name, shape, element::INT32, Some(data), None)
     }
 
-    /// An operator.
+    /// Adds an operator.
     pub fn operator(&mut self, operator: Operator, inputs: &[Id], output: Id) {
         let code = operator.code();
         let index = self.codes.iter().position(|&c| c == code).unwrap_or_else(|| {
@@ -231,7 +232,7 @@ impl Builder {
     /// Returns the file.
     pub fn finish(self, name: &str, input: Id, output: Id) -> Vec<u8> {
         let kind = |&(number, version): &(i32, i32)| {
-            // Readers from before operators above 126 look at the first field.
+            // Readers older than the operators above 126 use the first field.
             Table::default()
                 .with(code::DEPRECATED, Content::Byte(number.min(127) as u8))
                 .with(code::VERSION, Content::Int(version))

@@ -1,32 +1,32 @@
-//! Weights and biases, channel by channel, with scales that TFLite can use.
+//! Weights and biases, channel by channel, with scales that TFLite supports.
 
 use foldnet_archive::{Affine, Conv};
 
 use crate::quantize::apart::{AFFINE_WEIGHT, Quantization};
 
-/// Least factor from accumulator to int8 that can show: 2⁻³² of 2³¹ is half a step.
+/// The smallest visible factor from accumulator to int8: 2⁻³² of 2³¹ is half a step.
 const LEAST: f32 = 1.0 / 4_294_967_296.0;
 
-/// Of a convolution.
+/// The weights and biases of a convolution.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Channels {
-    /// int8, OHWI.
+    /// The int8 weights, OHWI.
     pub weights: Vec<i8>,
-    /// Per output channel, positive.
+    /// The scale per output channel, positive.
     pub scale: Vec<f32>,
-    /// int32.
+    /// The int32 biases.
     pub bias: Vec<i32>,
-    /// Input scale times `scale`.
+    /// The input scale times `scale`.
     pub bias_scale: Vec<f32>,
 }
 
 impl Channels {
-    /// Of a convolution whose input has `x_channels` channels, quantized like `x` in the file; `unit` is the
+    /// Converts a convolution whose input has `x_channels` channels, quantized like `x` in the file; `unit` is the
     /// real value of `v = 1`.
     ///
-    /// The scales follow from the multipliers, since these are what the plan computes with. `zeros` are the
-    /// input's zero points per channel where they are not the file's: then every tap counts (what pads it is
-    /// part of the input), and the bias makes up for them.
+    /// The scales follow from the multipliers, since the plan computes with these. `zeros` are the input's zero
+    /// points per channel if they are not the file's. In this case every tap counts (the padding is part of the
+    /// input), and the bias compensates for them.
     pub fn conv(c: &Conv, x_channels: usize, x: Quantization, unit: f32, zeros: &[i8]) -> Self {
         let (outputs, per_group) = (c.bias.len(), x_channels / c.groups);
         let depth = c.weights.len() / outputs;
@@ -44,12 +44,12 @@ impl Channels {
         channels
     }
 
-    /// `y = x·gain + offset`, one weight per channel; `from` and `to` are the scales of `x` and `y`.
+    /// Converts `y = x·gain + offset`, one weight per channel; `from` and `to` are the scales of `x` and `y`.
     pub fn affine(a: &Affine, from: f32, to: f32) -> Self {
         let mut channels = Self::default();
         for (&gain, &offset) in a.gain.iter().zip(&a.offset) {
             let (gain, offset) = (f64::from(gain), f64::from(offset));
-            // The bias must fit into 31 bits, and the factor must not vanish.
+            // The bias must fit into 31 bits, and the factor must not become zero.
             let least = (offset.abs() / 1e9).max(f64::from(LEAST));
             let factor = (gain.abs() / f64::from(AFFINE_WEIGHT)).max(least);
             let weight = (gain / factor).round() as i8;
@@ -59,9 +59,9 @@ impl Channels {
         channels
     }
 
-    /// A channel with the factor `multiplier` from its accumulator to units of `unit`.
+    /// Adds a channel with the factor `multiplier` from its accumulator to units of `unit`.
     fn push(&mut self, weights: &[i8], bias: i32, multiplier: f32, x_scale: f32, unit: f32) {
-        // TFLite wants positive scales.
+        // TFLite requires positive scales.
         let sign = if multiplier.abs() < LEAST { 0 } else { multiplier.signum() as i32 };
         self.weights.extend(weights.iter().map(|&w| (i32::from(w) * sign) as i8));
         self.bias.push(bias.wrapping_mul(sign));
@@ -70,7 +70,7 @@ impl Channels {
         self.bias_scale.push(scale * x_scale);
     }
 
-    /// Returns the weights as HWO, for filters that each see one channel.
+    /// Returns the weights as HWO, for filters that each read one channel.
     pub fn channels_last(mut self) -> Self {
         let (outputs, depth) = (self.bias.len(), self.weights.len() / self.bias.len());
         let place = |i: usize| self.weights[i % outputs * depth + i / outputs];

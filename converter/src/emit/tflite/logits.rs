@@ -1,4 +1,4 @@
-//! Where int8 logits begin and end.
+//! Chooses the range of int8 logits.
 
 use foldnet::{Session, SessionError};
 use foldnet_archive::Network;
@@ -7,12 +7,12 @@ use crate::image::Pixels;
 use crate::quantize::apart::Quantization;
 use crate::quantize::score::{Distance, Measure};
 
-/// Part of the range that is left above the greatest logit seen: others may be greater, and where several
-/// classes reach the end, the first of them wins.
+/// The part of the range that remains above the greatest logit seen: others may be greater, and if several classes
+/// reach the end, the first of them wins.
 const ROOM: f32 = 0.125;
 
-/// Parts of the negative logits that are tried. What is far below the greatest is as good as nothing in a softmax,
-/// and without it the steps are smaller.
+/// The fractions of the negative logits that are tried. In a softmax, values far below the greatest count as
+/// nothing, and without them the steps are smaller.
 const PARTS: [f32; 5] = [1.0, 0.75, 0.5, 0.25, 0.0];
 
 /// Returns the range that changes the answers least on images.
@@ -21,7 +21,7 @@ pub fn range(network: &Network, images: &[Pixels], measure: Measure) -> Result<Q
     let rows: Vec<Vec<f32>> = images.iter().map(|pixels| session.run(pixels.values()).to_vec()).collect();
     let ends = |(lo, hi): (f32, f32), &logit: &f32| (lo.min(logit), hi.max(logit));
     let (lo, hi) = rows.iter().flatten().fold((0.0_f32, 0.0_f32), ends);
-    // Only a softmax has a divergence. Elsewhere every number counts, and none is cut off.
+    // Only a softmax has a divergence. For other functions every number counts, and none is clipped.
     let divergence = |range: Quantization| {
         let rounded: Vec<Vec<f32>> =
             rows.iter().map(|row| row.iter().map(|&v| range.rounded(v)).collect()).collect();

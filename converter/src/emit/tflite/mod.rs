@@ -1,18 +1,18 @@
-//! The network as a TFLite file whose activations are all int8: what LiteRT, TensorFlow Lite Micro and Arm's
-//! Vela read.
+//! Writes the network as a TFLite file with int8 activations only, for LiteRT, TensorFlow Lite Micro and Arm's
+//! Vela.
 //!
 //! Scales, zero points, weights and biases are the network's own. TFLite adds int8 tensors, so residuals and
-//! affine maps must be steps of their own ([`crate::quantize::apart`]). Where this differs from the network,
-//! and why:
-//! - *The logits are int8*, to the range that they have on images (`logits.rs`). The last function (softmax)
-//!   stays with the caller, in f32.
-//! - *Rounding is TFLite's*: a multiplier of 31 bits and halves away from zero, not f32 and halves to even; so
-//!   a value that stands between two may be off by one.
+//! affine maps must be separate steps ([`crate::quantize::apart`]). The differences from the network, and their
+//! reasons:
+//! - *The logits are int8*, with the range that they have on images (`logits.rs`). The caller applies the last
+//!   function (softmax), in f32.
+//! - *Rounding is TFLite's*: a multiplier of 31 bits and halves away from zero, not f32 and halves to even. A
+//!   value halfway between two may therefore differ by one.
 //! - *Affine maps are depthwise 1×1 convolutions*, whose bias is an integer.
-//! - *Sigmoid and tanh have TFLite's own scales* and are brought to ours afterwards.
+//! - *Sigmoid and tanh have TFLite's own scales* and are converted to ours afterwards.
 //!
-//! Input: int8 `[1, h, w, c]`, the pixels less 128, scale 1. Output: int8 `[1, classes]`, or a feature map.
-//! Dense layers are convolutions, as in the network: their weights have a scale per channel.
+//! Input: int8 `[1, h, w, c]`, the pixels minus 128, scale 1. Output: int8 `[1, classes]`, or a feature map. Dense
+//! layers are convolutions, as in the network: their weights have a scale per channel.
 
 mod builder;
 mod channel;
@@ -32,7 +32,7 @@ use crate::quantize::apart::Quantization;
 
 pub use logits::range;
 
-/// A step that TFLite has no operator for.
+/// A step for which TFLite has no operator.
 #[derive(Debug, thiserror::Error)]
 #[error("layer {layer}: TFLite has no operator for the step {kind}: {remedy}")]
 pub struct Unsupported {
@@ -41,12 +41,12 @@ pub struct Unsupported {
     remedy: &'static str,
 }
 
-/// Writes the file; the logits, where a convolution writes them, to this scale and zero point (see
+/// Writes the file. If a convolution writes the logits, they have this scale and zero point (see
 /// [`logits::range`]).
 pub fn model(network: &Network, logits: Quantization) -> Result<Vec<u8>, Unsupported> {
     let ids = vec![None; network.tensors.len()];
     let mut writer = Writer { network, logits, out: Builder::default(), ids };
-    // One zero point for all channels; where they differ, the layer that reads the pixels makes up for it.
+    // All channels have one zero point; if theirs differ, the layer that reads the pixels compensates for it.
     let input = writer.out.int8("pixels", &dims(network.input()), 1.0, network.pixel_zero[0]);
     writer.ids[PIXELS] = Some(input);
     for (i, step) in network.steps.iter().enumerate() {
@@ -56,8 +56,8 @@ pub fn model(network: &Network, logits: Quantization) -> Result<Vec<u8>, Unsuppo
     Ok(writer.out.finish("foldnet", input, output))
 }
 
-/// Scale and zero point of the file's output: those given for the logits, or where they are a tensor brought
-/// to f32 that tensor's.
+/// Returns scale and zero point of the file's output: those given for the logits, or those of the tensor from
+/// which the logits are converted to f32.
 pub fn output(network: &Network, logits: Quantization) -> Quantization {
     let source = network.steps.iter().find_map(|s| match s {
         Step::Dequantize(d) => Some(&network.tensors[d.x]),
@@ -66,19 +66,19 @@ pub fn output(network: &Network, logits: Quantization) -> Quantization {
     source.map_or(logits, |t| Quantization { scale: t.scale, zero: t.zero })
 }
 
-/// NHWC, batch 1.
+/// Returns the dimensions NHWC, with batch 1.
 fn dims(shape: Shape) -> [usize; 4] {
     [1, shape.h, shape.w, shape.c]
 }
 
-/// A window that touches one value.
+/// A window of one value.
 const POINT: Window = Window { padding: Padding::Valid, stride: [1, 1], dilation: [1, 1] };
 
 struct Writer<'a> {
     network: &'a Network,
     logits: Quantization,
     out: Builder,
-    /// The network's tensors in the file, as far as they are written.
+    /// The network's tensors in the file, if they are already written.
     ids: Vec<Option<Id>>,
 }
 
@@ -91,7 +91,7 @@ impl Writer<'_> {
         self.ids[id].expect("a valid network writes a tensor before it reads it")
     }
 
-    /// Scale and zero point; of the pixels those in the file.
+    /// Returns scale and zero point; for the pixels those in the file.
     fn quantization(&self, id: TensorId) -> Quantization {
         match id {
             PIXELS => Quantization { scale: 1.0, zero: self.network.pixel_zero[0] },
@@ -100,13 +100,13 @@ impl Writer<'_> {
         }
     }
 
-    /// A tensor in between, of the shape and with the scale given.
+    /// Adds an intermediate tensor with this shape and scale.
     fn between(&mut self, name: String, shape: Shape, range: Quantization) -> Id {
         self.out.int8(&name, &dims(shape), range.scale, range.zero)
     }
 
-    /// An operator that writes a tensor of the network, and the limits that it cannot have fused; with `relu`,
-    /// it can have a ReLU.
+    /// Adds an operator that writes a tensor of the network, and then the limits that cannot be fused into it;
+    /// with `relu`, a ReLU can be fused.
     fn write(&mut self, to: Out, relu: bool, operator: impl Fn(Fused) -> Operator, inputs: &[Id]) {
         let (name, shape) = (self.tensor(to.tensor).name.clone(), self.tensor(to.tensor).shape);
         let range = self.quantization(to.tensor);
@@ -178,7 +178,7 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Sigmoid and tanh are operators; other tables are not.
+    /// Writes sigmoid and tanh, which are operators; other tables are not supported.
     fn table(&mut self, t: &Table) -> Result<(), Unsupported> {
         let (from, to) = (self.quantization(t.x), self.quantization(t.y));
         let is = |curve: fn(f32) -> f32| {
@@ -229,7 +229,7 @@ impl Writer<'_> {
         self.write(full(p.y), false, |_| operator, &[from]);
     }
 
-    /// A tensor with `value` around it.
+    /// Pads a tensor with `value`.
     fn padded(&mut self, key: &str, x: TensorId, pad: [usize; 4], value: i8) -> Id {
         let [top, left, bottom, right] = pad;
         let (x_shape, range, from) = (self.tensor(x).shape, self.quantization(x), self.id(x));
@@ -247,7 +247,7 @@ impl Writer<'_> {
         to
     }
 
-    /// The pixels with each channel's own zero around them: there is no operator that pads so.
+    /// Pads the pixels with each channel's own zero, for which there is no operator.
     fn padded_pixels(&mut self, key: &str, pad: [usize; 4]) -> Id {
         let [top, left, bottom, right] = pad;
         let (range, mut shape, mut from) = (self.quantization(PIXELS), self.network.input(), self.id(PIXELS));
@@ -283,13 +283,13 @@ impl Writer<'_> {
         from
     }
 
-    /// A convolution's weights and bias in the file.
+    /// Writes a convolution's weights and bias.
     fn parameters(&mut self, key: &str, shape: [usize; 4], axis: usize, of: &Channels) -> [Id; 2] {
         let weights = self.out.weights(&format!("weights_{key}"), &shape, axis, &of.scale, &of.weights);
         [weights, self.out.bias(&format!("bias_{key}"), &of.bias_scale, &of.bias)]
     }
 
-    /// `x·gain + offset` as a depthwise convolution.
+    /// Writes `x·gain + offset` as a depthwise convolution.
     fn affine(&mut self, i: usize, a: &Affine) {
         let (x, from, to) = (self.id(a.x), self.quantization(a.x), self.quantization(a.y.tensor));
         let channels = Channels::affine(a, from.scale, to.scale);
@@ -344,12 +344,12 @@ impl Writer<'_> {
     }
 }
 
-/// All of int8.
+/// Returns the full int8 range.
 fn full(tensor: TensorId) -> Out {
     Out { tensor, lo: i8::MIN, hi: i8::MAX }
 }
 
-/// Which padding of TFLite's this is, if it is one of them.
+/// Returns the equivalent padding of TFLite, if there is one.
 fn padding(x: Shape, y: Shape, kernel: [usize; 2], window: Window, pad: [usize; 4]) -> Option<Padding> {
     if pad == [0; 4] {
         return Some(Padding::Valid);
@@ -357,7 +357,7 @@ fn padding(x: Shape, y: Shape, kernel: [usize; 2], window: Window, pad: [usize; 
     let same = |axis: usize, x: usize, y: usize| {
         let reach = (kernel[axis] - 1) * window.dilation[axis] + 1;
         let total = ((y - 1) * window.stride[axis] + reach).saturating_sub(x);
-        // What lies beyond the last window does not matter.
+        // Anything beyond the last window does not matter.
         y == x.div_ceil(window.stride[axis]) && pad[axis] == total / 2
     };
     (same(0, x.h, y.h) && same(1, x.w, y.w)).then_some(Padding::Same)

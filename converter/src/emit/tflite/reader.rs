@@ -1,8 +1,8 @@
-//! TFLite files, read and run, for tests: from the format's and the operators' descriptions, in real numbers.
+//! Reads and runs TFLite files for tests, from the format's and the operators' descriptions, in real numbers.
 
 use std::collections::HashMap;
 
-/// A file.
+/// A TFLite file.
 pub struct Model {
     pub version: u32,
     pub tensors: Vec<Tensor>,
@@ -14,7 +14,7 @@ pub struct Model {
 pub struct Tensor {
     pub name: String,
     pub shape: Vec<usize>,
-    /// Numbers of `TensorType`: 9 is int8, 2 int32.
+    /// The number of its `TensorType`: 9 is int8, 2 int32.
     pub element: u8,
     pub scale: Vec<f32>,
     pub zero: Vec<i64>,
@@ -27,7 +27,7 @@ pub struct Operator {
     pub version: i32,
     pub inputs: Vec<usize>,
     pub output: usize,
-    /// Fields of the options, by number; missing ones have the schema's default.
+    /// The fields of the options, by number; missing ones have the schema's default.
     pub options: HashMap<u16, i32>,
 }
 
@@ -127,7 +127,7 @@ impl Model {
             let [output] = o.ints(2)[..] else { panic!("one output") };
             let mut options = HashMap::new();
             if let Some(table) = o.table(4) {
-                // In the tables used here a byte is an enumeration or a truth value.
+                // In the tables used here, a byte is an enumeration or a Boolean.
                 let bytes: &[u16] = match o.byte(3) {
                     1 => &[0, 3],
                     2 => &[0, 4],
@@ -162,8 +162,7 @@ impl Model {
         }
     }
 
-    /// Runs on int8 pixels; `see` gets every operator's result and may put another in its place. Returns the
-    /// output.
+    /// Runs on int8 pixels; `see` receives every operator's result and may replace it. Returns the output.
     pub fn run(&self, pixels: &[i8], mut see: impl FnMut(&Tensor, &mut Vec<i8>)) -> Vec<i8> {
         let constant = |t: &Tensor| match (&t.data, t.element) {
             (Some(data), 9) => data.iter().map(|&b| b as i8).collect(),
@@ -205,7 +204,7 @@ impl Model {
             assert_eq!((&tensor(i).scale, &tensor(i).zero), (&to.scale, &to.zero), "{}", to.name);
         };
         let pixels = to.shape.iter().product::<usize>();
-        // The place of the other operand's value, which may be one per channel or one for all.
+        // The index of the other operand's value, which may be one per channel or one for all.
         let cast = |i: usize, at: usize| at % value(i).len();
         match o.code {
             0 => (0..pixels)
@@ -265,7 +264,7 @@ impl Model {
         }
     }
 
-    /// What moves a window: convolutions and max pooling.
+    /// Runs operators with a moving window: convolutions and max pooling.
     fn window(&self, o: &Operator, values: &[Vec<i8>], rounded: &dyn Fn(f64, bool) -> i8) -> Vec<i8> {
         let (x, to) = (&self.tensors[o.inputs[0]], &self.tensors[o.output]);
         let option = |field: u16, default: i32| o.options.get(&field).copied().unwrap_or(default);
@@ -295,7 +294,7 @@ impl Model {
         for at in 0..to.shape[1] * to.shape[2] * c_out {
             let (place, oc) = (at / c_out, at % c_out);
             let origin = [place / to.shape[2] * stride[0], place % to.shape[2] * stride[1]];
-            // Taps inside the input: number of the tap, first channel's place.
+            // The taps inside the input: number of the tap, index of the first channel.
             let taps = (0..kernel[0] * kernel[1]).filter_map(|tap| {
                 let offset = [tap / kernel[1] * dilation[0], tap % kernel[1] * dilation[1]];
                 let [y, x0] = [0, 1].map(|a| (origin[a] + offset[a] as usize).checked_sub(before[a]));
@@ -317,7 +316,7 @@ impl Model {
                 oc / (c_out / (c_in / per_filter)) * per_filter
             };
             assert_eq!(weights.axis, if depthwise { 3 } else { 0 }, "{}: the axis of channels", to.name);
-            // Filters that see a part of the channels came with version 6.
+            // Filters that read a part of the channels are supported from version 6.
             assert!(depthwise || (o.version >= 6) == (per_filter < c_in), "{}: version", to.name);
             let mut sum = i64::from(self.int32(o.inputs[2])[oc]);
             let all = (kernel[0] * kernel[1]) as usize;

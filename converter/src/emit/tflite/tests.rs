@@ -1,4 +1,4 @@
-//! Random small networks, written, read back and run: every operator gives what our kernels give.
+//! Random small networks are written, read back and run: every operator gives the same result as our kernels.
 
 use foldnet::Session;
 use foldnet_archive::testing::{every_step, every_step_with_a_sum, every_step_without_a_dense_layer};
@@ -12,7 +12,7 @@ use crate::image::Pixels;
 use crate::quantize::apart::{Ranges, apart};
 use crate::quantize::score::Measure;
 
-/// How a window moves.
+/// The movement of a window.
 #[derive(Clone, Copy)]
 struct Moves {
     kernel: [usize; 2],
@@ -24,7 +24,7 @@ struct Moves {
 /// One value at a time.
 const POINTWISE: Moves = Moves { kernel: [1; 2], stride: [1; 2], dilation: [1; 2], pad: [0; 4] };
 
-/// Numbers, and a network that grows.
+/// A source of random numbers, and a network under construction.
 struct Random {
     state: u64,
     network: Network,
@@ -72,7 +72,7 @@ impl Random {
         self.network.tensors[from].scale / self.network.tensors[to].scale
     }
 
-    /// A window that fits the input, and rows and columns of what comes out.
+    /// Returns a window that fits the input, and the rows and columns of the output.
     fn window(&mut self, x: Shape, dilate: bool) -> (Moves, [usize; 2]) {
         let pick = |r: &mut Self, n: usize| [0; 2].map(|_| 1 + r.below(n));
         let dilation = if dilate && self.one_in(3) { pick(self, 2) } else { [1, 1] };
@@ -81,7 +81,7 @@ impl Random {
         let size = [x.h, x.w];
         let mut pad = [0; 4];
         for axis in 0..2 {
-            // TFLite's own, or any.
+            // Either TFLite's own padding or any other.
             let total = ((size[axis].div_ceil(stride[axis]) - 1) * stride[axis] + reach[axis])
                 .saturating_sub(size[axis]);
             let any = [self.below(reach[axis]), self.below(reach[axis])];
@@ -168,7 +168,7 @@ impl Random {
         y.tensor
     }
 
-    /// Squeeze, a curve, excite.
+    /// Adds squeeze, a curve, excite.
     fn excite(&mut self, x: TensorId) -> TensorId {
         let mean = self.mean(x);
         let gate = self.tensor(self.shape(mean));
@@ -193,7 +193,7 @@ impl Random {
     }
 }
 
-/// A network with a valid sequence of the steps that the seed chooses.
+/// Returns a network with a valid sequence of steps, chosen by the seed.
 fn random(seed: u64) -> Network {
     let pixels = Tensor { name: "pixels".into(), shape: Shape::new(1, 1, 1), scale: 1.0, zero: 0 };
     let network = Network {

@@ -1,6 +1,6 @@
-//! Arm's Vela, which compiles a TFLite file for an Ethos-U NPU and estimates how fast it will be; and LiteRT,
-//! which tells what the file answers. Vela has no simulator; Ethos-U computes as TFLite's own kernels do, so
-//! LiteRT with these stands for it.
+//! Arm's Vela, which compiles a TFLite file for an Ethos-U NPU and estimates its speed, and LiteRT, which computes
+//! the file's answers. Vela has no simulator. Ethos-U computes like TFLite's own kernels, so LiteRT with these
+//! kernels replaces it.
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,7 @@ pub const ACCELERATORS: [&str; 11] = [
     "ethos-u85-2048",
 ];
 
-/// What is to be compiled and run.
+/// A job of compiling and running.
 pub struct Job<'a> {
     /// One of [`ACCELERATORS`].
     pub target: &'a str,
@@ -40,19 +40,19 @@ pub struct Job<'a> {
     pub model: &'a [u8],
     /// Height, width, channels.
     pub shape: [usize; 3],
-    /// u8, HWC.
+    /// The images: u8, HWC.
     pub images: &'a [Pixels],
-    /// Tensors to be compared, by the names that they have in the file.
+    /// The tensors to compare, by their names in the file.
     pub names: &'a [&'a str],
-    /// On how many images, from the first.
+    /// The number of images, from the first, on which they are compared.
     pub probed: usize,
 }
 
-/// What came of it.
+/// The result of a job.
 pub struct Compiled {
     /// The TFLite file in which the NPU's part is one operator.
     pub model: Vec<u8>,
-    /// What Vela expects.
+    /// Vela's estimate.
     pub estimate: Estimate,
     /// LiteRT's outputs, int8, image after image.
     pub outputs: Vec<i8>,
@@ -60,43 +60,43 @@ pub struct Compiled {
     pub tensors: Vec<i8>,
 }
 
-/// Vela's estimate for a system that it knows by name; sizes in bytes. A board's own memories decide what is
-/// reached.
+/// Vela's estimate for a system that it knows by name; sizes in bytes. A board's real memories determine its
+/// actual speed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Estimate {
     /// The system: clock, memories and their speeds.
     pub system_config: String,
-    /// Which of its memories holds what.
+    /// The distribution of data over its memories.
     pub memory_mode: String,
-    /// The NPU's clock.
+    /// The clock of the NPU.
     pub clock_hz: f64,
-    /// Cycles of an inference.
+    /// The cycles of an inference.
     pub cycles: f64,
-    /// At that clock.
+    /// The inferences per second at that clock.
     pub inferences_per_second: f64,
-    /// Multiply-accumulates of an inference.
+    /// The multiply-accumulates of an inference.
     pub macs: f64,
-    /// Activations, and weights where they are copied.
+    /// Activations, and weights if they are copied.
     pub sram_bytes: f64,
-    /// Where the system has DRAM instead of flash.
+    /// Bytes of DRAM, if the system has it instead of flash.
     pub dram_bytes: f64,
     /// Weights and commands.
     pub flash_bytes: f64,
-    /// The TFLite file's operators.
+    /// The number of the TFLite file's operators.
     pub operators: usize,
-    /// Those that stay with the CPU.
+    /// The operators that stay on the CPU.
     pub on_cpu: Vec<String>,
 }
 
 impl Estimate {
-    /// Share of the operators that the NPU does.
+    /// Returns the share of the operators that run on the NPU.
     pub fn on_npu(&self) -> f64 {
         1.0 - self.on_cpu.len() as f64 / self.operators.max(1) as f64
     }
 }
 
-/// Compiles and runs.
+/// Compiles the model and runs it.
 pub fn run(vela: &Installed, job: &Job<'_>) -> Result<Compiled, ToolError> {
     #[derive(Serialize)]
     struct File<'a> {
@@ -123,7 +123,7 @@ pub fn run(vela: &Installed, job: &Job<'_>) -> Result<Compiled, ToolError> {
         outputs: "outputs.i8",
         tensors: "tensors.i8",
     };
-    // p − 128 is p with its highest bit turned.
+    // `p − 128` is `p` with its highest bit flipped.
     let pictures: Vec<u8> = job.images.iter().flat_map(Pixels::values).map(|p| p ^ 0x80).collect();
     let files = [(file.model, job.model), (file.pictures, &pictures)];
     let results = vela.run(include_str!("vela.py"), &file, &files)?;

@@ -1,16 +1,16 @@
-//! A tensor's values as real numbers or as integers.
+//! Reads a tensor's values as real numbers or as integers.
 
 use super::super::node::Problem;
 use super::file::Tensor;
 use crate::tflite::schema::{element, element_name};
 
-/// Lengths of a tensor's dimensions, all of them known.
+/// Returns the lengths of a tensor's dimensions, all of which must be known.
 pub fn dims(tensor: &Tensor<'_>) -> Result<Vec<usize>, Problem> {
     let known = tensor.shape.iter().map(|&n| usize::try_from(n).ok()).collect::<Option<Vec<_>>>();
     known.ok_or_else(|| format!("the dimensions {:?} of {} are open", tensor.shape, tensor.name))
 }
 
-/// Returns the number of a constant's values, which are as many as its dimensions claim.
+/// Returns the number of a constant's values, which must match its dimensions.
 fn volume(tensor: &Tensor<'_>, data: &[u8], size: usize) -> Result<usize, Problem> {
     if tensor.sparse {
         return Err(format!("the constant {} is stored sparse, which is not supported", tensor.name));
@@ -23,7 +23,7 @@ fn volume(tensor: &Tensor<'_>, data: &[u8], size: usize) -> Result<usize, Proble
     }
 }
 
-/// Returns the bytes of each value.
+/// Returns the number of bytes per value.
 fn size(of: u8) -> Option<usize> {
     Some(match of {
         element::INT8 | element::UINT8 => 1,
@@ -34,7 +34,7 @@ fn size(of: u8) -> Option<usize> {
     })
 }
 
-/// Values in their order in memory.
+/// Returns values in their memory order.
 fn values<T, const N: usize>(data: &[u8], of: impl Fn([u8; N]) -> T) -> Vec<T> {
     data.as_chunks::<N>().0.iter().map(|&b| of(b)).collect()
 }
@@ -58,7 +58,7 @@ pub fn raw(tensor: &Tensor<'_>) -> Result<Vec<f64>, Problem> {
     })
 }
 
-/// The values of a constant: `(q − zero)·scale` where it is quantized.
+/// Returns the values of a constant: `(q − zero)·scale` if it is quantized.
 pub fn floats(tensor: &Tensor<'_>) -> Result<Vec<f32>, Problem> {
     let raw = raw(tensor)?;
     if tensor.scale.is_empty() {
@@ -77,7 +77,7 @@ pub fn floats(tensor: &Tensor<'_>) -> Result<Vec<f32>, Problem> {
     Ok(real.collect())
 }
 
-/// Returns the values of a constant that says how: axes, shapes, paddings.
+/// Returns the values of a constant that is a parameter: axes, shapes, paddings.
 pub fn integers(tensor: &Tensor<'_>) -> Result<Vec<i64>, Problem> {
     match tensor.element {
         element::INT32 | element::INT64 => Ok(raw(tensor)?.into_iter().map(|v| v as i64).collect()),
@@ -85,7 +85,7 @@ pub fn integers(tensor: &Tensor<'_>) -> Result<Vec<i64>, Problem> {
     }
 }
 
-/// An f16.
+/// Converts an f16.
 fn half(bits: u16) -> f64 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff) / 1024.0);
     let magnitude = match exponent {

@@ -1,33 +1,33 @@
-//! A TFLite file as it stands: tensors, operators and what its metadata point to.
+//! The content of a TFLite file: tensors, operators and its metadata.
 
 use crate::tflite::read::{File, FlatError, Table};
 use crate::tflite::schema::{VERSION, buffer, code, model, node, operator, quantization, subgraph, tensor};
 
-/// The most tensors, and the most operators: far more than any network that classifies images.
+/// The largest number of tensors, and of operators: far more than in any network that classifies images.
 const MOST: usize = 1 << 16;
-/// The most dimensions of a tensor, and the most inputs or outputs of an operator.
+/// The largest number of dimensions of a tensor, and of inputs or outputs of an operator.
 const MOST_DIMS: usize = 8;
 const MOST_INPUTS: usize = 256;
 
-/// Why a file cannot be read.
+/// The reason why a file cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FileError {
-    /// The FlatBuffer is not sound.
+    /// The FlatBuffer is not valid.
     #[error(transparent)]
     Flat(#[from] FlatError),
-    /// The model is not sound, or not one of ours.
+    /// The model is not valid, or not one that Foldnet supports.
     #[error("{0}")]
     Model(String),
 }
 
-/// What a file holds.
+/// The content of a file.
 pub struct Model<'f, 'a> {
     pub description: String,
     pub tensors: Vec<Tensor<'a>>,
     pub operators: Vec<Operator<'f, 'a>>,
     pub inputs: Vec<usize>,
     pub outputs: Vec<usize>,
-    /// Name and bytes.
+    /// The metadata: names and bytes.
     pub metadata: Vec<(String, &'a [u8])>,
 }
 
@@ -35,28 +35,28 @@ pub struct Model<'f, 'a> {
 #[derive(Debug)]
 pub struct Tensor<'a> {
     pub name: String,
-    /// Lengths of its dimensions, −1 where they are open.
+    /// The lengths of its dimensions, −1 where they are open.
     pub shape: Vec<i32>,
-    /// Number of its type.
+    /// The number of its type.
     pub element: u8,
     /// The values of a constant.
     pub data: Option<&'a [u8]>,
     pub scale: Vec<f32>,
     pub zero: Vec<i64>,
-    /// The dimension that the scales run along.
+    /// The dimension of the scales.
     pub axis: usize,
-    /// Its values are packed with zeros left out.
+    /// Whether its values are packed without zeros.
     pub sparse: bool,
 }
 
 /// An operator.
 pub struct Operator<'f, 'a> {
-    /// Its place in the file.
+    /// Its index in the file.
     pub index: usize,
     pub code: i32,
-    /// The name of one that is not TFLite's own.
+    /// The name of an operator that is not TFLite's own.
     pub custom: Option<String>,
-    /// Those that are left out have none.
+    /// The inputs; `None` for those that are left out.
     pub inputs: Vec<Option<usize>>,
     pub outputs: Vec<usize>,
     pub options_type: u8,
@@ -121,7 +121,7 @@ pub fn read<'f, 'a>(file: &'f File<'a>) -> Result<Model<'f, 'a>, FileError> {
     Ok(Model { description: root.text(model::DESCRIPTION)?, tensors, operators, inputs, outputs, metadata })
 }
 
-/// A tensor's number, which must be one.
+/// Checks that a number refers to a tensor, and returns it.
 fn place(index: i32, tensors: usize, what: &str) -> Result<usize, FileError> {
     match usize::try_from(index).ok().filter(|&i| i < tensors) {
         Some(index) => Ok(index),
@@ -137,7 +137,7 @@ fn read_tensor<'a>(
     let name = table.text(tensor::NAME)?;
     let stated = table.ints(tensor::SHAPE)?;
     let open = table.ints(tensor::SHAPE_SIGNATURE)?;
-    // The first shape has a 1 where the second says that a length is open.
+    // The first shape has a 1 where the second marks a length as open.
     let shape = if open.len() == stated.len() { open } else { stated };
     if shape.len() > MOST_DIMS || shape.iter().any(|&n| n < -1) {
         return bad(format!("tensor {id} ({name}) has {} dimensions, or negative ones", shape.len()));

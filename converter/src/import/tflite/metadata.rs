@@ -1,5 +1,5 @@
-//! What MediaPipe's tasks and the TFLite Task library read beside the model: class names and what was done to
-//! pixels. Both stand in a FlatBuffer of its own; the names are files of a zip archive at the file's end.
+//! The metadata that MediaPipe's tasks and the TFLite Task library read: class names and normalization. Both are
+//! in a separate FlatBuffer; the names are files of a zip archive at the file's end.
 
 use std::collections::HashMap;
 use std::io::{Cursor, Read};
@@ -7,13 +7,13 @@ use std::io::{Cursor, Read};
 use super::file::Model;
 use crate::tflite::read::{File, FlatError, Table};
 
-/// The most bytes of a list of class names.
+/// The largest size of a list of class names in bytes.
 const MOST_LABELS: u64 = 1 << 22;
-/// `NormalizationOptions` among what may be done to a tensor, and lists of class names among files.
+/// The numbers of `NormalizationOptions` among tensor processes, and of lists of class names among files.
 const NORMALIZATION: u8 = 1;
 const AXIS_LABELS: u8 = 2;
 
-/// Key and value, as an exporter of ONNX would have left them; what cannot be used is a note.
+/// Returns keys and values in the form of an ONNX exporter; values that cannot be used become notes.
 pub fn read(model: &Model<'_, '_>, bytes: &[u8], notes: &mut Vec<String>) -> HashMap<String, String> {
     let mut found = HashMap::new();
     let stored = model.metadata.iter().find(|(name, _)| name == "TFLITE_METADATA");
@@ -46,7 +46,7 @@ fn fill(found: &mut HashMap<String, String>, stored: &[u8], bytes: &[u8]) -> Res
     Ok(())
 }
 
-/// What is done to the input, `(x − mean) / std`.
+/// The normalization of the input, `(x − mean) / std`.
 struct Normalization {
     mean: Vec<f32>,
     std: Vec<f32>,
@@ -63,7 +63,7 @@ fn normalization(input: &Table<'_, '_>) -> Result<Option<Normalization>, FlatErr
     Ok(None)
 }
 
-/// As for `--preprocess`.
+/// Formats a normalization for `--preprocess`.
 fn in_words(mean: &[f32], std: &[f32]) -> Result<String, String> {
     match (mean, std) {
         ([], _) | (_, []) => Err("its normalization has no numbers".into()),
@@ -77,7 +77,7 @@ fn in_words(mean: &[f32], std: &[f32]) -> Result<String, String> {
     }
 }
 
-/// A file of the zip archive behind the model.
+/// Reads a file from the zip archive after the model.
 fn associated(bytes: &[u8], name: &str) -> Result<String, String> {
     let unread = |e: String| format!("the class names ({name}) cannot be read: {e}");
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(|e| unread(e.to_string()))?;

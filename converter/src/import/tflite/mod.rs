@@ -1,13 +1,13 @@
-//! TFLite → [`Graph`](crate::graph::Graph), by way of an ONNX model in memory.
+//! Imports TFLite to a [`Graph`](crate::graph::Graph), by way of an ONNX model in memory.
 //!
 //! ```text
 //! file       the FlatBuffer: tensors, operators, metadata
 //! translate  one operator → ONNX nodes; scales and zero points → QuantizeLinear and DequantizeLinear
 //! metadata   class names and normalization, as MediaPipe's tasks write them
 //! ```
-//! The model then goes through the same import as a file from an exporter that writes NHWC: transpositions around
-//! convolutions vanish there, and int8 files are models that were quantized before. Of the operators only those
-//! are translated that the output depends on.
+//! The model then uses the same import as a file from an exporter that writes NHWC: transpositions around
+//! convolutions disappear there, and int8 files are models that are already quantized. Only the operators on which
+//! the output depends are translated.
 
 mod constants;
 mod file;
@@ -26,14 +26,14 @@ use crate::tflite::read::File;
 use crate::tflite::schema::IDENTIFIER;
 use file::FileError;
 
-/// How the file's input is quantized: `real = (q − zero)·scale`, with `q` as for int8.
+/// The quantization of the file's input: `real = (q − zero)·scale`, with `q` as for int8.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct InputGrid {
-    /// Positive.
+    /// The scale; positive.
     pub scale: f32,
-    /// From −128 to 127.
+    /// The zero point, from −128 to 127.
     pub zero: f32,
-    /// The input itself has bytes, and is not brought to them by the network's first operator.
+    /// Whether the input itself is bytes, rather than quantized by the network's first operator.
     pub bytes: bool,
 }
 
@@ -73,7 +73,7 @@ pub fn read(bytes: &[u8], options: &Options) -> Result<Imported, ImportError> {
         .filter(|grid| grid.bytes)
         .and_then(|grid| pixels::of_input_grid(grid, imported.graph.input()));
     if reading.is_some_and(|reading| !["caffe", "torch"].contains(&reading.preprocess.as_str())) {
-        // What bytes stand for, their scale says; the metadata are for floats.
+        // The scale defines the value of bytes; the metadata are for floats.
         imported.metadata.remove("preprocess");
     }
     Ok(imported)

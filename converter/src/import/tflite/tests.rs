@@ -1,4 +1,5 @@
-//! Models written table by table: what is refused, with which words, and what stands beside a model.
+//! Tests with models written table by table: which are refused, with which messages, and which data may accompany
+//! a model.
 
 use std::path::Path;
 
@@ -7,7 +8,7 @@ use super::{Options, is_tflite};
 use crate::tflite::schema::{code, element, model, node, operator, options, quantization, subgraph, tensor};
 use crate::tflite::write::{Content, Table, file};
 
-/// A model while it is written.
+/// A model under construction.
 struct Written {
     buffers: Vec<Table>,
     tensors: Vec<Table>,
@@ -53,7 +54,7 @@ impl Written {
         self.tensor(name, shape, element::FLOAT32, Some(data))
     }
 
-    /// With scale 1/255 and this zero point.
+    /// Quantizes with scale 1/255 and this zero point.
     fn quantized(&mut self, id: i32, of: u8, zero: i64) {
         let table = &mut self.tensors[id as usize];
         table.0[1].1 = Content::Byte(of);
@@ -83,7 +84,7 @@ impl Written {
         self.outputs = vec![output];
     }
 
-    /// A dense layer of two classes over tensor `from`.
+    /// Adds a dense layer of two classes over tensor `from`.
     fn dense(&mut self, from: i32, depth: usize) {
         let weights: Vec<f32> = (0..2 * depth).map(|i| (i % 7) as f32 - 3.0).collect();
         let weights = self.floats("weights", &[2, depth as i32], &weights);
@@ -121,7 +122,7 @@ fn read(bytes: &[u8]) -> Result<Imported, ImportError> {
     read_with(bytes, Path::new(""), &Options::default())
 }
 
-/// What is said of a model.
+/// Returns the message about a model.
 fn said(of: Written) -> String {
     read(&of.bytes()).err().expect("it is refused").to_string()
 }
@@ -151,7 +152,7 @@ fn operators_are_refused_by_name_and_index() {
     let words = said(options_of_another);
     assert!(words.contains("operator 0, ADD") && words.contains("type 21, not 11"), "{words}");
 
-    // What the import itself refuses is named in the file's terms, too.
+    // Errors of the import itself use the file's terms, too.
     let mut mean = Written::new();
     let axes = mean.tensor("axes", &[1], element::INT32, Some(vec![7, 0, 0, 0]));
     let y = mean.tensor("mean", &[1, 4, 4, 1], element::FLOAT32, None);
@@ -263,7 +264,7 @@ fn shared_constants_do_not_multiply() {
     assert!(words.contains("share too many of their bytes"), "{words}");
 }
 
-/// Metadata with a normalization, and class names in a file of this name.
+/// Returns metadata with a normalization, and with class names in a file of this name.
 fn metadata(mean: &[f32], std: &[f32], labels: &str) -> Vec<u8> {
     let normalization =
         Table::default().with(0, Content::Floats(mean.to_vec())).with(1, Content::Floats(std.to_vec()));
@@ -275,7 +276,7 @@ fn metadata(mean: &[f32], std: &[f32], labels: &str) -> Vec<u8> {
     file(&Table::default().with(3, Content::Tables(vec![graph])), *b"M001")
 }
 
-/// A zip archive behind the model, as Python's `zipfile` appends it.
+/// Appends a zip archive to the model, like Python's `zipfile`.
 fn with_file(model: Vec<u8>, name: &str, content: &[u8]) -> Vec<u8> {
     let mut at = std::io::Cursor::new(model);
     at.set_position(at.get_ref().len() as u64);
@@ -304,13 +305,13 @@ fn class_names_and_normalization_stand_beside_the_model() {
     assert!(found.notes.is_empty(), "{:?}", found.notes);
     let three = read(&build(element::FLOAT32, &[1.0, 2.0, 3.0], &[4.0, 5.0, 6.5])).unwrap();
     assert_eq!(three.metadata["preprocess"], "1,2,3/4,5,6.5");
-    // Bytes say themselves what they stand for.
+    // The scale of bytes defines their value.
     for of in [element::UINT8, element::INT8] {
         let bytes = read(&build(of, &[0.0], &[255.0])).unwrap();
         assert!(!bytes.metadata.contains_key("preprocess"));
         assert_eq!(bytes.input_grid.map(|g| (g.zero, g.bytes)), Some((-128.0, true)));
     }
-    // What is missing or damaged is said, and the model is read all the same.
+    // Missing or damaged data produce a note, and the model is read nevertheless.
     for bytes in
         [float(), with_file(float(), "names.txt", b"cat\n"), with_file(float(), "labels.txt", b"\xff\xfe")]
     {
@@ -326,7 +327,7 @@ fn an_operator_that_nothing_needs_is_not_looked_at() {
     let odd = model.tensor("odd", &[2], element::INT64, None);
     model.operator(operator::CUSTOM, &[0], odd, None);
     let flat = model.tensor("flat", &[1, 48], element::FLOAT32, None);
-    // Keras computes the shape of a Flatten; the output states it.
+    // Keras computes the shape of a Flatten; the output specifies it.
     model.operator(operator::RESHAPE, &[0, odd], flat, None);
     model.dense(flat, 48);
     assert_eq!(read(&model.bytes()).unwrap().nodes, 2);

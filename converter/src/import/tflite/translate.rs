@@ -1,4 +1,4 @@
-//! TFLite's operators → an ONNX model in memory.
+//! Translates TFLite's operators to an ONNX model in memory.
 
 use std::collections::{HashMap, HashSet};
 
@@ -18,22 +18,22 @@ use crate::tflite::schema::{element, element_name, fused, operator, operator_nam
 
 /// The opset that is written.
 const OPSET: i64 = 13;
-/// Constants may be used several times, but a file of a kilobyte must not become a gigabyte of them.
+/// Constants may be used several times, but a file of a kilobyte must not become a gigabyte of constants.
 const VALUES_PER_BYTE: usize = 16;
 
-/// The ONNX model, and what goes with it.
+/// The ONNX model and its origin.
 pub struct Translated {
     pub onnx: ModelProto,
-    /// TFLite's operators that were translated.
+    /// The number of TFLite operators that were translated.
     pub operators: usize,
     pub input_grid: Option<InputGrid>,
     pub notes: Vec<String>,
-    /// The operator that each ONNX node belongs to, by the node's name.
+    /// The operator of each ONNX node, by the node's name.
     nodes: HashMap<String, usize>,
 }
 
 impl Translated {
-    /// An error of the import, in the file's terms.
+    /// Converts an error of the import to the file's terms.
     pub fn located(&self, model: &Model<'_, '_>, error: ImportError) -> ImportError {
         match error {
             ImportError::Node { node, problem, .. } => match self.nodes.get(&node) {
@@ -59,43 +59,44 @@ fn refused(model: &Model<'_, '_>, operator: &Operator<'_, '_>, problem: Problem)
     }
 }
 
-/// TensorFlow's converter names a tensor after all layers that became one, with semicolons between.
+/// Shortens a name: TensorFlow's converter names a tensor after all layers that were fused, separated by
+/// semicolons.
 fn short(name: &str) -> &str {
     name.split(';').next().unwrap_or(name)
 }
 
-/// What rounding does to values that are in the middle of two.
+/// How values halfway between two integers are rounded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Halves {
-    /// To the even one, as XNNPACK's kernels do and ours.
+    /// To the even one, as in XNNPACK's kernels and ours.
     ToEven,
-    /// To the lower one. AVERAGE_POOL_2D rounds whole sums away from zero, and most values of a tensor that a ReLU
-    /// made are negative in int8.
+    /// To the lower one. AVERAGE_POOL_2D rounds whole sums away from zero, and most values of a tensor after a
+    /// ReLU are negative in int8.
     Down,
 }
 
-/// By so much a scale is larger, so that halves fall below the middle and nothing else does.
+/// The relative increase of a scale with which halves fall below the middle and nothing else does.
 const LITTLE: f32 = 2.0 * f32::EPSILON;
 
-/// What operators are translated with.
+/// The state with which operators are translated.
 pub struct Translator<'m, 'f, 'a> {
     pub model: &'m Model<'f, 'a>,
-    /// In the ONNX model, by tensor.
+    /// The names in the ONNX model, by tensor.
     names: Vec<String>,
-    /// All names, so that new ones are new.
+    /// All names, so that new ones are unique.
     taken: HashSet<String>,
     /// The operator that computes each tensor.
     writers: Vec<Option<usize>>,
-    /// Tensors behind the network's last function, whose rounding is left out.
+    /// The tensors after the network's last function, whose rounding is left out.
     finished: HashSet<usize>,
     graph: GraphProto,
     nodes: HashMap<String, usize>,
-    /// Values that constants may still have.
+    /// The number of values that constants may still have.
     left: usize,
     pub notes: Vec<String>,
 }
 
-/// Translates what the output depends on; `asked` is the output's name where it is not the file's only one.
+/// Translates the operators on which the output depends; `asked` is the output's name if the file has several.
 pub fn translate(
     model: &Model<'_, '_>,
     bytes: usize,
@@ -126,7 +127,7 @@ pub fn translate(
     })
 }
 
-/// The one input that is no constant.
+/// Returns the one input that is not a constant.
 fn input(model: &Model<'_, '_>) -> Result<usize, ImportError> {
     let bad = |name: &str, problem: String| Err(ImportError::Input { name: name.into(), problem });
     let [input] = model.inputs[..] else {
@@ -149,7 +150,7 @@ fn input(model: &Model<'_, '_>) -> Result<usize, ImportError> {
     }
 }
 
-/// The tensor that is the network's output.
+/// Returns the tensor of the network's output.
 fn wanted(model: &Model<'_, '_>, asked: Option<&str>) -> Result<usize, ImportError> {
     let names = || model.outputs.iter().map(|&i| model.tensors[i].name.clone()).collect();
     match (asked, &model.outputs[..]) {
@@ -163,7 +164,7 @@ fn wanted(model: &Model<'_, '_>, asked: Option<&str>) -> Result<usize, ImportErr
     }
 }
 
-/// How the input is quantized, by its own type or by the first operator.
+/// Returns the quantization of the input, from its own type or the first operator.
 fn grid(model: &Model<'_, '_>, input: usize, needed: &[usize]) -> Option<InputGrid> {
     let tensor = &model.tensors[input];
     let of = |tensor, bytes| {
@@ -180,7 +181,7 @@ fn grid(model: &Model<'_, '_>, input: usize, needed: &[usize]) -> Option<InputGr
     of(&model.tensors[*first.outputs.first()?], false)
 }
 
-/// Scale and zero point of an activation of bytes.
+/// Returns scale and zero point of an activation of bytes.
 pub fn quantization(tensor: &Tensor<'_>) -> Result<(f32, i64), Problem> {
     let (Some(&scale), 1) = (tensor.scale.first(), tensor.scale.len()) else {
         return Err(format!("{} has {} scales; an activation has one", tensor.name, tensor.scale.len()));
@@ -216,7 +217,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
     fn new(model: &'m Model<'f, 'a>, bytes: usize) -> Result<Self, ImportError> {
         let mut taken = HashSet::new();
         let mut names = vec![String::new(); model.tensors.len()];
-        // A bias has the name of what it is added to, which must not lose it.
+        // A bias has the name of the tensor to which it is added, and that tensor must keep its name.
         let (constants, computed): (Vec<usize>, Vec<usize>) =
             (0..names.len()).partition(|&id| model.tensors[id].data.is_some());
         for id in computed.into_iter().chain(constants) {
@@ -259,7 +260,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         (0..needed.len()).filter(|&i| needed[i]).collect()
     }
 
-    /// The tensor that holds a constant's values: itself, or what is brought to floats to become it.
+    /// Returns the tensor with a constant's values: itself, or the one that is converted to floats.
     pub fn constant(&self, id: usize) -> Option<&'m Tensor<'a>> {
         let tensor = &self.model.tensors[id];
         if tensor.data.is_some() {
@@ -289,7 +290,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         }
     }
 
-    /// Dimensions and real values of the constant at an input.
+    /// Returns dimensions and real values of the constant at an input.
     pub fn floats(
         &mut self,
         operator: &Operator<'_, '_>,
@@ -315,7 +316,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         constants::integers(tensor)
     }
 
-    /// The name of what stands at an input; a constant is written.
+    /// Returns the name of the value at an input; writes it if it is a constant.
     pub fn operand(&mut self, operator: &Operator<'_, '_>, input: usize) -> Result<String, Problem> {
         let id = self.input(operator, input)?;
         if self.constant(id).is_some() {
@@ -325,13 +326,13 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         Ok(self.names[id].clone())
     }
 
-    /// A constant of floats; returns its name.
+    /// Writes a constant of floats; returns its name.
     pub fn constant_floats(&mut self, dims: &[usize], values: &[f32]) -> String {
         let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.initializer(dims, DataType::Float, raw)
     }
 
-    /// A constant of integers; returns its name.
+    /// Writes a constant of integers; returns its name.
     pub fn constant_integers(&mut self, values: &[i64]) -> String {
         let raw = values.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.initializer(&[values.len()], DataType::Int64, raw)
@@ -349,7 +350,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         name
     }
 
-    /// Returns the ONNX node that computes: it has the name of the operator's output. Returns its output.
+    /// Adds the ONNX node that computes, with the name of the operator's output. Returns its output.
     pub fn main(
         &mut self,
         operator: &Operator<'_, '_>,
@@ -361,7 +362,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         Ok(self.push(operator, name, kind, inputs, attributes))
     }
 
-    /// An ONNX node beside the one that computes; returns its output.
+    /// Adds another ONNX node; returns its output.
     pub fn node(
         &mut self,
         operator: &Operator<'_, '_>,
@@ -394,7 +395,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         output
     }
 
-    /// Makes a result the operator's output: its fused activation, and the rounding to its type.
+    /// Makes a result the operator's output: applies its fused activation, and rounds to its type.
     pub fn finish(
         &mut self,
         operator: &Operator<'_, '_>,
@@ -404,7 +405,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         self.finish_rounded(operator, result, activation, Halves::ToEven)
     }
 
-    /// The same, where TFLite rounds halves in its own way.
+    /// Like [`finish`](Self::finish), for operators for which TFLite rounds halves in another way.
     pub fn finish_rounded(
         &mut self,
         operator: &Operator<'_, '_>,
@@ -452,7 +453,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         self.bind(operator, &result)
     }
 
-    /// Makes a result the operator's output as it is.
+    /// Makes a result the operator's output without changes.
     pub fn bind(&mut self, operator: &Operator<'_, '_>, result: &str) -> Result<(), Problem> {
         let name = self.names[self.output(operator)?].clone();
         let bound = self.node(operator, "Identity", &[result], vec![])?;
@@ -460,21 +461,21 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         Ok(())
     }
 
-    /// Gives the last node's output the name under which others read it.
+    /// Gives the last node's output the name under which other nodes read it.
     fn rename(&mut self, bound: &str, name: String) {
         if let Some(node) = self.graph.node.last_mut().filter(|n| n.output[0] == bound) {
             node.output[0] = name;
         }
     }
 
-    /// Notes that the operator's output stands behind the network's last function.
+    /// Records that the operator's output is after the network's last function.
     pub fn end(&mut self, operator: &Operator<'_, '_>) -> Result<(), Problem> {
         let output = self.output(operator)?;
         self.finished.insert(output);
         Ok(())
     }
 
-    /// Returns whether an input stands behind the network's last function.
+    /// Returns whether an input is after the network's last function.
     pub fn is_finished(&self, id: usize) -> bool {
         self.finished.contains(&id)
     }
@@ -486,7 +487,7 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
     }
 }
 
-/// A name that is not taken; it is, from now on.
+/// Returns a name that is not in use, and reserves it.
 fn unique(taken: &mut HashSet<String>, name: &str) -> String {
     let mut unique = if name.is_empty() { "tensor".to_owned() } else { name.to_owned() };
     let mut n = taken.len();

@@ -8,7 +8,7 @@ use super::windows::bias;
 use crate::emit::onnx::int;
 use crate::tflite::schema::options;
 
-/// Weights of outputs and inputs. Unless its dimensions are kept, the input is one row for each of the batch.
+/// Imports weights of outputs and inputs. Unless its dimensions are kept, the input is one row per batch element.
 pub fn fully_connected(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let options = Options::of(operator, options::FULLY_CONNECTED)?;
     if options.byte(1)? != 0 {

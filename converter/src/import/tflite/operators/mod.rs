@@ -1,5 +1,5 @@
-//! TFLite's operators as ONNX nodes. Images stay NHWC; around convolutions and poolings, which are NCHW in ONNX,
-//! stand transpositions.
+//! TFLite's operators as ONNX nodes. Images stay NHWC; convolutions and poolings, which are NCHW in ONNX, have
+//! transpositions around them.
 
 use super::super::node::Problem;
 use super::file::{Operator, Tensor};
@@ -13,7 +13,7 @@ mod windows;
 
 type Take = fn(&mut Translator<'_, '_, '_>, &Operator<'_, '_>) -> Result<(), Problem>;
 
-/// The operators that may be applied to what is computed from the image.
+/// The operators that may be applied to values computed from the image.
 const TABLE: &[(i32, Take)] = &[
     (op::ABS, plain),
     (op::ADD, two_sided),
@@ -73,7 +73,8 @@ pub fn translate(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) ->
     take(t, operator)
 }
 
-/// The inputs that an operator's result depends on. The other one of a RESHAPE is the shape that its output states.
+/// Returns the inputs on which an operator's result depends. The other one of a RESHAPE is the shape, which its
+/// output has as well.
 pub fn read_by<'o>(operator: &'o Operator<'_, '_>) -> &'o [Option<usize>] {
     match operator.code {
         op::RESHAPE | op::SQUEEZE | op::EXPAND_DIMS => operator.inputs.get(..1).unwrap_or_default(),
@@ -81,7 +82,7 @@ pub fn read_by<'o>(operator: &'o Operator<'_, '_>) -> &'o [Option<usize>] {
     }
 }
 
-/// The options of an operator, read as those of this number; all are left out where the operator has none.
+/// The options of an operator, read as those with this number; all are missing if the operator has none.
 struct Options<'o, 'f, 'a>(&'o Operator<'f, 'a>);
 
 impl<'o, 'f, 'a> Options<'o, 'f, 'a> {
@@ -106,14 +107,14 @@ impl<'o, 'f, 'a> Options<'o, 'f, 'a> {
         self.0.options.map_or(Ok(none), |o| o.float(field, none)).map_err(|e| e.to_string())
     }
 
-    /// A size, which is positive.
+    /// Returns a size, which is positive.
     fn size(&self, field: u16, none: i32) -> Result<usize, Problem> {
         let value = self.int(field, none)?;
         usize::try_from(value).ok().filter(|&n| n > 0).ok_or_else(|| format!("its option {field} is {value}"))
     }
 }
 
-/// ONNX's operator of the same meaning, without attributes.
+/// Translates to ONNX's equivalent operator, without attributes.
 fn plain(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let kind = match operator.code {
         op::ABS => "Abs",
@@ -132,7 +133,7 @@ fn plain(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<
     t.finish(operator, y, 0)
 }
 
-/// Of two tensors, or of one and a constant that fits it.
+/// Translates an operator on two tensors, or on one and a constant that fits it.
 fn two_sided(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let (kind, number) = match operator.code {
         op::ADD => ("Add", Some(options::ADD)),
@@ -190,7 +191,7 @@ fn square(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result
     t.finish(operator, y, 0)
 }
 
-/// Exponentials, normalized over the last dimension.
+/// Translates exponentials, normalized over the last dimension.
 fn softmax(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let kind = if operator.code == op::SOFTMAX { "Softmax" } else { "LogSoftmax" };
     if operator.code == op::SOFTMAX {
@@ -205,7 +206,7 @@ fn softmax(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Resul
     t.finish(operator, y, 0)
 }
 
-/// A vector divided by its length.
+/// Translates the division of a vector by its length.
 fn l2_normalization(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let x = t.operand(operator, 0)?;
     let y = t.main(operator, "LpNormalization", &[&x], vec![int("axis", -1), int("p", 2)])?;
@@ -213,7 +214,7 @@ fn l2_normalization(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>)
     t.finish(operator, y, 0)
 }
 
-/// Mean, sum or maximum over dimensions.
+/// Translates a mean, sum or maximum over dimensions.
 fn reduce(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let keep = Options::of(operator, options::REDUCER)?.byte(0)? != 0;
     let rank = t.tensor(operator, 0)?.shape.len() as i64;
@@ -227,7 +228,7 @@ fn reduce(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result
     let x = t.operand(operator, 0)?;
     let keep = int("keepdims", i64::from(keep));
     let y = if operator.code == op::SUM {
-        // Its axes are an input in this opset.
+        // In this opset, the axes are an input.
         let axes: Vec<i64> = axes.iter().map(|&a| a as i64).collect();
         let axes = t.constant_integers(&axes);
         t.main(operator, "ReduceSum", &[&x, &axes], vec![keep])?
@@ -238,7 +239,7 @@ fn reduce(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result
     t.finish(operator, y, 0)
 }
 
-/// Zeros around a tensor.
+/// Translates zero padding.
 fn pad(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let by = t.integers(operator, 1)?;
     if operator.code == op::PADV2 {
@@ -273,7 +274,7 @@ fn transpose(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Res
     t.bind(operator, &y)
 }
 
-/// The same numbers in other dimensions: those that the output states.
+/// Translates a change of dimensions: those of the output.
 fn reshape(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     same_grid(t, operator)?;
     let output = t.output(operator)?;
@@ -296,7 +297,7 @@ fn reshape(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Resul
     t.bind(operator, &y)
 }
 
-/// What only moves bytes must not change what they mean.
+/// Checks that an operator that only moves bytes does not change their scale and zero point.
 fn same_grid(t: &Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let (x, y) = (t.tensor(operator, 0)?, &t.model.tensors[t.output(operator)?]);
     match (x.element, &x.scale, &x.zero) == (y.element, &y.scale, &y.zero) {
@@ -309,12 +310,12 @@ fn is_bytes(tensor: &Tensor<'_>) -> bool {
     matches!(tensor.element, element::INT8 | element::UINT8)
 }
 
-/// Bytes become floats; the graph is in floats already.
+/// Translates bytes to floats; the graph is already in floats.
 fn dequantize(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     pass_on(t, operator)
 }
 
-/// Another scale. Values that were rounded before are rounded twice, so that they are values of their own.
+/// Translates a change of scale. Values that were rounded before are rounded twice, so they are separate values.
 fn quantize(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let from = t.input(operator, 0)?;
     let (x, y) = (&t.model.tensors[from], &t.model.tensors[t.output(operator)?]);

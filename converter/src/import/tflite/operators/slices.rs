@@ -1,4 +1,4 @@
-//! Parts of a tensor, as in shortcuts that leave out every second pixel.
+//! Parts of a tensor, as in shortcuts that drop every second pixel.
 
 use super::super::super::node::Problem;
 use super::super::file::Operator;
@@ -6,14 +6,14 @@ use super::super::translate::Translator;
 use super::{Options, options, same_grid};
 use crate::tflite::schema::operator_name;
 
-/// What is taken of every dimension: from, up to, and in steps of.
+/// The range of every dimension: start, end and step.
 struct Ranges {
     starts: Vec<i64>,
     ends: Vec<i64>,
     steps: Vec<i64>,
 }
 
-/// SLICE: where it begins and how large it is; a size of −1 reaches to the end.
+/// Translates SLICE: start and size; a size of −1 extends to the end.
 pub fn slice(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let (starts, sizes) = (t.integers(operator, 1)?, t.integers(operator, 2)?);
     let ends = starts.iter().zip(&sizes).map(|(&start, &size)| match size {
@@ -24,7 +24,7 @@ pub fn slice(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Res
     take(t, operator, &ranges)
 }
 
-/// STRIDED_SLICE: bit n of the first two masks leaves dimension n open at that side.
+/// Translates STRIDED_SLICE: bit n of the first two masks leaves dimension n open at that side.
 pub fn strided(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let options = Options::of(operator, options::STRIDED_SLICE)?;
     let (open_start, open_end) = (options.int(0, 0)?, options.int(1, 0)?);

@@ -9,11 +9,11 @@ use super::{Options, is_bytes};
 use crate::emit::onnx::{int, ints, word};
 use crate::tflite::schema::{element, operator as op, options};
 
-/// From rows, columns, channels to channels, rows, columns, and back.
+/// The permutation from rows, columns, channels to channels, rows, columns, and its inverse.
 const TO_NCHW: [usize; 4] = [0, 3, 1, 2];
 const TO_NHWC: [usize; 4] = [0, 2, 3, 1];
 
-/// Padding and strides, the first three fields of every operator with a window.
+/// Reads padding and strides, the first three fields of every operator with a window.
 fn window(options: &Options<'_, '_, '_>) -> Result<Vec<AttributeProto>, Problem> {
     let padding = match options.byte(0)? {
         0 => "SAME_UPPER",
@@ -24,7 +24,7 @@ fn window(options: &Options<'_, '_, '_>) -> Result<Vec<AttributeProto>, Problem>
     Ok(vec![word("auto_pad", padding), ints("strides", &strides)])
 }
 
-/// An operator of ONNX on channels, rows, columns.
+/// Adds an ONNX operator on channels, rows, columns.
 fn on_planes(
     t: &mut Translator<'_, '_, '_>,
     operator: &Operator<'_, '_>,
@@ -41,7 +41,7 @@ fn on_planes(
     t.finish_rounded(operator, pixels, fused, halves)
 }
 
-/// Maximum or mean of a window; padding takes no part.
+/// Translates the maximum or mean of a window; padding does not count.
 pub fn pool(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let kind = if operator.code == op::MAX_POOL_2D { "MaxPool" } else { "AveragePool" };
     let options = Options::of(operator, options::POOL_2D)?;
@@ -58,7 +58,7 @@ fn channels(t: &Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<u
     last.ok_or_else(|| format!("the number of channels of {} is open ({:?})", x.name, x.shape))
 }
 
-/// Weights of four dimensions, none of which is empty.
+/// Returns weights of four dimensions, none of which is empty.
 fn weights(
     t: &mut Translator<'_, '_, '_>,
     operator: &Operator<'_, '_>,
@@ -70,8 +70,8 @@ fn weights(
     }
 }
 
-/// The bias, if there is one. Of int32 its unit is that of the sums, whatever scale is noted with it: TFLite's
-/// kernels add it as it is.
+/// Returns the bias, if there is one. An int32 bias has the unit of the sums, whatever its scale: TFLite's kernels
+/// add it unchanged.
 pub fn bias(
     t: &mut Translator<'_, '_, '_>,
     operator: &Operator<'_, '_>,
@@ -100,12 +100,12 @@ fn scale_of(weights: &Tensor<'_>, output: usize) -> Result<f32, Problem> {
     scale.copied().ok_or_else(|| format!("{} has {} scales", weights.name, weights.scale.len()))
 }
 
-/// Dilations, as the options of a convolution end.
+/// Reads the dilations, the last options of a convolution.
 fn dilations(options: &Options<'_, '_, '_>, first: u16) -> Result<AttributeProto, Problem> {
     Ok(ints("dilations", &[options.size(first + 1, 1)?, options.size(first, 1)?]))
 }
 
-/// Weights of outputs, rows, columns, inputs.
+/// Translates a convolution with weights of outputs, rows, columns, inputs.
 pub fn conv(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let options = Options::of(operator, options::CONV_2D)?;
     let ([outputs, kh, kw, inputs], ohwi) = weights(t, operator)?;
@@ -127,7 +127,8 @@ pub fn conv(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Resu
     on_planes(t, operator, "Conv", &parameters, attributes, (options.byte(3)?, Halves::ToEven))
 }
 
-/// Weights of 1, rows, columns, outputs; each channel has as many outputs as another.
+/// Translates a convolution with weights of 1, rows, columns, outputs; every channel has the same number of
+/// outputs.
 pub fn depthwise(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
     let options = Options::of(operator, options::DEPTHWISE_CONV_2D)?;
     let ([one, kh, kw, outputs], hwo) = weights(t, operator)?;
