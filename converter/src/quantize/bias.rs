@@ -1,14 +1,14 @@
-//! Bias correction: the mean of every channel as in float.
+//! Bias correction: restores the mean of every channel to that of the float network.
 //!
-//! Rounding and clipping shift a layer's output by an amount that does not average out over pixels. On
-//! the calibration images, with the quantized network's own inputs, each channel's mean is compared
-//! with the float network's, and the difference goes into the int32 bias:
+//! Rounding and clipping shift a layer's output by an amount that does not average out over pixels. On the
+//! calibration images, with the quantized network's own inputs, each channel's mean is compared with the float
+//! network's, and the difference is added to the int32 bias:
 //!
 //! ```text
 //! b[c] += (E[y_float] − E[y_int8]) / P(y_int8 strictly inside its range)
 //! ```
-//! The divisor is how much of a bias gets through the ReLU. All layers are corrected together and the
-//! step is repeated, since a correction changes what later layers see. Nagel et al., 2019, section 4.2.
+//! The divisor is the share of a bias that passes the ReLU. All layers are corrected together, and the step is
+//! repeated, since a correction changes the inputs of later layers. Nagel et al., 2019, section 4.2.
 
 use foldnet::Session;
 use foldnet_archive::{Network, Out, Step};
@@ -20,7 +20,7 @@ use crate::calibrate::in_lanes;
 use crate::graph::{NodeId, Op};
 use crate::image::Pixels;
 
-/// What of an output's values is needed.
+/// The required statistics of an output's values.
 #[derive(Clone, Default)]
 struct Seen {
     sum: Vec<i64>,
@@ -28,8 +28,9 @@ struct Seen {
     count: u64,
 }
 
-/// One step of the correction: new biases in the draft. `means` gives the float mean per channel of a
-/// node, in the units of the draft's graph; `strength` is how much of the difference is corrected.
+/// Runs one step of the correction, which puts new biases into the draft. `means` returns the float mean per
+/// channel of a node, in the units of the draft's graph; `strength` is the share of the difference that is
+/// corrected.
 pub fn correct(
     draft: &mut Draft,
     network: &Network,
@@ -55,7 +56,7 @@ pub fn correct(
     let lanes = lanes.into_iter().collect::<Result<Vec<_>, _>>()?;
     for (i, layer) in draft.fusion.layers.clone().into_iter().enumerate() {
         let Layer::Conv { conv, y, second, .. } = layer else { continue };
-        // The logits have no trace and need none: what reaches them was corrected.
+        // The logits are not traced and need no correction: their inputs were corrected.
         let Some(slot) = y.or(second.map(|s| s.slot)).filter(|&s| s != draft.fusion.logits) else { continue };
         let Some(target) = means(draft.fusion.slots[slot].node) else { continue };
         let (scale, zero) = draft.quantization(slot);
@@ -72,7 +73,7 @@ pub fn correct(
             let inside: u64 = lanes.iter().map(|l| l[i].inside.get(channel).copied().unwrap_or(0)).sum();
             let count: u64 = lanes.iter().map(|l| l[i].count).sum();
             let open = inside as f64 / count.max(1) as f64 * f64::from(gain[channel]);
-            // A channel that is nearly always at its limit says nothing about its bias.
+            // A channel that is nearly always at its limit gives no information about its bias.
             if open.abs() < 0.02 {
                 continue;
             }

@@ -1,9 +1,9 @@
-//! Layers, ranges and integer weights → [`Network`].
+//! Builds the [`Network`] from layers, ranges and integer weights.
 //!
 //! ```text
 //! v = acc·m (+ (skip − z)·s_skip/s_y)      m[c] = s_x·s_w[c]/s_y      acc = Σ (x − z_x)·q + rne(b/(s_x·s_w[c]))
 //! ```
-//! For the pixels, `z_x` is the int8 preimage of zero per channel, and `b` takes what it moves:
+//! For the pixels, `z_x` is the int8 preimage of zero per channel, and `b` absorbs the shift:
 //! `Σ p·w + b = Σ (p − p0)·w + (b + Σ p0·w)`.
 
 use std::collections::HashSet;
@@ -21,26 +21,26 @@ use crate::graph::{Conv, Given, Graph, NodeId, Op};
 /// Integer weights of one convolution.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Packed {
-    /// OHWI.
+    /// The weights, OHWI.
     pub weights: Vec<i8>,
-    /// Per output channel.
+    /// The scale per output channel.
     pub scale: Vec<f32>,
 }
 
-/// Everything that decides the quantized network.
+/// All data that determine the quantized network.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// The float graph; its biases are what gets rounded, corrections included.
+    /// The float graph; its biases are the ones that are rounded, corrections included.
     pub graph: Graph,
     /// The fused layers.
     pub fusion: Fusion,
-    /// Per slot; those of the pixels, of the logits and of max pooling's outputs are not used.
+    /// The range per slot; those of the pixels, of the logits and of max pooling's outputs are not used.
     pub ranges: Vec<Range>,
-    /// Per node; none for what is no convolution.
+    /// The integer weights per node; `None` for nodes other than convolutions.
     pub packed: Vec<Option<Packed>>,
 }
 
-/// Returns the int8 values that stand for zero in the pixels' channels.
+/// Returns the int8 values that represent zero in the pixels' channels.
 pub fn pixel_zero(graph: &Graph) -> Vec<i8> {
     let zero = |v: f32| (v.round_ties_even().clamp(0.0, 255.0) - 128.0) as i8;
     let reader = graph.nodes.iter().find_map(|n| match &n.op {
@@ -49,13 +49,13 @@ pub fn pixel_zero(graph: &Graph) -> Vec<i8> {
     });
     let channels = graph.input().c;
     reader.map_or_else(
-        // Nothing is padded: the middle keeps the accumulators smallest.
+        // There is no padding, so the middle is used, which keeps the accumulators smallest.
         || vec![0; channels],
         |c| c.pad_value.iter().copied().map(zero).collect(),
     )
 }
 
-/// A convolution's bias with what the pixels' zero points move into it.
+/// Returns a convolution's bias, including the shift by the pixels' zero points.
 pub fn effective_bias(graph: &Graph, node: NodeId, conv: &Conv) -> Vec<f64> {
     let mut bias: Vec<f64> = conv.bias.iter().map(|&b| f64::from(b)).collect();
     if graph.nodes[node].inputs[0] == 0 {
@@ -73,7 +73,7 @@ pub fn effective_bias(graph: &Graph, node: NodeId, conv: &Conv) -> Vec<f64> {
 }
 
 impl Draft {
-    /// Scale and zero point of a slot.
+    /// Returns scale and zero point of a slot.
     pub fn quantization(&self, slot: SlotId) -> (f32, i8) {
         match slot {
             0 => (1.0, 0),
@@ -91,7 +91,7 @@ impl Draft {
         }
     }
 
-    /// What the source model says, of this slot or the one whose scale it shares.
+    /// Returns the source model's quantization of this slot or the one whose scale it shares.
     fn given(&self, slot: SlotId) -> Option<Given> {
         let node = self.fusion.slots[self.fusion.root(slot)].node;
         self.graph.given.get(&self.graph.nodes[node].name).copied()
@@ -115,7 +115,7 @@ impl Draft {
         (level(lo) as i8, level(hi) as i8)
     }
 
-    /// Builds the network; it validates.
+    /// Builds and validates the network.
     pub fn network(&self) -> Result<Network, QuantizeError> {
         let names = tensor_names(&self.graph, &self.fusion);
         let tensors = names
@@ -192,7 +192,7 @@ impl Draft {
         })
     }
 
-    /// Gain and offset of an affine map; the identity for a ReLU.
+    /// Returns gain and offset of an affine map; the identity for a ReLU.
     fn affine(&self, node: Option<NodeId>, channels: usize) -> (Vec<f32>, Vec<f32>) {
         match node.map(|n| &self.graph.nodes[n].op) {
             Some(Op::Affine { gain, offset }) => (gain.clone(), offset.clone()),
@@ -220,7 +220,7 @@ impl Draft {
         for (c, b) in real.iter().enumerate() {
             let span = c * filter..(c + 1) * filter;
             let (mut weights, mut scale) = (packed.weights[span.clone()].to_vec(), packed.scale[c]);
-            // The accumulator must hold the bias and every sum of products.
+            // The accumulator must be able to represent the bias and every sum of products.
             loop {
                 let rounded = (b / (f64::from(s_x) * f64::from(scale))).round_ties_even();
                 let sum: f64 = weights.iter().map(|w| f64::from(w.unsigned_abs()) * reach).sum();
@@ -238,7 +238,7 @@ impl Draft {
             scales.push(scale);
         }
         let per_unit = f64::from(s_x) / f64::from(unit);
-        // Engines that run quantized models compute it in f32, and so round what lies near a half.
+        // Engines for quantized models compute it in f32, and so determine how values near a half are rounded.
         let multiplier = |s: f32| match self.graph.given.is_empty() {
             true => (f64::from(s) * per_unit) as f32,
             false => s_x * s / unit,
@@ -270,21 +270,21 @@ impl Draft {
     }
 }
 
-/// What a function makes of each int8 value in a channel, input and output quantized like this.
+/// Returns the function's result for each int8 value in a channel, with these quantizations of input and output.
 fn table(curve: &Curve, channel: usize, (s_x, z_x): (f32, i8), (s_y, z_y): (f32, i8)) -> [i8; 256] {
     let values: [f64; 256] = std::array::from_fn(|i| {
         let x = (i as f64 - 128.0 - f64::from(z_x)) * f64::from(s_x);
         (curve.at(x, channel) / f64::from(s_y)).round_ties_even() + f64::from(z_y)
     });
     std::array::from_fn(|i| {
-        // Where the function is not defined, such as √x for x < 0, no value of the network was on any
-        // calibration image; the nearest defined one is as good as any.
+        // Where the function is not defined, such as √x for x < 0, the network had no value on any calibration
+        // image, so the nearest defined one is as good as any.
         let nearest = (0..256usize).filter(|&j| !values[j].is_nan()).min_by_key(|&j| j.abs_diff(i));
         values[nearest.unwrap_or(i)].clamp(-128.0, 127.0) as i8
     })
 }
 
-/// Names of tensors: the source model's, in letters, digits and underscores, unique.
+/// Returns the names of tensors: the source model's, in letters, digits and underscores, unique.
 pub fn tensor_names(graph: &Graph, fusion: &Fusion) -> Vec<String> {
     let mut taken = HashSet::new();
     fusion

@@ -1,8 +1,8 @@
-//! Centring: a constant per channel that float does not notice.
+//! Centring: subtracts a constant per channel, which does not change the float network.
 //!
-//! A tensor that no ReLU made holds channels around different means, and its one zero point suits none
-//! of them. Where all that reads it is linear, every channel can be stored around its own middle; what
-//! was taken off is given back in the biases behind it:
+//! A tensor that is not the output of a ReLU has channels around different means, and its one zero point suits
+//! none of them. If all its readers are linear, every channel can be stored relative to its own middle. The biases
+//! after it restore the difference:
 //!
 //! ```text
 //! y[c] → y[c] − m[c]      writer: b[c] − m[c]      additions: + m[c] in the bias of the convolution beside
@@ -10,10 +10,10 @@
 //!                                                  convolutions without padding: b[·] + Σ_c w[·,c]·m[c]
 //! ```
 //!
-//! It is to zero points what [`super::equalize`] is to scales: one per channel, at no cost when the network
-//! runs. The trunk of ResNet V2 consists of such tensors, from its first sum to its last, and the noise of
-//! each stays in all that follow. A shortcut of V1, whose sum ends in a ReLU, could be centred as well, but its
-//! noise enters one sum only: what that gained could not be told from chance, so it stays as it is.
+//! Centring is to zero points what [`super::equalize`] is to scales: one per channel, at no cost when the network
+//! runs. The trunk of ResNet V2 consists of such tensors, from its first sum to its last, and the noise of each
+//! stays in all that follow. A shortcut of V1, whose sum ends in a ReLU, could be centred as well, but its noise
+//! enters only one sum. The gain could not be distinguished from chance, so shortcuts stay unchanged.
 
 use super::QuantizeError;
 use super::fuse::{Fusion, Layer, Slot, SlotId};
@@ -21,10 +21,10 @@ use crate::calibrate::{Observation, observe};
 use crate::graph::{Graph, NodeId, Op};
 use crate::image::Pixels;
 
-/// Images that the middles are taken from.
+/// The number of images from which the middles are computed.
 const SEEN: usize = 48;
 
-/// Centres the graph on what some of the images show, and says how many tensors that were.
+/// Centres the graph with the values of some of the images; also returns the number of centred tensors.
 pub fn center(graph: &Graph, fusion: &Fusion, images: &[Pixels]) -> Result<(Graph, usize), QuantizeError> {
     if fusion.layers.iter().all(|l| written(graph, fusion, l).is_none()) {
         return Ok((graph.clone(), 0));
@@ -35,7 +35,8 @@ pub fn center(graph: &Graph, fusion: &Fusion, images: &[Pixels]) -> Result<(Grap
     Ok(centred(graph, fusion, &observation))
 }
 
-/// Returns the same function in float, its linear tensors centred on what was observed, and how many those are.
+/// Returns the same function in float, with its linear tensors centred on the observed values, and the number of
+/// these tensors.
 fn centred(graph: &Graph, fusion: &Fusion, observation: &Observation) -> (Graph, usize) {
     let mut middles: Vec<Option<Vec<f64>>> = vec![None; fusion.slots.len()];
     for layer in &fusion.layers {
@@ -97,20 +98,20 @@ fn written(graph: &Graph, fusion: &Fusion, layer: &Layer) -> Option<SlotId> {
     }
 }
 
-/// Returns whether everything that reads a convolution's output can give back what is taken off.
+/// Returns whether all readers of a convolution's output can restore the subtracted constant.
 fn movable(graph: &Graph, fusion: &Fusion, slot: SlotId) -> bool {
     let Slot { node, bounds, .. } = &fusion.slots[slot];
     if bounds.is_some() || slot == fusion.logits || *node == graph.output {
         return false;
     }
     fusion.layers.iter().all(|layer| match *layer {
-        // Its own second output, if that is an affine map and no bare ReLU.
+        // Its own second output, if that is an affine map and not a bare ReLU.
         Layer::Conv { y, second, .. } if y == Some(slot) => second.is_none_or(|s| s.affine.is_some()),
         Layer::Conv { conv, x, .. } if x == slot => match &graph.nodes[conv].op {
             Op::Conv(c) => c.window.pad == [0; 4],
             _ => false,
         },
-        // As a residual of a trunk that goes on, or not at all.
+        // Either as a residual of a continuing trunk, or not at all.
         Layer::Conv { skip, y, .. } => {
             skip != Some(slot) || y.is_none_or(|y| y != fusion.logits && fusion.slots[y].bounds.is_none())
         }
@@ -137,7 +138,7 @@ mod tests {
         (0..4).map(|k| Pixels::new(shape, values(k)).unwrap()).collect()
     }
 
-    /// What centring makes of a graph, and how many tensors it moved; the answers stay.
+    /// Centres a graph, checks that its answers stay the same, and returns it with the number of moved tensors.
     fn check(graph: &Graph) -> (Graph, usize, Observation) {
         let fusion = fuse(graph).unwrap();
         let images = images(graph);
@@ -191,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_shortcut_is_taken_back_beside_it_if_the_trunk_goes_on() {
-        // Two convolutions added; a ReLU ends a block of V1.
+        // Two convolutions are added; a ReLU ends a block of V1.
         let sum = || {
             let graph = Build::new(5, 5, 3).conv(4, [3, 3], [1; 4]).relu().conv(4, [3, 3], [1; 4]);
             graph.beside(2, 4, [1, 1]).add(3)

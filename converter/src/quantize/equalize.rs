@@ -1,18 +1,17 @@
-//! Equalization: per-channel factors that change nothing in float and much in int8.
+//! Equalization: factors per channel that do not change the float network but help int8.
 //!
-//! ReLU, addition and pooling commute with a positive factor per channel, so a channel may be stored
-//! larger if every convolution (or affine map) that writes it is scaled up and every one that reads it
-//! is scaled down:
+//! ReLU, addition and pooling commute with a positive factor per channel. A channel may therefore be stored larger
+//! if every convolution (or affine map) that writes it is scaled up and every one that reads it is scaled down:
 //!
 //! ```text
 //! y[c] → f[c]·y[c]      writers: w[c,·]·f[c], b[c]·f[c]      readers: w[·,c] / f[c]
 //! ```
 //!
-//! Channels that use a small part of their tensor's range gain resolution. Writers lose nothing, since
-//! their weights have a scale per output channel; readers' weights grow apart, which bounds how far one
-//! should go. Nagel et al., *Data-free quantization through weight equalization and bias correction*,
-//! 2019, for pairs of layers; here for whole classes of tensors tied by residual additions, and for
-//! given activation ranges, as in Xiao et al., *SmoothQuant*, 2022.
+//! Channels that use a small part of their tensor's range gain resolution. Writers lose nothing, since their
+//! weights have a scale per output channel. The readers' weights become less equal, which limits useful factors.
+//! Nagel et al., *Data-free quantization through weight equalization and bias correction*, 2019, use pairs of
+//! layers; this module uses whole classes of tensors tied by residual additions, and given activation ranges, as
+//! in Xiao et al., *SmoothQuant*, 2022.
 
 use foldnet_kernels::Shape;
 
@@ -22,22 +21,22 @@ use crate::graph::{Graph, NodeId, Op};
 /// Nodes whose values must share their channels' factors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Class {
-    /// Members, ascending.
+    /// The members, ascending.
     pub nodes: Vec<NodeId>,
-    /// Their number of channels.
+    /// The number of channels.
     pub channels: usize,
 }
 
-/// How a class is equalized.
+/// A rule by which a class is equalized.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rule {
-    /// Exponent of the activation's range, 0…1: 1 gives every channel the same range.
+    /// The exponent of the activation's range, 0…1: 1 gives every channel the same range.
     pub activation: f32,
-    /// Exponent of the readers' weights.
+    /// The exponent of the readers' weights.
     pub weights: f32,
 }
 
-/// The rules tried; the first changes nothing.
+/// The rules that are tried; the first changes nothing.
 pub const RULES: [Rule; 6] = [
     Rule { activation: 0.0, weights: 0.0 },
     Rule { activation: 0.35, weights: 0.0 },
@@ -47,7 +46,7 @@ pub const RULES: [Rule; 6] = [
     Rule { activation: 0.75, weights: 0.25 },
 ];
 
-/// Channels are never moved further than this against each other.
+/// The largest factor between channels.
 const FURTHEST: f32 = 64.0;
 
 /// Returns the classes that may be scaled: those without the pixels and the logits.
@@ -63,7 +62,7 @@ pub fn classes(graph: &Graph) -> Vec<Class> {
     for (id, node) in graph.nodes.iter().enumerate() {
         let tied: &[NodeId] = match node.op {
             Op::Conv(_) | Op::Affine { .. } | Op::Input => &[],
-            // A curve or a bound takes and gives what it does, and gates must stay what they are.
+            // Curves and bounds depend on their inputs' values, and gates must stay unchanged.
             Op::Curve(_) | Op::Clip { .. } => {
                 fixed.extend([id, node.inputs[0]]);
                 &[]
@@ -92,7 +91,7 @@ pub fn classes(graph: &Graph) -> Vec<Class> {
     classes
 }
 
-/// A class's factors by a rule; normalized so that the largest channel keeps its range.
+/// Returns a class's factors by a rule, normalized so that the largest channel keeps its range.
 pub fn factors(graph: &Graph, class: &Class, rule: Rule, observed: &Observation) -> Vec<f32> {
     let mut range = vec![0.0f32; class.channels];
     for channels in class.nodes.iter().filter_map(|&n| observed.channels(n)) {
@@ -141,10 +140,10 @@ pub fn factors(graph: &Graph, class: &Class, rule: Rule, observed: &Observation)
     raw.iter().enumerate().map(|(c, f)| if dead(c) { 1.0 } else { f / least }).collect()
 }
 
-/// The factors per node: `None` where nothing is scaled.
+/// The factors per node; `None` if nothing is scaled.
 pub type Factors = Vec<Option<Vec<f32>>>;
 
-/// Applies factors: the same function in float, from other numbers.
+/// Applies factors: the float function stays the same, with other numbers.
 pub fn apply(graph: &Graph, factors: &Factors) -> Graph {
     let mut graph = graph.clone();
     for id in 0..graph.nodes.len() {

@@ -1,4 +1,4 @@
-//! Float graph → fused layers: which int8 tensors there will be, and which step writes each.
+//! Fuses the float graph into layers: determines the int8 tensors, and the step that writes each.
 //!
 //! ```text
 //! Conv (+ Add) (+ Relu)                      one convolution step
@@ -9,9 +9,9 @@
 //! MaxPool, GlobalAvgPool                     as they are
 //! ```
 //!
-//! Wherever a ReLU is fused, a clip with other bounds is, too: a step bounds its output anyway.
+//! A clip with other bounds is fused wherever a ReLU is, because a step bounds its output anyway.
 //!
-//! A layer stands where the sum it computes stood in the graph, so every reader comes later.
+//! A layer takes the position of its sum in the graph, so every reader comes later.
 
 use std::collections::HashMap;
 
@@ -21,39 +21,39 @@ use super::QuantizeError;
 use crate::curve::Curve;
 use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
 
-/// Index into [`Fusion::slots`].
+/// An index into [`Fusion::slots`].
 pub type SlotId = usize;
 
-/// An activation that will be int8 (or, for the last, f32).
+/// An activation that will be int8 (or f32, for the last one).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Slot {
-    /// The node whose float value this is.
+    /// The node with its float value.
     pub node: NodeId,
     /// Its shape.
     pub shape: Shape,
-    /// The bounds of the ReLU or clip that made it.
+    /// The bounds of the ReLU or clip that writes it.
     pub bounds: Option<(f32, f32)>,
-    /// The slot whose scale it shares: the input of a max pooling.
+    /// The slot whose scale it shares, which is the input of a max pooling.
     pub same_as: Option<SlotId>,
 }
 
 /// The second output of a convolution: an affine map of the unrounded sum, or the sum's ReLU or clip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Second {
-    /// The [`Op::Affine`]; none for a bare ReLU or clip.
+    /// The [`Op::Affine`]; `None` for a bare ReLU or clip.
     pub affine: Option<NodeId>,
-    /// What is written.
+    /// The slot that is written.
     pub slot: SlotId,
 }
 
-/// A step to be.
+/// A future step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
-    /// A convolution and what is fused behind it.
+    /// A convolution with its fused operators.
     Conv {
         /// The [`Op::Conv`].
         conv: NodeId,
-        /// The node whose value the unrounded sum is: the convolution or the addition.
+        /// The node of the unrounded sum: the convolution or the addition.
         sum: NodeId,
         /// Input.
         x: SlotId,
@@ -82,7 +82,7 @@ pub enum Layer {
         /// Output.
         y: SlotId,
     },
-    /// An [`Op::Affine`], [`Op::Relu`] or [`Op::Clip`] that no convolution could take.
+    /// An [`Op::Affine`], [`Op::Relu`] or [`Op::Clip`] that could not be fused into a convolution.
     Affine {
         /// The node.
         node: NodeId,
@@ -91,7 +91,7 @@ pub enum Layer {
         /// Output.
         y: SlotId,
     },
-    /// An [`Op::Add`] that no convolution could take.
+    /// An [`Op::Add`] that could not be fused into a convolution.
     Add {
         /// The node.
         node: NodeId,
@@ -122,9 +122,9 @@ pub enum Layer {
         /// Output.
         y: SlotId,
     },
-    /// The output of a network that ends in an image of features.
+    /// The output of a network that ends in a feature map.
     Dequantize {
-        /// The node whose value it is.
+        /// The node with its value.
         node: NodeId,
         /// Input.
         x: SlotId,
@@ -134,7 +134,7 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Returns whether it reads a slot.
+    /// Returns whether the layer reads a slot.
     pub fn reads(&self, slot: SlotId) -> bool {
         match *self {
             Self::Conv { x, skip, .. } => x == slot || skip == Some(slot),
@@ -148,7 +148,7 @@ impl Layer {
         }
     }
 
-    /// The node it is named after.
+    /// Returns the node after which it is named.
     pub fn node(&self) -> NodeId {
         match *self {
             Self::Conv { conv, .. } => conv,
@@ -166,16 +166,16 @@ impl Layer {
 /// The fused network: its tensors and layers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fusion {
-    /// Number 0 is the pixels.
+    /// The tensors; number 0 is the pixels.
     pub slots: Vec<Slot>,
-    /// In execution order.
+    /// The layers in execution order.
     pub layers: Vec<Layer>,
     /// The slot of the f32 logits.
     pub logits: SlotId,
 }
 
 impl Fusion {
-    /// Returns the slot that decides this one's scale.
+    /// Returns the slot that determines this one's scale.
     pub fn root(&self, mut slot: SlotId) -> SlotId {
         while let Some(up) = self.slots[slot].same_as {
             slot = up;
@@ -191,8 +191,8 @@ impl Fusion {
         nodes
     }
 
-    /// The function that a slot is read through, if nothing else reads it and the function is the same in all
-    /// channels. Sigmoid and tanh do not count: archives with gates of them stay what they were.
+    /// Returns the function through which a slot is read, if it is the only reader and the same in all channels.
+    /// Sigmoid and tanh do not count, so that archives with such gates stay unchanged.
     pub fn only_curve<'g>(&self, graph: &'g Graph, slot: SlotId) -> Option<&'g Curve> {
         let mut readers = self.layers.iter().filter(|layer| layer.reads(slot));
         let (Some(Layer::Curve { node, .. }), None) = (readers.next(), readers.next()) else { return None };
@@ -202,15 +202,15 @@ impl Fusion {
         }
     }
 
-    /// Slots with a scale of their own, the pixels and the logits excepted.
+    /// Returns the slots with their own scale, except the pixels and the logits.
     pub fn scaled(&self) -> impl Iterator<Item = SlotId> + '_ {
         (1..self.slots.len()).filter(|&s| s != self.logits && self.slots[s].same_as.is_none())
     }
 }
 
-/// Gives a network whose output no dense layer makes (features after pooling, a batch normalisation or
-/// ReLU at the end) a depthwise 1×1 convolution with weights 1, so that its last step is one. One that
-/// ends in an image of features stays as it is.
+/// Adds a depthwise 1×1 convolution with weights 1 to a network whose output is not that of a dense layer
+/// (features after pooling, a batch normalization or ReLU at the end), so that its last step is one. A network
+/// that ends in a feature map stays unchanged.
 pub fn with_dense_end(graph: &Graph) -> Graph {
     let out = &graph.nodes[graph.output];
     if out.shape.pixels() != 1 {
@@ -240,7 +240,7 @@ pub fn with_dense_end(graph: &Graph) -> Graph {
     graph
 }
 
-/// Fuses. The graph's output must be what [`with_dense_end`] makes it.
+/// Fuses a graph whose end is that of [`with_dense_end`].
 pub fn fuse(graph: &Graph) -> Result<Fusion, QuantizeError> {
     Fuser::new(graph).run()
 }
@@ -248,9 +248,9 @@ pub fn fuse(graph: &Graph) -> Result<Fusion, QuantizeError> {
 struct Fuser<'a> {
     graph: &'a Graph,
     readers: Vec<Vec<NodeId>>,
-    /// The convolution that each addition is fused into.
+    /// The convolution into which each addition is fused.
     into: HashMap<NodeId, NodeId>,
-    /// Nodes computed by a layer that was emitted before.
+    /// The nodes computed by a layer that was already emitted.
     taken: Vec<bool>,
     slot_of: HashMap<NodeId, SlotId>,
     fusion: Fusion,
@@ -272,7 +272,7 @@ impl<'a> Fuser<'a> {
                 let conv = |n: &NodeId| matches!(graph.nodes[*n].op, Op::Conv(_));
                 let candidates = node.inputs.iter().copied().filter(conv);
                 let candidates = candidates.filter(|&n| fuser.only_reader(n) == Some(id));
-                // A model that was quantized before says what is rounded before the addition.
+                // A model that is already quantized defines what is rounded before the addition.
                 if let Some(conv) = candidates.filter(|&n| !graph.is_rounded(n)).max() {
                     fuser.into.insert(id, conv);
                     fuser.taken[conv] = true;
@@ -289,10 +289,10 @@ impl<'a> Fuser<'a> {
         }
     }
 
-    /// The ReLU or clip that follows this node, if it is the only reader.
+    /// Returns the ReLU or clip that follows this node, if it is the only reader.
     fn clip_behind(&self, node: NodeId) -> Option<NodeId> {
         let given = |n: NodeId| self.graph.given.get(&self.graph.nodes[n].name);
-        // Rounded in two ways, they are two values.
+        // A value that is rounded in two ways is two values.
         let one = |r: NodeId| given(node).zip(given(r)).is_none_or(|(a, b)| a.rounds_as(b));
         self.only_reader(node).filter(|&r| self.bounds(r).is_some() && one(r))
     }
@@ -309,7 +309,7 @@ impl<'a> Fuser<'a> {
         id
     }
 
-    /// The slot for a node and, where it is the only reader, its ReLU or clip.
+    /// Returns the slot of a node or, if it is the only reader, of its ReLU or clip.
     fn slot_with_clip(&mut self, node: NodeId) -> SlotId {
         self.taken[node] = true;
         match self.clip_behind(node) {
@@ -364,7 +364,7 @@ impl<'a> Fuser<'a> {
                 }
                 Op::GlobalAvgPool => {
                     let x = self.read(id, 0)?;
-                    // The mean of what a ReLU made is not negative either.
+                    // The mean of a ReLU's output is not negative either.
                     Layer::AvgPool { node: id, x, y: self.slot(id, self.fusion.slots[x].bounds, None) }
                 }
             };
@@ -395,7 +395,7 @@ impl<'a> Fuser<'a> {
             Some(self.read(sum, input)?)
         };
         self.taken[sum] = true;
-        // Where the source model rounds its output, so do we.
+        // If the source model rounds its output, so do we.
         let rounded = graph.is_rounded(sum);
         if sum == graph.output && graph.nodes[sum].shape.pixels() == 1 && !rounded {
             self.fusion.logits = self.slot(sum, None, None);

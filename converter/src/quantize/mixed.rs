@@ -1,9 +1,9 @@
-//! Mixed precision: the fewest weights and tensors in 16 bits with which a budget holds.
+//! Mixed precision: finds the fewest weights and tensors to keep in 16 bits so that a budget holds.
 //!
-//! [`super::sensitivity`] says how much noise each tensor and each layer's weights alone bring to the logits.
-//! The noisiest are kept in 16 bits (see [`super::widen`]), as many as it takes: twice as many each time until
-//! the budget holds, then the fewest by halving, then each of them is tried without, the least noisy first.
-//! Every try is measured by the real kernels on the images that the budget is for.
+//! [`super::sensitivity`] measures how much noise each tensor and each layer's weights alone add to the logits.
+//! The noisiest are kept in 16 bits (see [`super::widen`]). Their number is doubled until the budget holds, then
+//! reduced by bisection; then each of them is tried without, the least noisy first. Every try is measured with the
+//! real kernels on the images of the budget.
 
 use std::collections::BTreeMap;
 
@@ -17,48 +17,48 @@ use super::widen::{self, Kept};
 use crate::graph::{Graph, NodeId};
 use crate::image::Pixels;
 
-/// Images that scales of the parts are found on.
+/// The number of images on which the scales of the parts are measured.
 const PROBES: usize = 24;
-/// Kept parts that are tried without at the end.
+/// The number of kept parts that are tried without at the end.
 const WITHOUT: usize = 16;
 
-/// A network that keeps some of it in 16 bits.
+/// A network with parts in 16 bits.
 pub struct Mixed {
-    /// It.
+    /// The network.
     pub network: Network,
-    /// What is kept, the noisiest first.
+    /// The kept parts, the noisiest first.
     pub parts: Vec<Part>,
-    /// What the budget is for, as measured.
+    /// The measured drop, for which the budget is.
     pub drop: f64,
-    /// How many networks were measured.
+    /// The number of networks measured.
     pub tried: usize,
 }
 
-/// Something kept in 16 bits.
+/// A part kept in 16 bits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Part {
-    /// Its node, and whether it is the weights.
+    /// The node whose weights or value are kept.
     pub node: NodeId,
-    /// See `node`.
+    /// Whether it is the weights.
     pub weights: bool,
-    /// Signal to noise of the logits in dB with nothing but this rounded to 8 bits.
+    /// The signal-to-noise ratio of the logits in dB if only this part is rounded to 8 bits.
     pub sqnr: f64,
-    /// Multiply-accumulates that keeping it alone adds.
+    /// The multiply-accumulates that keeping only this part adds.
     pub macs: u64,
-    /// Weights and biases that keeping it alone adds.
+    /// The number of weights and biases that keeping only this part adds.
     pub parameters: usize,
 }
 
-/// What can be said of the search.
+/// The result of the search.
 pub enum Found {
     /// The budget holds.
     Yes(Box<Mixed>),
-    /// Not even with everything that can be kept in 16 bits; the drop that is left then.
+    /// The budget does not hold even with every possible part in 16 bits; contains the remaining drop.
     No(f64),
 }
 
-/// Finds out what to keep so that `measure` is at most `limit`. `exact` as [`widen::network`] wants it;
-/// `images` may be those of calibration.
+/// Finds the parts to keep so that `measure` is at most `limit`. `exact` is the graph that [`widen::network`]
+/// requires; `images` may be those of calibration.
 pub fn keep<E: From<QuantizeError>>(
     draft: &Draft,
     exact: &Graph,
@@ -99,7 +99,7 @@ pub fn keep<E: From<QuantizeError>>(
         }
     }
     let mut kept = order[..count].to_vec();
-    // Without the last it was just seen to fail.
+    // The budget was just seen to fail without the last one.
     for i in (0..count.saturating_sub(1)).rev().take(WITHOUT) {
         let mut fewer = kept.clone();
         fewer.remove(i);
@@ -121,7 +121,7 @@ struct Candidate {
     slot: Option<SlotId>,
 }
 
-/// What can be kept, the noisiest first.
+/// Returns the parts that can be kept, the noisiest first.
 fn order(draft: &Draft, shares: &[Share]) -> Vec<Candidate> {
     let eligible = widen::eligible(&draft.fusion);
     let slots: BTreeMap<NodeId, SlotId> =
@@ -166,11 +166,11 @@ mod tests {
     use crate::quantize::tests::{conv, images, residual};
     use crate::quantize::{equalize, sensitivity};
 
-    /// What was kept, by name and whether it is weights, and the network.
+    /// The kept parts, by name and whether it is the weights, and the network.
     type Named = (Vec<(String, bool)>, Network);
 
-    /// Quantizes without any repair, then looks for what to keep; what was found, by name, and how far the
-    /// logits are then.
+    /// Quantizes without any repair, then searches for parts to keep; returns the parts by name, and the remaining
+    /// error of the logits.
     fn found(graph: &Graph, limit: f64) -> (f64, Option<Named>) {
         let options = Options {
             effort: Effort::Low,
@@ -186,7 +186,7 @@ mod tests {
         let others = &images(60)[24..];
         let float = FloatNet::new(&exact).unwrap();
         let truth: Vec<_> = others.iter().map(|p| float.run(p).unwrap()[exact.output].clone()).collect();
-        // A drop of dB below 40: small networks on noise agree by chance.
+        // The drop is in dB below 40: small networks on noise agree by chance.
         let measure = |network: &Network| -> Result<f64, QuantizeError> {
             Ok(40.0 - Distance::between(&truth, &logits(network, others)?, outcome.measure).sqnr)
         };
@@ -206,8 +206,8 @@ mod tests {
         }
     }
 
-    /// One weight per filter is three hundred times the others, on a channel that is always zero: float does
-    /// not notice, int8 has nothing left for the others.
+    /// In every filter one weight is three hundred times the others, on a channel that is always zero. Float is
+    /// not affected, but int8 has no resolution left for the others.
     fn damaged_weights() -> Graph {
         let mut graph = residual();
         let filter = conv(&mut graph, 3).weights.len() / 8;
@@ -218,7 +218,7 @@ mod tests {
         graph
     }
 
-    /// One channel is a large constant, which the next layer's bias takes off again.
+    /// One channel is a large constant, which the next layer's bias subtracts again.
     fn damaged_values() -> Graph {
         let mut graph = residual();
         let filter = conv(&mut graph, 3).weights.len() / 8;
@@ -257,7 +257,7 @@ mod tests {
         graph.output = 1;
         assert!(matches!(graph.nodes[1].op, Op::Conv(_)));
         let outcome = quantize(&graph, &images(4), Options::default(), &Silent);
-        // It ends in an image of features.
+        // The network ends in a feature map.
         let draft = outcome.unwrap().draft;
         assert!(order(&draft, &[]).is_empty());
     }

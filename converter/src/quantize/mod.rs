@@ -1,17 +1,17 @@
-//! Float graph → int8 network.
+//! Quantizes a float graph to an int8 network.
 //!
-//! 1. [`fuse`]: which tensors will be int8, and which step writes each.
-//! 2. [`center`]: per-channel offsets that float does not notice.
-//! 3. [`equalize`]: per-channel factors that float does not notice.
-//! 4. Ranges of activations, from [`crate::calibrate`].
-//! 5. [`weights`] and [`rounding`]: integers for the weights.
-//! 6. [`bias`]: what rounding shifted on average goes back into the biases.
-//! 7. [`build`]: the network, in the arithmetic of [`foldnet_kernels::reference`].
-//! 8. [`mixed`] and [`widen`]: what stays in 16 bits when a budget of accuracy asks for it.
-//! 9. [`apart`]: the roundings of an NPU, where the network is for one.
+//! 1. [`fuse`] determines the int8 tensors, and the step that writes each.
+//! 2. [`center`] subtracts offsets per channel that do not change the float network.
+//! 3. [`equalize`] applies factors per channel that do not change the float network.
+//! 4. [`crate::calibrate`] chooses the ranges of activations.
+//! 5. [`weights`] and [`rounding`] choose integers for the weights.
+//! 6. [`bias`] moves the mean error of rounding into the biases.
+//! 7. [`build`] builds the network, in the arithmetic of [`foldnet_kernels::reference`].
+//! 8. [`mixed`] and [`widen`] keep parts in 16 bits if an accuracy budget requires it.
+//! 9. [`apart`] adds the roundings of an NPU if the network is for one.
 //!
-//! [`recipe`] puts them together and decides by the error of the network's output on the calibration
-//! images what to keep.
+//! [`recipe`] combines these steps. It decides which to keep by the error of the network's output on the
+//! calibration images.
 
 pub mod apart;
 pub mod bias;
@@ -34,16 +34,16 @@ use foldnet_archive::NetworkError;
 
 pub use recipe::{Effort, Options, Outcome, quantize};
 
-/// Why a float graph cannot be quantized.
+/// The reason why a float graph cannot be quantized.
 #[derive(Debug, thiserror::Error)]
 pub enum QuantizeError {
-    /// A second input.
+    /// The graph has a second input.
     #[error("node {node}: a second input; Foldnet takes networks with one image as input")]
     TwoInputs {
         /// Its name.
         node: String,
     },
-    /// A padding no convolution or pooling could absorb.
+    /// No convolution or pooling could absorb a padding.
     #[error("node {node}: no convolution or pooling follows this padding; only such padding is supported")]
     Pad {
         /// Its name.
@@ -55,13 +55,13 @@ pub enum QuantizeError {
         /// Its name.
         node: String,
     },
-    /// The graph is not in execution order, or its output is not computed: a fault of ours.
+    /// The graph is not in execution order, or its output is not computed: a bug.
     #[error("node {node} is used before it is computed")]
     Order {
         /// Its name.
         node: String,
     },
-    /// A weight or bias that no int8 network can hold.
+    /// An int8 network cannot represent a weight or bias.
     #[error("node {node}: weight or bias of channel {channel} is not a finite number, or far too large")]
     NotFinite {
         /// Its name.
@@ -69,7 +69,7 @@ pub enum QuantizeError {
         /// The output channel.
         channel: usize,
     },
-    /// The float network itself has no sound value there.
+    /// The float network itself has no valid value there.
     #[error(
         "node {node}: its value on a calibration image is infinite or not a number; the model's weights are \
          damaged or far too large"
@@ -78,16 +78,16 @@ pub enum QuantizeError {
         /// Its name.
         node: String,
     },
-    /// There is nothing to calibrate with.
+    /// There are no calibration images.
     #[error("no image to calibrate on")]
     NoPictures,
-    /// The caller gave up, see [`recipe::Progress::stopped`].
+    /// The caller stopped the quantization, see [`recipe::Progress::stopped`].
     #[error("stopped")]
     Stopped,
-    /// The result does not validate: a fault of ours, or a shape the runtime does not take.
+    /// The result is not valid: a bug, or a shape that the runtime does not support.
     #[error("the quantized network is not valid: {0}")]
     Network(#[from] NetworkError),
-    /// The quantized network does not run: a fault of ours.
+    /// The quantized network does not run: a bug.
     #[error(transparent)]
     Session(#[from] foldnet::SessionError),
     /// The float network does not run.

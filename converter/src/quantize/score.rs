@@ -1,7 +1,7 @@
-//! How far a quantized network's answers are from the float network's.
+//! Measures the distance between a quantized network's answers and the float network's.
 //!
-//! The measure follows what the output means. `a` is the true answer, `b` the other; sums run over
-//! outputs and images:
+//! The measure depends on the meaning of the output. `a` is the true answer, `b` the other; sums run over outputs
+//! and images:
 //!
 //! ```text
 //! softmax     signal Σ (a − mean a)²    noise Σ ((a − mean a) − (b − mean b))²    mean: over one image's classes
@@ -10,7 +10,8 @@
 //! numbers     1                         mean over outputs of Σ (a − b)² / Σ (a − ā)²      = 1 − R²
 //! embedding   n                         Σ |a/|a| − b/|b||²
 //! ```
-//! A softmax does not see a shift that all logits share, so that shift is no noise; every other reading does.
+//! A softmax ignores a shift that all logits share, so that shift is not noise; all other meanings are affected by
+//! it.
 
 use foldnet::Session;
 use foldnet_archive::{Activation, Network, OutputKind};
@@ -20,7 +21,8 @@ use crate::calibrate::in_lanes;
 use crate::graph::Graph;
 use crate::image::Pixels;
 
-/// Logits of every image, on all cores; the same on every machine, since the kernels are exact.
+/// Returns the logits of every image, computed on all cores; they are the same on every machine, since the kernels
+/// are exact.
 pub fn logits(network: &Network, images: &[Pixels]) -> Result<Vec<Vec<f32>>, QuantizeError> {
     let lanes = std::thread::available_parallelism().map_or(1, usize::from).min(images.len().max(1));
     let results = in_lanes(lanes, |lane| {
@@ -34,14 +36,14 @@ pub fn logits(network: &Network, images: &[Pixels]) -> Result<Vec<Vec<f32>>, Qua
 /// How two answers are compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Measure {
-    /// What the output means.
+    /// The meaning of the output.
     pub kind: OutputKind,
     /// The logit from which a label applies.
     pub threshold: f32,
 }
 
 impl Measure {
-    /// For an output of this meaning; a label applies from a probability of one half.
+    /// Returns the measure of an output with this meaning; a label applies from a probability of one half.
     pub fn new(kind: OutputKind) -> Self {
         Self { kind, threshold: 0.0 }
     }
@@ -56,14 +58,14 @@ impl Measure {
         Self::of(graph.activation, graph.nodes[graph.output].shape.len())
     }
 
-    /// A label applies from this probability, 0…1.
+    /// Sets the probability, 0…1, from which a label applies.
     #[must_use]
     pub fn with_threshold(self, probability: f64) -> Self {
         let odds = probability.clamp(1e-12, 1.0 - 1e-12);
         Self { threshold: (odds / (1.0 - odds)).ln() as f32, ..self }
     }
 
-    /// Returns whether the two answers name the same class or the same labels; none where they name none.
+    /// Returns whether the two answers name the same class or the same labels, or `None` if they name none.
     pub fn same(&self, a: &[f32], b: &[f32]) -> Option<bool> {
         match self.kind {
             OutputKind::Softmax => Some(top(a) == top(b)),
@@ -75,7 +77,8 @@ impl Measure {
         }
     }
 
-    /// Returns the class that an answer names: the likeliest; of a single output 1 from the threshold on, else 0.
+    /// Returns the class that an answer names: the likeliest one; for a single output, 1 from the threshold on,
+    /// otherwise 0.
     pub fn class(&self, answer: &[f32]) -> Option<usize> {
         match (self.kind, answer) {
             (OutputKind::Numbers | OutputKind::Embedding, _) => None,
@@ -85,29 +88,29 @@ impl Measure {
     }
 }
 
-/// What separates two networks' answers to the same images.
+/// The distance between two networks' answers to the same images.
 #[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
 pub struct Distance {
-    /// What the output means.
+    /// The meaning of the output.
     pub output: OutputKind,
-    /// Images compared.
+    /// The number of images compared.
     pub images: usize,
-    /// Images with the same answer: the same top-1, or the same labels above the threshold. None for
-    /// outputs that name no class.
+    /// The number of images with the same answer: the same top-1 class, or the same labels above the threshold.
+    /// `None` for outputs that name no class.
     pub same: Option<usize>,
-    /// The share of `same`.
+    /// The share of images with the same answer.
     pub agreement: Option<f64>,
-    /// Mean over images of `Σ p·ln(p/q)`, p and q the softmax of the logits (for independent labels, the
-    /// sum of the binary divergences). None for outputs that are no probabilities.
+    /// The mean over images of `Σ p·ln(p/q)`, with p and q the softmax of the logits (for independent labels, the
+    /// sum of the binary divergences). `None` for outputs that are not probabilities.
     pub kl: Option<f64>,
-    /// Signal to noise of the answers in dB; see the module for what is measured.
+    /// The signal-to-noise ratio of the answers in dB; see the module for its definition.
     pub sqnr: f64,
-    /// Of the images with another top-1, the greatest lead that the true one had over the other: the
-    /// difference of their softmax. None where no image has another.
+    /// The largest lead of the true top-1 class over the other one, among images with another top-1 class: the
+    /// difference of their softmax. `None` if there is no such image.
     pub lost_lead: Option<f64>,
-    /// For numbers: the share of the variance that is reproduced, the mean over outputs.
+    /// For numbers: the share of the variance that is reproduced, averaged over outputs.
     pub r2: Option<f64>,
-    /// For numbers: the root of the mean square error, in parts of the root of the mean square value.
+    /// For numbers: the root of the mean square error, relative to the root of the mean square value.
     pub relative_error: Option<f64>,
     /// For numbers: 95 % of all errors are at most this large.
     pub error_95: Option<f64>,
@@ -118,7 +121,7 @@ pub struct Distance {
 }
 
 impl Distance {
-    /// From the true answers and the others, both before the network's final function.
+    /// Compares the true answers with the others, both before the network's final function.
     pub fn between(truth: &[Vec<f32>], other: &[Vec<f32>], measure: Measure) -> Self {
         let n = truth.len();
         let share = |v: f64| if n == 0 { 0.0 } else { v / n as f64 };
@@ -162,7 +165,7 @@ impl Distance {
                 let columns = Column::all(truth, other);
                 let total = |part: fn(&Column) -> f64| columns.iter().map(part).sum::<f64>();
                 let signal = match total(|c| c.variation) {
-                    // Answers that never vary have no signal but their own size.
+                    // Answers that never vary have no signal except their own size.
                     0.0 => total(|c| c.square),
                     signal => signal,
                 };
@@ -174,13 +177,13 @@ impl Distance {
         distance
     }
 
-    /// How alike the answers are, 0…1: the share with the same answer, or what stands for it where the
-    /// output names no class (R², the mean cosine).
+    /// Returns how similar the answers are, 0…1: the share with the same answer, or if the output names no class,
+    /// a substitute (R², the mean cosine).
     pub fn likeness(&self) -> f64 {
         self.agreement.or(self.r2).or(self.cosine).unwrap_or(0.0).clamp(0.0, 1.0)
     }
 
-    /// In words: how alike the answers are and how much noise they carry.
+    /// Describes how similar the answers are and how much noise they contain.
     pub fn words(&self) -> String {
         let percent = |share: Option<f64>| format!("{:.2} %", 100.0 * share.unwrap_or(0.0));
         let alike = match self.output {
@@ -204,7 +207,7 @@ impl Distance {
     }
 }
 
-/// One output over all images.
+/// The sums of one output over all images.
 #[derive(Clone, Copy, Default)]
 struct Column {
     /// `Σ (a − ā)²`
@@ -232,7 +235,7 @@ impl Column {
         (0..outputs).map(column).collect()
     }
 
-    /// `1 − R²`. An output that never varies is held against its own size.
+    /// Returns `1 − R²`. An output that never varies is compared with its own size.
     fn unexplained(&self) -> f64 {
         let signal = if self.variation > 0.0 { self.variation } else { self.square };
         match (self.noise > 0.0, signal > 0.0) {
@@ -243,7 +246,7 @@ impl Column {
     }
 }
 
-/// Every output counts alike, whatever its unit.
+/// Compares numbers; every output has the same weight, whatever its unit.
 fn numbers(distance: &mut Distance, truth: &[Vec<f32>], other: &[Vec<f32>]) {
     let columns = Column::all(truth, other);
     let n = columns.len().max(1) as f64;
@@ -257,7 +260,7 @@ fn numbers(distance: &mut Distance, truth: &[Vec<f32>], other: &[Vec<f32>]) {
     distance.error_95 = quantile(pairs.map(|(a, b)| (f64::from(*a) - f64::from(*b)).abs()).collect(), 0.95);
 }
 
-/// Only the direction counts.
+/// Compares embeddings; only the direction counts.
 fn embedding(distance: &mut Distance, truth: &[Vec<f32>], other: &[Vec<f32>]) {
     let unit = |v: &[f32]| {
         let length = v.iter().map(|&v| f64::from(v) * f64::from(v)).sum::<f64>().sqrt();
@@ -290,12 +293,12 @@ fn lost_lead<'a>(pairs: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> Option<
     pairs.filter_map(lead).reduce(f64::max).map(|lead| lead.max(0.0))
 }
 
-/// `10·log10(signal / noise)`, bounded where one of them is zero.
+/// Returns `10·log10(signal / noise)`, bounded if one of them is zero.
 pub fn sqnr(signal: f64, noise: f64) -> f64 {
     if noise <= 0.0 { 200.0 } else { (10.0 * (signal / noise).log10()).clamp(-200.0, 200.0) }
 }
 
-/// Index of the largest, the first of equals.
+/// Returns the index of the largest value, the first of equals.
 pub fn top(values: &[f32]) -> usize {
     let mut best = 0;
     for (i, v) in values.iter().enumerate() {
@@ -401,7 +404,7 @@ mod tests {
         let (a, b) = (vec![vec![1.0, 2.0]], vec![vec![2.0, 3.0]]);
         let d = Distance::between(&a, &b, SOFTMAX);
         assert!(d.kl.unwrap() < 1e-12 && d.sqnr > 100.0);
-        // Every other reading sees it.
+        // All other meanings are affected.
         for kind in [OutputKind::Sigmoid, OutputKind::Numbers, OutputKind::Embedding] {
             assert!(Distance::between(&a, &b, Measure::new(kind)).sqnr < 20.0, "{kind}");
         }

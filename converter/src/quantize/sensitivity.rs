@@ -1,7 +1,7 @@
-//! Where the noise comes from: each tensor rounded alone, each layer's weights rounded alone.
+//! Finds the sources of noise: each tensor and each layer's weights are rounded alone.
 //!
-//! The float network is run with one thing as int8 has it and everything else exact; what that adds to
-//! the logits is its share. Shares of small noises add up to about the whole, so the list says which
+//! The float network is run with one part rounded like int8 and everything else exact; the noise that this adds to
+//! the logits is the part's share. Shares of small noises add up to about the whole, so the list shows which
 //! tensor to look at first.
 
 use super::QuantizeError;
@@ -13,18 +13,18 @@ use crate::float::{FloatError, FloatNet, Grid, Grids};
 use crate::graph::{Graph, NodeId, Op};
 use crate::image::Pixels;
 
-/// What one thing alone does to the logits.
+/// The effect of one part alone on the logits.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Share {
     /// The node whose value (or, for `weights`, whose weights) is rounded.
     pub node: NodeId,
     /// Whether it is the weights.
     pub weights: bool,
-    /// Signal to noise of the logits in dB when nothing else is rounded.
+    /// The signal-to-noise ratio of the logits in dB if nothing else is rounded.
     pub sqnr: f64,
 }
 
-/// Returns the exact graph with one layer's weights as int8 has them, and the biases that go with them.
+/// Returns the exact graph with one layer's int8 weights and the biases that belong to them.
 fn with_weights(exact: &Graph, draft: &Draft, node: NodeId) -> Graph {
     let mut graph = exact.clone();
     if let (Op::Conv(conv), Op::Conv(ours), Some(packed)) =
@@ -39,7 +39,7 @@ fn with_weights(exact: &Graph, draft: &Draft, node: NodeId) -> Graph {
     graph
 }
 
-/// Returns the grids of the draft's tensors, those of shared scale with the one that decides it.
+/// Returns the grids of the draft's tensors; for those with a shared scale, that of the tensor that determines it.
 fn grids(draft: &Draft) -> Grids {
     let fusion = &draft.fusion;
     let mut grids = Grids::default();
@@ -62,14 +62,14 @@ fn logits(graph: &Graph, grids: &Grids, images: &[Pixels]) -> Result<Vec<Vec<f32
     images.iter().map(|p| Ok(net.run(p)?.swap_remove(0))).collect()
 }
 
-/// Returns how many parts [`shares`] looks at.
+/// Returns the number of parts that [`shares`] measures.
 pub fn parts(draft: &Draft) -> usize {
     let convs = draft.fusion.layers.iter().filter(|l| matches!(l, Layer::Conv { .. })).count();
     convs + draft.fusion.scaled().count()
 }
 
-/// The share of every tensor and of every layer's weights, in the layers' order. `exact` is the float
-/// graph in the draft's units, without what rounding and bias correction moved.
+/// Returns the share of every tensor and of every layer's weights, in the layers' order. `exact` is the float
+/// graph in the draft's units, without the shifts of rounding and bias correction.
 pub fn shares(
     exact: &Graph,
     draft: &Draft,

@@ -1,4 +1,5 @@
-//! The whole way on small graphs: what is kept, and that bad numbers end in an error or a sound network.
+//! Tests the whole quantization on small graphs: decisions are kept, and bad numbers end in an error or a valid
+//! network.
 
 use foldnet_kernels::Shape;
 
@@ -12,7 +13,7 @@ use crate::graph::{Conv, Given, Graph, Node, NodeId, Op, Window};
 use crate::image::Pixels;
 use crate::pass::testing::Build;
 
-/// A residual network: stem, block with identity, pooling, dense.
+/// Returns a residual network: stem, block with identity, pooling, dense.
 pub(super) fn residual() -> Graph {
     let mut state = 7u32;
     let mut next = move || {
@@ -27,7 +28,7 @@ pub(super) fn residual() -> Graph {
     };
     let mut conv = |inputs: usize, outputs: usize, side: usize, unit: f32| {
         Op::Conv(Conv {
-            // Channels of very different size, as equalization is for.
+            // The channels differ greatly in size, so that equalization helps.
             weights: (0..outputs * side * side * inputs)
                 .map(|k| next() * unit * (1.0 + (k / (side * side * inputs) % 4) as f32 * 3.0))
                 .collect(),
@@ -129,7 +130,7 @@ fn passes_that_are_kept_lower_the_noise_and_hold_on_other_images() {
     let low = quantize(&graph, &images(60), low, &Silent).unwrap();
     let normal = quantize(&graph, &images(60), Options::default(), &Silent).unwrap();
     assert!(normal.distance.sqnr >= low.distance.sqnr);
-    // The last changes no decision: it measures again on what decided.
+    // The last one changes no decision: it measures again on the deciding images.
     for d in normal.decisions.iter().filter(|d| d.pass != "final fit") {
         let before = d.before.unwrap();
         assert!(d.after >= before && d.kept == (d.after > before), "{d:?}");
@@ -187,16 +188,16 @@ fn large_weights_are_only_large() {
 
 #[test]
 fn layers_without_weights_and_constant_tensors_are_sound() {
-    // All of a's weights are zero: its outputs are constant, or zero behind the ReLU.
+    // All weights of `a` are zero: its outputs are constant, or zero after the ReLU.
     let mut graph = residual();
     conv(&mut graph, 3).weights.fill(0.0);
     let outcome = quantize(&graph, &images(24), Options::default(), &Silent).unwrap();
     assert!(distance(&graph, &outcome, &images(8)).sqnr > 20.0);
-    // And no biases either: every value there is zero.
+    // Without biases, too, every value there is zero.
     conv(&mut graph, 3).bias.fill(0.0);
     let outcome = quantize(&graph, &images(24), Options::default(), &Silent).unwrap();
     assert!(distance(&graph, &outcome, &images(8)).sqnr > 20.0);
-    // One channel that never varies.
+    // One channel never varies.
     let mut graph = residual();
     let filter = conv(&mut graph, 3).weights.len() / 8;
     conv(&mut graph, 3).weights[..filter].fill(0.0);

@@ -1,14 +1,14 @@
-//! Weights: symmetric, one scale per output channel, |q| ≤ 127.
+//! Quantizes weights: symmetric, one scale per output channel, |q| ≤ 127.
 //!
 //! ```text
 //! q = clamp(rne(w / s), −127, 127)      s chosen to minimize Σ_i h_i·(w_i − s·q_i)²
 //! ```
-//! with `h_i` the mean square of the input that weight `i` meets: the error of the layer's output when
-//! inputs are uncorrelated. Clipping the largest weights rarely pays at 8 bits per channel, but where
-//! one weight stands far out it does. Krishnamoorthi, *Quantizing deep convolutional networks for
+//! with `h_i` the mean square of the input that is multiplied with weight `i`. This is the error of the layer's
+//! output if inputs are uncorrelated. Clipping the largest weights rarely pays at 8 bits per channel, except if
+//! one weight is much larger than the others. Krishnamoorthi, *Quantizing deep convolutional networks for
 //! efficient inference*, 2018, section 3.
 
-/// One channel's weights as integers and their scale. A channel of zeros has scale 1.
+/// Returns one channel's weights as integers, and their scale. A channel of zeros has scale 1.
 pub fn channel(weights: &[f32], importance: &[f32]) -> (Vec<i8>, f32) {
     let max = weights.iter().fold(0.0f32, |m, w| m.max(w.abs()));
     let full = max / 127.0;
@@ -30,12 +30,12 @@ pub fn channel(weights: &[f32], importance: &[f32]) -> (Vec<i8>, f32) {
     (with_scale(weights, best.1), best.1)
 }
 
-/// Returns the step of weights that lie on a grid already, as a channel's do in a model that was quantized before:
-/// the coarsest would do, and the finest that int8 holds is taken, because the bias is stored in its units. None
-/// where they lie on no grid.
+/// Returns the step of weights that are already on a grid, as in a channel of a model that is already quantized.
+/// The coarsest step would do, but the finest one for int8 is returned, because the bias is stored in its units.
+/// Returns `None` if they are on no grid.
 ///
-/// PyTorch's observers make use of −128, which is no weight of ours: such a weight loses its last step (of
-/// 128), and all others stay what they were.
+/// PyTorch's observers use −128, which our weights cannot have: such a weight loses its last step (of 128), and
+/// all others stay unchanged.
 pub fn grid(weights: &[f32]) -> Option<f32> {
     let max = weights.iter().fold(0.0f32, |m, w| m.max(w.abs()));
     let on = |step: f32| {
@@ -43,14 +43,13 @@ pub fn grid(weights: &[f32]) -> Option<f32> {
         step > 1e-30 && weights.iter().all(off)
     };
     let step = (1..=127).rev().chain([128]).map(|levels| max / levels as f32).find(|&step| on(step))?;
-    // The quotient may miss the step that the weights were multiplied with by its last bits. That one gives all of
-    // them back.
+    // The quotient may differ from the original step in its last bits. The original one reproduces all weights.
     let exact = |step: f32| weights.iter().all(|w| (w / step).round() * step == *w);
     let near = |steps: i32| f32::from_bits(step.to_bits().saturating_add_signed(steps));
     Some([0, -1, 1, -2, 2].map(near).into_iter().find(|&step| exact(step)).unwrap_or(step))
 }
 
-/// One channel's weights at a given scale.
+/// Rounds one channel's weights at a given scale.
 pub fn with_scale(weights: &[f32], scale: f32) -> Vec<i8> {
     weights.iter().map(|&w| round(w, scale)).collect()
 }
@@ -91,13 +90,13 @@ mod tests {
             assert!((found - 0.013).abs() < 1e-7, "{found}");
             assert!(weights.iter().zip(&made).all(|(w, m)| (w - m).abs() < 1e-6), "{weights:?} {made:?}");
         }
-        // The step itself comes back, to the last bit, and with it the rounding of whoever chose it.
+        // The original step is returned, to the last bit, and with it the original rounding.
         for scale in [0.013, 0.024_57, 3.3e-5, 0.081_3, 1.7] {
             for largest in [127i8, 126, 101, 97, 65] {
                 assert_eq!(back(&[3, -largest, 0, 64, 12], scale).2.to_bits(), f32::to_bits(scale));
             }
         }
-        // Every other step is not used: the finer grid holds the same weights.
+        // Only every second step is used: the finer grid contains the same weights.
         let (weights, made, found) = back(&[7, -50, 22], 0.02);
         assert!((found - 0.01).abs() < 1e-7 && weights.iter().zip(&made).all(|(w, m)| (w - m).abs() < 1e-6));
     }

@@ -1,8 +1,8 @@
-//! The network as an NPU computes it: every residual a step of its own.
+//! Converts the network to the form in which an NPU computes it: every residual is a separate step.
 //!
 //! Our convolution adds its residual to the accumulator and rounds once. An NPU rounds the convolution to int8,
-//! adds, and rounds again; and an affine map behind a sum reads int8, too. Written down in our own steps, that
-//! is a network which the CPU runs with the NPU's bits:
+//! adds, and rounds again; an affine map after a sum reads int8, too. Written in our own steps, this is a network
+//! that the CPU runs with the NPU's bits:
 //!
 //! ```text
 //! Conv (skip, y)           →  Conv → bare;  Add (bare, skip) → y
@@ -10,8 +10,8 @@
 //! Conv (affine)            →  Conv → sum;   Affine (sum) → y2
 //! Conv (y, affine)         →  Conv → y;     Affine (y) → y2
 //! ```
-//! The scales of `bare` and `sum` are found on images ([`Ranges`]). An affine map is a depthwise convolution
-//! there, whose bias is an integer; offsets are what that can be ([`settle`]).
+//! The scales of `bare` and `sum` are measured on images ([`Ranges`]). On an NPU an affine map is a depthwise
+//! convolution with an integer bias, so offsets are restricted to its multiples ([`settle`]).
 
 mod offsets;
 mod pixels;
@@ -29,18 +29,19 @@ pub use quantization::Quantization;
 pub use ranges::Ranges;
 pub use tune::tune;
 
-/// Returns whether every residual and every affine map is a step of its own already.
+/// Returns whether every residual and every affine map is already a separate step.
 pub fn is_apart(network: &Network) -> bool {
     network.steps.iter().all(|s| !matches!(s, Step::Conv(c) if has_parts(network, c)))
 }
 
-/// Returns whether a convolution does more than its own sum. Logits stay as they are: they are not rounded at all.
+/// Returns whether a convolution computes more than its own sum. Logits remain unchanged: they are not rounded at
+/// all.
 fn has_parts(network: &Network, c: &Conv) -> bool {
     let logits = c.y.is_some_and(|y| y.tensor == network.logits);
     !logits && (c.skip.is_some() || c.affine.is_some())
 }
 
-/// Takes residuals and affine maps apart. Tensors keep their numbers; new ones come behind them.
+/// Makes residuals and affine maps separate steps. Tensors keep their numbers; new ones follow them.
 pub fn apart(network: &Network, ranges: &Ranges) -> Network {
     let mut writer = Writer::new(network);
     for (step, range) in network.steps.iter().zip(&ranges.0) {
@@ -68,7 +69,7 @@ impl Writer {
         self.new.tensors[id].scale
     }
 
-    /// A tensor of the same shape as `like`, its name with a word behind.
+    /// Adds a tensor of the same shape as `like`, whose name has a word appended.
     fn tensor(&mut self, like: TensorId, word: &str, (scale, zero): (f32, i8)) -> Out {
         let Tensor { name, shape, .. } = &self.new.tensors[like];
         let mut name = format!("{name}_{word}");
@@ -81,7 +82,7 @@ impl Writer {
     }
 
     fn conv(&mut self, c: &Conv, range: ranges::Range) {
-        // What the convolution's multipliers count in.
+        // The unit of the convolution's multipliers.
         let first = c.y.or(c.affine.as_ref().map(|a| a.out)).expect("a convolution writes something");
         let unit = self.scale(first.tensor);
         let own = c.y.filter(|_| c.skip.is_none());
@@ -123,7 +124,7 @@ impl Writer {
         }
     }
 
-    /// With offsets that an NPU can hold.
+    /// Adds an affine map with offsets that an NPU can represent.
     fn affine(&mut self, mut a: Affine) {
         let (x, y) = (&self.new.tensors[a.x], &self.new.tensors[a.y.tensor]);
         offsets::hold(&mut a, x, y);

@@ -1,21 +1,21 @@
-//! Offsets of affine maps as an NPU holds them, and off the ties.
+//! Restricts offsets of affine maps to values that an NPU can represent, and moves them away from ties.
 //!
-//! An affine map is a depthwise convolution there: `y = rne(gain·(x − z) + offset)` has weight 127 and an int32
-//! bias, so the offset is a multiple of `|gain|/127`. And a channel has only 256 inputs: where one of them comes
-//! all but halfway between two results, the last bit of f32 decides, on every image in which it occurs, and what
-//! then differs grows from layer to layer. A multiple beside the nearest has no such input.
+//! On an NPU an affine map is a depthwise convolution: `y = rne(gain·(x − z) + offset)` has weight 127 and an
+//! int32 bias, so the offset is a multiple of `|gain|/127`. A channel has only 256 inputs. If one of them is
+//! nearly halfway between two results, the last bit of f32 decides on every image in which it occurs, and the
+//! difference grows from layer to layer. A multiple near the nearest one has no such input.
 
 use foldnet_archive::{Affine, Network, Step, Tensor};
 
-/// Weight of an affine map's depthwise convolution where its gain is positive.
+/// The weight of an affine map's depthwise convolution if its gain is positive.
 pub const AFFINE_WEIGHT: i8 = 127;
-/// Distance from a tie, in steps of the result, at which a few roundings of f32 do not matter: products and offsets
-/// are some hundreds at most, with 24 bits. No more than that, since each move is an error of its own.
+/// The distance from a tie, in steps of the result, at which a few roundings of f32 do not matter: products and
+/// offsets are at most some hundreds, with 24 bits. It is not larger, since each move is itself an error.
 const CLEAR: f64 = 2e-4;
-/// Multiples beside the nearest that are looked at, on each side.
+/// The number of multiples near the nearest one that are tried, on each side.
 const BESIDE: i32 = 4;
 
-/// Gives every affine map offsets that its NPU can hold.
+/// Gives every affine map offsets that its NPU can represent.
 pub fn settle(network: &mut Network) {
     let tensors = &network.tensors;
     for step in &mut network.steps {
@@ -26,7 +26,7 @@ pub fn settle(network: &mut Network) {
     }
 }
 
-/// The same for one that reads and writes these.
+/// Does so for one affine map that reads and writes these tensors.
 pub fn hold(a: &mut Affine, x: &Tensor, y: &Tensor) {
     let range = [f64::from(a.y.lo) - f64::from(y.zero), f64::from(a.y.hi) - f64::from(y.zero)];
     for (offset, &gain) in a.offset.iter_mut().zip(&a.gain) {
@@ -50,7 +50,7 @@ pub fn hold(a: &mut Affine, x: &Tensor, y: &Tensor) {
     }
 }
 
-/// How far the input that comes nearest to a tie is from it; results that are clamped have none.
+/// Returns the distance from a tie of the input that is nearest to one; clamped results have no tie.
 fn from_tie(gain: f32, offset: f32, zero: i8, [lo, hi]: [f64; 2]) -> f64 {
     (i8::MIN..=i8::MAX)
         .map(|x| f64::from(gain) * (f64::from(x) - f64::from(zero)) + f64::from(offset))
@@ -78,13 +78,13 @@ mod tests {
         for ((&g, &o), &w) in gain.iter().zip(&a.offset).zip(&wished) {
             let unit = g.abs() / 127.0;
             let k = f64::from(o) / f64::from(unit);
-            // As near as an f32 comes to it.
+            // The value is as close as an f32 can be.
             assert!(g == 0.0 && o == w || (k - k.round()).abs() < 1e-3 + k.abs() * 1.2e-7, "{g}: {k}");
             assert!((o - w).abs() <= unit * (BESIDE as f32 + 0.51), "{g}: {w} became {o}");
             let clear = from_tie(g, o, -7, [0.0, 147.0]);
             assert!(g == 0.0 || clear > 1e-4, "{g}: {clear} from a tie");
         }
-        // What can be held already stays.
+        // Offsets that can already be represented stay unchanged.
         let before = a.clone();
         hold(&mut a, &tensor(-7), &tensor(-20));
         assert_eq!(a.offset, before.offset);

@@ -1,13 +1,13 @@
-//! One zero point for the pixels of all channels.
+//! Uses one zero point for the pixels of all channels.
 //!
 //! A preprocessing with a mean per channel pads with that mean, channel by channel: our pixels have a zero point
-//! each. An NPU's input has one scale and one zero point. With a scale that covers them all every pixel is rounded
-//! anew; so instead the padding gets one value, and pixels stay what they are.
+//! each. An NPU's input has one scale and one zero point. A scale that covers them all would round every pixel
+//! again. Instead, the padding gets one value, and pixels stay unchanged.
 
 use crate::graph::{Graph, Op};
 
-/// Gives the padding of pixels the mean of its channels' values. Inner pixels are as before; `true` if the
-/// border is not.
+/// Sets the padding of pixels to the mean of its channels' values. Inner pixels stay unchanged; returns `true` if
+/// the border does not.
 pub fn one_zero(graph: &mut Graph) -> bool {
     let mut changed = false;
     for node in &mut graph.nodes {

@@ -1,9 +1,9 @@
-//! Ranges of the values that the NPU rounds and our network does not.
+//! Chooses the ranges of values that the NPU rounds and our network does not.
 //!
-//! Where we round the sum of a convolution and its residual once, the NPU rounds the convolution first. With
-//! the range that such values take, its steps would be two or three times those of the sum: a ReLU behind
-//! the sum cuts off most of what is negative, and few values are large. So the range is the one with which
-//! the int8 results of the step come nearest to ours, on a sample of values from images.
+//! Our network rounds the sum of a convolution and its residual once; the NPU rounds the convolution first. With
+//! the full range of these values, its steps would be two or three times those of the sum: a ReLU after the sum
+//! clips most negative values, and few values are large. So the chosen range is the one with which the int8
+//! results of the step are closest to ours, on a sample of values from images.
 
 use foldnet::{Session, SessionError};
 use foldnet_archive::{Conv, Network, Out, PIXELS, Step};
@@ -13,35 +13,35 @@ use foldnet_kernels::{ConvDesc, ConvOutput, ConvScalars, ConvWeights, Requant};
 use super::{Quantization, has_parts};
 use crate::image::Pixels;
 
-/// About so many values of a layer are tried, over all images.
+/// The approximate number of values of a layer that are tried, over all images.
 const SAMPLES: usize = 200_000;
-/// Tried as parts of the lowest and of the highest value, in twentieths.
+/// The fractions of the lowest and of the highest value that are tried, in twentieths.
 const PARTS: std::ops::RangeInclusive<u8> = 2..=20;
 
-/// Scale and zero point for values that have none in the network.
+/// The scales and zero points of values that have none in the network.
 pub struct Ranges(pub(super) Vec<Range>);
 
-/// Of one step.
+/// The quantization of one step's values.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Range {
     /// A convolution before its residual.
     pub bare: Option<Quantization>,
-    /// What an affine map reads, where that is a sum of its own.
+    /// The input of an affine map, if it is a separate sum.
     pub sum: Option<Quantization>,
 }
 
-/// One value of a convolution, and what came of it; real values.
+/// One value of a convolution and its results, as real values.
 struct Sample {
     bare: f32,
     skip: f32,
-    /// int8 of the sum.
+    /// The int8 value of the sum.
     y: Option<i8>,
-    /// int8 of the affine map, and its channel.
+    /// The int8 value of the affine map, and its channel.
     mapped: Option<(i8, usize)>,
 }
 
 impl Ranges {
-    /// From what the values are on images (u8, HWC).
+    /// Measures the values on images (u8, HWC).
     pub fn measure(network: &Network, images: &[Pixels]) -> Result<Self, SessionError> {
         let mut session = Session::new(network, foldnet_kernels::dispatch::best(), 0)?;
         let mut sampled: Vec<Vec<Sample>> = network.steps.iter().map(|_| Vec::new()).collect();
@@ -74,7 +74,7 @@ fn sample(network: &Network, c: &Conv, tensors: &[Vec<i8>], images: usize, value
     let unit = unit(network, c);
     let bare = without_skip(network, c, &tensors[c.x]);
     let channels = c.bias.len();
-    // Odd, so that all channels have their turn.
+    // The stride is odd, so that all channels are sampled.
     let stride = (bare.len() * images / SAMPLES) | 1;
     let skip = c.skip.map(|(id, m)| (&tensors[id], f32::from(network.tensors[id].zero), m));
     for i in (0..bare.len()).step_by(stride) {
@@ -109,7 +109,7 @@ impl Layer<'_> {
         Range { bare, sum }
     }
 
-    /// Squared distance from our int8 results, in their steps, when this is the sum.
+    /// Returns the squared distance from our int8 results, in their steps, for this sum.
     fn error(&self, value: &Sample, sum: f32, with_y: bool) -> f64 {
         let distance = |out: Out, real: f32, ours: i8| {
             let tensor = &self.network.tensors[out.tensor];
@@ -132,7 +132,7 @@ impl Layer<'_> {
     }
 }
 
-/// Returns the range with the least error among parts of the whole.
+/// Returns the range with the smallest error among fractions of the whole.
 fn best(values: impl Iterator<Item = f32>, error: impl Fn(Quantization) -> f64) -> Quantization {
     let (lo, hi) = values.fold((0.0_f32, 0.0_f32), |(lo, hi), v| (lo.min(v), hi.max(v)));
     let mut best = (f64::INFINITY, Quantization::covering(lo, hi));
@@ -146,7 +146,7 @@ fn best(values: impl Iterator<Item = f32>, error: impl Fn(Quantization) -> f64) 
     best.1
 }
 
-/// Returns whether the affine map behind a convolution reads a sum of its own, and not the step's first output.
+/// Returns whether the affine map after a convolution reads a separate sum and not the step's first output.
 fn reads_sum(c: &Conv) -> bool {
     c.affine.is_some() && (c.skip.is_some() || c.y.is_none())
 }
@@ -160,7 +160,7 @@ fn unit(network: &Network, c: &Conv) -> f32 {
     }
 }
 
-/// `v` of a convolution without its residual.
+/// Computes `v` of a convolution without its residual.
 fn without_skip(network: &Network, c: &Conv, x: &[i8]) -> Vec<f32> {
     let described = network.conv_desc(c).expect("a network that has been compiled");
     let desc = ConvDesc { skip: false, output: ConvOutput::Float32, ..described };
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_anyway_costs_no_steps() {
-        // Behind a ReLU everything below zero is the same; so the range needs no room for it.
+        // After a ReLU all values below zero are equal, so the range needs no room for them.
         let values: Vec<f32> = (-1000..=500).map(|v| v as f32 / 100.0).collect();
         let to = Quantization::covering(0.0, 5.0);
         let relu = |v: f32| to.quantize(v, -128, 127);

@@ -1,17 +1,17 @@
-//! Ranges of the values that are rounded anew, by the noise of the logits.
+//! Tunes the ranges of values that are rounded again, by the noise of the logits.
 //!
-//! What [`super::Ranges`] finds is best for each sum by itself. Here each end of each range is moved a little as
-//! long as that makes the network's answers better.
+//! [`super::Ranges`] finds the best range for each sum by itself. Here each end of each range is moved a little as
+//! long as that improves the network's answers.
 
 use foldnet_archive::{Network, Step, TensorId};
 
 use super::Quantization;
 use crate::quantize::QuantizeError;
 
-/// By what an end of a range is multiplied.
+/// The factors by which an end of a range is multiplied.
 const FACTORS: [f32; 4] = [0.8, 1.25, 0.92, 1.08];
 
-/// Tries ranges of tensors from `first` on, at most so often. `quality` says how good a network is.
+/// Tries ranges of the tensors from `first` on, at most this many times. `quality` rates a network.
 pub fn tune(
     mut best: Network,
     first: TensorId,
@@ -44,15 +44,15 @@ pub fn tune(
     Ok(best)
 }
 
-/// Returns the lowest and the highest value that a tensor can hold.
+/// Returns the lowest and the highest value that a tensor can represent.
 fn reach(network: &Network, tensor: TensorId) -> (f32, f32) {
     let t = &network.tensors[tensor];
     let real = |q: f32| (q - f32::from(t.zero)) * t.scale;
     (real(-128.0), real(127.0))
 }
 
-/// Gives a tensor another range: whoever writes it and whoever reads it counts in its new steps. It is one
-/// that [`super::apart`] has added.
+/// Gives a tensor another range: the steps that write and read it use its new scale. It must be a tensor added by
+/// [`super::apart`].
 fn rescale(network: &mut Network, tensor: TensorId, range: Quantization) {
     let by = network.tensors[tensor].scale / range.scale;
     for step in &mut network.steps {
@@ -121,7 +121,7 @@ mod tests {
         let after = quality(&tuned).unwrap();
         assert!(before < 0.0 && after > before, "noise {} became {}", -before, -after);
         assert_eq!(tune(wide.clone(), first, 0, &quality).unwrap(), wide);
-        // There and back again: the same network but for the last bits of its multipliers.
+        // Back and forth gives the same network, except for the last bits of its multipliers.
         let mut again = parts.clone();
         let was = Quantization { scale: parts.tensors[first].scale, zero: parts.tensors[first].zero };
         rescale(&mut again, first, Quantization::covering(-1.0, 3.0));

@@ -1,4 +1,4 @@
-//! From decisions to integers: equalized weights, ranges, rounded weights.
+//! Converts decisions to integers: equalized weights, ranges, rounded weights.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,7 +11,7 @@ use crate::quantize::fuse::{Fusion, Layer, SlotId};
 use crate::quantize::rounding::{Rounded, Rounder};
 use crate::quantize::weights;
 
-/// What every draft is made from.
+/// The common inputs of every draft.
 #[derive(Clone, Copy)]
 pub struct Source<'a> {
     /// The float graph.
@@ -20,36 +20,36 @@ pub struct Source<'a> {
     pub fusion: &'a Fusion,
     /// The classes of tensors that are equalized together.
     pub classes: &'a [Class],
-    /// What was seen of the tensors on calibration images.
+    /// The observed statistics of the tensors on calibration images.
     pub observation: &'a Observation,
 }
 
 /// The decisions that define a draft before rounding and bias correction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Choices {
-    /// Per class.
+    /// The rule per class.
     pub rules: Vec<usize>,
-    /// Per slot.
+    /// The method per slot.
     pub methods: Vec<Method>,
-    /// Per slot, a factor on the range.
+    /// The factor on the range per slot.
     pub stretch: Vec<f32>,
 }
 
 impl Choices {
-    /// Nothing equalized, every range by one method.
+    /// Starts with no equalization and one method for every range.
     pub fn first(classes: usize, fusion: &Fusion, method: Method) -> Self {
         let method = if method == Method::Auto { Method::Mse } else { method };
         let slots = fusion.slots.len();
         Self { rules: vec![0; classes], methods: vec![method; slots], stretch: vec![1.0; slots] }
     }
 
-    /// Returns the factors that its rules give every node.
+    /// Returns the factors of every node by its rules.
     pub fn factors(&self, source: Source<'_>) -> equalize::Factors {
         factors(source.graph, source.classes, &self.rules, source.observation)
     }
 }
 
-/// Returns the factors per node when each class follows the rule of that number.
+/// Returns the factors per node if each class follows the rule with this number.
 pub fn factors(
     graph: &Graph,
     classes: &[Class],
@@ -66,8 +66,8 @@ pub fn factors(
     all
 }
 
-/// Returns the draft that follows from the choices. `factors` are theirs; weights are rounded by `rounder` where
-/// there is one, else to their nearest levels, which `nearest` remembers.
+/// Returns the draft of these choices. `factors` belong to them. `rounder`, if there is one, rounds the weights;
+/// otherwise they are rounded to their nearest levels, which `nearest` caches.
 pub fn draft(
     source: Source<'_>,
     choices: &Choices,
@@ -119,7 +119,7 @@ pub fn draft(
         let Op::Conv(c) = &graph.nodes[conv].op else { continue };
         let filter = c.weights.len() / c.bias.len().max(1);
         for (o, b) in effective_bias(&graph, conv, c).into_iter().enumerate() {
-            // A channel without weights: any scale that holds the bias.
+            // A channel without weights may have any scale at which its bias is representable.
             if b != 0.0 && whole.weights[o * filter..(o + 1) * filter].iter().all(|&w| w == 0) {
                 whole.scale[o] = (b.abs() / f64::from(1 << 20)) as f32;
             }
@@ -129,8 +129,8 @@ pub fn draft(
     Draft { graph, fusion: fusion.clone(), ranges, packed }
 }
 
-/// A convolution's weights rounded to their nearest levels, with scales as they are before the layer's own
-/// output is equalized: those factors scale a whole channel, which changes no integer.
+/// Rounds a convolution's weights to their nearest levels. The scales are those before the layer's own output is
+/// equalized: those factors scale a whole channel, which changes no integer.
 fn pack(graph: &Graph, conv: NodeId, importance: &[f32], factors: &equalize::Factors) -> Packed {
     let Op::Conv(c) = &graph.nodes[conv].op else { unreachable!("called for convolutions") };
     let filter = c.weights.len() / c.bias.len().max(1);
@@ -140,7 +140,7 @@ fn pack(graph: &Graph, conv: NodeId, importance: &[f32], factors: &equalize::Fac
     for (o, weights) in c.weights.chunks_exact(filter).enumerate() {
         let first = o / group_out * per_group;
         let per_weight: Vec<f32> = (0..filter).map(|k| importance[first + k % per_group]).collect();
-        // Weights of a model that was quantized before have a scale each already.
+        // The weights of a model that is already quantized already have a scale.
         let grid = if graph.given.is_empty() { None } else { weights::grid(weights) };
         let (ints, scale) = match grid {
             Some(scale) => (weights::with_scale(weights, scale), scale),
@@ -152,7 +152,7 @@ fn pack(graph: &Graph, conv: NodeId, importance: &[f32], factors: &equalize::Fac
     Packed { weights: q, scale: scales }
 }
 
-/// What [`pack`] made, by convolution and its input's rule: most trials change neither.
+/// The results of [`pack`] by convolution and its input's rule: most trials change neither.
 #[derive(Default)]
 pub struct Nearest(Mutex<HashMap<(NodeId, usize), Packed>>);
 
@@ -169,7 +169,7 @@ impl Nearest {
     }
 }
 
-/// Returns the mean square of each channel of a layer's input, as int8 sees it.
+/// Returns the mean square of each channel of a layer's int8 input.
 fn input_squares(
     graph: &Graph,
     fusion: &Fusion,

@@ -1,16 +1,14 @@
-//! The whole way from a float graph to a network, every decision made by the output's error.
+//! Quantizes a float graph and makes every decision by the output's error.
 //!
-//! Error is the noise that quantization adds to the answers, [`Distance::sqnr`], over calibration images
-//! that nothing was measured on (see `split`): ranges that fit what was seen too tightly cut off what was
-//! not, which shows on other images only.
-//! (Not the divergence of the answers: a trained network is sure of most images it was trained on, so
-//! that a handful of doubtful ones would decide everything, and decisions made on them do not hold on
-//! others.)
-//! The quantized network is run by the real kernels, so what is measured is what will run. How much is
-//! tried is bounded by a number of multiply-accumulates, not by time: the result is the same on every
+//! The error is the noise that quantization adds to the answers, [`Distance::sqnr`], over calibration images on
+//! which nothing was measured (see `split`): ranges that fit the observed values too tightly clip others, which
+//! shows only on other images. (The error is not the divergence of the answers: a trained network is sure of most
+//! of its training images, so a handful of doubtful ones would decide everything, and such decisions do not hold
+//! on other images.) The real kernels run the quantized network, so the measured network is the one that will run.
+//! The effort is bounded by a number of multiply-accumulates, not by time: the result is the same on every
 //! machine.
 //!
-//! `draft` makes integers from decisions, `search` decides.
+//! `draft` converts decisions to integers, `search` decides.
 
 mod draft;
 mod progress;
@@ -34,14 +32,14 @@ use draft::{Source, factors};
 pub use progress::{Decision, Progress, Silent};
 use search::{Candidate, Search, Trial};
 
-/// How much is tried.
+/// The effort of the search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effort {
-    /// One try: no search.
+    /// A single try without a search.
     Low,
-    /// Seconds for a small network, a minute for a large one.
+    /// Takes seconds for a small network and a minute for a large one.
     Normal,
-    /// As much, and weights rounded by a search for the least error, over more of the images' patches.
+    /// Like `Normal`, with weights rounded by a search for the smallest error, over more of the images' patches.
     High,
 }
 
@@ -50,32 +48,32 @@ impl Effort {
         if self == Self::High { Care::Settle } else { Care::Once }
     }
 
-    /// Multiply-accumulates that may be spent on trying.
+    /// Returns the multiply-accumulates that the search may spend.
     fn budget(self) -> u64 {
         match self {
             Self::Low => 0,
-            // More of it finds what suits the images that it tries, not others.
+            // A larger budget finds choices that suit only the images that are tried.
             Self::Normal | Self::High => 1_500_000_000_000,
         }
     }
 }
 
-/// What the caller decides.
+/// The decisions of the caller.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How ranges are chosen.
+    /// The method that chooses ranges.
     pub method: Method,
-    /// How much is tried.
+    /// The effort of the search.
     pub effort: Effort,
-    /// Cross-layer equalization, where it helps.
+    /// Whether to use cross-layer equalization if it helps.
     pub equalize: bool,
-    /// Rounding that looks at inputs, where it helps.
+    /// Whether to use input-aware rounding if it helps.
     pub rounding: bool,
-    /// Bias correction, where it helps.
+    /// Whether to use bias correction if it helps.
     pub bias: bool,
-    /// Whether to give the network an NPU's roundings, see [`super::apart`].
+    /// Whether to add an NPU's roundings, see [`super::apart`].
     pub for_npu: bool,
-    /// How answers are compared; what follows from the graph alone if not given.
+    /// How answers are compared; if not given, this follows from the graph.
     pub measure: Option<Measure>,
 }
 
@@ -97,30 +95,30 @@ impl Default for Options {
 pub struct Outcome {
     /// The quantized network.
     pub network: Network,
-    /// The same with an NPU's roundings, where that was asked for.
+    /// The same network with an NPU's roundings, if requested.
     pub for_npu: Option<Network>,
-    /// The numbers it was built from; the fusion's slots are the network's tensors.
+    /// The numbers from which it was built; the fusion's slots are the network's tensors.
     pub draft: Draft,
-    /// The float graph with [`crate::quantize::fuse::with_dense_end`] and [`crate::quantize::center`]
-    /// applied; its nodes are what slots refer to.
+    /// The float graph after [`crate::quantize::fuse::with_dense_end`] and [`crate::quantize::center`]; slots
+    /// refer to its nodes.
     pub graph: Graph,
-    /// What was seen on the calibration images, in the original graph's units.
+    /// The observations on the calibration images, in the original graph's units.
     pub observation: Observation,
     /// Per node, the factors by which the network's values differ from the float graph's.
     pub factors: equalize::Factors,
-    /// Per slot, the method its range was chosen by.
+    /// The method that chose the range of each slot.
     pub methods: Vec<Method>,
-    /// Tensors that were centred, see [`crate::quantize::center`].
+    /// The number of centred tensors, see [`crate::quantize::center`].
     pub centred: usize,
-    /// In order.
+    /// The decisions, in order.
     pub decisions: Vec<Decision>,
-    /// On the images used for trying.
+    /// The distance on the images used for trying.
     pub distance: Distance,
-    /// How answers were compared.
+    /// How answers are compared.
     pub measure: Measure,
 }
 
-/// Quantizes.
+/// Quantizes a float graph.
 pub fn quantize(
     graph: &Graph,
     images: &[Pixels],
@@ -133,7 +131,7 @@ pub fn quantize(
     let measure = options.measure.unwrap_or_else(|| Measure::of_graph(graph));
     let mut options = Options { measure: Some(measure), ..options };
     if !graph.given.is_empty() {
-        // Somebody has decided before; see `Graph::given`.
+        // The source model has already decided; see `Graph::given`.
         options = Options { effort: Effort::Low, equalize: false, rounding: false, bias: false, ..options };
     }
     let mut graph = with_dense_end(graph);
@@ -180,7 +178,7 @@ pub fn quantize(
     })
 }
 
-/// What is seen of the watched nodes on images, also with each rule's factors where those are tried.
+/// Observes the watched nodes on images, also with each rule's factors if those are tried.
 fn observations(
     graph: &Graph,
     watch: &[NodeId],
@@ -205,7 +203,7 @@ fn observations(
     Ok(observe(graph, watch, images, &variants, &|| progress.tick())?)
 }
 
-/// Every weight and bias is a number.
+/// Checks that every weight and bias is a number.
 fn check_finite(graph: &Graph) -> Result<(), QuantizeError> {
     for node in &graph.nodes {
         let bad = |values: &[f32], channels: usize| {
@@ -224,8 +222,8 @@ fn check_finite(graph: &Graph) -> Result<(), QuantizeError> {
     Ok(())
 }
 
-/// Images to measure on, and images to try on: what is found on the former must hold on others.
-/// Every third goes to the latter; a dozen or fewer serve as both.
+/// Splits the images into those for measuring and those for trying, since results of the former must hold on other
+/// images. Every third is for trying; a dozen or fewer serve as both.
 fn split(images: &[Pixels]) -> (Vec<Pixels>, Vec<Pixels>) {
     if images.len() < 12 {
         return (images.to_vec(), images.to_vec());

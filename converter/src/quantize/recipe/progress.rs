@@ -1,28 +1,28 @@
-//! What a caller hears of a quantization while it runs, and what was decided.
+//! The progress of a quantization, and its decisions.
 
 use crate::quantize::QuantizeError;
 
-/// Told what is going on.
+/// Receives the progress of a quantization.
 pub trait Progress: Sync {
-    /// A stage of this many ticks begins.
+    /// Reports the start of a stage with this many ticks.
     fn stage(&self, name: &str, ticks: usize);
-    /// One tick of it is done.
+    /// Reports that one tick is done.
     fn tick(&self);
-    /// Something that a person may want to know.
+    /// Reports something that a person may want to know.
     fn note(&self, _words: &str) {}
-    /// Returns whether the caller has given up. Asked on the thread that quantizes, between trials.
+    /// Returns whether the caller wants to stop. It is called on the thread that quantizes, between trials.
     fn stopped(&self) -> bool {
         false
     }
 }
 
-/// One tick, and an error if the caller has given up.
+/// Reports one tick; returns an error if the caller wants to stop.
 pub(super) fn step(progress: &dyn Progress) -> Result<(), QuantizeError> {
     progress.tick();
     if progress.stopped() { Err(QuantizeError::Stopped) } else { Ok(()) }
 }
 
-/// No reports.
+/// Ignores all reports.
 pub struct Silent;
 
 impl Progress for Silent {
@@ -30,23 +30,23 @@ impl Progress for Silent {
     fn tick(&self) {}
 }
 
-/// A pass that changes numbers, and what came of it.
+/// A pass that changes numbers, and its result.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Decision {
     /// The pass.
     pub pass: String,
-    /// Signal to noise of the answers before, in dB; none where that would compare unlike things.
+    /// The signal-to-noise ratio of the answers before, in dB; `None` if a comparison would make no sense.
     pub before: Option<f64>,
-    /// Signal to noise of the answers after, in dB.
+    /// The signal-to-noise ratio of the answers after, in dB.
     pub after: f64,
     /// Whether its result was kept.
     pub kept: bool,
-    /// In words.
+    /// The decision in words.
     pub note: String,
 }
 
 impl Decision {
-    /// Kept if it lowers the noise.
+    /// Creates a decision that is kept if it lowers the noise.
     pub fn new(pass: &str, before: f64, after: f64, note: String) -> Self {
         Self { pass: pass.into(), before: Some(before), after, kept: after > before, note }
     }

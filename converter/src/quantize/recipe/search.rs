@@ -16,7 +16,7 @@ use crate::quantize::rounding::{self, Rounder};
 use crate::quantize::score::{Distance, Measure, logits};
 use crate::quantize::{QuantizeError, bias};
 
-/// A draft with its network and what came out.
+/// A draft with its network and measured error.
 #[derive(Clone)]
 pub struct Candidate {
     pub choices: Choices,
@@ -26,10 +26,10 @@ pub struct Candidate {
     pub distance: Distance,
 }
 
-/// The images that candidates are tried on.
+/// The images on which candidates are tried.
 pub struct Trial {
     pub images: Vec<Pixels>,
-    /// The float network's answers.
+    /// The answers of the float network.
     pub truth: Vec<Vec<f32>>,
     pub measure: Measure,
 }
@@ -38,37 +38,37 @@ pub struct Trial {
 pub struct Search<'a> {
     source: Source<'a>,
     options: Options,
-    /// The images that are measured.
+    /// The images for measuring.
     images: &'a [Pixels],
     trial: Trial,
-    /// Rounds by inputs while searching, where that is affordable.
+    /// Rounds by inputs during the search, if that is affordable.
     rounder: Option<Rounder>,
     nearest: Nearest,
     budget: u64,
     cost: u64,
     best: Candidate,
-    /// A pass after the search, which no choice stands for, has changed the best network.
+    /// Whether a pass after the search, which is not part of the choices, has changed the best network.
     changed_later: bool,
     decisions: Vec<Decision>,
 }
 
-/// Factors on a range that are tried.
+/// The factors on a range that are tried.
 const STRETCHES: [f32; 4] = [0.9, 1.1, 1.25, 0.8];
-/// At most this many images decide.
+/// The largest number of images that decide.
 const TRIAL: usize = 256;
 
-/// Images that a trial may run: it should cost no more than a twentieth of what may be spent.
+/// Returns the number of images per trial: one trial should cost at most a twentieth of the budget.
 fn affordable(macs: u64, effort: Effort) -> usize {
     ((effort.budget() / 20 / macs.max(1)) as usize).clamp(8, TRIAL)
 }
 
 impl Trial {
-    /// How far a network's answers are from the float network's.
+    /// Measures the distance of a network's answers from the float network's.
     fn error(&self, network: &Network) -> Result<Distance, QuantizeError> {
         Ok(Distance::between(&self.truth, &logits(network, &self.images)?, self.measure))
     }
 
-    /// Spread evenly, as many as are affordable.
+    /// Keeps as many images as are affordable, spread evenly.
     fn fewer(self, macs: u64, effort: Effort) -> Self {
         let n = self.images.len().min(affordable(macs, effort));
         let chosen = |i: usize| i * self.images.len() / n;
@@ -81,7 +81,7 @@ impl Trial {
 }
 
 impl<'a> Search<'a> {
-    /// Begins with a draft that nothing was decided on.
+    /// Starts with a draft without any decisions.
     pub fn new(
         source: Source<'a>,
         images: &'a [Pixels],
@@ -111,7 +111,7 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Runs every pass that the options ask for.
+    /// Runs every pass that the options enable.
     pub fn run(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
         let Options { effort, rounding, method, bias, .. } = self.options;
         let searching = effort != Effort::Low;
@@ -136,7 +136,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Returns whether the best network is what its choices give with every layer rounded by its inputs, and no
+    /// Returns whether the best network follows from its choices with every layer rounded by its inputs, and no
     /// later pass has changed it.
     pub fn follows_from_plan(&self) -> bool {
         self.rounder.is_some() && !self.changed_later
@@ -147,7 +147,7 @@ impl<'a> Search<'a> {
         (self.best, self.decisions)
     }
 
-    /// Returns the network that follows from choices, measured.
+    /// Measures the network that follows from choices.
     fn attempt(&mut self, choices: Choices) -> Result<Candidate, QuantizeError> {
         self.budget = self.budget.saturating_sub(self.cost);
         let factors = choices.factors(self.source);
@@ -157,7 +157,7 @@ impl<'a> Search<'a> {
         Ok(Candidate { choices, factors, draft, network, distance })
     }
 
-    /// Makes a candidate the best, whatever it scores.
+    /// Makes a candidate the best, whatever its error.
     fn adopt(&mut self, candidate: Candidate) {
         self.best = candidate;
     }
@@ -182,13 +182,13 @@ impl<'a> Search<'a> {
         self.decisions.push(Decision::new(pass, before, self.best.distance.sqnr, note));
     }
 
-    /// Returns whether every candidate can have its weights rounded by inputs.
+    /// Returns whether the weights of every candidate can be rounded by inputs.
     fn may_round_throughout(&self) -> bool {
         let work = rounding::work(self.source.graph, self.source.fusion);
         work * RULES.len() as u64 <= self.budget / 10
     }
 
-    /// From now on every candidate's weights are rounded by inputs, the best one's first.
+    /// Rounds every candidate's weights by inputs from now on, starting with the best one's.
     fn round_throughout(&mut self, progress: &dyn Progress) -> Result<(), QuantizeError> {
         let before = self.best.distance.sqnr;
         self.rounder = Some(self.rounder(self.images, progress, "rounding")?);
@@ -210,8 +210,8 @@ impl<'a> Search<'a> {
         Ok(Rounder::new(graph, fusion, images, care, &|| progress.tick())?)
     }
 
-    /// The same decisions, with ranges, equalization and rounding measured on all images: what was left
-    /// out to decide on has served its purpose.
+    /// Repeats the decisions with ranges, equalization and rounding measured on all images: the images left out
+    /// for deciding are no longer needed for that.
     pub fn refit(
         &mut self,
         observation: &Observation,
@@ -228,7 +228,7 @@ impl<'a> Search<'a> {
         self.adopt(Candidate { choices, factors, draft, network, distance });
         self.decisions.push(Decision {
             pass: "final fit".into(),
-            // What was the best of many tries on some images flatters itself on those.
+            // The best of many tries on some images looks too good on those.
             before: None,
             after: distance.sqnr,
             kept: true,
@@ -237,7 +237,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Returns the best network with residuals and affine maps as steps of their own.
+    /// Returns the best network with residuals and affine maps as separate steps.
     pub fn for_npu(&mut self, images: &[Pixels], progress: &dyn Progress) -> Result<Network, QuantizeError> {
         progress.stage("rounding as an NPU", 2);
         let network = &self.best.network;
@@ -343,7 +343,7 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Evenly spread images, as many as a twelfth of the whole effort can take.
+    /// Returns evenly spread images, as many as a twelfth of the whole effort allows.
     fn affordable_images(&self, images: &[Pixels], most: usize) -> Vec<Pixels> {
         let macs = self.best.network.macs().max(1);
         let affordable = (Effort::Normal.budget() / 12 / macs) as usize;

@@ -1,4 +1,4 @@
-//! The integers of one layer.
+//! Chooses the integers of one layer.
 
 use super::moments::Moments;
 use super::{Care, Rounded};
@@ -6,11 +6,11 @@ use crate::graph::Conv;
 use crate::quantize::build::Packed;
 use crate::quantize::weights;
 
-/// Times that every weight is looked at again.
+/// The number of times that every weight is considered again.
 const ROUNDS: usize = 30;
-/// Scales tried per channel, as parts of the one that suits nearest rounding best.
+/// The scales tried per channel, relative to the best one for nearest rounding.
 pub const SCALES: [f32; 5] = [1.0, 0.95, 0.9, 0.85, 1.05];
-/// Layers with more work than this per scale (products) keep that scale.
+/// Layers with more multiplications than this per scale keep that scale.
 const SCALE_WORK: usize = 60_000_000;
 
 /// Returns the covariance dampened by 1 % of its mean diagonal.
@@ -21,7 +21,7 @@ fn dampened(covariance: &[f64], n: usize) -> Vec<f64> {
     c
 }
 
-/// Rounds one layer, at the given scales or at the best ones; none where the covariance has no inverse.
+/// Rounds one layer, at the given scales or at the best ones; returns `None` if the covariance has no inverse.
 pub fn round_layer(conv: &Conv, moments: &Moments, given: Option<&Packed>, care: Care) -> Option<Rounded> {
     let n = moments.depth;
     if moments.count < 2.0 {
@@ -67,7 +67,7 @@ pub fn round_layer(conv: &Conv, moments: &Moments, given: Option<&Packed>, care:
     Some(rounded)
 }
 
-/// One channel's integers, in the factor's order, and the error that is left.
+/// Returns one channel's integers, in the factor's order, and the remaining error.
 fn round_channel(weights: &[f64], scale: f64, factor: &[f64]) -> (f64, Vec<i8>) {
     let n = weights.len();
     let mut left = weights.to_vec();
@@ -84,7 +84,7 @@ fn round_channel(weights: &[f64], scale: f64, factor: &[f64]) -> (f64, Vec<i8>) 
     (total, q)
 }
 
-/// Moves single weights by one level as long as that makes the error less; the error that is left.
+/// Moves single weights by one level as long as that reduces the error; returns the remaining error.
 fn settle(weights: &[f64], scale: f64, covariance: &[f64], q: &mut [i8]) -> f64 {
     let n = weights.len();
     let mut errors: Vec<f64> = weights.iter().zip(&*q).map(|(w, &q)| w - scale * f64::from(q)).collect();
@@ -93,7 +93,7 @@ fn settle(weights: &[f64], scale: f64, covariance: &[f64], q: &mut [i8]) -> f64 
     for _ in 0..ROUNDS {
         let mut moved = false;
         for i in 0..n {
-            // Of the two neighbours only the one that the slope points to can be better.
+            // Of the two neighbours, only the one in the direction of the slope can be better.
             let step = if slope[i] > 0.0 { 1 } else { -1 };
             let level = i32::from(q[i]) + step;
             let by = scale * f64::from(step);
@@ -113,7 +113,7 @@ fn settle(weights: &[f64], scale: f64, covariance: &[f64], q: &mut [i8]) -> f64 
     errors.iter().zip(&slope).map(|(e, s)| e * s).sum()
 }
 
-/// The upper factor U with `C⁻¹ = UᵀU`; none if C is not positive definite.
+/// Returns the upper factor U with `C⁻¹ = UᵀU`, or `None` if C is not positive definite.
 pub fn inverse_factor(c: &[f64], n: usize) -> Option<Vec<f64>> {
     // C⁻¹ = UᵀU with U upper. With P reversing the order, PCP = LLᵀ gives C = (PLP)(PLP)ᵀ where
     // PLP =: R is upper, so C⁻¹ = R⁻ᵀR⁻¹ and U = R⁻¹.

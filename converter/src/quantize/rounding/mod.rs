@@ -1,29 +1,28 @@
-//! Rounding that looks at a layer's inputs.
+//! Rounding that takes a layer's inputs into account.
 //!
-//! Rounding each weight to its nearest level minimizes the error of the weights, not that of the
-//! output. With C the covariance of the layer's inputs, the output's error is `eᵀCe` per channel; so
-//! after each weight is rounded, its error is spread over the weights not yet rounded so that the
-//! output moves least:
+//! Rounding each weight to its nearest level minimizes the error of the weights, not that of the output. With C
+//! the covariance of the layer's inputs, the output's error is `eᵀCe` per channel. After each weight is rounded,
+//! its error is therefore distributed over the weights that are not yet rounded, so that the output changes least:
 //!
 //! ```text
 //! U = chol(C⁻¹)ᵀ     for i by falling C_ii:  q_i = rne(w_i/s);  w_j −= (w_i − s·q_i)·U_ij/U_ii, j > i
 //! ```
-//! A channel's scale s is the one of a few with the smallest error that is left, `Σ ((w_i − s·q_i)/U_ii)²`.
-//! What the mean of the inputs makes of the rounding errors goes into the bias. Frantar et al., *GPTQ*,
-//! 2022, after Hassibi and Stork, *Optimal brain surgeon*, 1993; the mean and the scale are our additions.
+//! Of a few scales s, a channel gets the one with the smallest remaining error, `Σ ((w_i − s·q_i)/U_ii)²`. The
+//! effect of the rounding errors on the mean output is moved into the bias. Frantar et al., *GPTQ*, 2022, after
+//! Hassibi and Stork, *Optimal brain surgeon*, 1993; the mean and the scale are our additions.
 //!
-//! That settles each weight once. A careful rounder goes on from there: it moves single weights by one level as
-//! long as the same error `E = eᵀCe` falls,
+//! This decides each weight once. A careful rounder continues: it moves single weights by one level as long as the
+//! same error `E = eᵀCe` decreases,
 //!
 //! ```text
 //! q_i ± 1:  ΔE = ∓2s·(Ce)_i + s²·C_ii
 //! ```
-//! which is the search for the rounding of least error that Nagel et al., *Up or down? Adaptive rounding*, 2020,
-//! do by gradient, here exactly, from a good start and over more patches of the inputs.
+//! which is the search for the rounding with the smallest error. Nagel et al., *Up or down? Adaptive rounding*,
+//! 2020, do it by gradient; here it is exact, from a good start and over more patches of the inputs.
 //!
-//! Equalization scales a layer's inputs by factors f, so C becomes `diag(f)·C·diag(f)`: the moments of
-//! the float network's inputs serve every rule, and a layer's integers depend on the rule of its input
-//! alone (factors of its outputs move their scales). [`Rounder`] keeps them by both.
+//! Equalization scales a layer's inputs by factors f, so C becomes `diag(f)·C·diag(f)`: the moments of the float
+//! network's inputs serve every rule, and a layer's integers depend only on the rule of its input (factors of its
+//! outputs change their scales). [`Rounder`] caches them by both.
 
 mod layer;
 mod moments;
@@ -45,25 +44,25 @@ use crate::image::Pixels;
 use layer::{SCALES, round_layer};
 use moments::{Moments, merge};
 
-/// Layers with longer filters keep nearest rounding: the work grows with the cube.
+/// Layers with longer filters keep nearest rounding: the work grows with the cube of the length.
 const LONGEST: usize = 1200;
-/// Input patches gathered per layer and image.
+/// The number of input patches collected per layer and image.
 const PATCHES: usize = 24;
-/// The same for a careful rounder.
+/// The number of patches for a careful rounder.
 const MANY_PATCHES: usize = 96;
-/// Images are dealt to this many lanes, so that sums of floats come out the same everywhere.
+/// The number of lanes over which images are distributed, so that sums of floats are the same on every machine.
 const LANES: usize = 2;
 
-/// A layer's integers and what to add to its biases.
+/// The integers of a layer, and the correction of its biases.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rounded {
-    /// Integers and scales.
+    /// The integers and scales.
     pub packed: Packed,
-    /// Per output channel, in units of the input's values times the weights.
+    /// The correction per output channel, in units of the input's values times the weights.
     pub shift: Vec<f64>,
 }
 
-/// Returns the layers that can be rounded by their inputs: convolution and the slot it reads.
+/// Returns the layers that can be rounded by their inputs: convolution and its input slot.
 fn layers_of(graph: &Graph, fusion: &Fusion) -> Vec<(usize, NodeId, usize)> {
     let short = |c: &Conv| c.groups == 1 && (2..=LONGEST).contains(&depth(c));
     let layers = fusion.layers.iter().enumerate();
@@ -82,7 +81,7 @@ fn depth(c: &Conv) -> usize {
     c.weights.len() / c.bias.len().max(1)
 }
 
-/// Multiplications that rounding every layer once takes.
+/// Returns the multiplications needed to round every layer once.
 pub fn work(graph: &Graph, fusion: &Fusion) -> u64 {
     let cost = |&(_, conv, _): &(usize, NodeId, usize)| match &graph.nodes[conv].op {
         Op::Conv(c) => {
@@ -94,12 +93,12 @@ pub fn work(graph: &Graph, fusion: &Fusion) -> u64 {
     layers_of(graph, fusion).iter().map(cost).sum()
 }
 
-/// How much trouble is taken.
+/// The care taken in rounding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Care {
-    /// Each weight once.
+    /// Rounds each weight once.
     Once,
-    /// Until no single weight can be moved any more, over more patches.
+    /// Continues until no single weight can be moved any more, over more patches.
     Settle,
 }
 
@@ -117,7 +116,7 @@ pub struct Rounder {
 }
 
 impl Rounder {
-    /// Runs the float network over the images and sums up every layer's inputs.
+    /// Runs the float network on the images and sums every layer's inputs.
     pub fn new(
         graph: &Graph,
         fusion: &Fusion,
@@ -144,7 +143,7 @@ impl Rounder {
         Ok(Self { care, moments, known: std::sync::Mutex::default() })
     }
 
-    /// Returns the layer rounded for its input's factors, which go by the number `rule`; none for a layer that
+    /// Returns the layer rounded for its input's factors, which have the number `rule`, or `None` for a layer that
     /// keeps nearest rounding.
     pub fn rounded(
         &self,
@@ -169,9 +168,8 @@ impl Rounder {
     }
 }
 
-/// Replaces the integer weights of every convolution that is small enough by ones that suit the inputs
-/// that the quantized network itself makes, and moves the mean error into its bias. Returns how many
-/// layers were done.
+/// Replaces the integer weights of every convolution that is small enough by ones that suit the quantized
+/// network's own inputs, and moves the mean error into its bias. Returns the number of layers.
 pub fn round_with_inputs(
     draft: &mut Draft,
     network: &Network,
@@ -208,14 +206,14 @@ fn fresh(graph: &Graph, layers: &[(usize, NodeId, usize)]) -> Vec<Moments> {
     layers.iter().map(moments).collect()
 }
 
-/// Pixels minus what stands for zero in their channel.
+/// Subtracts the value of zero in their channel from the pixels.
 fn centre(pixels: &mut [f32], zero: &[i8]) {
     for (i, p) in pixels.iter_mut().enumerate() {
         *p -= f32::from(zero[i % zero.len()]) + 128.0;
     }
 }
 
-/// Streams images through the quantized network; moments in units of each input's scale.
+/// Runs images through the quantized network and collects moments in units of each input's scale.
 fn gather(
     draft: &Draft,
     network: &Network,

@@ -1,19 +1,19 @@
-//! Moments of what goes into a layer.
+//! The moments of a layer's inputs.
 
 use foldnet_kernels::Shape;
 
 use crate::graph::{Graph, NodeId, Op};
 
-/// First and second moments of a layer's input patches.
+/// The first and second moments of a layer's input patches.
 #[derive(Clone)]
 pub struct Moments {
-    /// Inputs per patch.
+    /// The number of inputs per patch.
     pub depth: usize,
-    /// Patches.
+    /// The number of patches.
     pub count: f64,
-    /// Of each input.
+    /// The sum of each input.
     pub sum: Vec<f64>,
-    /// Upper triangle, dense storage.
+    /// The sums of products: the upper triangle, in dense storage.
     pub products: Vec<f32>,
 }
 
@@ -28,7 +28,7 @@ impl Moments {
         let take = patches.min(total);
         let mut patch = vec![0.0f32; self.depth];
         for k in 0..take {
-            // Spread over the image, elsewhere for each image.
+            // Patches are spread over the image, at other positions for each image.
             let at = (k * total / take + image * 7919) % total;
             let (oy, ox) = (at / out.w, at % out.w);
             patch.fill(0.0);
@@ -59,7 +59,7 @@ impl Moments {
         }
     }
 
-    /// Returns the moments of inputs that are each multiplied by a factor.
+    /// Returns the moments of inputs that are multiplied by a factor each.
     pub fn scaled(&self, factor: &dyn Fn(usize) -> f32) -> Self {
         let mut scaled = self.clone();
         let n = self.depth;
@@ -71,7 +71,7 @@ impl Moments {
         scaled
     }
 
-    /// Covariance in the given order.
+    /// Returns the covariance in the given order.
     pub fn covariance(&self, order: &[usize]) -> Vec<f64> {
         let n = self.depth;
         let at = |i: usize, j: usize| {
@@ -88,7 +88,7 @@ impl Moments {
     }
 }
 
-/// Returns the lanes' sums, added in their order.
+/// Returns the sums of the lanes, added in their order.
 pub fn merge(lanes: Vec<Vec<Moments>>) -> Vec<Moments> {
     let mut lanes = lanes.into_iter();
     let mut all = lanes.next().unwrap_or_default();

@@ -5,7 +5,7 @@ use super::*;
 use crate::graph::Window;
 use crate::quantize::weights;
 
-/// A dense layer and moments of inputs that depend on each other.
+/// Returns a dense layer, and moments of inputs that depend on each other.
 fn layer(seed: u32, depth: usize, outputs: usize) -> (Conv, Moments, Vec<Vec<f32>>) {
     let mut state = seed | 1;
     let mut next = move || {
@@ -32,7 +32,7 @@ fn layer(seed: u32, depth: usize, outputs: usize) -> (Conv, Moments, Vec<Vec<f32
     (conv, moments, patches)
 }
 
-/// Mean square error of the layer's outputs, biases moved by `shift`.
+/// Returns the mean square error of the layer's outputs, with biases corrected by `shift`.
 fn error(conv: &Conv, packed: &Packed, shift: &[f64], patches: &[Vec<f32>]) -> f64 {
     let depth = depth(conv);
     let mut sum = 0.0;

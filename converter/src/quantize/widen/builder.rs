@@ -1,4 +1,4 @@
-//! Builds a network some of whose values and weights are pairs of int8, see the parent.
+//! Builds a network in which some values and weights are pairs of int8, see the parent module.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::quantize::build::{Draft, effective_bias};
 use crate::quantize::fuse::{Layer, SlotId};
 use crate::quantize::weights;
 
-/// How an input is held: one tensor, or quotient and remainder.
+/// The representation of an input: one tensor, or quotient and remainder.
 #[derive(Clone, Copy, Debug)]
 enum Width {
     Narrow(TensorId),
     Wide(TensorId, TensorId),
 }
 
-/// A convolution in real numbers and its integers.
+/// A convolution in real numbers, and its integers.
 struct Spec<'a> {
     name: &'a str,
     kernel: [usize; 2],
@@ -29,19 +29,19 @@ struct Spec<'a> {
     pad: [usize; 4],
     groups: usize,
     x: Width,
-    /// OHWI, and their scale per output channel.
+    /// The weights, OHWI, and their scale per output channel.
     q: Vec<i8>,
     scale: Vec<f32>,
-    /// The rest of each weight in steps of a 254th of that scale.
+    /// The remainder of each weight in steps of a 254th of that scale.
     rest: Option<Vec<i8>>,
-    /// Bias at scale `s_x·s_w[c]`.
+    /// The bias at scale `s_x·s_w[c]`.
     bias: Vec<i32>,
 }
 
-/// The tensors that together hold a sum.
+/// The tensors whose sum is the value.
 type Parts = Vec<TensorId>;
 
-/// The network while it is built.
+/// The network under construction.
 pub struct Widener<'a> {
     draft: &'a Draft,
     exact: &'a Graph,
@@ -98,7 +98,7 @@ impl<'a> Widener<'a> {
         Ok(())
     }
 
-    /// Without residual and with results of 8 bits: the small part is the residual.
+    /// Adds a convolution without residual and with 8-bit results: the small part is its residual.
     fn conv_with_rest(&mut self, layer: &Layer) -> Result<(), QuantizeError> {
         let Layer::Conv { conv, x, .. } = *layer else { unreachable!("called for convolutions") };
         let spec = self.spec(conv, x)?;
@@ -116,7 +116,7 @@ impl<'a> Widener<'a> {
         Ok(())
     }
 
-    /// Everything in tensors, and their sum rounded.
+    /// Adds a convolution with all parts in tensors, and rounds their sum.
     fn conv_in_parts(&mut self, layer: &Layer) -> Result<(), QuantizeError> {
         let Layer::Conv { conv, x, skip, y, second, .. } = *layer else {
             unreachable!("called for convolutions")
@@ -149,7 +149,7 @@ impl<'a> Widener<'a> {
                 false,
             ),
         };
-        // A gain of zero has any scale.
+        // A gain of zero may have any scale.
         let scale: Vec<f32> = gain.iter().map(|g| (g.abs() / 127.0).max(1e-20)).collect();
         let s_x = f64::from(self.network.tensors[sum.0].scale);
         let bias = offset.iter().zip(&scale);
@@ -181,7 +181,7 @@ impl<'a> Widener<'a> {
         Ok(())
     }
 
-    /// A convolution of the draft, its weights in 16 bits if they are kept.
+    /// Returns a convolution of the draft, with its weights in 16 bits if they are kept.
     fn spec(&self, node: NodeId, x: SlotId) -> Result<Spec<'a>, QuantizeError> {
         let wide = self.kept.weights.contains(&node);
         let graph = if wide { self.exact } else { &self.draft.graph };
@@ -214,7 +214,7 @@ impl<'a> Widener<'a> {
                 scale = if largest > 1e-28 { largest / 127.0 } else { scale };
                 q = weights::with_scale(real, scale);
             }
-            // The accumulator must hold the bias and every sum of products.
+            // The accumulator must be able to represent the bias and every sum of products.
             let mut steps = bias / (s_x * f64::from(scale));
             while steps.abs() + q.iter().map(|w| f64::from(w.unsigned_abs()) * 256.0).sum::<f64>()
                 >= f64::from(i32::MAX)
@@ -237,7 +237,7 @@ impl<'a> Widener<'a> {
         Ok(spec)
     }
 
-    /// `x∗q` in units of `unit`; whoever calls says what is added and written.
+    /// Adds `x∗q` in units of `unit`; the caller specifies the residual and the output.
     fn product(
         &self,
         spec: &Spec<'_>,
@@ -267,7 +267,8 @@ impl<'a> Widener<'a> {
         }
     }
 
-    /// Returns the remainder of the input times the weights, and the input times the rest of the weights; none
+    /// Returns the remainder of the input times the weights plus the input times the remainder of the weights, or
+    /// `None` if neither has a remainder.
     /// where both are whole.
     fn small(&mut self, spec: &Spec<'_>, unit: f32) -> Option<TensorId> {
         let mut sum = None;
@@ -308,7 +309,7 @@ impl<'a> Widener<'a> {
         [hi, lo].into_iter().chain(self.small(spec, unit)).collect()
     }
 
-    /// Adds the parts up into a slot, in 16 bits if it is kept, in 8 if somebody wants that.
+    /// Adds the parts up into a slot: in 16 bits if it is kept, in 8 if a reader needs that.
     fn write(&mut self, name: &str, parts: &Parts, slot: SlotId) {
         let fusion = &self.draft.fusion;
         if self.kept.values.contains(&slot) {
@@ -327,7 +328,7 @@ impl<'a> Widener<'a> {
         self.network.steps.push(Step::Sum(archive::Sum { name: name.into(), terms, y }));
     }
 
-    /// Quotient and remainder of a sum.
+    /// Adds quotient and remainder of a sum.
     fn pair(
         &mut self,
         name: &str,
@@ -345,7 +346,7 @@ impl<'a> Widener<'a> {
         self.measured.push(Measured { tensor: hi, goal, most });
         let lo = self.tensor(&format!("{tensor}_rest"), shape, scale / 256.0, i8::MIN);
         let mut terms: Vec<Term> = parts.iter().map(|&x| self.term(x, scale)).collect();
-        // Half a step less, so that rounding to the nearest rounds down.
+        // Subtracts half a step, so that rounding to nearest rounds down.
         terms[0].zero += 0.5 / terms[0].multiplier;
         let y = Out { tensor: hi, lo: i8::MIN, hi: i8::MAX };
         self.network.steps.push(Step::Sum(archive::Sum { name: name.into(), terms, y }));
@@ -380,7 +381,7 @@ impl<'a> Widener<'a> {
         Shape::new(side(x.h, 0), side(x.w, 1), spec.bias.len())
     }
 
-    /// A signed part whose scale is found by running.
+    /// Adds a signed part whose scale is measured by running.
     fn part(&mut self, name: &str, shape: Shape, guess: f32, goal: f32) -> TensorId {
         let name = &self.unique(name);
         let scale = self.scales.get(name).copied().unwrap_or(guess);
@@ -389,7 +390,7 @@ impl<'a> Widener<'a> {
         tensor
     }
 
-    /// A name that no tensor has.
+    /// Returns a name that no tensor has.
     fn unique(&self, name: &str) -> String {
         let taken = |name: &String| self.network.tensors.iter().any(|t| t.name == *name);
         let numbered = (2..).map(|n| format!("{name}_{n}"));
@@ -419,7 +420,7 @@ impl Width {
     }
 }
 
-/// A name in the letters that tensors' names have.
+/// Converts a name to the letters that tensors' names may have.
 fn clean(name: &str) -> String {
     name.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
 }

@@ -1,25 +1,25 @@
-//! Values and weights of 16 bits, made of int8 steps.
+//! Values and weights of 16 bits, composed of int8 steps.
 //!
-//! A value is held in two tensors, quotient and remainder by 256, and weights are two sets of int8:
+//! A value is stored in two tensors, quotient and remainder by 256, and weights are two sets of int8:
 //!
 //! ```text
 //! x = s·(hi − z) + s/256·(lo + 128)      hi = ⌊x/s⌋ + z     lo = rne(256·(x/s − ⌊x/s⌋)) − 128
 //! w = s_w·q + s_w/254·r                  q = rne(w/s_w)     r = rne(254·(w/s_w − q))
 //! ```
-//! (rounding down, so that a ReLU leaves no remainder below zero). What reads them is linear, so a
-//! convolution becomes convolutions of the parts:
+//! (rounding down, so that a ReLU leaves no remainder below zero). The readers are linear, so a convolution
+//! becomes convolutions of the parts:
 //!
 //! ```text
 //! f  = lo∗q + hi∗r                       small, so that eight bits are enough
 //! y  = hi∗q + f                          the residual of an ordinary convolution, where it has no other
 //! ```
-//! and where it has one, or its result is of 16 bits itself, `hi∗q` is held in two tensors, too, the second by
-//! convolving once more with 256 times the multiplier and −256 times the first as residual; a
-//! [`foldnet_archive::Sum`] adds everything up and rounds it. An affine map behind such a sum is a depthwise
-//! convolution of its parts. So what is kept runs in the kernels that everything else runs in, on every kernel
-//! set, and costs two to four times the layer's products.
+//! If it has another residual, or its result itself has 16 bits, `hi∗q` is stored in two tensors, too. A second
+//! convolution with 256 times the multiplier and −256 times the first as residual computes the second of them. A
+//! [`foldnet_archive::Sum`] adds everything and rounds it. An affine map after such a sum is a depthwise
+//! convolution of its parts. The kept parts therefore run in the ordinary kernels, on every kernel set, and cost
+//! two to four times the layer's multiply-accumulates.
 //!
-//! Scales of the parts are found by running: a first guess, then by the largest value on images.
+//! The scales of the parts are found by running: a first guess is corrected by the largest value on images.
 
 mod builder;
 #[cfg(test)]
@@ -37,17 +37,17 @@ use crate::graph::{Graph, NodeId};
 use crate::image::Pixels;
 use builder::Widener;
 
-/// What is kept in 16 bits.
+/// The parts kept in 16 bits.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Kept {
-    /// Convolutions whose weights are.
+    /// The convolutions whose weights are kept.
     pub weights: BTreeSet<NodeId>,
-    /// Tensors that are.
+    /// The tensors that are kept.
     pub values: BTreeSet<SlotId>,
 }
 
-/// Everything that can be kept: weights of all convolutions but the one that makes the logits, and tensors
-/// that a convolution or addition writes and another reads.
+/// Returns everything that can be kept: the weights of all convolutions except the one that writes the logits, and
+/// the tensors that a convolution or addition writes and another one reads.
 pub fn eligible(fusion: &Fusion) -> Kept {
     let mut all = Kept::default();
     for layer in &fusion.layers {
@@ -62,7 +62,7 @@ pub fn eligible(fusion: &Fusion) -> Kept {
             _ => Vec::new(),
         };
         let read = |slot: &SlotId| fusion.layers.iter().any(|l| takes_wide(fusion, l, *slot));
-        // What a clip bounds from above, or from below at another value than 0, stays in one part.
+        // A tensor that a clip bounds from above, or from below at a value other than 0, stays in one part.
         let open = |slot: &SlotId| matches!(fusion.slots[*slot].bounds, None | Some((0.0, f32::INFINITY)));
         let written = written.into_iter().filter(|slot| *slot != fusion.logits);
         all.values.extend(written.filter(open).filter(read));
@@ -88,7 +88,7 @@ fn reads(layer: &Layer) -> Vec<SlotId> {
     }
 }
 
-/// Returns whether the layer reads the slot and can do so in two parts.
+/// Returns whether the layer reads the slot and supports two parts of it.
 fn takes_wide(fusion: &Fusion, layer: &Layer, slot: SlotId) -> bool {
     let able = match layer {
         Layer::Conv { .. } => !makes_logits(fusion, layer),
@@ -98,8 +98,8 @@ fn takes_wide(fusion: &Fusion, layer: &Layer, slot: SlotId) -> bool {
     able && reads(layer).contains(&slot)
 }
 
-/// The draft's network with some of it in 16 bits. `exact` is the float graph in the draft's units, without
-/// what rounding and bias correction moved; `images` are what scales are found on.
+/// Returns the draft's network with the kept parts in 16 bits. `exact` is the float graph in the draft's units,
+/// without the shifts of rounding and bias correction; scales are measured on `images`.
 pub fn network(
     draft: &Draft,
     exact: &Graph,
@@ -117,7 +117,7 @@ pub fn network(
     Ok(without_unwritten(Widener::new(draft, exact, kept, &scales)?.build()?.0))
 }
 
-/// Leaves out tensors that no step writes any more.
+/// Removes tensors that no step writes any more.
 fn without_unwritten(mut network: Network) -> Network {
     let mut written = vec![false; network.tensors.len()];
     written[PIXELS] = true;
@@ -137,16 +137,16 @@ fn without_unwritten(mut network: Network) -> Network {
     network
 }
 
-/// A part whose scale is found by running.
+/// A part whose scale is measured by running.
 #[derive(Clone, Copy, Debug)]
 struct Measured {
     tensor: TensorId,
-    /// Where its largest distance from the zero point should come to lie, and how far it can go.
+    /// The desired largest distance from the zero point, and the possible one.
     goal: f32,
     most: f32,
 }
 
-/// Moves scales to where the largest values want them; false when all are near enough.
+/// Adjusts scales to the largest values; returns `false` if all are close enough.
 fn adjust(
     network: &Network,
     measured: &[Measured],
@@ -175,7 +175,7 @@ fn adjust(
             f => f / m.goal,
         };
         moved |= factor != 1.0;
-        // A part that is always zero must not shrink away.
+        // A part that is always zero must not shrink to nothing.
         scales.insert(tensor.name.clone(), (tensor.scale * factor).max(1e-25));
     }
     Ok(moved)

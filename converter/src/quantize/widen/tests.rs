@@ -1,4 +1,4 @@
-//! The parts bring a network nearer to float, and stock tract runs it.
+//! Tests that the parts bring a network closer to float, and that stock tract runs it.
 
 use foldnet_backends::tract::Stock;
 
@@ -9,7 +9,7 @@ use crate::quantize::recipe::{Effort, Options, Silent, quantize};
 use crate::quantize::tests::{images, residual};
 use crate::quantize::{Outcome, equalize};
 
-/// The preactivated kind: a sum that is read as it is and behind an affine map with its ReLU.
+/// Returns a preactivated network: a sum that is read directly and after an affine map with its ReLU.
 fn preactivated() -> Graph {
     let mut graph = residual();
     // stem ─┬─ affine ─ relu ─ a ─ relu ─ b ─┬─ sum ─ affine ─ relu ─ pool ─ dense
@@ -44,7 +44,7 @@ fn quantized(graph: &Graph) -> (Outcome, Graph) {
     (outcome, exact)
 }
 
-/// The real values of a tensor that is held in two, on an image.
+/// Returns the real values of a tensor that is stored in two, for an image.
 fn held(network: &Network, hi: &str, image: &Pixels) -> Vec<f32> {
     let mut sum: Vec<f32> = Vec::new();
     Session::new(network, foldnet_kernels::dispatch::best(), 1).unwrap().run_traced(
