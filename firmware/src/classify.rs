@@ -1,4 +1,4 @@
-//! The loop: image → plan → result.
+//! The classify loop: image → plan → result.
 
 use embedded_io::Write;
 use foldnet_kernels::KernelSet;
@@ -8,14 +8,14 @@ use crate::arena::Arena;
 use crate::frame::{FrameError, FrameSource, Progress};
 use crate::report::Report;
 
-/// A plan that was checked, with its memory.
+/// A checked plan with its memory.
 pub struct Classifier {
     plan: Plan<'static>,
     memory: &'static mut [u8],
 }
 
 impl Classifier {
-    /// Checks the plan, its checksum first. [`PlanError::Memory`] when `memory` is less than it wants.
+    /// Checks the plan, starting with its checksum. Returns [`PlanError::Memory`] if `memory` is too small.
     pub fn new(
         plan: &'static [u8],
         set: &'static dyn KernelSet,
@@ -28,7 +28,7 @@ impl Classifier {
         Ok(Self { plan, memory })
     }
 
-    /// Returns where the image goes.
+    /// Returns the memory for the image.
     pub fn pixels(&mut self) -> &mut [u8] {
         match self.plan.pixels() {
             Some(range) => self.memory.get_mut(range).unwrap_or(&mut []),
@@ -36,13 +36,14 @@ impl Classifier {
         }
     }
 
-    /// Classifies what stands in [`Classifier::pixels`], which is lost. The logits.
+    /// Classifies the image in [`Classifier::pixels`], which is overwritten. Returns the logits.
     pub fn run(&mut self) -> &[f32] {
         self.plan.run_in_place(self.memory).unwrap_or(&[])
     }
 }
 
-/// Returns the index of the greatest logit; the first of equals. One logit decides between two classes by its sign.
+/// Returns the index of the largest logit, the first of equals. A single logit decides between two classes by its
+/// sign.
 pub fn best(logits: &[f32]) -> usize {
     if let &[one] = logits {
         return usize::from(one > 0.0);
@@ -56,54 +57,53 @@ pub fn best(logits: &[f32]) -> usize {
     best.0
 }
 
-/// What the board lends the loop.
+/// The functions that a board provides to the loop.
 pub trait Board {
-    /// Returns a free-running counter: cycles, or whatever the board counts.
+    /// Returns a free-running counter of cycles or of the board's own unit.
     fn now(&mut self) -> u32;
-    /// Ticks from an earlier [`Board::now`] to this moment.
+    /// Returns the ticks from an earlier [`Board::now`] to this moment.
     fn since(&mut self, start: u32) -> u32;
-    /// Tells the watchdog that all is well. Called at least once per poll and per image.
+    /// Feeds the watchdog. It is called at least once per poll and per image.
     fn alive(&mut self);
-    /// Adds to the first line what the board has to say of its start.
+    /// Adds the board's information about its start to the first line.
     fn greet<W: Write>(&mut self, _line: &mut Report<'_, W>) {}
-    /// Adds to the results line what the board has to say.
+    /// Adds the board's remarks to the results line.
     fn remark<W: Write>(&mut self, _line: &mut Report<'_, W>) {}
-    /// What comes next, for a note that outlives a reset.
+    /// Records the next activity, in a note that survives a reset.
     fn doing(&mut self, _what: Doing) {}
-    /// An image was classified, in so many ticks; its line is out.
+    /// Reports that an image was classified in this number of ticks, after its line was sent.
     fn seen(&mut self, _logits: &[f32], _ticks: u32) {}
-    /// An image did not come; its line is out.
+    /// Reports that an image did not arrive, after its line was sent.
     fn missed(&mut self, _error: &str) {}
 }
 
-/// What the loop is at.
+/// The activity of the loop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Doing {
     /// Starting, checking the plan.
     Start,
-    /// Taking an image.
+    /// Receiving an image.
     Picture,
     /// Running the network.
     Network,
-    /// Telling the result.
+    /// Sending the result.
     Result,
 }
 
-/// What [`classify`] counts.
+/// The counters of [`classify`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Images classified.
+    /// The number of images classified.
     pub pictures: u32,
-    /// Images that did not come, by any [`FrameError`].
+    /// The number of images that did not arrive, with any [`FrameError`].
     pub lost: u32,
 }
 
-/// One turn of the loop: polls the source once and, when an image is complete, classifies it and writes
-/// its line:
+/// Runs one turn of the loop: polls the source once and, if an image is complete, classifies it and writes its
+/// line:
 ///
-/// `{"class":3,"ticks":301222,"lost":0,"logits":"…"}`: logits as the hexadecimal digits of their f32,
-/// eight per class; `lost` counts images that did not come, and each is told in a line
-/// `{"error":"damaged","lost":1}`.
+/// `{"class":3,"ticks":301222,"lost":0,"logits":"…"}`: logits are the hexadecimal digits of their f32, eight per
+/// class; `lost` counts images that did not arrive, each of which gets a line `{"error":"damaged","lost":1}`.
 pub fn classify<S: FrameSource, W: Write, B: Board>(
     classifier: &mut Classifier,
     source: &mut S,
@@ -145,9 +145,9 @@ pub fn classify<S: FrameSource, W: Write, B: Board>(
     }
 }
 
-/// Returns a board's whole program: the first line, which starts with `greeting` and is closed here, then
-/// [`classify`] forever. A plan that is refused is told, and told again after every reset that the board's
-/// watchdog makes for want of [`Board::alive`].
+/// Runs a board's whole program: writes the first line, which starts with `greeting` and is closed here, then
+/// calls [`classify`] forever. A plan that is refused is reported, and reported again after every reset by the
+/// board's watchdog, which is no longer fed by [`Board::alive`].
 #[inline(always)]
 pub fn serve<const N: usize, S: FrameSource, W: Write, B: Board>(
     greeting: &str,
@@ -159,7 +159,8 @@ pub fn serve<const N: usize, S: FrameSource, W: Write, B: Board>(
 ) -> ! {
     board.doing(Doing::Start);
     if let Some(memory) = arena.take() {
-        // What flash holds now may not be what the program was linked around, so the compiler must not go by that.
+        // The current content of flash may differ from the plan with which the program was linked, so the compiler
+        // must not rely on that plan.
         match Classifier::new(core::hint::black_box(plan), set, memory) {
             Ok(mut classifier) => {
                 let mut line = Report::new(results);
@@ -181,10 +182,10 @@ pub fn serve<const N: usize, S: FrameSource, W: Write, B: Board>(
     }
 }
 
-/// Until the next interrupt.
+/// Waits for the next interrupt.
 fn wait() {
     #[cfg(all(target_arch = "arm", target_os = "none"))]
-    // SAFETY: touches nothing.
+    // SAFETY: the instruction accesses no memory.
     unsafe {
         core::arch::asm!("wfi", options(nomem, nostack));
     }
@@ -200,7 +201,7 @@ fn name(error: FrameError) -> &'static str {
     }
 }
 
-/// Returns what to say of a plan that was refused, for the results line.
+/// Returns the message for a refused plan, for the results line.
 pub fn refused(error: PlanError) -> &'static str {
     match error {
         PlanError::Version(_) => "plan version",

@@ -1,44 +1,43 @@
 //! Consistent overhead byte stuffing: frames on a byte stream, each closed by a zero byte.
 //!
-//! A frame is sent as blocks: a length byte `n`, then `n − 1` bytes that are not zero; a zero is
-//! understood after each block but the last and those of 255. So zero occurs nowhere but between
-//! frames, and a receiver that lost track finds the next frame at the next zero. (Cheshire and Baker,
-//! *Consistent Overhead Byte Stuffing*, 1999.)
+//! A frame is sent as blocks: a length byte `n`, then `n − 1` bytes that are not zero. A zero follows implicitly
+//! after each block except the last and those of 255. So zero occurs only between frames, and a receiver that lost
+//! track finds the next frame at the next zero. (Cheshire and Baker, *Consistent Overhead Byte Stuffing*, 1999.)
 //!
-//! The computer's end is the crate `cobs`. Its decoder would take 64 bytes more of flash than this one, and
-//! ResNet-8's program has 8 left.
+//! The computer's end uses the crate `cobs`. Its decoder would take 64 bytes more flash than this one, and
+//! ResNet-8's program has only 8 left.
 
-/// What one received byte means.
+/// The meaning of one received byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoded {
-    /// Nothing yet.
+    /// No result yet.
     Nothing,
     /// The frame's next byte.
     Byte(u8),
     /// The frame is complete.
     End,
-    /// The frame was closed in the middle of a block.
+    /// The frame was closed inside a block.
     Cut,
 }
 
 /// Decodes a stream byte by byte.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Decoder {
-    /// Bytes left in this block.
+    /// The number of bytes left in this block.
     left: u8,
     /// Whether a zero is due before the next block.
     zero: bool,
-    /// Whether the frame has had a byte.
+    /// Whether the frame has any bytes yet.
     open: bool,
 }
 
 impl Decoder {
-    /// At the start of a frame.
+    /// Starts at the beginning of a frame.
     pub const fn new() -> Self {
         Self { left: 0, zero: false, open: false }
     }
 
-    /// Takes a byte off the line. Zeros between frames are [`Decoded::Nothing`].
+    /// Decodes a received byte. Zeros between frames are [`Decoded::Nothing`].
     pub fn push(&mut self, byte: u8) -> Decoded {
         if byte == 0 {
             let (open, left) = (self.open, self.left);
@@ -61,7 +60,7 @@ impl Decoder {
     }
 }
 
-/// Returns a frame as the computer's end sends it.
+/// Returns a frame in the form in which the computer's end sends it.
 #[cfg(test)]
 pub(crate) fn encode(frame: &[u8]) -> Vec<u8> {
     let mut line = cobs::encode_vec(frame);

@@ -1,8 +1,8 @@
-//! What the program was doing when a reset came, kept in memory that a reset leaves alone.
+//! Records the program's activity in memory that survives a reset.
 //!
-//! A watchdog makes a hang end in a reset; the next start reads the page and reports in which part of the
-//! loop it was, and how many resets there were since power came. After power was away memory holds anything:
-//! the page has a checksum.
+//! With a watchdog, a hang ends in a reset. The next start reads the page and reports in which part of the loop it
+//! happened, and how many resets there were since power-on. After a loss of power, the content of memory is
+//! random, so the page has a checksum.
 
 use core::cell::UnsafeCell;
 use core::mem::MaybeUninit;
@@ -14,28 +14,28 @@ use crate::report::Report;
 
 const MAGIC: u32 = 0x666f_6c64;
 
-/// The page. Belongs into a section that the start-up code does not clear: with `cortex-m-rt`
+/// The page. It belongs in a section that the start-up code does not clear: with `cortex-m-rt`,
 /// `#[link_section = ".uninit.diary"]`.
 #[repr(C)]
 pub struct Page(UnsafeCell<MaybeUninit<[u32; 3]>>);
 
-// SAFETY: only `Diary` touches it, and programs have one.
+// SAFETY: only `Diary` accesses it, and programs have one.
 unsafe impl Sync for Page {}
 
 impl Page {
-    /// Whatever was there before.
+    /// Keeps the previous content of the memory.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Self {
         Self(UnsafeCell::new(MaybeUninit::uninit()))
     }
 }
 
-/// What the last life left behind.
+/// The record of the program before the reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Past {
-    /// What it was doing.
+    /// The activity at the reset.
     pub doing: Doing,
-    /// Resets since power came, this one included.
+    /// The number of resets since power-on, including this one.
     pub resets: u32,
 }
 
@@ -46,10 +46,10 @@ pub struct Diary {
 }
 
 impl Diary {
-    /// Reads what was left, and starts anew. To be called once.
+    /// Reads the old record and starts a new one. Call this once.
     pub fn open(page: &'static Page) -> (Self, Option<Past>) {
-        // SAFETY: any bits are a `u32`; a volatile read of memory that nothing in this life has written is
-        // whatever the memory holds.
+        // SAFETY: any bits are a `u32`; a volatile read of memory that nothing has written since the reset returns
+        // its content.
         let [magic, resets, doing] = unsafe { page.0.get().cast::<[u32; 3]>().read_volatile() };
         let doing = [Doing::Start, Doing::Picture, Doing::Network, Doing::Result]
             .into_iter()
@@ -60,15 +60,15 @@ impl Diary {
         (diary, past)
     }
 
-    /// Notes what comes next.
+    /// Records the next activity.
     pub fn note(&mut self, doing: Doing) {
         let entry = [MAGIC ^ self.resets ^ code(doing), self.resets, code(doing)];
-        // SAFETY: nothing else touches the page.
+        // SAFETY: nothing else accesses the page.
         unsafe { self.page.0.get().cast::<[u32; 3]>().write_volatile(entry) };
     }
 }
 
-/// Far apart, so that a page of noise is none of them.
+/// Returns codes that are far apart, so that random content matches none of them.
 fn code(doing: Doing) -> u32 {
     match doing {
         Doing::Start => 0x5354_4152,
@@ -79,7 +79,7 @@ fn code(doing: Doing) -> u32 {
 }
 
 impl Past {
-    /// Adds it to the first line: `,"during":"picture","resets":1`.
+    /// Adds the record to the first line: `,"during":"picture","resets":1`.
     pub fn tell<W: Write>(self, line: &mut Report<'_, W>) {
         line.text(",\"during\":\"").text(name(self.doing)).text("\",\"resets\":").number(self.resets);
     }
@@ -109,7 +109,7 @@ mod tests {
         let (mut diary, past) = Diary::open(&PAGE);
         assert_eq!(past, Some(Past { doing: Doing::Start, resets: 2 }));
         diary.note(Doing::Picture);
-        // SAFETY: the test's own page.
+        // SAFETY: the page belongs to the test.
         unsafe { (*PAGE.0.get()).assume_init_mut()[1] ^= 1 };
         assert_eq!(Diary::open(&PAGE).1, None);
     }

@@ -1,7 +1,7 @@
-//! The label on an SSD1306 display of 128×64 pixels, over I2C.
+//! Shows the label on an SSD1306 display of 128×64 pixels, over I2C.
 //!
-//! The display is a comfort: when it is absent or fails the loop goes on without it, and it is looked for
-//! again with every [`Screen::RETRY`]th label.
+//! The display is optional: if it is absent or fails, the loop continues without it, and every [`Screen::RETRY`]th
+//! label searches for it again.
 
 use core::fmt::Write;
 
@@ -21,26 +21,26 @@ use ssd1306::{I2CDisplayInterface, Ssd1306};
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct NoDisplay;
 
-/// The display.
+/// The display's driver.
 pub struct Screen<I: I2c> {
     display: Ssd1306<I2CInterface<I>, DisplaySize128x64, BufferedGraphicsMode<DisplaySize128x64>>,
     up: bool,
-    /// Labels to let go by before the next attempt.
+    /// The number of labels to skip before the next attempt.
     skip: u32,
 }
 
 impl<I: I2c> Screen<I> {
-    /// Labels from one attempt to find a display to the next.
+    /// The number of labels between attempts to find a display.
     pub const RETRY: u32 = 32;
 
-    /// On this bus, at the usual address 0x3C.
+    /// Creates the driver on this bus, at the usual address 0x3C.
     pub fn new(bus: I) -> Self {
         let size = DisplaySize128x64;
         let display = Ssd1306::new(I2CDisplayInterface::new(bus), size, DisplayRotation::Rotate0);
         Self { display: display.into_buffered_graphics_mode(), up: false, skip: 0 }
     }
 
-    /// Shows a label, or the start of it, and a line of small print.
+    /// Shows a label, or the start of it, and a line in a small font.
     pub fn show(&mut self, label: &str, print: &str) -> Result<(), NoDisplay> {
         if !self.up {
             if self.skip > 0 {
@@ -53,7 +53,7 @@ impl<I: I2c> Screen<I> {
         self.display.clear_buffer();
         for (text, y, font) in [(label, 12, &FONT_10X20), (print, 48, &FONT_6X10)] {
             let style = MonoTextStyle::new(font, BinaryColor::On);
-            // Drawing goes into memory and cannot fail but by flushing.
+            // Drawing only writes to memory; only flushing can fail.
             let _ = Text::with_baseline(start(text, font), Point::new(0, y), style, Baseline::Top)
                 .draw(&mut self.display);
         }
@@ -63,7 +63,7 @@ impl<I: I2c> Screen<I> {
     /// Shows a label and the time that it took.
     pub fn label(&mut self, label: &str, ms: u32) -> Result<(), NoDisplay> {
         let mut print = String::<16>::new();
-        // Eleven characters at most.
+        // The text has at most eleven characters.
         let _ = write!(print, "{ms} ms");
         self.show(label, &print)
     }
@@ -74,7 +74,7 @@ impl<I: I2c> Screen<I> {
     }
 }
 
-/// As much of a text as the display is wide.
+/// Returns as much of a text as fits the display's width.
 fn start<'t>(text: &'t str, font: &MonoFont<'_>) -> &'t str {
     let most = 128 / font.character_size.width as usize;
     text.char_indices().nth(most).map_or(text, |(end, _)| text.get(..end).unwrap_or(text))
@@ -86,7 +86,7 @@ mod tests {
     use core::cell::RefCell;
     use embedded_hal::i2c::{ErrorKind, ErrorType, Operation};
 
-    /// A display's memory, filled as the SSD1306's data sheet says of horizontal addressing.
+    /// A display's memory, filled by horizontal addressing as in the SSD1306's data sheet.
     #[derive(Default)]
     struct Panel {
         absent: bool,
@@ -147,7 +147,7 @@ mod tests {
         }
     }
 
-    /// Returns what should be lit, by drawing on a plain canvas.
+    /// Returns the expected pixels by drawing on a plain canvas.
     fn canvas(label: &str, print: &str) -> Vec<(i32, i32)> {
         use embedded_graphics::mock_display::MockDisplay;
         let mut lit = vec![];

@@ -1,53 +1,53 @@
-//! Where images come from.
+//! The sources of images.
 
 use embedded_io::Read;
 use foldnet_plan::crc32;
 
 use crate::cobs::{Decoded, Decoder};
 
-/// Why an image did not come.
+/// The reason why an image did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum FrameError {
     /// The source's bus or line failed.
     Bus,
-    /// Nothing came in time.
+    /// Nothing arrived in time.
     Timeout,
-    /// The source is not there, or is another part.
+    /// The source is absent, or is another part.
     Absent,
-    /// A frame was cut, too long, too short, or its checksum did not fit.
+    /// A frame was truncated, too long or too short, or its checksum did not match.
     Damaged,
 }
 
-/// What a source has done so far.
+/// The progress of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// The image is complete.
     Complete,
-    /// Not yet; ask again. The caller feeds its watchdog meanwhile.
+    /// The image is not complete yet; poll again. The caller feeds its watchdog meanwhile.
     Waiting,
 }
 
-/// Fills a buffer with u8 pixels (RGB, row by row), a little at a time. Implementations **must** return
-/// after a bounded time, whatever the hardware does, and start over after an error.
+/// Fills a buffer with u8 pixels (RGB, row by row), a little at a time. Implementations **must** return after a
+/// bounded time, whatever the hardware does, and start over after an error.
 pub trait FrameSource {
-    /// Goes on filling `pixels`, which is the same buffer until it returns `Complete` or an error.
+    /// Continues to fill `pixels`, which is the same buffer until it returns `Complete` or an error.
     fn poll(&mut self, pixels: &mut [u8]) -> Result<Progress, FrameError>;
 }
 
-/// Images from a computer: COBS frames of the pixels and their CRC-32, little-endian. A damaged frame
-/// is reported once, and the next one is found by its delimiter.
+/// Receives images from a computer: COBS frames of the pixels and their CRC-32, little-endian. A damaged frame is
+/// reported once, and the next one is found by its delimiter.
 pub struct Line<R> {
     line: R,
     decoder: Decoder,
-    /// Bytes of this frame so far.
+    /// The number of bytes of this frame received so far.
     received: usize,
-    /// Its last four bytes: the checksum once it is complete.
+    /// The frame's last four bytes, which are the checksum once it is complete.
     tail: [u8; 4],
 }
 
 impl<R: Read> Line<R> {
-    /// On this byte stream, whose `read` waits a bounded time and then returns 0 bytes.
+    /// Reads from this byte stream, whose `read` waits a bounded time and then returns 0 bytes.
     pub fn new(line: R) -> Self {
         Self { line, decoder: Decoder::new(), received: 0, tail: [0; 4] }
     }
@@ -58,7 +58,7 @@ impl<R: Read> Line<R> {
     }
 
     fn push(&mut self, byte: u8, pixels: &mut [u8]) {
-        // The last four bytes are not pixels: what leaves the tail is.
+        // The last four bytes are not pixels; bytes that leave the tail are.
         if let Some(place) = self.received.checked_sub(4)
             && let Some(pixel) = pixels.get_mut(place)
         {
@@ -73,8 +73,8 @@ impl<R: Read> FrameSource for Line<R> {
     fn poll(&mut self, pixels: &mut [u8]) -> Result<Progress, FrameError> {
         let mut bytes = [0; 32];
         let n = self.line.read(&mut bytes).map_err(|_| FrameError::Bus)?;
-        // A frame is answered before the next is sent, so what follows a delimiter here is noise that the
-        // checksum of the next frame catches.
+        // A frame is answered before the next one is sent, so bytes after a delimiter here are noise, which the
+        // checksum of the next frame detects.
         for &byte in bytes.iter().take(n) {
             match self.decoder.push(byte) {
                 Decoded::Nothing => {}
@@ -104,7 +104,7 @@ mod tests {
         encode(&frame)
     }
 
-    /// Everything that comes of the line, until it is empty.
+    /// Returns all results from the line until it is empty.
     fn receive(line: &[u8], len: usize) -> Vec<Result<Vec<u8>, FrameError>> {
         let (mut source, mut pixels, mut all) = (Line::new(line), vec![0; len], vec![]);
         loop {
@@ -121,7 +121,7 @@ mod tests {
         (0..60).map(|i| (i * seed) as u8).collect()
     }
 
-    /// Returns a frame padded to the reader's piece, as a sender that waits for the answer has it.
+    /// Returns frames padded to the reader's piece, as from a sender that waits for the answer.
     fn apart(frames: &[Vec<u8>]) -> Vec<u8> {
         frames
             .iter()

@@ -1,8 +1,8 @@
-//! What the boards' programs share: frames from a byte stream, the classify loop, the results line.
+//! The code that the boards' programs share: frames from a byte stream, the classify loop, the results line.
 //!
-//! `no_std`, no heap, and nothing here can panic: the programs are linked so that a reachable panic is a
-//! link error (see [`panic`]). Memory is one static [`Arena`] whose size is the plan's, checked when the
-//! program is built and again when it starts.
+//! It is `no_std`, has no heap, and cannot panic: the programs are linked so that a reachable panic is a link
+//! error (see [`panic`]). Memory is one static [`Arena`] with the plan's size, which is checked when the program
+//! is built and again when it starts.
 #![cfg_attr(not(test), no_std)]
 
 pub mod arena;

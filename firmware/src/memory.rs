@@ -1,6 +1,6 @@
-//! The compiler's own calls for copying and clearing, small instead of fast.
+//! The compiler's functions for copying and clearing memory, optimized for size.
 //!
-//! The ones that come with Rust are unrolled and take 2 kB. What is hot here does not use them.
+//! Those that come with Rust are unrolled and take 2 kB. Hot code does not call them.
 
 #[cfg(all(target_arch = "arm", target_os = "none"))]
 core::arch::global_asm!(

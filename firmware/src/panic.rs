@@ -1,8 +1,8 @@
-//! What a panic does.
+//! Panic handlers.
 //!
-//! A program calls one of the two once. [`crate::no_panic!`]: nothing, for there is none. Its handler refers to
-//! a function that does not exist, so the program links only if the compiler has removed every path to a panic.
-//! [`crate::reset_on_panic!`]: the processor starts anew; for programs on a HAL that can panic.
+//! A program calls one of the two macros once. With [`crate::no_panic!`] there are no panics: its handler refers
+//! to a function that does not exist, so the program links only if the compiler has removed every path to a panic.
+//! With [`crate::reset_on_panic!`] a panic resets the processor; it is for programs on a HAL that can panic.
 
 /// Defines the panic handler that must never be linked.
 #[macro_export]
@@ -13,7 +13,7 @@ macro_rules! no_panic {
             unsafe extern "C" {
                 fn a_panic_is_reachable() -> !;
             }
-            // SAFETY: this does not link, so it is never called.
+            // SAFETY: this code does not link, so it is never called.
             unsafe { a_panic_is_reachable() }
         }
     };

@@ -1,4 +1,4 @@
-//! What real microcontrollers share: the cycle counter, the note that outlives a reset.
+//! The parts that programs on real microcontrollers share: the cycle counter, and the note that survives a reset.
 
 use cortex_m::peripheral::DWT;
 use embedded_io::Write;
@@ -7,7 +7,7 @@ use crate::classify::{Board, Doing};
 use crate::diary::{Diary, Page, Past};
 use crate::report::Report;
 
-/// A part. Its counter has 32 bits: at 216 MHz it goes round in twenty seconds.
+/// A microcontroller. Its counter has 32 bits: at 216 MHz it wraps around in twenty seconds.
 pub struct Part<F> {
     feed: F,
     diary: Diary,
@@ -15,7 +15,7 @@ pub struct Part<F> {
 }
 
 impl<F: FnMut()> Part<F> {
-    /// Starts the counter. `feed` feeds the watchdog, which runs.
+    /// Starts the counter. `feed` feeds the watchdog, which is already running.
     pub fn new(feed: F, page: &'static Page) -> Self {
         // SAFETY: programs have one part, and nothing else in them uses the counter.
         let mut core = unsafe { cortex_m::Peripherals::steal() };

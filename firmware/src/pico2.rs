@@ -1,4 +1,4 @@
-//! What the programs for a Raspberry Pi Pico 2 share: the serial line and the watchdog.
+//! The parts that the programs for a Raspberry Pi Pico 2 share: the serial line and the watchdog.
 
 use embassy_rp::interrupt::typelevel::Binding;
 use embassy_rp::peripherals::{PIN_0, PIN_1, UART0, WATCHDOG};
@@ -11,10 +11,10 @@ use crate::arena::Arena;
 use crate::serial::Received;
 
 const BAUD: u32 = 921_600;
-/// Longer than starting a camera or classifying an image takes, several times.
+/// The watchdog's time, several times longer than starting a camera or classifying an image takes.
 const PATIENCE: Duration = Duration::from_millis(4_000);
 
-/// Bytes that may come and go while the loop is busy.
+/// Buffers for bytes that are received or sent while the loop is busy.
 static WAITING: Arena<512> = Arena::new();
 
 /// Returns the serial line on GP0 and GP1, 921,600 baud.
@@ -32,7 +32,7 @@ pub fn serial(
     (tx, Received(rx))
 }
 
-/// Starts the watchdog; gives what feeds it.
+/// Starts the watchdog; returns the function that feeds it.
 pub fn watchdog(watchdog: Peri<'static, WATCHDOG>) -> impl FnMut() {
     let mut watchdog = Watchdog::new(watchdog);
     watchdog.start(PATIENCE);

@@ -1,8 +1,8 @@
-//! The boards that QEMU emulates: their UART, and what their counter counts.
+//! The boards that QEMU emulates: their UART, and the unit of their counter.
 //!
-//! Under `-icount shift=0,sleep=off` an instruction takes one nanosecond of the emulated time in which
-//! SysTick counts, so ticks are instructions: 40 to a tick at the MPS2 boards' 25 MHz, 31.25 at the MPS3
-//! board's 32 MHz. [`Qemu::new`] checks that with a loop of known length.
+//! Under `-icount shift=0,sleep=off`, an instruction takes one nanosecond of the emulated time in which SysTick
+//! counts. Ticks are therefore proportional to instructions: 40 per tick at the MPS2 boards' 25 MHz, 31.25 at the
+//! MPS3 board's 32 MHz. [`Qemu::new`] checks this with a loop of known length.
 
 use core::convert::Infallible;
 use core::ptr::{read_volatile, write_volatile};
@@ -22,12 +22,12 @@ const UART: usize = 0x5930_3000;
 #[cfg(not(feature = "qemu-mps3-an547"))]
 const UART: usize = 0x4000_4000;
 
-/// The vectors behind the processor's own: no program here enables an interrupt, so there is one, unused.
+/// The vectors after the processor's own: no program here enables an interrupt, so there is one, unused.
 #[unsafe(link_section = ".vector_table.interrupts")]
 #[unsafe(no_mangle)]
 static __INTERRUPTS: [usize; 1] = [0];
 
-/// Returns a board's whole program: a first line that starts with `greeting`, then answers to images from the
+/// Runs a board's whole program: writes a first line that starts with `greeting`, then answers images from the
 /// first UART.
 #[inline(always)]
 pub fn run<const N: usize>(
@@ -48,9 +48,9 @@ pub fn run<const N: usize>(
 pub struct Uart(());
 
 impl Uart {
-    /// Switches it on.
+    /// Enables the UART.
     pub fn new() -> Self {
-        // SAFETY: the registers of the board's first UART, which nothing else touches.
+        // SAFETY: the registers of the board's first UART, which nothing else accesses.
         unsafe {
             write_volatile((UART + 0x10) as *mut u32, 16);
             write_volatile((UART + 0x08) as *mut u32, 3);
@@ -75,7 +75,7 @@ impl ErrorType for Uart {
 }
 
 impl Read for Uart {
-    /// Returns what is there, at once: none is not the end.
+    /// Returns the available bytes at once; no bytes are not the end.
     fn read(&mut self, to: &mut [u8]) -> Result<usize, Infallible> {
         let mut n = 0;
         for byte in to {
@@ -105,8 +105,8 @@ impl Write for Uart {
     }
 }
 
-/// Arm's CMSDK watchdog, of the MPS2 boards. After its time it asks by the non-maskable interrupt, whose
-/// handler here does nothing but wait; after the same time again it resets.
+/// Arm's CMSDK watchdog of the MPS2 boards. When its time has passed, it raises the non-maskable interrupt, whose
+/// handler here only waits; after the same time again, it resets.
 #[cfg(not(feature = "qemu-mps3-an547"))]
 pub struct Watchdog(());
 
@@ -116,9 +116,9 @@ impl Watchdog {
     /// A quarter of a second at 25 MHz.
     const PATIENCE: u32 = 6_250_000;
 
-    /// Starts it.
+    /// Starts the watchdog.
     pub fn start() -> Self {
-        // SAFETY: the registers of the board's watchdog, which nothing else touches: unlock, time, go.
+        // SAFETY: the registers of the board's watchdog, which nothing else accesses: unlock, time, start.
         unsafe {
             write_volatile((Self::AT + 0xc00) as *mut u32, 0x1acc_e551);
             write_volatile(Self::AT as *mut u32, Self::PATIENCE);
@@ -127,17 +127,17 @@ impl Watchdog {
         Self(())
     }
 
-    /// All is well.
+    /// Feeds the watchdog.
     pub fn feed(&mut self) {
-        // SAFETY: as above; clearing the question loads the time anew.
+        // SAFETY: as above; clearing the interrupt reloads the time.
         unsafe { write_volatile((Self::AT + 0x0c) as *mut u32, 1) };
     }
 }
 
-/// The board.
+/// An emulated board.
 pub struct Qemu {
     clock: SYST,
-    /// Ticks of a loop of 4,000,000 instructions.
+    /// The ticks of a loop of 4,000,000 instructions.
     loop_ticks: u32,
 }
 
@@ -157,7 +157,7 @@ impl Qemu {
         clock.enable_counter();
         let mut board = Self { clock, loop_ticks: 0 };
         let start = board.now();
-        // SAFETY: counts a register down.
+        // SAFETY: only counts a register down.
         unsafe {
             core::arch::asm!("2: subs {n}, {n}, #1", "bne 2b", n = inout(reg) 2_000_000 => _);
         }
@@ -167,7 +167,7 @@ impl Qemu {
     }
 }
 
-/// Fills what the stack may grow into, but for the part in use.
+/// Fills the memory into which the stack may grow, except for the part in use.
 #[inline(never)]
 fn paint() {
     let here = 0u32;
@@ -180,7 +180,7 @@ fn paint() {
     }
 }
 
-/// Returns the size in bytes of stack that have ever been used.
+/// Returns the largest size of the stack so far in bytes.
 fn stack_used() -> u32 {
     let (mut at, end) = ((&raw mut __sheap).addr(), (&raw const _stack_start).addr());
     // SAFETY: the stack's memory.

@@ -1,20 +1,20 @@
-//! The results line: one JSON object per line, written without `core::fmt`, which has panics in it.
+//! The results line: one JSON object per line, written without `core::fmt`, which contains panics.
 
 use embedded_io::Write;
 
-/// Writes pieces of text and numbers; the first fault is kept, what follows it is dropped.
+/// Writes pieces of text and numbers; keeps the first error and drops everything after it.
 pub struct Report<'a, W> {
     to: &'a mut W,
     failed: bool,
 }
 
 impl<'a, W: Write> Report<'a, W> {
-    /// To this stream.
+    /// Writes to this stream.
     pub fn new(to: &'a mut W) -> Self {
         Self { to, failed: false }
     }
 
-    /// Text as it is.
+    /// Writes text unchanged.
     pub fn text(&mut self, text: &str) -> &mut Self {
         self.bytes(text.as_bytes())
     }
@@ -29,7 +29,7 @@ impl<'a, W: Write> Report<'a, W> {
         self
     }
 
-    /// Returns a number, decimal.
+    /// Writes a decimal number.
     pub fn number(&mut self, mut n: u32) -> &mut Self {
         let mut digits = [0; 10];
         let mut used = 0;
@@ -45,7 +45,7 @@ impl<'a, W: Write> Report<'a, W> {
         self.bytes(digits.get(start..).unwrap_or(&[]))
     }
 
-    /// Eight hexadecimal digits.
+    /// Writes eight hexadecimal digits.
     pub fn hex(&mut self, n: u32) -> &mut Self {
         for shift in (0..32).step_by(4).rev() {
             let digit = (n >> shift & 15) as u8;
@@ -54,7 +54,7 @@ impl<'a, W: Write> Report<'a, W> {
         self
     }
 
-    /// Closes the object and ends the line; whether all of it was written.
+    /// Closes the object and ends the line; returns whether all of it was written.
     pub fn close(&mut self) -> bool {
         self.text("}\n");
         !self.failed && self.to.flush().is_ok()

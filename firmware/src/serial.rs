@@ -1,8 +1,8 @@
-//! A HAL's buffered UART as the classify loop wants it: reads that do not wait.
+//! Adapts a HAL's buffered UART to the classify loop, which needs reads that do not wait.
 
 use embedded_io::{ErrorType, Read, ReadReady};
 
-/// What has been received, at once: none is not the end.
+/// Returns received bytes at once; no bytes are not the end.
 pub struct Received<R>(pub R);
 
 impl<R: ErrorType> ErrorType for Received<R> {
@@ -19,7 +19,7 @@ impl<R: Read + ReadReady> Read for Received<R> {
 mod tests {
     use super::*;
 
-    /// A line that would wait forever when nothing is there.
+    /// A line that would wait forever if nothing is there.
     struct Line(Vec<u8>);
 
     impl ErrorType for Line {

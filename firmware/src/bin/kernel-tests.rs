@@ -1,6 +1,6 @@
-//! Runs the kernels' shared tests on the processor's own set and tells the outcome by semihosting.
+//! Runs the kernels' shared tests on the processor's own set and reports the result by semihosting.
 //!
-//! Board: any that QEMU emulates, chosen by feature.
+//! Board: any board that QEMU emulates, chosen by feature.
 #![no_std]
 #![no_main]
 
@@ -16,7 +16,7 @@ use foldnet_firmware as _;
 
 #[global_allocator]
 static HEAP: Heap = Heap::empty();
-// The board's outer memory, which the linker's map leaves alone.
+// The board's outer memory, which the linker's map does not use.
 #[cfg(feature = "qemu-mps2-an386")]
 const HEAP_AT: usize = 0x2100_0000;
 #[cfg(feature = "qemu-mps2-an500")]
@@ -32,7 +32,7 @@ static SET: &dyn KernelSet = &foldnet_kernels::Helium;
 
 #[entry]
 fn main() -> ! {
-    // SAFETY: called once, before the first allocation, with memory that nobody else has.
+    // SAFETY: called once, before the first allocation, with memory that nothing else uses.
     unsafe { HEAP.init(HEAP_AT, HEAP_BYTES) };
     for (name, check) in testing::ALL {
         check(SET);

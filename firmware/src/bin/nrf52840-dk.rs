@@ -1,4 +1,4 @@
-//! An nRF52840 DK (Cortex-M4 at 64 MHz), fed over the serial line of its debugger.
+//! An nRF52840 DK (Cortex-M4 at 64 MHz), which receives images over the serial line of its debugger.
 //!
 //! Wiring: the USB cable of the debugger; 921,600 baud (UARTE0 on P0.06 and P0.08). The watchdog resets the
 //! chip when the loop hangs; a panic of the HAL resets it at once.
@@ -28,7 +28,7 @@ use foldnet_kernels::Dsp;
 include!(concat!(env!("OUT_DIR"), "/plan.rs"));
 
 static ARENA: Arena<ARENA_BYTES> = Arena::new();
-/// Bytes that may come and go while the loop is busy.
+/// Buffers for bytes that are received or sent while the loop is busy.
 static WAITING: Arena<512> = Arena::new();
 #[unsafe(link_section = ".uninit.diary")]
 static PAGE: Page = Page::new();
@@ -39,7 +39,7 @@ bind_interrupts!(struct Interrupts {
 
 foldnet_firmware::reset_on_panic!();
 
-/// Received bytes, as many as are there: the HAL's reads are asynchronous, and one of a buffer that has
+/// Received bytes, as many as are available. The HAL's reads are asynchronous, but a read of a buffer that has
 /// bytes is ready at once.
 struct Received(BufferedUarteRx<'static>);
 
@@ -60,7 +60,7 @@ impl Read for Received {
     }
 }
 
-/// Bytes to send; waits for room, which a line that runs always has again.
+/// Bytes to send; waits for room, which a running line always frees.
 struct Sent(BufferedUarteTx<'static>);
 
 impl ErrorType for Sent {
@@ -86,7 +86,7 @@ impl Write for Sent {
 fn main() -> ! {
     let p = embassy_nrf::init(Default::default());
     let mut patience = wdt::Config::default();
-    // Of a clock of 32,768 Hz; longer than an image takes to classify, many times.
+    // The clock has 32,768 Hz; the time is many times longer than classifying an image takes.
     patience.timeout_ticks = 4 * 32_768;
     let Ok((_, [mut watchdog])) = Watchdog::try_new(p.WDT, patience) else {
         cortex_m::peripheral::SCB::sys_reset()

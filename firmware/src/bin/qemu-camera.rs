@@ -1,9 +1,9 @@
-//! An Arm MPS2+ with a Cortex-M4 and a simulated ArduCAM: camera, resizing, plan and label as on a real
-//! board, with the watchdog that ends a hang.
+//! An Arm MPS2+ with a Cortex-M4 and a simulated ArduCAM: camera, resizing, plan and label as on a real board,
+//! with the watchdog that ends a hang.
 //!
-//! Board: `qemu-system-arm -M mps2-an386`. A frame on the first UART is what the camera sends, over and over until its
-//! 160×120 pixels in YUYV are full; its last byte says what ails the camera, too (a place in `Ill::ALL`). Each
-//! is answered with an image's line or an error's.
+//! Board: `qemu-system-arm -M mps2-an386`. The camera sends the content of a frame on the first UART, repeated
+//! until its 160×120 pixels in YUYV are full. The frame's last byte also selects the camera's fault (an index into
+//! `Ill::ALL`). The answer to each frame is an image's line or an error's.
 #![no_std]
 #![no_main]
 
@@ -33,12 +33,12 @@ static DOWN: Weights<{ PICTURE.1 }, { taps(CAMERA.1, PICTURE.1) }> = Weights::st
 
 static ARENA: Arena<ARENA_BYTES> = Arena::new();
 static ROWS: Arena<{ ROW + NARROW }> = Arena::new();
-/// Bytes of a scene: some rows and a bit, so that no row is like another.
+/// The size of a scene in bytes: some rows and a bit, so that no two rows are equal.
 static SCENE: Arena<4_005> = Arena::new();
 #[unsafe(link_section = ".uninit.diary")]
 static PAGE: Page = Page::new();
 
-/// What the camera sees next comes over the line; then the camera is asked.
+/// Receives the camera's next scene over the line, then polls the camera.
 struct Scene<'s, 'a, R> {
     line: Line<Uart>,
     module: &'s Simulated<'a>,

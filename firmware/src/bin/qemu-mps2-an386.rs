@@ -1,6 +1,6 @@
 //! An Arm MPS2+ with a Cortex-M4.
 //!
-//! Board: `qemu-system-arm -M mps2-an386`. Images come over the first UART, results go there.
+//! Board: `qemu-system-arm -M mps2-an386`. The first UART receives images and sends results.
 #![no_std]
 #![no_main]
 

@@ -1,6 +1,6 @@
 //! An Arm MPS2+ with a Cortex-M7.
 //!
-//! Board: `qemu-system-arm -M mps2-an500`. Images come over the first UART, results go there.
+//! Board: `qemu-system-arm -M mps2-an500`. The first UART receives images and sends results.
 #![no_std]
 #![no_main]
 

@@ -1,6 +1,6 @@
 //! An Arm MPS3 with a Cortex-M55.
 //!
-//! Board: `qemu-system-arm -M mps3-an547`. Images come over the first UART, results go there.
+//! Board: `qemu-system-arm -M mps3-an547`. The first UART receives images and sends results.
 #![no_std]
 #![no_main]
 

@@ -1,10 +1,9 @@
-//! A Raspberry Pi Pico 2 with an ArduCAM Mini OV2640 and an SSD1306: what the camera sees stands on the
-//! display, and on the serial line.
+//! A Raspberry Pi Pico 2 with an ArduCAM Mini OV2640 and an SSD1306: the label of the camera's image is shown on
+//! the display and sent over the serial line.
 //!
-//! Wiring: see README.md beside this. Camera: SPI on GP16 (MISO), GP17 (CS), GP18 (SCK), GP19 (MOSI), I2C
-//! on GP4 (SDA), GP5 (SCL). Display: I2C on GP6 (SDA), GP7 (SCL), a bus of its own, so that neither can
-//! hang the other. Serial line: GP0 (transmit), 921,600 baud. The watchdog resets the chip when anything
-//! hangs.
+//! Wiring: see README.md in this folder. Camera: SPI on GP16 (MISO), GP17 (CS), GP18 (SCK), GP19 (MOSI), I2C on
+//! GP4 (SDA), GP5 (SCL). Display: I2C on GP6 (SDA), GP7 (SCL), a separate bus, so that neither can hang the other.
+//! Serial line: GP0 (transmit), 921,600 baud. The watchdog resets the chip when anything hangs.
 #![no_std]
 #![no_main]
 
@@ -35,9 +34,9 @@ use foldnet_kernels::Dsp;
 
 include!(concat!(env!("OUT_DIR"), "/plan.rs"));
 
-/// What the camera delivers.
+/// The size of the camera's images.
 const SIZE: Size = Size::QQVGA;
-/// Whether the module is a Mini 2MP from before the Plus, which sends a byte of nothing before each burst.
+/// Whether the module is a Mini 2MP from before the Plus, which sends a dummy byte before each burst.
 const DUMMY: bool = false;
 
 const CAMERA: (usize, usize) = SIZE.pixels();
@@ -87,7 +86,7 @@ impl<F: FnMut(), I: I2cBus> Board for WithScreen<F, I> {
 
     fn seen(&mut self, logits: &[f32], ticks: u32) {
         let label = LABELS.get(best(logits)).copied().unwrap_or("");
-        // Without a display the line is all there is.
+        // Without a display, results go only to the line.
         let _ = self.screen.label(label, ticks / self.cycles_per_ms);
     }
 

@@ -1,7 +1,7 @@
-//! A Raspberry Pi Pico 2 (RP2350, Cortex-M33), fed over a serial line.
+//! A Raspberry Pi Pico 2 (RP2350, Cortex-M33), which receives images over a serial line.
 //!
-//! Wiring: a serial adapter on GP0 (transmit) and GP1 (receive), 921,600 baud. Images come in there,
-//! results go out. The watchdog resets the chip when the loop hangs; a panic of the HAL resets it at once.
+//! Wiring: a serial adapter on GP0 (transmit) and GP1 (receive), 921,600 baud, for images and results. The
+//! watchdog resets the chip when the loop hangs; a panic of the HAL resets it at once.
 #![no_std]
 #![no_main]
 

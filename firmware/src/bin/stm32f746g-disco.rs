@@ -1,4 +1,4 @@
-//! An STM32F746G-DISCO (Cortex-M7 at 216 MHz), fed over the serial line of its ST-LINK.
+//! An STM32F746G-DISCO (Cortex-M7 at 216 MHz), which receives images over the serial line of its ST-LINK.
 //!
 //! Wiring: the USB cable of the ST-LINK; 921,600 baud (USART1 on PA9 and PB7). The watchdog resets the chip
 //! when the loop hangs; a panic of the HAL resets it at once.
@@ -27,11 +27,11 @@ use foldnet_kernels::Dsp;
 include!(concat!(env!("OUT_DIR"), "/plan.rs"));
 
 const BAUD: u32 = 921_600;
-/// Microseconds; longer than an image takes to classify, many times.
+/// The watchdog's time in microseconds, many times longer than classifying an image takes.
 const PATIENCE: u32 = 2_000_000;
 
 static ARENA: Arena<ARENA_BYTES> = Arena::new();
-/// Bytes that may come and go while the loop is busy.
+/// Buffers for bytes that are received or sent while the loop is busy.
 static WAITING: Arena<512> = Arena::new();
 #[unsafe(link_section = ".uninit.diary")]
 static PAGE: Page = Page::new();
@@ -42,7 +42,7 @@ bind_interrupts!(struct Interrupts {
 
 foldnet_firmware::reset_on_panic!();
 
-/// 216 MHz of the board's 25 MHz; the buses at their limits of 54 and 108.
+/// Generates 216 MHz from the board's 25 MHz; the buses run at their limits of 54 and 108.
 fn clocks() -> embassy_stm32::Config {
     let mut config = embassy_stm32::Config::default();
     config.rcc.hse = Some(Hse { freq: Hertz(25_000_000), mode: HseMode::Bypass });
@@ -66,7 +66,7 @@ fn main() -> ! {
     let p = embassy_stm32::init(clocks());
     let mut watchdog = IndependentWatchdog::new(p.IWDG, PATIENCE);
     watchdog.unleash();
-    // SAFETY: nothing else here uses the caches.
+    // SAFETY: no other code uses the caches.
     let mut core = unsafe { cortex_m::Peripherals::steal() };
     core.SCB.enable_icache();
     core.SCB.enable_dcache(&mut core.CPUID);

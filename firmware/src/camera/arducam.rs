@@ -1,8 +1,9 @@
-//! ArduCAM Mini with an OV2640: the sensor's registers over I2C, its images out of a FIFO over SPI.
+//! The ArduCAM Mini with an OV2640: the sensor's registers are on I2C, and its images are read from a FIFO over
+//! SPI.
 //!
-//! SPI mode 0, at most 8 MHz. An image: clear the FIFO, start, wait for the done flag, read the length,
-//! read bursts. The module's chip has a register for nothing but tests; a mark left there tells whether the
-//! module is still the one that was set up when the image is complete.
+//! SPI mode 0, at most 8 MHz. To read an image: clear the FIFO, start, wait for the done flag, read the length,
+//! read bursts. The module's chip has a register that is only for tests. A mark in it shows whether, when an image
+//! is complete, the module is still the one that was set up.
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
@@ -12,7 +13,7 @@ use crate::camera::ov2640::{self, SensorFault, Size};
 use crate::camera::{PixelFormat, Rows};
 use crate::frame::{FrameError, Progress};
 
-/// Registers of the module's chip. Writing sets the highest bit of the address.
+/// The registers of the module's chip. Writing sets the highest bit of the address.
 pub(crate) const TEST: u8 = 0x00;
 pub(crate) const CONTROL: u8 = 0x04;
 pub(crate) const RESET: u8 = 0x07;
@@ -20,29 +21,29 @@ pub(crate) const BURST: u8 = 0x3c;
 pub(crate) const STATE: u8 = 0x41;
 pub(crate) const LENGTH: u8 = 0x42;
 pub(crate) const WRITE: u8 = 0x80;
-/// Of [`CONTROL`].
+/// The bits of [`CONTROL`].
 pub(crate) const CLEAR: u8 = 0x01;
 pub(crate) const START: u8 = 0x02;
-/// Of [`STATE`].
+/// The bits of [`STATE`].
 pub(crate) const DONE: u8 = 0x08;
 
 const MARK: u8 = 0x55;
-/// Milliseconds for an image: at the slowest exposure, several.
+/// The milliseconds allowed for an image, several times the slowest exposure.
 const PATIENCE: u32 = 2_000;
 
-/// What went wrong last.
+/// The last fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Fault {
     /// The SPI bus failed.
     Spi,
-    /// The module's chip does not keep what is written to it: what it gave back.
+    /// The module's chip does not keep a written value; contains the value read back.
     NoModule(u8),
-    /// The sensor.
+    /// The sensor has a fault.
     Sensor(SensorFault),
     /// No image within two seconds.
     NoPicture,
-    /// The image has so many bytes, which is not what was asked for.
+    /// The image has this number of bytes, which is not the requested one.
     Length(u32),
     /// The module was reset or lost while the image was read.
     Lost,
@@ -62,13 +63,13 @@ impl From<Fault> for FrameError {
 #[derive(Clone, Copy)]
 enum State {
     Idle,
-    /// Waiting for so many milliseconds.
+    /// Waiting for this number of milliseconds.
     Waiting(u32),
-    /// At this row.
+    /// Reading this row.
     Reading(usize),
 }
 
-/// The module.
+/// An ArduCAM module.
 pub struct ArduCam<S, B, D> {
     spi: S,
     bus: B,
@@ -80,13 +81,13 @@ pub struct ArduCam<S, B, D> {
 }
 
 impl<S: SpiDevice, B: I2c, D: DelayNs> ArduCam<S, B, D> {
-    /// On these buses. `dummy`: the module gives a byte of nothing before each burst, as the Mini 2MP did
-    /// before it became the Mini 2MP Plus.
+    /// Creates the driver on these buses. `dummy` means that the module sends a dummy byte before each burst, like
+    /// the Mini 2MP before it became the Mini 2MP Plus.
     pub fn new(spi: S, bus: B, delay: D, size: Size, dummy: bool) -> Self {
         Self { spi, bus, delay, size, dummy, state: State::Idle, fault: None }
     }
 
-    /// Returns what went wrong last.
+    /// Returns the last fault.
     pub fn fault(&self) -> Option<Fault> {
         self.fault
     }
@@ -108,7 +109,7 @@ impl<S: SpiDevice, B: I2c, D: DelayNs> ArduCam<S, B, D> {
         self.delay.delay_ms(100);
         self.write(RESET, 0)?;
         self.delay.delay_ms(100);
-        // Two patterns: a line that hangs high or low, or a chip that remembers, shows one of them.
+        // The two patterns detect a line that is stuck high or low, and a chip that remembers.
         for pattern in [!MARK, MARK] {
             self.write(TEST, pattern)?;
             let got = self.read(TEST)?;
@@ -140,7 +141,7 @@ impl<S: SpiDevice, B: I2c, D: DelayNs> ArduCam<S, B, D> {
                     length = length << 8 | u32::from(self.read(register)?);
                 }
                 length &= 0x7f_ffff;
-                // The FIFO rounds up: a few bytes more are no fault, a row more is.
+                // The FIFO rounds up: a few additional bytes are no fault, an additional row is.
                 let (width, height) = self.size.pixels();
                 let (whole, stride) = ((width * height * 2) as u32, (width * 2) as u32);
                 if length < whole || length >= whole + stride {

@@ -1,9 +1,9 @@
-//! Images from a camera: rows as they come, resized on the way into the network's memory.
+//! Images from a camera: rows are resized as they arrive, directly into the network's memory.
 //!
 //! ```text
 //! driver (Rows) ── row of YUYV or RGB565 ── pixel.rs: RGB ── Resizer ──▶ pixels (u8, HWC)
 //! ```
-//! The full image is never held: a row of it, and as many narrow rows as a resizing filter is high.
+//! The full image is never stored: only one row of it, and as many narrow rows as the resizing filter is high.
 
 pub mod arducam;
 pub mod ov2640;
@@ -16,30 +16,29 @@ use crate::frame::{FrameError, FrameSource, Progress};
 pub use foldnet_image::resample::{Axis, Resizer, Weights, taps};
 pub use pixel::PixelFormat;
 
-/// A camera that gives its image row by row.
+/// A camera that delivers its image row by row.
 ///
-/// For driver authors: every call **must** return after a bounded time, about a millisecond, but for
-/// [`Rows::start`], which may take half a second; what is not ready is [`Progress::Waiting`]. A driver
+/// For driver authors: every call **must** return after a bounded time, about a millisecond, except for
+/// [`Rows::start`], which may take half a second. A row that is not ready is [`Progress::Waiting`]. A driver
 /// counts its calls and **must** give up with an error when it has waited too long.
 pub trait Rows {
-    /// Columns and rows of an image.
+    /// Returns the columns and rows of an image.
     fn size(&self) -> (usize, usize);
-    /// How a row's bytes are to be read.
+    /// Returns the pixel format of a row.
     fn format(&self) -> PixelFormat;
-    /// Brings the camera up, whatever state it is in. The next row is an image's first.
+    /// Initializes the camera, whatever its state. The next row is an image's first.
     fn start(&mut self) -> Result<(), FrameError>;
-    /// Fills `row`, which has a row's bytes, with the next row. Rows come from the top; after the last
-    /// one the next image begins.
+    /// Fills `row`, which has the size of a row, with the next row. Rows come from top to bottom; after the last
+    /// one the next image starts.
     fn poll_row(&mut self, row: &mut [u8]) -> Result<Progress, FrameError>;
     /// Waits ten milliseconds.
     fn pause(&mut self);
 }
 
-/// How many pauses lie between a failed camera and the next attempt: a second.
+/// The number of pauses between a failed camera and the next attempt: a second.
 const PAUSES: u32 = 100;
 
-/// A camera as a source of images. After an error it is brought up again, after a second, for as long
-/// as it takes.
+/// A camera as a source of images. After an error it is initialized again every second until it works.
 pub struct Camera<'a, R> {
     rows: R,
     row: &'a mut [u8],
@@ -49,8 +48,8 @@ pub struct Camera<'a, R> {
 }
 
 impl<'a, R: Rows> Camera<'a, R> {
-    /// `row` has room for one of the camera's rows; `None` when it has not, or the resizer is for
-    /// another size.
+    /// Creates a source. `row` needs room for one of the camera's rows; returns `None` if it is too small, or if
+    /// the resizer is for another size.
     pub fn new(rows: R, row: &'a mut [u8], resizer: Resizer<'a>) -> Option<Self> {
         let (width, height) = rows.size();
         let row = row.get_mut(..width * rows.format().bytes())?;

@@ -1,49 +1,49 @@
-//! OmniVision's OV2640 over its two-wire bus: identity and set-up for small uncompressed images.
+//! OmniVision's OV2640 over its two-wire bus: identification and set-up for small uncompressed images.
 //!
-//! The sensor makes 800×600; its processor cuts a window out of the middle that has the asked-for
-//! image's shape, divides and zooms it down, and sends YUYV. Registers are those of the data sheet's two
-//! tables, device control for the processor (bank 0) and for the sensor (bank 1); sizes are given in fours.
+//! The sensor produces 800×600. Its processor cuts a centred window with the shape of the requested image, divides
+//! and zooms it down, and sends YUYV. The registers are those of the data sheet's two tables, device control for
+//! the processor (bank 0) and for the sensor (bank 1); sizes are given in units of four.
 //!
 //! Every value was compared with two independent public drivers, Linux's `ov2640` and Espressif's: the sensor's
-//! window and clock with their 800×600, the processor's sizes, divider, zoom and format with their fields. Two
-//! registers that the data sheet reserves are set because both drivers set them for this format. What else they
-//! write into reserved ones (the sensor's analog part, gamma, white balance) stays as the reset leaves it, so a
-//! image may have other colours and more noise than theirs.
+//! window and clock with their 800×600, and the processor's sizes, divider, zoom and format with their fields. Two
+//! registers that the data sheet reserves are set because both drivers set them for this format. Other reserved
+//! registers that they write (the sensor's analog part, gamma, white balance) keep their reset values, so an image
+//! may have other colours and more noise than theirs.
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
 
-/// Its address.
+/// The sensor's address.
 pub const ADDRESS: u8 = 0x30;
-/// High byte of its product number. The low byte is the revision.
+/// The high byte of its product number. The low byte is the revision.
 pub const PRODUCT: u8 = 0x26;
 
-/// Selects the bank: what follows goes to the processor, or to the sensor.
+/// Selects the bank: the following writes go to the processor or to the sensor.
 pub(crate) const BANK: u8 = 0xff;
 pub(crate) const PROCESSOR: u8 = 0;
 pub(crate) const SENSOR: u8 = 1;
-/// Sensor: reset, and the resolution that is read out.
+/// Sensor: reset, and the resolution of the readout.
 pub(crate) const COM7: u8 = 0x12;
 /// Sensor: product number.
 pub(crate) const PIDH: u8 = 0x0a;
 const PIDL: u8 = 0x0b;
-/// Processor: what is sent, and in which order.
+/// Processor: the format of the output, and its order.
 pub(crate) const IMAGE_MODE: u8 = 0xda;
-/// Processor: size of what is sent.
+/// Processor: the size of the output.
 pub(crate) const ZMOW: u8 = 0x5a;
 pub(crate) const ZMOH: u8 = 0x5b;
 
-/// Why the sensor cannot be used.
+/// The reason why the sensor cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum SensorFault {
-    /// It does not answer.
+    /// The sensor does not answer.
     Bus,
-    /// Another part answers: its product number.
+    /// Another part answers; contains its product number.
     Other(u16),
 }
 
-/// A size that the sensor's processor can make: sides are multiples of four, from 16×16 to 400×300.
+/// A size that the sensor's processor supports: sides are multiples of four, from 16×16 to 400×300.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
     width: u16,
@@ -53,18 +53,18 @@ pub struct Size {
 impl Size {
     /// 160×120: the sensor's whole image.
     pub const QQVGA: Self = Self::new(160, 120);
-    /// 96×96: the middle of it.
+    /// 96×96: the centre of the sensor's image.
     pub const SQUARE: Self = Self::new(96, 96);
 
     /// # Panics
-    /// Panics if the sensor cannot make it; in a constant that is an error of the compiler.
+    /// Panics if the sensor does not support the size; in a constant this is a compile error.
     pub const fn new(width: u16, height: u16) -> Self {
         assert!(width.is_multiple_of(4) && height.is_multiple_of(4) && width >= 16 && height >= 16);
         assert!(width <= 400 && height <= 300, "the divider is set for small pictures");
         Self { width, height }
     }
 
-    /// Columns and rows.
+    /// Returns columns and rows.
     pub const fn pixels(self) -> (usize, usize) {
         (self.width as usize, self.height as usize)
     }
@@ -76,7 +76,7 @@ impl Size {
     }
 }
 
-/// Sensor, before its processor: reset is over.
+/// Sensor settings that precede those of its processor, after the reset.
 const SENSOR_SET_UP: &[(u8, u8)] = &[
     (BANK, SENSOR),
     (COM7, 0x40), // 800×600
@@ -91,8 +91,8 @@ const SENSOR_SET_UP: &[(u8, u8)] = &[
     (0x03, 0x0a), // COM1: the low bits of VSTRT and VEND
 ];
 
-/// Brings it up for images of this size in YUYV. Takes about a third of a second, in which exposure and
-/// gain settle.
+/// Initializes the sensor for images of this size in YUYV. This takes about a third of a second, in which exposure
+/// and gain settle.
 pub fn set_up<B: I2c, D: DelayNs>(bus: &mut B, delay: &mut D, size: Size) -> Result<(), SensorFault> {
     let id = identify(bus)?;
     if id >> 8 != u16::from(PRODUCT) {
@@ -105,7 +105,7 @@ pub fn set_up<B: I2c, D: DelayNs>(bus: &mut B, delay: &mut D, size: Size) -> Res
     let high = |n: u16| (n >> 8) as u8;
     let (window, out) = (size.window(), (size.width, size.height));
     let offset = ((800 - window.0) / 2, (600 - window.1) / 2);
-    // Halved as often as leaves enough for the zoom, which only makes smaller.
+    // Halve as often as possible while leaving enough for the zoom, which can only reduce.
     let mut halvings = 0;
     while halvings < 2 && window.0 >> (halvings + 1) >= out.0 && window.1 >> (halvings + 1) >= out.1 {
         halvings += 1;
@@ -151,7 +151,7 @@ fn write<B: I2c>(bus: &mut B, registers: &[(u8, u8)]) -> Result<(), SensorFault>
     write_to(bus, ADDRESS, registers)
 }
 
-/// Writes registers, one after the other.
+/// Writes registers one after another.
 pub(crate) fn write_to<B: I2c>(bus: &mut B, address: u8, registers: &[(u8, u8)]) -> Result<(), SensorFault> {
     for &(register, value) in registers {
         bus.write(address, &[register, value]).map_err(|_| SensorFault::Bus)?;
@@ -159,7 +159,7 @@ pub(crate) fn write_to<B: I2c>(bus: &mut B, address: u8, registers: &[(u8, u8)])
     Ok(())
 }
 
-/// Reads a register. OmniVision's bus knows no repeated start: address and value are two transfers.
+/// Reads a register. OmniVision's bus has no repeated start: address and value are two transfers.
 pub(crate) fn read<B: I2c>(bus: &mut B, address: u8, register: u8) -> Result<u8, SensorFault> {
     let mut value = [0];
     bus.write(address, &[register]).map_err(|_| SensorFault::Bus)?;

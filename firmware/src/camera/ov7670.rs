@@ -1,12 +1,12 @@
-//! OmniVision's OV7670 and its kin: set-up over I2C for 160×120 in RGB565, pixels from a parallel port.
+//! OmniVision's OV7670 and related sensors: set-up over I2C for 160×120 in RGB565, pixels from a parallel port.
 //!
-//! The port itself belongs to the chip: a camera interface with DMA, a state machine, or an interrupt per
-//! row. [`Port`] is what the driver wants of it.
+//! The port itself belongs to the chip: a camera interface with DMA, a state machine, or an interrupt per row.
+//! [`Port`] is the interface that the driver needs.
 //!
-//! Registers are those of the data sheet's table of device control. Every value was compared with two independent
-//! public drivers, Linux's `ov7670` and Adafruit's: format, range, window (640 columns from 180, 480 rows from
-//! 10; six columns further in the latter), scaling by four and exposure agree. What they also tune (gamma, colour
-//! matrix, reserved registers) stays as the reset leaves it.
+//! The registers are those of the data sheet's table of device control. Every value was compared with two
+//! independent public drivers, Linux's `ov7670` and Adafruit's: format, range, window (640 columns from 180, 480
+//! rows from 10; six columns further in the latter), scaling by four and exposure agree. Settings that they also
+//! tune (gamma, colour matrix, reserved registers) keep their reset values.
 
 use embedded_hal::delay::DelayNs;
 use embedded_hal::i2c::I2c;
@@ -15,18 +15,18 @@ use crate::camera::ov2640::{SensorFault, read, write_to};
 use crate::camera::{PixelFormat, Rows};
 use crate::frame::{FrameError, Progress};
 
-/// Its address.
+/// The sensor's address.
 pub const ADDRESS: u8 = 0x21;
-/// High byte of its product number; the OV7675's and OV7676's is the same.
+/// The high byte of its product number; that of the OV7675 and OV7676 is the same.
 pub const PRODUCT: u8 = 0x76;
 
 const PID: u8 = 0x0a;
 const VER: u8 = 0x0b;
 const COM7: u8 = 0x12;
-/// Polls, of a millisecond each, for a row; before an image's first row a whole image passes.
+/// The number of polls of a millisecond each for a row; before an image's first row, a whole image may pass.
 const PATIENCE: u32 = 2_000;
 
-/// Registers for 160×120: the sensor's 640×480 scaled down by four, in RGB565 of full range.
+/// The registers for 160×120: the sensor's 640×480 scaled down by four, in RGB565 with full range.
 const SET_UP: &[(u8, u8)] = &[
     (COM7, 0x04), // RGB
     (0x3a, 0x04), // TSLB: the window is set by hand, below
@@ -48,16 +48,16 @@ const SET_UP: &[(u8, u8)] = &[
     (0x13, 0xe7), // COM8: exposure, gain and white balance by itself
 ];
 
-/// A parallel port that catches the sensor's rows.
+/// A parallel port that receives the sensor's rows.
 pub trait Port {
-    /// Begins with the next image's first row, whatever was going on.
+    /// Starts with the next image's first row, whatever the state.
     fn start(&mut self) -> Result<(), FrameError>;
-    /// Waits a millisecond at most for the next row and fills `row` with it. [`FrameError::Damaged`] when a
+    /// Waits at most a millisecond for the next row and fills `row` with it. Returns [`FrameError::Damaged`] if a
     /// row was missed.
     fn poll_row(&mut self, row: &mut [u8]) -> Result<Progress, FrameError>;
 }
 
-/// The sensor and the port that it hangs on.
+/// The sensor and the port to which it is connected.
 pub struct Ov7670<B, P, D> {
     bus: B,
     port: P,
@@ -67,12 +67,12 @@ pub struct Ov7670<B, P, D> {
 }
 
 impl<B: I2c, P: Port, D: DelayNs> Ov7670<B, P, D> {
-    /// On this bus and port. The sensor wants a clock of 10 to 48 MHz before it answers.
+    /// Creates the driver on this bus and port. The sensor needs a clock of 10 to 48 MHz before it answers.
     pub fn new(bus: B, port: P, delay: D) -> Self {
         Self { bus, port, delay, waited: 0, fault: None }
     }
 
-    /// Returns what was wrong with the sensor last.
+    /// Returns the last fault of the sensor.
     pub fn fault(&self) -> Option<SensorFault> {
         self.fault
     }

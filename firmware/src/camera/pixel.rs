@@ -1,7 +1,7 @@
-//! A camera's pixels as RGB.
+//! Converts a camera's pixels to RGB.
 //!
-//! YUYV is BT.601 in full range, as OmniVision's sensors make it: with U′ = U − 128, V′ = V − 128, in
-//! 13-bit fixed point, rounded, as the host's `runtime camera` has it:
+//! YUYV is BT.601 in full range, as OmniVision's sensors produce it. With U′ = U − 128 and V′ = V − 128, in 13-bit
+//! fixed point, rounded like the host's `runtime camera`:
 //! ```text
 //! R = (2¹³·Y            + 11485·V′ + 2¹²) >> 13, clamped to 0…255
 //! G = (2¹³·Y −  2819·U′ −  5850·V′ + 2¹²) >> 13
@@ -9,12 +9,12 @@
 //! ```
 //! RGB565 repeats its high bits in the low ones, so that white is 255.
 
-/// How a row's bytes are to be read.
+/// The format of a row's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PixelFormat {
-    /// `Y₀ U Y₁ V`: two pixels in four bytes.
+    /// `Y₀ U Y₁ V`: four bytes for two pixels.
     Yuyv,
-    /// `RRRRRGGG GGGBBBBB`: the high byte first.
+    /// `RRRRRGGG GGGBBBBB`: high byte first.
     Rgb565,
 }
 
@@ -24,7 +24,7 @@ impl PixelFormat {
         2
     }
 
-    /// Pixel `x` of a row; black beyond its end.
+    /// Returns pixel `x` of a row, or black beyond its end.
     #[inline(always)]
     pub fn rgb(self, row: &[u8], x: usize) -> [u8; 3] {
         match self {
@@ -55,7 +55,7 @@ fn rgb565(pixel: u16) -> [u8; 3] {
 mod tests {
     use super::*;
 
-    /// BT.601's formula in f64.
+    /// Computes BT.601's formula in f64.
     fn exact(y: u8, u: u8, v: u8) -> [f64; 3] {
         let (y, u, v) = (f64::from(y), f64::from(u) - 128.0, f64::from(v) - 128.0);
         let (r, b) = (y + 1.402 * v, y + 1.772 * u);

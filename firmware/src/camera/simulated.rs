@@ -1,8 +1,8 @@
-//! An ArduCAM Mini with an OV2640, simulated: what the driver sees of it over SPI and I2C, with the ills
-//! that it can have. For tests on the host and on emulated boards, which have no camera.
+//! A simulated ArduCAM Mini with an OV2640: the driver's view of it over SPI and I2C, with possible faults. It is
+//! for tests on the host and on emulated boards, which have no camera.
 //!
-//! The sensor obeys its registers as far as the driver sets them: its image has the size that was set up,
-//! and is complete a few polls after it was asked for.
+//! The sensor simulates the registers that the driver sets: its image has the configured size and is complete a
+//! few polls after it was requested.
 
 use core::cell::{Cell, RefCell, RefMut};
 use core::convert::Infallible;
@@ -14,29 +14,29 @@ use embedded_hal::spi::{self, SpiDevice};
 use crate::camera::arducam::{BURST, CLEAR, CONTROL, DONE, LENGTH, START, STATE, TEST, WRITE};
 use crate::camera::ov2640::{ADDRESS, BANK, COM7, IMAGE_MODE, PIDH, PRODUCT, SENSOR, ZMOH, ZMOW};
 
-/// What ails the module.
+/// The faults of the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ill {
-    /// Nothing.
+    /// There is no fault.
     Well,
-    /// Nobody drives the SPI bus: it reads as ones.
+    /// Nothing drives the SPI bus: it reads as ones.
     Absent,
-    /// Nobody answers on the I2C bus.
+    /// Nothing answers on the I2C bus.
     NoSensor,
     /// Another sensor is mounted.
     OtherSensor,
     /// Its images never become complete.
     Hangs,
-    /// Its images are some rows short.
+    /// Its images lack some rows.
     Short,
     /// It loses power while the third row is read.
     Lost,
-    /// It holds the SPI bus so that a transfer never ends. Only a watchdog helps.
+    /// It blocks the SPI bus so that a transfer never ends. Only a watchdog helps.
     Frozen,
 }
 
 impl Ill {
-    /// Every one, for those that send a number.
+    /// All faults, for tests that send a number.
     pub const ALL: [Self; 8] = [
         Self::Well,
         Self::Absent,
@@ -49,18 +49,18 @@ impl Ill {
     ];
 }
 
-/// Polls of [`STATE`] until an image is complete.
+/// The number of polls of [`STATE`] until an image is complete.
 const EXPOSURE: u8 = 3;
 
-/// The module. Its ends on the buses are [`Simulated::spi`] and [`Simulated::bus`].
+/// The simulated module. Its ends of the buses are [`Simulated::spi`] and [`Simulated::bus`].
 pub struct Simulated<'a> {
     picture: RefCell<&'a mut [u8]>,
     ill: Cell<Ill>,
     dummy: bool,
     test: Cell<u8>,
-    /// Polls until the image is complete; none was asked for at 255.
+    /// The number of polls until the image is complete; 255 if none was requested.
     exposure: Cell<u8>,
-    /// The FIFO's next byte.
+    /// The index of the FIFO's next byte.
     at: Cell<usize>,
     bank: Cell<u8>,
     register: Cell<u8>,
@@ -68,8 +68,8 @@ pub struct Simulated<'a> {
 }
 
 impl<'a> Simulated<'a> {
-    /// Well, before what `picture` holds: the bytes that the sensor sends, over and over. `dummy`: with a byte of nothing
-    /// before each burst.
+    /// Creates a module without faults that sends the bytes of `picture`, repeated. With `dummy`, a dummy byte
+    /// precedes each burst.
     pub const fn new(picture: &'a mut [u8], dummy: bool) -> Self {
         Self {
             picture: RefCell::new(picture),
@@ -84,22 +84,22 @@ impl<'a> Simulated<'a> {
         }
     }
 
-    /// What ails it from now on.
+    /// Sets the fault from now on.
     pub fn fall(&self, ill: Ill) {
         self.ill.set(ill);
     }
 
-    /// Lets an image be held before it. `None` while somebody does.
+    /// Borrows the scene for changes. Returns `None` while it is borrowed.
     pub fn picture(&self) -> Option<RefMut<'_, &'a mut [u8]>> {
         self.picture.try_borrow_mut().ok()
     }
 
-    /// Its end on the SPI bus.
+    /// Returns its end of the SPI bus.
     pub fn spi(&self) -> Spi<'_, 'a> {
         Spi(self)
     }
 
-    /// Its end on the I2C bus.
+    /// Returns its end of the I2C bus.
     pub fn bus(&self) -> Bus<'_, 'a> {
         Bus(self)
     }
@@ -108,10 +108,10 @@ impl<'a> Simulated<'a> {
         self.registers.get(usize::from(bank))?.get(usize::from(register))
     }
 
-    /// Returns the size in bytes of the image that is set up.
+    /// Returns the size in bytes of the configured image.
     fn length(&self) -> usize {
         let set = |bank, register| self.sensor(bank, register).map_or(0, |r| usize::from(r.get()));
-        // Read out at 800×600, as YUYV: the driver wants nothing else.
+        // The driver only uses 800×600 as YUYV.
         if set(SENSOR, COM7) != 0x40 || set(0, IMAGE_MODE) != 0 {
             return 0;
         }
@@ -150,7 +150,7 @@ impl<'a> Simulated<'a> {
     fn next(&self) -> u8 {
         let at = self.at.get();
         self.at.set(at + 1);
-        // Two rows of the smallest image: in the middle of any.
+        // This is two rows of the smallest image, so it is in the middle of any image.
         if self.ill.get() == Ill::Lost && at > 2 * 192 {
             self.test.set(0);
             return 0xff;
@@ -159,7 +159,7 @@ impl<'a> Simulated<'a> {
     }
 }
 
-/// The SPI end.
+/// The module's end of the SPI bus.
 pub struct Spi<'s, 'a>(&'s Simulated<'a>);
 
 impl spi::ErrorType for Spi<'_, '_> {
@@ -173,7 +173,7 @@ impl SpiDevice for Spi<'_, '_> {
             core::hint::spin_loop();
         }
         let absent = module.ill.get() == Ill::Absent;
-        // The first byte says what is wanted, the second of a write is the value.
+        // The first byte is the command; the second byte of a write is the value.
         let (mut command, mut first) = (None, module.dummy);
         for step in steps {
             match step {
@@ -206,10 +206,10 @@ impl SpiDevice for Spi<'_, '_> {
     }
 }
 
-/// The I2C end.
+/// The module's end of the I2C bus.
 pub struct Bus<'s, 'a>(&'s Simulated<'a>);
 
-/// Nobody is at that address.
+/// Nothing answers at that address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Nobody;
 

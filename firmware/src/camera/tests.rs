@@ -1,4 +1,4 @@
-//! The drivers against simulated parts.
+//! Tests the drivers with simulated parts.
 
 use super::arducam::{ArduCam, Fault};
 use super::ov2640::{SensorFault, Size};
@@ -25,7 +25,7 @@ fn expected(picture: &[u8]) -> Vec<u8> {
     pixels
 }
 
-/// Polls until something is said. The number of polls is bounded: nothing may wait forever.
+/// Polls until there is a result. The number of polls is bounded: no call may wait forever.
 fn poll(camera: &mut impl FrameSource) -> Result<Vec<u8>, FrameError> {
     let mut pixels = vec![0; 192];
     for _ in 0..5_000 {
@@ -62,7 +62,7 @@ fn every_ill_is_told_and_survived() {
     let (mut row, mut memory) = ([0; 192], [0; Resizer::bytes(8, 96, 8)]);
     let resizer = Resizer::new(ACROSS.axis(), DOWN.axis(), &mut memory).unwrap();
     let mut camera = Camera::new(driver, &mut row, resizer).unwrap();
-    // Met by a camera that is up, and by one that has just failed.
+    // Each fault meets a camera that is running, and one that has just failed.
     for (ill, while_up, while_down) in [
         (Ill::Absent, Fault::Length(0x7f_ffff), Fault::NoModule(0xff)),
         (Ill::NoSensor, Fault::Sensor(SensorFault::Bus), Fault::Sensor(SensorFault::Bus)),
@@ -80,7 +80,8 @@ fn every_ill_is_told_and_survived() {
         module.fall(ill);
         let mut told = poll(&mut camera);
         if matches!(ill, Ill::NoSensor | Ill::OtherSensor) {
-            // Images still come: the sensor was set up. It is missed when the camera is started again.
+            // Images still arrive, because the sensor was set up. Its absence is noticed when the camera is
+            // started again.
             assert_eq!(told, Ok(expected(&shown)));
             camera.up = false;
             told = poll(&mut camera);
@@ -105,7 +106,7 @@ fn buffers_that_do_not_fit_are_refused() {
     }
 }
 
-/// A bus with an OV7670 on it, or another part, or none.
+/// A bus with an OV7670, another part, or nothing on it.
 struct SensorBus {
     id: Option<u8>,
     written: Vec<(u8, u8)>,
@@ -139,7 +140,7 @@ impl embedded_hal::i2c::I2c for SensorBus {
     }
 }
 
-/// A port that has these rows, and nothing afterwards.
+/// A port that delivers these rows, and nothing afterwards.
 struct Parallel {
     picture: Vec<u8>,
     next: usize,
