@@ -14,7 +14,7 @@ COMMANDS: dict[str, Command] = {"fit": fit, "tune": tune, "qat": qat, "export": 
 
 
 def main(words: list[str] | None = None) -> int:
-    """Runs the program; returns its exit code: 0 done, 1 our fault or the machine's, 2 bad input, 3 a limit missed."""
+    """Runs the program; returns its exit code: 0 success, 1 internal or system error, 2 bad input, 3 a missed limit."""
     arguments = parser().parse_args(words)
 
     def say(text: str) -> None:
@@ -37,13 +37,13 @@ def main(words: list[str] | None = None) -> int:
 
 
 def failed(problem: object, code: int) -> int:
-    """Says what is wrong."""
+    """Prints the error."""
     print(f"error: {problem}", file=sys.stderr)
     return code
 
 
 def parser() -> argparse.ArgumentParser:
-    """All flags."""
+    """Returns the parser with all flags."""
     top = argparse.ArgumentParser(prog="foldnet-train", description="Train, tune and export networks for Foldnet.")
     top.add_argument("--version", action="version", version=f"%(prog)s {version('foldnet-train')}")
     commands = top.add_subparsers(dest="command", required=True)

@@ -1,4 +1,4 @@
-"""TensorFlow without its notes to its developers."""
+"""Loads TensorFlow without its messages for developers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import tempfile
 
 
 def load_tensorflow() -> None:
-    """Imports it, and sets before what it reads once. Standard error goes to a file meanwhile, and is told if the
-    import fails: at its start TensorFlow writes there whatever level its variable names."""
+    """Imports TensorFlow after setting the variables that it reads only once. Meanwhile, standard error goes to a
+    file, which is printed if the import fails: at its start TensorFlow writes there regardless of its log level."""
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
-    # One thread per operator more than the machine has cores only costs.
+    # More threads than cores only add cost.
     os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
     sys.stderr.flush()
     kept = os.dup(2)

@@ -1,5 +1,5 @@
-"""Every hyperparameter: default, range, meaning, and what the tuner tries. Flags, YAML files, checks and the
-tuner's search space are all made from this one table."""
+"""All hyperparameters with default, range, meaning, and the values that the tuner tries. Flags, YAML files, checks
+and the tuner's search space are generated from this one table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from foldnet_train.errors import BadInput
 
 @dataclass(frozen=True)
 class Range:
-    """What a setting may be. A tuple setting takes integers, each within `low` and `high`."""
+    """The allowed values of a setting. A tuple setting takes integers, each within `low` and `high`."""
 
     help: str
     low: float = -math.inf
@@ -26,7 +26,7 @@ class Range:
     """By the tuner."""
 
     def check(self, name: str, value: Any) -> None:
-        """Raises `BadInput` for a value outside."""
+        """Raises `BadInput` if a value is outside."""
         if self.choices and value not in self.choices:
             raise BadInput(f"{name} = {value}: one of {', '.join(map(str, self.choices))}")
         for number in value if isinstance(value, tuple) else (value,):
@@ -35,7 +35,7 @@ class Range:
 
 
 def setting(default: Any, help: str, **limits: Any) -> Any:
-    """A field of `Settings`."""
+    """Returns a field of `Settings`."""
     return field(default=default, metadata={"range": Range(help, **limits)})
 
 
@@ -53,8 +53,8 @@ NETWORKS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """One training. `num_blocks`, `stage_filters`, `kernel` and `strides` shape the network `residual`; the
-    others have theirs from the paper."""
+    """The settings of one training. `num_blocks`, `stage_filters`, `kernel` and `strides` define the shape of the
+    network `residual`; the shapes of the others are those of their papers."""
 
     network: str = setting("resnet8", "the network", choices=NETWORKS, tried=("plain", "residual", "resnet8"))
     side: int = setting(32, "height and width images are resized to", low=8, high=1024)
@@ -111,17 +111,17 @@ class Settings:
             raise BadInput("strides = (): at least one stage")
 
     def asdict(self) -> dict[str, Any]:
-        """As YAML and JSON have it."""
+        """Returns the settings in the form of YAML and JSON."""
         return {k: list(v) if isinstance(v, tuple) else v for k, v in dataclasses.asdict(self).items()}
 
 
 def field_types() -> dict[str, type]:
-    """The type of each setting's values."""
+    """Returns the type of each setting's values."""
     return {each.name: type(each.default) for each in dataclasses.fields(Settings)}
 
 
 def convert(name: str, value: Any) -> Any:
-    """A value from a flag or a file in the setting's type."""
+    """Converts a value from a flag or a file to the setting's type."""
     kinds = field_types()
     if name not in kinds:
         raise BadInput(f"no setting is called {name}; there are {', '.join(kinds)}")
@@ -144,7 +144,7 @@ def convert(name: str, value: Any) -> Any:
 
 
 def from_file(path: Path) -> dict[str, Any]:
-    """The settings that a YAML file names."""
+    """Returns the settings in a YAML file."""
     try:
         read = yaml.safe_load(path.read_text())
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

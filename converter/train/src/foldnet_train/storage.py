@@ -1,5 +1,5 @@
-"""Trained models on disk: Keras's `.keras` archive with one more entry that says what Keras does not: labels, settings,
-how far training is."""
+"""Trained models on disk: Keras's `.keras` archive with one additional entry for labels, settings and the progress
+of the training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENTRY = "foldnet.json"
 
 @dataclass
 class Notes:
-    """What goes with a model."""
+    """The data stored with a model."""
 
     labels: list[str]
     settings: dict[str, Any]
@@ -37,7 +37,8 @@ class Notes:
 
 
 def save(model: Any, notes: Notes, path: Path) -> None:
-    """Under its name once it is whole: a full disk or a kill leaves what was there before. Raises OSError."""
+    """Saves a model and gives the file its name only when it is complete: after a full disk or a kill, the previous
+    file remains. Raises OSError."""
     unfinished = path.with_name(f".{path.stem}.unfinished.keras")
     try:
         try:
@@ -47,7 +48,7 @@ def save(model: Any, notes: Notes, path: Path) -> None:
             with unfinished.open("rb") as file:
                 os.fsync(file.fileno())
         except (RuntimeError, ValueError) as error:
-            # h5py's words for a write that failed.
+            # h5py reports a failed write in these words.
             raise OSError(f"{path}: {error}") from error
         os.replace(unfinished, path)
     finally:
@@ -56,7 +57,7 @@ def save(model: Any, notes: Notes, path: Path) -> None:
 
 
 def load(path: Path) -> tuple[Any, Notes]:
-    """A model that was saved here, or any `.keras` file (then without labels)."""
+    """Loads a model that was saved here, or any `.keras` file (then without labels)."""
     path = model_file(path)
     load_tensorflow()
     import keras
@@ -70,7 +71,7 @@ def load(path: Path) -> tuple[Any, Notes]:
 
 
 def model_file(path: Path) -> Path:
-    """The model that a path means: a file, or the best one of a training's folder."""
+    """Returns the model file of a path: the file itself, or the best one of a training's folder."""
     if path.name.endswith(".nnef.tgz"):
         raise BadInput(
             f"{path}: an archive holds integers and cannot be trained; name the .keras file it was made from"

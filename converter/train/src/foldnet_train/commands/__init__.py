@@ -10,10 +10,10 @@ Say = Callable[[str], None]
 
 
 class Command(Protocol):
-    """What a subcommand's module has."""
+    """The interface of a subcommand's module."""
 
     def add_flags(self, to: argparse.ArgumentParser) -> None:
         """Declares its flags."""
 
     def run(self, arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
-        """Does it; returns what `--json` prints."""
+        """Runs the subcommand; returns the object that `--json` prints."""

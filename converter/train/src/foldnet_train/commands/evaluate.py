@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 
 def reader(path: Path) -> tuple[int, list[str], Any]:
-    """Side of the images, labels, and what gives probabilities for pixels."""
+    """Returns the images' side, the labels, and a function that computes probabilities for pixels."""
     if path.suffix == ".onnx":
         import onnx
 
@@ -77,7 +77,7 @@ def reader(path: Path) -> tuple[int, list[str], Any]:
 
 
 def matched(pictures: Pictures, labels: list[str], model: Path) -> Any:
-    """For each class of the images, its number in the model."""
+    """Returns the number in the model of each class of the images."""
     missing = [name for name in pictures.classes if name not in labels]
     if missing:
         raise BadInput(f"{model} does not know {', '.join(missing)}; it knows {', '.join(labels) or 'no names at all'}")
@@ -85,7 +85,7 @@ def matched(pictures: Pictures, labels: list[str], model: Path) -> Any:
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson, 1927)."""
+    """Returns the 95 % interval of a share (Wilson, 1927)."""
     z, share = 1.96, right / n
     centre, reach = share + z * z / (2 * n), z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     return (centre - reach) / (1 + z * z / n), (centre + reach) / (1 + z * z / n)

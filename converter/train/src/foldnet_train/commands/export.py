@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 
 def check_labels(labels: list[str], classes: int) -> None:
-    """As many as there are outputs, or none."""
+    """Checks that there are as many labels as outputs, or none."""
     if labels and len(labels) != classes:
         raise BadInput(f"{len(labels)} labels for {classes} outputs")
 
@@ -72,7 +72,7 @@ def export_checked(
     resize: str,
     held_out: str = "",
 ) -> float:
-    """Writes the ONNX file unless it says something else than Keras; returns the largest difference."""
+    """Writes the ONNX file unless its answers differ from Keras's; returns the largest difference."""
     from foldnet_train.export import check, onnx_model
 
     exported = onnx_model.from_keras(model, labels, preprocess=preprocess, resize=resize, held_out=held_out)

@@ -76,7 +76,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 
 def prepare(arguments: argparse.Namespace, given: dict[str, Any]) -> tuple[Settings, list[str], Any]:
-    """The settings, and the model to begin with, if any, with its labels."""
+    """Returns the settings, and the initial model, if any, with its labels."""
     output = arguments.output
     begun = (output / "last.keras").exists()
     if arguments.resume:
@@ -103,18 +103,18 @@ def prepare(arguments: argparse.Namespace, given: dict[str, Any]) -> tuple[Setti
         raise BadInput(f"side = {given['side']}: {arguments.init} takes images of {shape[0]}×{shape[1]}")
     if not notes.labels:
         raise BadInput(f"{arguments.init}: does not say what its classes are; only models made by foldnet-train do")
-    # A trained network is continued gently unless told otherwise.
+    # A trained network is continued with a small learning rate unless specified otherwise.
     inherited = {k: convert_back(v) for k, v in notes.settings.items() if k in ("network", "activation", "tune_from")}
     return Settings(**{"learning_rate": 2e-4, **inherited, **given}), notes.labels, model
 
 
 def convert_back(value: Any) -> Any:
-    """JSON's lists were tuples."""
+    """Converts JSON's lists back to tuples."""
     return tuple(value) if isinstance(value, list) else value
 
 
 def read_pictures(path: Path, side: int, say: Say, *, strict: bool = False) -> Pictures:
-    """All of them; those that cannot be read are named."""
+    """Reads all images; names those that cannot be read."""
     pictures = load(path, side)
     if pictures.skipped:
         if strict:

@@ -1,4 +1,4 @@
-"""Flags that several subcommands have."""
+"""Flags that several subcommands share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from foldnet_train.settings import Settings, convert, from_file
 
 
 def add_settings(to: argparse.ArgumentParser) -> None:
-    """A flag for each setting, and --settings for a file of them."""
+    """Adds a flag for each setting, and --settings for a file of settings."""
     to.add_argument("--settings", type=Path, metavar="YAML", help="file of settings; flags come first")
     group = to.add_argument_group("settings")
     for each in dataclasses.fields(Settings):
@@ -26,7 +26,7 @@ def add_settings(to: argparse.ArgumentParser) -> None:
 
 
 def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Those of the file and the flags, checked one by one."""
+    """Returns the settings from the file and the flags, checked one by one."""
     values = from_file(arguments.settings) if arguments.settings else {}
     for each in dataclasses.fields(Settings):
         text = getattr(arguments, each.name)

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     teacher, notes = storage.load(arguments.model)
     if not notes.labels:
         raise BadInput(f"{arguments.model}: does not say what its classes are; only models made by foldnet-train do")
-    # The split into training and held-out images is that of the training.
+    # The split into training and held-out images is that of the original training.
     kept = ("network", "seed", "validation", "flip", "crop", "batch_size", "side")
     inherited = {name: convert_back(value) for name, value in notes.settings.items() if name in kept}
     given = given_settings(arguments)

@@ -84,7 +84,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     write_once(held_out, folder / "held-out")
     own = space.hyper_resnet(base.side, len(pictures.classes)) if arguments.hyper_resnet else None
     trial = Trial(train, held_out, fixed, values, limits, folder, say, arguments.effort, own)
-    # Standard output is for the result.
+    # Standard output is only for the result.
     with contextlib.redirect_stdout(io.StringIO() if arguments.quiet else sys.stderr):
         tuner = search(arguments.method, trial, arguments.trials, base, folder)
         tuner.search()
@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
 
 
 def begin(folder: Path, fingerprint: str) -> None:
-    """Trials on other images cannot be compared with those that are in the folder."""
+    """Checks that the images are those of the trials in the folder, since other trials cannot be compared."""
     folder.mkdir(parents=True, exist_ok=True)
     note = folder / "pictures.sha256"
     if note.exists() and note.read_text() != fingerprint:
@@ -114,7 +114,7 @@ def begin(folder: Path, fingerprint: str) -> None:
 
 
 def is_worker() -> bool:
-    """Whether another process, the chief, decides what is tried and knows the results."""
+    """Returns whether another process, the chief, decides which points are tried and collects the results."""
     return "KERASTUNER_ORACLE_IP" in os.environ and "chief" not in os.environ.get("KERASTUNER_TUNER_ID", "")
 
 
@@ -125,16 +125,16 @@ class Values:
         self.values = values
 
     def Choice(self, name: str, choices: list[Any]) -> Any:
-        """As KerasTuner's."""
+        """Like KerasTuner's method."""
         return self.values.get(name, choices[0])
 
     def conditional_scope(self, name: str, among: list[Any]) -> Any:
-        """As KerasTuner's."""
+        """Like KerasTuner's method."""
         return contextlib.nullcontext()
 
 
 def search(method: str, trial: Any, trials: int, base: Settings, folder: Path) -> Any:
-    """KerasTuner's search of that method."""
+    """Returns KerasTuner's search with this method."""
     import keras_tuner
 
     from foldnet_train.tune.hypermodel import OBJECTIVE

@@ -1,1 +1,1 @@
-"""Labelled images: read, split, augmented."""
+"""Labelled images: reading, splitting, augmentation."""

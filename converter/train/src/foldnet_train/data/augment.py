@@ -1,4 +1,5 @@
-"""Changes to a batch of training images. Each takes and gives pixels `[n, h, w, 3]`; all chance comes from `rng`."""
+"""Changes to a batch of training images. Each takes and returns pixels `[n, h, w, 3]`; all randomness comes from
+`rng`."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ Floats = npt.NDArray[np.float32]
 
 
 def augment(pixels: Pixels, targets: Floats, settings: Settings, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """Everything that the settings ask for; `targets` are one-hot and are mixed with the images."""
+    """Applies all augmentations in the settings; `targets` are one-hot and are mixed together with the images."""
     if settings.flip:
         pixels = flip(pixels, rng)
     if settings.crop:
@@ -37,7 +38,7 @@ def flip(pixels: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 def crop(pixels: Pixels, share: float, rng: np.random.Generator) -> Pixels:
-    """Moves each image by up to `share` of its side; what comes in from outside is its reflection."""
+    """Shifts each image by up to `share` of its side; the uncovered part is filled by reflection."""
     n, side = len(pixels), pixels.shape[1]
     reach = min(max(1, round(share * side)), side - 1)
     padded = np.pad(pixels, ((0, 0), (reach, reach), (reach, reach), (0, 0)), mode="reflect")
@@ -49,8 +50,8 @@ def crop(pixels: Pixels, share: float, rng: np.random.Generator) -> Pixels:
 
 
 def cutout(pixels: Pixels, share: float, rng: np.random.Generator) -> Pixels:
-    """Makes a square grey. DeVries and Taylor, *Improved regularization of convolutional neural networks with
-    cutout*, 2017."""
+    """Makes a square of each image grey. DeVries and Taylor, *Improved regularization of convolutional neural
+    networks with cutout*, 2017."""
     side = pixels.shape[1]
     half = max(1, round(share * side / 2))
     centres = rng.integers(0, side, (2, len(pixels), 1))
@@ -101,7 +102,7 @@ CHANGES: tuple[Change, ...] = (
 
 
 def randaugment(pixels: Pixels, magnitude: int, rng: np.random.Generator) -> Pixels:
-    """Two of the changes per image, of strength `magnitude`/30. Cubuk et al., *RandAugment*, 2020."""
+    """Applies two of the changes per image, with strength `magnitude`/30. Cubuk et al., *RandAugment*, 2020."""
     out = np.empty_like(pixels)
     for i, picture in enumerate(pixels):
         changed = Image.fromarray(picture)

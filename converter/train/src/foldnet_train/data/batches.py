@@ -13,13 +13,13 @@ from foldnet_train.settings import Settings
 
 
 def steps_per_epoch(pictures: Pictures, settings: Settings) -> int:
-    """The last batch of an epoch may be smaller."""
+    """Returns the number of steps per epoch, the last of which may be smaller."""
     return -(-len(pictures) // settings.batch_size)
 
 
 def epoch_batches(pictures: Pictures, settings: Settings, epoch: int) -> Iterator[tuple[Floats, Floats]]:
-    """One epoch, shuffled and augmented. Depends on the seed and the epoch's number alone, so that a resumed training
-    sees what an uninterrupted one would have."""
+    """Returns the batches of one epoch, shuffled and augmented. They depend only on the seed and the epoch's number,
+    so a resumed training sees the same batches as an uninterrupted one."""
     rng = np.random.default_rng([settings.seed, epoch])
     order = rng.permutation(len(pictures))
     one_hot = np.eye(len(pictures.classes), dtype=np.float32)
@@ -29,7 +29,7 @@ def epoch_batches(pictures: Pictures, settings: Settings, epoch: int) -> Iterato
 
 
 def training_data(pictures: Pictures, settings: Settings, first_epoch: int = 0) -> Any:
-    """Endless, from this epoch on; prepared one batch ahead."""
+    """Returns endless batches from this epoch on, prepared one batch ahead."""
     import tensorflow as tf
 
     def generate() -> Iterator[tuple[Floats, Floats]]:
@@ -46,7 +46,7 @@ def training_data(pictures: Pictures, settings: Settings, first_epoch: int = 0) 
 
 
 def held_out_data(pictures: Pictures, batch_size: int) -> Any:
-    """In order, unchanged."""
+    """Returns the held-out images in order and unchanged."""
     import tensorflow as tf
 
     classes = len(pictures.classes)

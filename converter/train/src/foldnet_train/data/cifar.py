@@ -17,7 +17,7 @@ RECORD = 3073
 
 
 def recognized(path: Path) -> bool:
-    """A `.bin` file, or a folder of them."""
+    """Returns whether a path is a `.bin` file, or a folder with such files."""
     return path.suffix == ".bin" if path.is_file() else any(path.glob("data_batch_*.bin"))
 
 

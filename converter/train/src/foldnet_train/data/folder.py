@@ -15,7 +15,7 @@ ENDINGS = {".bmp", ".jpeg", ".jpg", ".png", ".webp"}
 
 
 def load(root: Path, side: int) -> Pictures:
-    """Reads them all; a file that cannot be read is skipped and told in `Pictures.skipped`."""
+    """Reads all images; skips files that cannot be read and lists them in `Pictures.skipped`."""
     if not root.is_dir():
         raise BadInput(f"{root}: a folder with one subfolder per class is expected, or a CIFAR-10 .bin file")
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -32,7 +32,7 @@ def load(root: Path, side: int) -> Pictures:
     if not pixels:
         raise BadInput(f"{root}: none of {len(files)} images could be read; the first is {skipped[0]}")
     labels = [number for (number, _), what in zip(files, read, strict=True) if not isinstance(what, str)]
-    # A subfolder without images is no class.
+    # A subfolder without images is not a class.
     there = sorted(set(labels))
     numbers = np.searchsorted(there, labels).astype(np.int64)
     kept = [d for d, what in zip(digests, read, strict=True) if not isinstance(what, str)]
@@ -40,13 +40,13 @@ def load(root: Path, side: int) -> Pictures:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """Below a folder, hidden ones excepted, in the order of their paths."""
+    """Returns the image files below a folder, except hidden ones, in the order of their paths."""
     found = (p for p in folder.rglob("*") if p.suffix.lower() in ENDINGS and p.is_file())
     return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
 
 
 def file_digest(file: Path) -> bytes:
-    """SHA-256 of its bytes; of nothing where it cannot be read, which `read_or_reason` tells."""
+    """Returns the SHA-256 of a file's bytes, or of nothing if it cannot be read, which `read_or_reason` reports."""
     try:
         return digest(file.read_bytes())
     except OSError:
@@ -54,7 +54,7 @@ def file_digest(file: Path) -> bytes:
 
 
 def read_or_reason(file: Path, side: int) -> Pixels | str:
-    """The pixels, or in words why there are none."""
+    """Returns the pixels, or the reason why there are none."""
     try:
         return read(file, side)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
@@ -62,8 +62,8 @@ def read_or_reason(file: Path, side: int) -> Pixels | str:
 
 
 def read(file: Path, side: int) -> Pixels:
-    """RGB, stretched to `side`×`side` with Pillow's bilinear filter, as Foldnet's runtime does it bit for bit. Grey
-    becomes three equal channels, transparency is dropped, 16 bits become 8."""
+    """Reads an image as RGB, stretched to `side`×`side` with Pillow's bilinear filter, bit for bit like Foldnet's
+    runtime. Grey becomes three equal channels, transparency is dropped, 16 bits become 8."""
     with Image.open(file) as opened:
         picture: Image.Image = opened
         if opened.mode.startswith("I"):

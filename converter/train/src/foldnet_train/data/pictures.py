@@ -1,4 +1,4 @@
-"""Images in memory, and where they come from."""
+"""Images in memory, and their origin."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LARGEST = 12 * 2**30
 
 @dataclass
 class Pictures:
-    """`pixels` is `[n, side, side, 3]`, RGB; `labels` numbers `classes`."""
+    """Images with labels: `pixels` is `[n, side, side, 3]`, RGB; `labels` are indices into `classes`."""
 
     pixels: Pixels
     labels: Numbers
@@ -35,13 +35,13 @@ class Pictures:
         return len(self.labels)
 
     def some(self, chosen: Any) -> Pictures:
-        """Those of these indices."""
+        """Returns the images with these indices."""
         indices = np.arange(len(self))[chosen]
         digests = [self.digests[i] for i in indices] if self.digests else []
         return Pictures(self.pixels[chosen], self.labels[chosen], self.classes, digests=digests)
 
     def fingerprint(self) -> str:
-        """The same for the same images in the same order."""
+        """Returns a value that is the same for the same images in the same order."""
         digest = hashlib.sha256(self.pixels.tobytes())
         digest.update(self.labels.tobytes())
         return digest.hexdigest()
@@ -61,22 +61,23 @@ def load(path: Path, side: int) -> Pictures:
 
 
 def split(pictures: Pictures, share: float, seed: int) -> tuple[Pictures, Pictures]:
-    """Training and held-out images; every class is in both. What decides is each image's content, so that the
-    converter can tell the two apart wherever the files lie, see `held_out_rule`."""
+    """Splits into training and held-out images; every class is in both. The decision depends on each image's
+    content, so the converter can distinguish the two wherever the files are, see `held_out_rule`."""
     out, _ = decide(pictures, share, seed)
     return pictures.some(~out), pictures.some(out)
 
 
 def held_out_rule(pictures: Pictures, share: float, seed: int) -> str:
-    """Which images `split` holds out, as the converter reads it in a model's metadata."""
+    """Returns the rule by which `split` holds out images, in the form that the converter reads in a model's
+    metadata."""
     _, exceptions = decide(pictures, share, seed)
     but = f" but={','.join(f'{key:016x}' for key in sorted(exceptions))}" if exceptions else ""
     return f"share={share!r} seed={seed}{but}"
 
 
 def decide(pictures: Pictures, share: float, seed: int) -> tuple[npt.NDArray[np.bool_], set[int]]:
-    """Which are held out, and the keys for which that is not what the rule says: a class that would be all in one part
-    gives one image to the other."""
+    """Returns which images are held out, and the keys that are exceptions to the rule: a class that would be
+    entirely in one part gives one image to the other."""
     keys = [key(seed, digest) for digest in pictures.digests or [digest(p) for p in pictures.pixels]]
     limit = share * 2**53
     out = np.array([k >> 11 < limit for k in keys], bool)
@@ -94,11 +95,11 @@ def decide(pictures: Pictures, share: float, seed: int) -> tuple[npt.NDArray[np.
 
 
 def digest(content: Any) -> bytes:
-    """SHA-256 of an image's content."""
+    """Returns the SHA-256 of an image's content."""
     return hashlib.sha256(np.ascontiguousarray(content).tobytes() if hasattr(content, "dtype") else content).digest()
 
 
 def key(seed: int, content_digest: bytes) -> int:
-    """Uniform in 0 … 2⁶⁴ − 1 and another one for each seed."""
+    """Returns a key that is uniform in 0 … 2⁶⁴ − 1 and differs for each seed."""
     mixed = hashlib.sha256(seed.to_bytes(8, "little") + content_digest).digest()
     return int.from_bytes(mixed[:8], "little")

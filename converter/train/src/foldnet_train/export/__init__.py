@@ -1,1 +1,1 @@
-"""From Keras to ONNX, as the converter takes it."""
+"""Exports from Keras to ONNX for the converter."""

@@ -1,4 +1,4 @@
-"""Whether the exported network says what the one in Keras says."""
+"""Checks that the exported network gives the same answers as the one in Keras."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOLERANCE = 1e-3
 
 
 def run_onnx(model: bytes, pixels: Pixels, batch_size: int = 32) -> npt.NDArray[np.float32]:
-    """What ONNX Runtime computes for images `[n, h, w, 3]`."""
+    """Returns ONNX Runtime's answers for images `[n, h, w, 3]`."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -26,5 +26,6 @@ def run_onnx(model: bytes, pixels: Pixels, batch_size: int = 32) -> npt.NDArray[
 
 
 def difference(expected: Any, model: Any, pixels: Pixels) -> float:
-    """The largest difference between `expected` (Keras's answers for these images) and ONNX Runtime's."""
+    """Returns the largest difference between `expected` (Keras's answers for these images) and ONNX Runtime's
+    answers."""
     return float(np.max(np.abs(np.asarray(expected) - run_onnx(model.SerializeToString(), pixels))))

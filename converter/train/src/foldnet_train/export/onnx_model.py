@@ -1,4 +1,4 @@
-"""Keras or a saved model → ONNX, opset 17, with what the converter wants to know as metadata."""
+"""Converts Keras or a saved model to ONNX, opset 17, with metadata for the converter."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ OPSET = 17
 def from_keras(
     model: Any, labels: list[str], *, preprocess: str = "none", resize: str = "stretch", held_out: str = ""
 ) -> Any:
-    """An `onnx.ModelProto` with input `image` `[n, h, w, 3]`. `labels`, `preprocess`, `resize` and `held_out` become
-    metadata under these names; `preprocess` and `resize` say what the converter's flags of the same names would,
-    `held_out` which images training did not see (`held_out_rule`)."""
+    """Returns an `onnx.ModelProto` with input `image` `[n, h, w, 3]`. `labels`, `preprocess`, `resize` and
+    `held_out` become metadata under these names. `preprocess` and `resize` have the values of the converter's flags
+    with the same names; `held_out` defines the images that training did not see (`held_out_rule`)."""
     import tensorflow as tf
 
     signature = [tf.TensorSpec([None, *model.input_shape[1:]], tf.float32, name="image")]
@@ -27,7 +27,7 @@ def from_keras(
 
 
 def from_saved_model(folder: Path, labels: list[str], *, preprocess: str = "none", resize: str = "stretch") -> Any:
-    """As `from_keras`, from TensorFlow's saved model: its signature `serve` or `serving_default` is taken."""
+    """Like `from_keras`, from TensorFlow's saved model, using its signature `serve` or `serving_default`."""
     load_tensorflow()
     import tensorflow as tf
 
@@ -53,7 +53,7 @@ def from_saved_model(folder: Path, labels: list[str], *, preprocess: str = "none
 def converted(
     predict: Any, signature: list[Any], labels: list[str], preprocess: str, resize: str, held_out: str = ""
 ) -> Any:
-    """Through tf2onnx."""
+    """Converts with tf2onnx."""
     import onnx
     import tf2onnx
 
@@ -65,7 +65,7 @@ def converted(
 
 
 def metadata(labels: list[str], preprocess: str, resize: str, held_out: str = "") -> dict[str, str]:
-    """As the converter reads it."""
+    """Returns the metadata in the form that the converter reads."""
     if any("\n" in label for label in labels):
         raise BadInput("a label with a line break in it cannot be stored")
     known = {"labels": "\n".join(labels), "held_out": held_out}
@@ -73,7 +73,7 @@ def metadata(labels: list[str], preprocess: str, resize: str, held_out: str = ""
 
 
 def write(model: Any, path: Path) -> None:
-    """Under its name once it is whole."""
+    """Writes the file and gives it its name only when it is complete."""
     unfinished = path.with_name(f".{path.name}.unfinished")
     try:
         unfinished.write_bytes(model.SerializeToString())

@@ -1,5 +1,5 @@
-"""The networks. Each takes RGB pixels from 0 to 255 and begins with its own rescaling, so that nothing about
-preprocessing can be lost between training and the camera."""
+"""The networks. Each takes RGB pixels from 0 to 255 and starts with its own rescaling, so that no preprocessing can
+be lost between training and the camera."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foldnet_train.settings import APPLICATIONS, Settings
 
 
 def build(settings: Settings, classes: int) -> Any:
-    """A `keras.Model` from pixels to the classes' probabilities."""
+    """Returns a `keras.Model` from pixels to the probabilities of the classes."""
     name = settings.network
     if name in APPLICATIONS:
         return applications.build(settings, classes)

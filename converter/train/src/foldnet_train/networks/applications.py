@@ -1,7 +1,7 @@
-"""Keras Applications' ResNets with a new head: first the head alone is trained, then the last blocks with it.
+"""Keras Applications' ResNets with a new head: first only the head is trained, then the last blocks as well.
 
 He et al., 2016 (both papers); Kornblith et al., *Do better ImageNet models transfer better?*, 2019, for the two
-stages. Without weights there is nothing to keep: then the whole network learns from the first epoch."""
+stages. Without pretrained weights there is nothing to preserve, so the whole network learns from the first epoch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ RANDOM = "random"
 
 
 def build(settings: Settings, classes: int) -> Any:
-    """A backbone with weights infers always: its statistics come from a million images, ours from a few."""
+    """Builds the network. A backbone with weights always infers: its statistics come from a million images, ours
+    from a few."""
     import keras
     from keras import layers
 
@@ -31,7 +32,7 @@ def build(settings: Settings, classes: int) -> Any:
     if settings.side < 32:
         raise BadInput(f"side = {settings.side}: Keras Applications' ResNets need at least 32")
     base = backbone(settings, NAMES[settings.network.removesuffix("v2")] + ("V2" if second else ""), shape)
-    # Now, not when the head has been trained for hours.
+    # This fails now, not after hours of training the head.
     check_block(base, settings.tune_from)
     if not second:
         take_rgb(base)
@@ -51,7 +52,7 @@ def build(settings: Settings, classes: int) -> Any:
 
 
 def backbone(settings: Settings, name: str, shape: tuple[int, int, int]) -> Any:
-    """Without its top, with the weights that the settings name."""
+    """Returns the backbone without its top, with the weights in the settings."""
     import keras
 
     construct = getattr(keras.applications, name)
@@ -62,7 +63,7 @@ def backbone(settings: Settings, name: str, shape: tuple[int, int, int]) -> Any:
                 raise BadInput(f"weights = {settings.weights}: there is no such file")
             try:
                 with warnings.catch_warnings():
-                    # Keras only warns of layers that the file has nothing for.
+                    # Keras only warns of layers for which the file contains nothing.
                     warnings.simplefilter("error", UserWarning)
                     base.load_weights(settings.weights)
             except Exception as error:  # whatever Keras and h5py make of a wrong file
@@ -79,7 +80,8 @@ def backbone(settings: Settings, name: str, shape: tuple[int, int, int]) -> Any:
 
 
 def settle_sooner(base: Any) -> None:
-    """Keras Applications' running means settle within five hundred steps, which is many epochs of a small folder."""
+    """Lets Keras Applications' running means settle within five hundred steps, which are many epochs of a small
+    folder."""
     from keras import layers
 
     for layer in base.layers:
@@ -88,20 +90,20 @@ def settle_sooner(base: Any) -> None:
 
 
 def take_rgb(base: Any) -> None:
-    """Turns the first convolution's weights from BGR to RGB, so that no reordering is left in the graph."""
+    """Converts the first convolution's weights from BGR to RGB, so that no reordering remains in the graph."""
     first = base.get_layer("conv1_conv")
     kernel, *rest = first.get_weights()
     first.set_weights([kernel[:, :, ::-1], *rest])
 
 
 def check_block(base: Any, first: str) -> None:
-    """Raises `BadInput` unless the backbone has a block of that name."""
+    """Raises `BadInput` unless the backbone has a block with this name."""
     if first != "all" and not any(layer.name.startswith(first) for layer in base.layers):
         raise BadInput(f"tune_from = {first}: conv2, conv3, conv4, conv5 or all")
 
 
 def unfreeze(model: Any, first: str) -> None:
-    """Makes the backbone trainable from the block called `first` on, batch normalisation excepted."""
+    """Makes the backbone trainable from the block `first` on, except for batch normalization."""
     from keras import layers
 
     base = model.get_layer(BACKBONE)

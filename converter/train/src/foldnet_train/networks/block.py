@@ -1,4 +1,4 @@
-"""The residual block, and the pieces every network here is made of."""
+"""The residual block, and the components of which every network here consists."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MOMENTUM = 0.9
 
 
 def pixels(settings: Settings) -> tuple[Any, Any]:
-    """The input, and what the first convolution reads: the pixels from 0 to 1. Black stays zero, so that a padding with
-    zeros is a byte in int8, too."""
+    """Returns the input and the first convolution's input: the pixels from 0 to 1. Black stays zero, so that padding
+    with zeros is a byte in int8, too."""
     from keras import Input, layers
 
     inputs = Input((settings.side, settings.side, 3), name="image")
@@ -35,29 +35,29 @@ def conv(x: Any, filters: int, kernel: int, stride: int, settings: Settings, *, 
 
 
 def penalty(settings: Settings) -> Any:
-    """L1 and L2, if any."""
+    """Returns the L1 and L2 penalty, if any."""
     from keras import regularizers
 
     return regularizers.L1L2(settings.l1, settings.l2) if settings.l1 or settings.l2 else None
 
 
 def normalized(x: Any) -> Any:
-    """Batch normalisation."""
+    """Adds a batch normalization."""
     from keras import layers
 
     return layers.BatchNormalization(momentum=MOMENTUM)(x)
 
 
 def activated(x: Any, settings: Settings) -> Any:
-    """The chosen function."""
+    """Adds the chosen activation function."""
     from keras import layers
 
     return layers.Activation(settings.activation)(x)
 
 
 def residual_block(x: Any, filters: int, kernel: int, stride: int, settings: Settings) -> Any:
-    """`a(x' + bn(conv(a(bn(conv(x))))))`: He et al., *Deep residual learning for image recognition*, 2016,
-    section 3.2. The shortcut `x'` is `x`, or where stride or width changes a 1×1 projection of it (their option B)."""
+    """Adds `a(x' + bn(conv(a(bn(conv(x))))))`: He et al., *Deep residual learning for image recognition*, 2016,
+    section 3.2. The shortcut `x'` is `x` or, if stride or width changes, a 1×1 projection of it (their option B)."""
     from keras import layers
 
     y = activated(normalized(conv(x, filters, kernel, stride, settings)), settings)
@@ -68,7 +68,7 @@ def residual_block(x: Any, filters: int, kernel: int, stride: int, settings: Set
 
 
 def classified(x: Any, classes: int, settings: Settings) -> Any:
-    """Dropout and the last layer, on features `[n, c]`."""
+    """Adds dropout and the last layer, on features `[n, c]`."""
     from keras import layers
 
     if settings.dropout:

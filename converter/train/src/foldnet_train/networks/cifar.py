@@ -9,7 +9,7 @@ from foldnet_train.settings import Settings
 
 
 def build_v1(settings: Settings, classes: int, depth: int) -> Any:
-    """Depth 6n + 2. He et al., *Deep residual learning for image recognition*, 2016, section 4.2."""
+    """Builds V1 with depth 6n + 2. He et al., *Deep residual learning for image recognition*, 2016, section 4.2."""
     import keras
     from keras import layers
 
@@ -24,8 +24,8 @@ def build_v1(settings: Settings, classes: int, depth: int) -> Any:
 
 
 def build_v2(settings: Settings, classes: int, depth: int) -> Any:
-    """Depth 9n + 2: bottlenecks with normalisation and function before each convolution. He et al., *Identity mappings
-    in deep residual networks*, 2016, section 4."""
+    """Builds V2 with depth 9n + 2: bottlenecks with normalization and activation before each convolution. He et al.,
+    *Identity mappings in deep residual networks*, 2016, section 4."""
     import keras
     from keras import layers
 

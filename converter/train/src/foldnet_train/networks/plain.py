@@ -1,4 +1,5 @@
-"""The plain convolutional baseline: three convolutions, each halved by a pooling, and two dense layers."""
+"""The plain convolutional baseline: three convolutions, each followed by a pooling that halves it, and two dense
+layers."""
 
 from __future__ import annotations
 
@@ -9,7 +10,8 @@ from foldnet_train.settings import Settings
 
 
 def build(settings: Settings, classes: int) -> Any:
-    """Rescaling, three Conv/MaxPool pairs, Flatten, Dense; the network of Keras's image classification tutorial."""
+    """Builds rescaling, three Conv/MaxPool pairs, Flatten, Dense; the network of Keras's image classification
+    tutorial."""
     import keras
     from keras import layers
 

@@ -1,4 +1,4 @@
-"""The custom residual network, shaped by the settings."""
+"""The custom residual network, whose shape is in the settings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from foldnet_train.settings import Settings
 
 
 def build(settings: Settings, classes: int) -> Any:
-    """A stem, `num_blocks` residual blocks spread evenly over the stages, global pooling, Dense. Each stage begins with
-    its stride from the plan; its filters are `stage_filters`, or `filters` doubled at each stage."""
+    """Builds a stem, `num_blocks` residual blocks distributed evenly over the stages, global pooling, Dense. Each
+    stage starts with its stride from the plan; its filters are `stage_filters`, or `filters` doubled at each stage."""
     import keras
     from keras import layers
 

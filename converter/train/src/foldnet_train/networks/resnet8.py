@@ -9,7 +9,7 @@ from foldnet_train.settings import Settings
 
 
 def build(settings: Settings, classes: int) -> Any:
-    """A stem and one residual block in each of three stages; 78 thousand weights with 16 filters."""
+    """Builds a stem and one residual block in each of three stages; 78 thousand weights with 16 filters."""
     import keras
     from keras import layers
 

@@ -1,8 +1,8 @@
-"""Quantization-aware fine-tuning: a trained network learns with the rounding that Foldnet's int8 kernels will do.
+"""Quantization-aware fine-tuning: a trained network learns with the rounding of Foldnet's int8 kernels.
 
-The arithmetic is that of `runtime/kernels/src/reference`: weights symmetric with one scale per output channel,
-activations asymmetric with one scale per tensor, biases in units of the accumulator, rounding to nearest even, one
-rounding behind convolution, addition and ReLU together."""
+The arithmetic is that of `runtime/kernels/src/reference`: weights are symmetric with one scale per output channel,
+activations asymmetric with one scale per tensor, biases in units of the accumulator. Rounding is to nearest even,
+with one rounding after convolution, addition and ReLU together."""
 
 from foldnet_train.quiet import load_tensorflow
 

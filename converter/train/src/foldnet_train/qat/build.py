@@ -1,7 +1,7 @@
-"""A trained model → the same network with int8's rounding in it.
+"""Converts a trained model to the same network with int8's rounding.
 
-Rounded is what the converter makes an int8 tensor (`converter/src/quantize/fuse.rs`), and nothing else: a convolution's
-result is not where an addition, a batch normalisation or a ReLU takes it in."""
+Exactly the values that the converter makes int8 tensors are rounded (`converter/src/quantize/fuse.rs`): a
+convolution's result is not if it is fused with an addition, a batch normalization or a ReLU."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ ABSENT = {"Dropout", "GaussianNoise", "SpatialDropout2D"}
 
 
 def build(model: Any) -> Any:
-    """The model to fine-tune; it has weights of its own."""
+    """Returns the model to fine-tune, which has its own weights."""
     return Builder(flatten(model)).run(model.name)
 
 
 class Builder:
-    """Goes through the nodes once. `exact` has each node's value before, `rounded` after rounding."""
+    """Visits the nodes once. `exact` contains each node's value before rounding, `rounded` after it."""
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
@@ -48,13 +48,13 @@ class Builder:
         return keras.Model(inputs[0], self.exact[self.origin(len(self.nodes) - 1)], name=f"{name}_int8")
 
     def origin(self, number: int) -> int:
-        """The node whose value is read at this one."""
+        """Returns the node whose value is read at this node."""
         while number in self.bypassed:
             number = self.bypassed[number]
         return number
 
     def readers(self, number: int) -> list[int]:
-        """Those of a node, beyond nodes that are not there."""
+        """Returns the readers of a node, skipping nodes that are dropped."""
         all_of = []
         for reader in self.nodes[number].readers:
             absent = self.nodes[reader].kind in ABSENT or self.is_folded(reader)
@@ -62,7 +62,7 @@ class Builder:
         return all_of
 
     def is_folded(self, number: int) -> bool:
-        """Whether this is a batch normalisation right behind a convolution that nothing else reads."""
+        """Returns whether this is a batch normalization directly after a convolution that nothing else reads."""
         node = self.nodes[number]
         if node.kind != "BatchNormalization":
             return False
@@ -70,7 +70,8 @@ class Builder:
         return before.kind in {"Conv2D", "Dense"} and before.readers == [number] and linear(before.layer)
 
     def additions(self) -> dict[int, int]:
-        """Addition → the convolution it is computed with: the later one of those that only it reads."""
+        """Maps each addition to the convolution with which it is computed: the later one of those that only it
+        reads."""
         chosen = {}
         for number, node in enumerate(self.nodes):
             if node.kind == "Add":
@@ -81,7 +82,7 @@ class Builder:
         return chosen
 
     def reads_exact(self, source: int, reader: int) -> bool:
-        """Whether the reader is computed from the unrounded value in the source's own step."""
+        """Returns whether the reader is computed from the unrounded value in the source's own step."""
         kind, of = self.nodes[reader].kind, self.nodes[source].kind
         if self.fused.get(reader) == source:
             return True
@@ -95,7 +96,7 @@ class Builder:
         return of == "BatchNormalization" and kind == "relu" and readers == [reader]
 
     def read(self, number: int, at: int = 0) -> Any:
-        """The value that a node sees at an input."""
+        """Returns the value that a node reads at an input."""
         source = self.origin(self.nodes[number].inputs[at])
         if self.reads_exact(source, number) or self.nodes[number].kind in {"softmax"}:
             return self.exact[source]
@@ -107,7 +108,7 @@ class Builder:
         return self.rounded[source]
 
     def pools_relu(self, number: int) -> bool:
-        """A mean of what a ReLU made is not negative either."""
+        """Returns whether a node averages the output of a ReLU, which is not negative either."""
         node = self.nodes[number]
         below = self.nodes[self.origin(node.inputs[0])] if node.inputs else node
         return node.kind in {"GlobalAveragePooling2D", "AveragePooling2D"} and below.kind in {"relu", "sigmoid"}
@@ -140,7 +141,7 @@ class Builder:
             raise BadInput(f"layer {node.layer.name}: {type(node.layer).__name__} cannot be fine-tuned for int8")
 
     def rescaling(self, number: int, node: Node) -> None:
-        """Of the pixels, which are bytes already."""
+        """Rescales the pixels, which are already bytes."""
         if self.nodes[self.origin(node.inputs[0])].kind != "InputLayer":
             raise BadInput(f"layer {node.layer.name}: a rescaling of something else than the image")
         self.exact[number] = type(node.layer).from_config(node.layer.get_config())(self.read(number))
@@ -149,7 +150,7 @@ class Builder:
         self.scale[number] = lambda: float(scale[0]) if len(scale) == 1 else None
 
     def weighted(self, number: int, node: Node) -> None:
-        """A convolution or dense layer with what is folded into it."""
+        """Adds a convolution or dense layer, including the operators folded into it."""
         layer, kind = node.layer, node.kind
         kernel = np.asarray(layer.kernel)
         bias = np.asarray(layer.bias) if layer.use_bias else np.zeros(kernel.shape[-1], np.float32)
@@ -170,12 +171,12 @@ class Builder:
 
 
 def linear(layer: Any) -> bool:
-    """No function of its own."""
+    """Applies no function."""
     return bool(layer.activation.__name__ == "linear")
 
 
 def normalization(layer: Any) -> tuple[Any, Any]:
-    """Gain and offset that a trained batch normalisation comes down to."""
+    """Returns the gain and offset of a trained batch normalization."""
     deviation = np.sqrt(np.asarray(layer.moving_variance) + layer.epsilon)
     gain = (np.asarray(layer.gamma) if layer.scale else 1.0) / deviation
     offset = (np.asarray(layer.beta) if layer.center else 0.0) - np.asarray(layer.moving_mean) * gain
@@ -183,7 +184,7 @@ def normalization(layer: Any) -> tuple[Any, Any]:
 
 
 def convolution(layer: Any) -> Any:
-    """As the layer does it, on another kernel."""
+    """Computes the layer's convolution with another kernel."""
     if layer.groups != 1 or layer.data_format != "channels_last":
         raise BadInput(f"layer {layer.name}: groups and channels first cannot be fine-tuned for int8")
     strides, padding, dilations = layer.strides, layer.padding.upper(), layer.dilation_rate

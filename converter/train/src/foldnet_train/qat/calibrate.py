@@ -1,4 +1,4 @@
-"""The ranges and biases to begin with."""
+"""The initial ranges and biases."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ VALUES = 200_000
 
 
 def calibrate(model: Any, pixels: Pixels, rng: np.random.Generator) -> None:
-    """Gives every activation the range with the least mean square error on these images, every filter the scale with
-    the least error of its output, and every channel of a convolution the mean it had before rounding (Nagel et al.,
-    *Data-free quantization through weight equalization and bias correction*, 2019). Several hundred megabytes of
-    values would be kept for large images: a few dozen do."""
+    """Gives every activation the range with the smallest mean square error on these images, every filter the scale
+    with the smallest error of its output, and every channel of a convolution the mean that it had before rounding
+    (Nagel et al., *Data-free quantization through weight equalization and bias correction*, 2019). For large images
+    this would store several hundred megabytes of values; a few dozen images suffice."""
     layers = [layer for layer in model.layers if isinstance(layer, Quantized)]
     folded = [layer for layer in model.layers if isinstance(layer, Folded)]
     try:
@@ -41,7 +41,7 @@ def calibrate(model: Any, pixels: Pixels, rng: np.random.Generator) -> None:
         for layer in folded:
             mean, square, _ = layer.observed()
             layer.reach = best_reach(np.asarray(layer.exact()[0]), square - mean**2)
-        # Layers are computed in their order: each sees what the corrected ones before it give.
+        # Layers are calibrated in their order, each with the inputs that the corrected ones before it compute.
         set_mode(model, "correct")
         model(pixels.astype(np.float32), training=False)
     finally:
@@ -53,14 +53,14 @@ def calibrate(model: Any, pixels: Pixels, rng: np.random.Generator) -> None:
 
 
 def some(values: Any, n: int, rng: np.random.Generator) -> Any:
-    """At most about that many of them, the ends kept."""
+    """Returns at most about this many of the values, including the ends."""
     if len(values) <= n:
         return values
     return np.concatenate([rng.choice(values, n), [values.min(), values.max()]])
 
 
 def best_range(values: Any) -> tuple[float, float]:
-    """Low and high end."""
+    """Returns the low and the high end."""
     ends = min(float(values.min()), 0.0), max(float(values.max()), 0.0)
 
     def error(share: float) -> float:
@@ -75,9 +75,9 @@ def best_range(values: Any) -> tuple[float, float]:
 
 
 def best_reach(kernel: Any, variance: Any) -> Any:
-    """For each filter the reach of its grid that minimizes `Σ Var(x_i)·(w_i − s·q_i)²`, the error of its output if
-    inputs were uncorrelated. What the mean of an input makes of an error goes into the bias: so a weight on an input
-    that never changes costs nothing, however wide it is."""
+    """Returns, for each filter, the reach of its grid that minimizes `Σ Var(x_i)·(w_i − s·q_i)²`, the error of its
+    output if inputs were uncorrelated. The bias absorbs the effect of an input's mean on an error: a weight on an
+    input that never changes costs nothing, however large it is."""
     weights = kernel.reshape(-1, kernel.shape[-1])
     importance = np.broadcast_to(variance[:, None], kernel.shape).reshape(weights.shape)
     full = np.maximum(np.abs(weights).max(axis=0), 1e-30) / LEVELS

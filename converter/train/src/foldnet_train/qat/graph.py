@@ -1,4 +1,4 @@
-"""A Keras functional model as a list of operations, nested models opened, so that neighbours can be seen."""
+"""A Keras functional model as a list of operations, with nested models expanded, so that neighbours are visible."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from foldnet_train.errors import BadInput
 
 @dataclass
 class Node:
-    """A layer where it is called. Nodes are in execution order; `inputs` and `readers` number them."""
+    """A layer at one of its calls. Nodes are in execution order; `inputs` and `readers` are their numbers."""
 
     layer: Any
     inputs: list[int]
@@ -18,7 +18,7 @@ class Node:
 
     @property
     def kind(self) -> str:
-        """The layer's class, with functions called by their own name: `relu`, `softmax`."""
+        """Returns the layer's class; functions have their own name: `relu`, `softmax`."""
         name = type(self.layer).__name__
         if name == "Activation":
             return str(self.layer.activation.__name__)
@@ -26,7 +26,7 @@ class Node:
 
 
 def flatten(model: Any) -> list[Node]:
-    """The nodes of a model with one input and one output; the last one computes the output."""
+    """Returns the nodes of a model with one input and one output; the last one computes the output."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise BadInput("the model has more than one input or output; one image in and one answer out are expected")
     nodes: list[Node] = []
@@ -38,7 +38,7 @@ def flatten(model: Any) -> list[Node]:
 
 
 def _add(model: Any, entry: int | None, nodes: list[Node]) -> int:
-    """Appends the nodes of a model whose input is node `entry`; returns the number of its output's."""
+    """Appends the nodes of a model whose input is node `entry`; returns the number of its output node."""
     made: dict[int, int] = {}
     for depth in sorted(model._nodes_by_depth, reverse=True):
         for call in model._nodes_by_depth[depth]:

@@ -1,4 +1,4 @@
-"""The layers of a network that is fine-tuned for int8. They exist while it learns and are exported, never saved."""
+"""The layers of a network that is fine-tuned for int8. They exist during training and are exported, never saved."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from foldnet_train.qat import rounding
 
 
 class Quantized(keras.layers.Layer):  # type: ignore[misc]
-    """An activation that will be int8. Exact while `mode` is `observe`, which also keeps the values seen; a constant
-    pair of quantize and dequantize while it is `export`."""
+    """An activation that will be int8. It is exact while `mode` is `observe`, which also keeps the observed values,
+    and a constant pair of quantize and dequantize while it is `export`."""
 
     def __init__(self, never_negative: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -35,16 +35,16 @@ class Quantized(keras.layers.Layer):  # type: ignore[misc]
         return rounding.quantized_activation(x, self.low, self.high)
 
     def scale(self) -> Any:
-        """The size of a step."""
+        """Returns the size of a step."""
         return rounding.activation_grid(self.low.value, self.high.value)[0]
 
     def grid(self) -> tuple[float, int]:
-        """Scale and zero point as they stand."""
+        """Returns the current scale and zero point."""
         scale, zero = rounding.activation_grid(self.low.value, self.high.value)
         return float(scale), int(zero)
 
     def freeze(self) -> None:
-        """Makes constants of what is exported."""
+        """Makes exported values constants."""
         self.constants = self.grid()
 
     def compute_output_shape(self, shape: Any) -> Any:
@@ -52,13 +52,13 @@ class Quantized(keras.layers.Layer):  # type: ignore[misc]
 
 
 class Folded(keras.layers.Layer):  # type: ignore[misc]
-    """A convolution or dense layer with its batch normalisation folded in: `op(x, kernel) + bias`. `input_scale` gives
-    `s_x`; none if the input is no int8 tensor of one scale.
+    """A convolution or dense layer with its batch normalization folded in: `op(x, kernel) + bias`. `input_scale`
+    returns `s_x`, or `None` if the input is not an int8 tensor with one scale.
 
-    What learns are kernel and bias in units of their own, one per output channel: see `sensitivity.py`.
+    The trained variables are kernel and bias in their own units, one per output channel: see `sensitivity.py`.
 
-    Nothing is rounded while `mode` is `observe`, which keeps moments of input and output per channel; while it is
-    `correct`, the layer gives its rounded output the mean that its output had, through the bias."""
+    Nothing is rounded while `mode` is `observe`, which keeps moments of input and output per channel. While it is
+    `correct`, the layer adjusts the bias so that its rounded output has the mean of its previous output."""
 
     def __init__(self, op: Any, kernel: Any, bias: Any, input_scale: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -77,11 +77,11 @@ class Folded(keras.layers.Layer):  # type: ignore[misc]
         self.units = np.ones_like(bias), np.ones_like(bias)
 
     def exact(self) -> tuple[Any, Any]:
-        """Kernel and bias."""
+        """Returns kernel and bias."""
         return self.kernel * self.units[0], self.bias * self.units[1]
 
     def measure_in(self, kernel_units: Any, bias_units: Any) -> None:
-        """Changes the units; what is computed stays."""
+        """Changes the units without changing the function."""
         kernel, bias = self.exact()
         self.units = kernel_units, bias_units
         self.kernel.assign(kernel / kernel_units)
@@ -101,19 +101,19 @@ class Folded(keras.layers.Layer):  # type: ignore[misc]
         return y + bias
 
     def observed(self) -> list[Any]:
-        """Mean and mean square of the input, mean of the output, of all images observed."""
+        """Returns mean and mean square of the input, and mean of the output, over all observed images."""
         pictures, *moments = zip(*self.moments, strict=True)
         return [np.average(moment, axis=0, weights=pictures) for moment in moments]
 
     def rounded(self) -> tuple[Any, Any]:
-        """Kernel and bias on their grids."""
+        """Returns kernel and bias on their grids."""
         kernel, bias = self.exact()
         kernel, scale = rounding.quantized_weights(kernel, self.reach)
         unit = self.input_scale()
         return kernel, bias if unit is None else rounding.quantized_bias(bias, tf.stop_gradient(unit * scale))
 
     def freeze(self) -> None:
-        """Makes constants of what is exported."""
+        """Makes exported values constants."""
         self.constants = tuple(value.numpy() for value in self.rounded())
 
     def compute_output_shape(self, shape: Any) -> Any:
@@ -121,12 +121,12 @@ class Folded(keras.layers.Layer):  # type: ignore[misc]
 
 
 def channel_means(y: Any) -> Any:
-    """Over images and pixels."""
+    """Returns the means over images and pixels."""
     return np.asarray(y, np.float64).mean(axis=tuple(range(len(y.shape) - 1)))
 
 
 class ChannelAffine(keras.layers.Layer):  # type: ignore[misc]
-    """A batch normalisation that no convolution takes in (ResNet V2's): `gain·x + offset`, computed in f32."""
+    """A batch normalization that no convolution can absorb (ResNet V2's): `gain·x + offset`, computed in f32."""
 
     def __init__(self, gain: Any, offset: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -146,7 +146,7 @@ class ChannelAffine(keras.layers.Layer):  # type: ignore[misc]
 
 
 def set_mode(model: Any, mode: str) -> None:
-    """`learn`, `observe`, `correct` or `export`, for every layer that knows them."""
+    """Sets `learn`, `observe`, `correct` or `export` for every layer with modes."""
     for layer in model.layers:
         if isinstance(layer, Quantized | Folded):
             layer.mode = mode

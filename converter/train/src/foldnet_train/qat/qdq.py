@@ -1,5 +1,6 @@
-"""A fine-tuned network as ONNX in QDQ form, opset 17: every int8 activation a QuantizeLinear/DequantizeLinear pair,
-weights int8 behind a DequantizeLinear per output channel. The converter keeps all of its scales."""
+"""Writes a fine-tuned network as ONNX in QDQ form, opset 17: every int8 activation is a
+QuantizeLinear/DequantizeLinear pair, and int8 weights are followed by a DequantizeLinear per output channel. The
+converter keeps all of its scales."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ OUTPUTS = {"Conv": 0, "MatMul": 1, "Gemm": 1}
 
 
 def export(model: Any, labels: list[str], held_out: str = "") -> Any:
-    """An `onnx.ModelProto`."""
+    """Returns an `onnx.ModelProto`."""
     import onnx
 
     set_mode(model, "export")
@@ -30,7 +31,7 @@ def export(model: Any, labels: list[str], held_out: str = "") -> Any:
 
 
 def integer_weights(graph: Any) -> None:
-    """Puts int8 and scales in the place of the float weights, which lie on that grid already."""
+    """Replaces the float weights, which are already on that grid, by int8 and scales."""
     from onnx import helper, numpy_helper
 
     stored = {tensor.name: tensor for tensor in graph.initializer}
@@ -58,7 +59,7 @@ def integer_weights(graph: Any) -> None:
 
 
 def pair(name: str, weights: Any, axis: int) -> list[Any]:
-    """Integers, scales and zero points of weights."""
+    """Returns integers, scales and zero points of weights."""
     from onnx import numpy_helper
 
     others = tuple(i for i in range(weights.ndim) if i != axis)

@@ -1,14 +1,14 @@
-"""How far a step of the optimizer goes in each filter.
+"""Limits how far a step of the optimizer goes in each filter.
 
-Adam moves every weight by about the learning rate, whatever that does to the answers. In a network with wide ranges of
-weights the filters whose outputs meet wide weights move the answers hundreds of times as much as others do: the first
-steps would destroy it. So each filter learns in units in which a step moves the logits no further than in an ordinary
-network: by the learning rate, in deviations of the logits.
+Adam changes every weight by about the learning rate, whatever the effect on the answers. In a network with wide
+ranges of weights, filters whose outputs meet large weights change the answers hundreds of times as much as others,
+and the first steps would destroy the network. So each filter learns in units in which a step moves the logits no
+further than in an ordinary network: by the learning rate, in deviations of the logits.
 
     u = min(1, σ(z) / (s·√n)),    s = rms over logits z and the filter's n weights of ∂z/∂w
 
-s comes from a few images and random signs r, since E (∂ Σ r·z / ∂w)² = Σ (∂z/∂w)² (Hutchinson, 1989). Units are
-rounded down to powers of two, so that nothing else is."""
+s is estimated from a few images and random signs r, since E (∂ Σ r·z / ∂w)² = Σ (∂z/∂w)² (Hutchinson, 1989). Units
+are rounded down to powers of two, so that nothing else is rounded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH = 8
 
 
 def choose_units(model: Any, pixels: Pixels, rng: np.random.Generator) -> None:
-    """Gives every filter of the model its units."""
+    """Chooses the units of every filter of the model."""
     layers = [layer for layer in model.layers if isinstance(layer, Folded)]
     last = model.layers[-1]
     logits = keras.Model(model.input, last.input if isinstance(last, keras.layers.Activation) else last.output)
@@ -41,7 +41,7 @@ def choose_units(model: Any, pixels: Pixels, rng: np.random.Generator) -> None:
         for sums, pair in zip(squares, gradients, strict=True):
             for i, gradient in enumerate(pair):
                 square = np.asarray(gradient, np.float64) ** 2
-                # Over a filter's weights the sum is n·s² already.
+                # Over a filter's weights, the sum is already n·s².
                 sums[i] = sums[i] + square.sum(axis=tuple(range(square.ndim - 1)))
     z = np.concatenate(answers)
     for layer, sums in zip(layers, squares, strict=True):

@@ -26,9 +26,9 @@ CALIBRATION = 64
 def fine_tune(
     teacher: Any, settings: Settings, train: Pictures, held_out: Pictures, say: Callable[[str], None]
 ) -> tuple[Any, list[float]]:
-    """The network with int8's rounding in it, taught to answer as `teacher`, the float network, does (Hinton et al.,
-    *Distilling the knowledge in a neural network*, 2015); of all epochs and the beginning, the state that is right most
-    often on held-out images. Also returns these shares, the beginning's first."""
+    """Trains the network with int8's rounding to answer like `teacher`, the float network (Hinton et al.,
+    *Distilling the knowledge in a neural network*, 2015). Returns the state, of all epochs and the initial one, that
+    is correct most often on held-out images, and these shares, starting with the initial one."""
     import keras
     import tensorflow as tf
 

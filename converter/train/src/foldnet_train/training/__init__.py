@@ -1,4 +1,4 @@
-"""The training loop and what keeps it safe."""
+"""The training loop and its safeguards."""
 
 from foldnet_train.quiet import load_tensorflow
 

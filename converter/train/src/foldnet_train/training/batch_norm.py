@@ -1,8 +1,8 @@
-"""Batch normalisation that learns in one operation of TensorFlow.
+"""Batch normalization that trains with a single TensorFlow operation.
 
-Keras composes it of a dozen: moments, differences, products, each a pass over the activations, forwards and backwards.
-In a narrow network these passes cost more than the convolutions. TensorFlow's own operation computes the same, up to
-rounding, in a few."""
+Keras composes it of a dozen operations: moments, differences, products, each a pass over the activations, forward
+and backward. In a narrow network these passes cost more than the convolutions. TensorFlow's own operation computes
+the same, up to rounding, in a few."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 
 
 def fuse(model: Any) -> None:
-    """Makes the model's batch normalisations use it. The model's configuration, weights and files stay Keras's; a model
-    that was loaded from a file has to be fused again."""
+    """Makes the model's batch normalizations use it. The model's configuration, weights and files stay Keras's; a
+    model that was loaded from a file must be fused again."""
     from keras import layers
 
     for layer in model._flatten_layers():
@@ -21,7 +21,7 @@ def fuse(model: Any) -> None:
 
 
 def fusible(layer: Any) -> bool:
-    """Whether the operation has all that the layer does: channels last, gain and offset, nothing in half precision."""
+    """Returns whether the operation supports the layer: channels last, gain and offset, no half precision."""
     return (
         layer.axis in (-1, 3)
         and layer.scale
@@ -32,7 +32,7 @@ def fusible(layer: Any) -> bool:
 
 
 def call(layer: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-    """As Keras's `BatchNormalization.call`."""
+    """Replaces Keras's `BatchNormalization.call`."""
     import tensorflow as tf
 
     if not (training and layer.trainable) or mask is not None or len(inputs.shape) != 4:

@@ -1,4 +1,4 @@
-"""The chance in layers."""
+"""The randomness in layers."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import keras
 
 
 class Chance(keras.callbacks.Callback):  # type: ignore[misc]
-    """Makes what Dropout draws in an epoch depend on the seed and the epoch's number alone: Keras does not save where
-    its generators stand, and a resumed training must draw what an uninterrupted one would have."""
+    """Makes the random values of Dropout in an epoch depend only on the seed and the epoch's number. Keras does not
+    save the state of its generators, and a resumed training must draw the same values as an uninterrupted one."""
 
     def __init__(self, seed: int) -> None:
         super().__init__()

@@ -8,8 +8,8 @@ History = list[dict[str, float]]
 
 
 def draw(runs: dict[str, History], path: Path, *, over: str = "epoch") -> None:
-    """Loss and accuracy of one or more trainings, as PNG or SVG by the path's ending; `over` is `epoch`, `seconds`
-    or `processor_seconds` (of training, summed)."""
+    """Draws loss and accuracy of one or more trainings, as PNG or SVG depending on the path's extension; `over` is
+    `epoch`, `seconds` or `processor_seconds` (of training, summed)."""
     import matplotlib
 
     matplotlib.use("Agg")

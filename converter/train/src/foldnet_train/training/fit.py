@@ -22,7 +22,7 @@ from foldnet_train.training.optimizer import optimizer
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs `first` to `last` (not included) with one optimizer; from `unfreeze` on the backbone takes part."""
+    """Epochs `first` to `last` (not included) with one optimizer; from `unfreeze` on, the backbone is trained, too."""
 
     first: int
     last: int
@@ -31,7 +31,7 @@ class Stage:
 
 
 def stages(settings: Settings) -> list[Stage]:
-    """The whole training."""
+    """Returns the stages of the whole training."""
     plan = [Stage(0, settings.epochs, settings.learning_rate)]
     if settings.network in APPLICATIONS and settings.tune_epochs:
         end = settings.epochs + settings.tune_epochs
@@ -40,8 +40,8 @@ def stages(settings: Settings) -> list[Stage]:
 
 
 def compiled(model: Any, settings: Settings, steps: int, learning_rate: float) -> Any:
-    """The model, ready for that many steps. Keras's default, XLA, needs as long as several epochs of a small network to
-    compile it, and its convolutions on a CPU are slower than TensorFlow's."""
+    """Returns the model, ready for this many steps. Keras's default, XLA, takes as long to compile a small network
+    as several epochs, and its convolutions on a CPU are slower than TensorFlow's."""
     model.compile(
         optimizer(settings, steps, learning_rate),
         loss="categorical_crossentropy",
@@ -62,8 +62,8 @@ def fit(
     start: Any = None,
     resume: bool = False,
 ) -> storage.Notes:
-    """Trains `start` (or a new network) and leaves `best.keras`, `last.keras`, `log.csv` and
-    `curves.png` in `run`. Raises `LimitMissed` when the loss diverges; what was good until then is kept."""
+    """Trains `start` (or a new network) and writes `best.keras`, `last.keras`, `log.csv` and `curves.png` to `run`.
+    Raises `LimitMissed` if the loss diverges; earlier good states are kept."""
     import keras
 
     keras.utils.set_random_seed(settings.seed)
@@ -110,7 +110,7 @@ def fit(
 
 
 def tensorboard(run: Path) -> Any:
-    """Keras's callback."""
+    """Returns Keras's callback."""
     import keras
 
     return keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)

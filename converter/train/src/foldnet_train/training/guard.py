@@ -12,7 +12,7 @@ FACTOR = 10
 
 
 class Guard(keras.callbacks.Callback):  # type: ignore[misc]
-    """Watches the loss; `problem` says in words what was seen."""
+    """Watches the loss; `problem` describes what was observed."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A trained network for other classes."""
+"""Adapts a trained network to other classes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from foldnet_train.errors import BadInput
 
 
 def with_classes(model: Any, old: list[str], new: list[str], seed: int) -> tuple[Any, str]:
-    """The network with a last layer for the classes `new`, and in words what changed. What was learned of a class that
-    stays is kept; a class that is new begins with the old classes' mean and a little chance."""
+    """Returns the network with a last layer for the classes `new`, and a description of the changes. Classes that
+    stay keep their learned weights; a new class starts with the mean of the old classes plus a little randomness."""
     import keras
 
     if old == new:

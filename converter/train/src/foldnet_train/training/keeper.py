@@ -1,4 +1,4 @@
-"""Keeps a training on disk: the last state to resume from, the best model, the log."""
+"""Stores a training on disk: the last state, from which to resume, the best model, the log."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LAST, BEST, LOG = "last.keras", "best.keras", "log.csv"
 
 
 class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
-    """Saves after every epoch that `guard` has nothing against. When the disk is full, training goes on with what was
-    saved before, and the next epoch tries again; `problem` says so if the last try failed."""
+    """Saves after every epoch to which `guard` has no objection. If the disk is full, training continues with the
+    previously saved files, and the next epoch tries again; `problem` reports it if the last attempt failed."""
 
     def __init__(self, run: Path, notes: storage.Notes, guard: Guard, say: Callable[[str], None]) -> None:
         super().__init__()
@@ -53,19 +53,19 @@ class Keeper(keras.callbacks.Callback):  # type: ignore[misc]
             write_log(self.notes.history, self.run / LOG)
             self.problem = None
         except OSError as error:
-            # The best is what is on disk.
+            # The best model is the one on disk.
             self.notes.best, self.notes.best_loss = before
             self.problem = f"not saved: {error}"
             self.say(f"epoch {epoch + 1} was {self.problem}; nothing saved before is harmed, training goes on")
 
 
 def times() -> tuple[float, float]:
-    """Of the clock, and of all processors for this process: what is comparable where others compute, too."""
+    """Returns the clock time, and the processor time of this process, which is comparable even on a busy machine."""
     return time.monotonic(), time.process_time()
 
 
 def write_log(history: list[dict[str, float]], path: Path) -> None:
-    """One line per epoch."""
+    """Writes one line per epoch."""
     text = io.StringIO()
     writer = csv.DictWriter(text, list(history[-1]))
     writer.writeheader()

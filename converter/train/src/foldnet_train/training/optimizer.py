@@ -8,7 +8,7 @@ from foldnet_train.settings import Settings
 
 
 def optimizer(settings: Settings, steps: int, peak: float) -> Any:
-    """For a training of `steps` steps whose learning rate is `peak` at its highest."""
+    """Returns the optimizer for a training of `steps` steps whose highest learning rate is `peak`."""
     from keras import optimizers
 
     rate = schedule(settings, steps, peak)
@@ -20,8 +20,8 @@ def optimizer(settings: Settings, steps: int, peak: float) -> Any:
 
 
 def schedule(settings: Settings, steps: int, peak: float) -> Any:
-    """Constant, falling as a cosine to nothing (Loshchilov and Hutter, *SGDR*, 2017), or a tenth at a half and again at
-    three quarters (He et al., 2016); a warm-up rises linearly before the cosine."""
+    """Returns the learning rate: constant, falling to zero as a cosine (Loshchilov and Hutter, *SGDR*, 2017), or a
+    tenth at a half and again at three quarters (He et al., 2016); a warm-up rises linearly before the cosine."""
     from keras.optimizers import schedules
 
     warmup = min(settings.warmup * max(1, steps // settings.epochs), steps - 1)

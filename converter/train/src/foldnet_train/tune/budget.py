@@ -1,4 +1,4 @@
-"""What a network may cost on a board, and what it does cost."""
+"""The costs of a network on a board, and their limits."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from foldnet_train.tune.converter import call
 
 @dataclass(frozen=True)
 class Budget:
-    """Limits; those that are none do not count."""
+    """The limits; those that are `None` do not apply."""
 
     cpu: str | None = None
     """A microcontroller's, as for `converter export --plan`."""
@@ -28,13 +28,13 @@ class Budget:
 
 
 def boards() -> dict[str, Budget]:
-    """Those that have a name."""
+    """Returns the boards that have a name."""
     text = resources.files("foldnet_train.tune").joinpath("boards.yaml").read_text()
     return {name: Budget(**limits) for name, limits in yaml.safe_load(text).items()}
 
 
 def budget(board: str | None, limits: dict[str, Any]) -> Budget:
-    """A board's, with single limits put in its place."""
+    """Returns a board's limits, with single limits replaced."""
     known = boards()
     if board and board not in known:
         raise BadInput(f"board {board}: one of {', '.join(known)}; or single limits")
@@ -47,7 +47,7 @@ def budget(board: str | None, limits: dict[str, Any]) -> Budget:
 
 
 def cost(archive: Path, limits: Budget) -> dict[str, float]:
-    """What the archive costs, as far as it is limited. Raises `LimitMissed` where it costs more."""
+    """Returns the archive's costs, as far as they are limited. Raises `LimitMissed` if a limit is exceeded."""
     found: dict[str, float] = {}
     if limits.bytes is not None and archive.stat().st_size > limits.bytes:
         raise LimitMissed(f"the archive has {archive.stat().st_size} bytes, {limits.bytes} are allowed")

@@ -1,4 +1,4 @@
-"""Foldnet's converter and runtime, called as programs; their JSON is read."""
+"""Calls Foldnet's converter and runtime as programs and reads their JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMEOUT = 1800
 
 
 def program(name: str) -> str:
-    """`FOLDNET_CONVERTER` (or `FOLDNET_RUNTIME`), else what is on the path."""
+    """Returns `FOLDNET_CONVERTER` (or `FOLDNET_RUNTIME`), or else the program on the path."""
     variable = f"FOLDNET_{name.upper()}"
     named = os.environ.get(variable)
     found = shutil.which(named or name)
@@ -29,8 +29,8 @@ def program(name: str) -> str:
 
 
 def call(name: str, *words: str | Path) -> list[dict[str, Any]]:
-    """Runs it with `--json --quiet`; returns the objects it prints. Exit code 2 raises `BadInput`, 3 `LimitMissed`,
-    with what the program said."""
+    """Runs a program with `--json --quiet`; returns the objects that it prints. Exit code 2 raises `BadInput`, 3
+    `LimitMissed`, with the program's message."""
     command = [program(name), *map(str, words), "--json", "--quiet"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, stdin=subprocess.DEVNULL)
@@ -47,11 +47,11 @@ def call(name: str, *words: str | Path) -> list[dict[str, Any]]:
 
 
 def quantize(model: Path, archive: Path, images: Path | None, *words: str | Path) -> dict[str, Any]:
-    """`converter quantize`; without images on noise, which is enough to learn sizes and speed."""
+    """Runs `converter quantize`; without images on noise, which is enough to determine sizes and speed."""
     pictures: list[str | Path] = ["--images", images] if images else ["--synthetic"]
     return call("converter", "quantize", model, *pictures, "-o", archive, *words)[0]
 
 
 def accuracy(archive: Path, images: Path) -> dict[str, Any]:
-    """`converter eval` of an archive or a model."""
+    """Runs `converter eval` on an archive or a model."""
     return call("converter", "eval", archive, "--images", images)[0]

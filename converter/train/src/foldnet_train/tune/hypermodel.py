@@ -1,4 +1,4 @@
-"""One trial: build, look whether it fits the board, train, quantize, measure in int8."""
+"""One trial: build, check whether it fits the board, train, quantize, measure in int8."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ OBJECTIVE = "int8_accuracy"
 
 
 class Trial(keras_tuner.HyperModel):  # type: ignore[misc]
-    """KerasTuner calls `build`, then `fit`, for each point of the space. `hyper_resnet` replaces our networks by its
-    own."""
+    """KerasTuner calls `build`, then `fit`, for each point of the space. `hyper_resnet` replaces our networks with
+    its own."""
 
     def __init__(
         self,
@@ -59,8 +59,8 @@ class Trial(keras_tuner.HyperModel):  # type: ignore[misc]
         )
 
     def fit(self, hp: Any, model: Any, *_: Any, callbacks: Any = (), epochs: int | None = None, **more: Any) -> Any:
-        """Returns what KerasTuner records: accuracy in float and in int8, sizes, costs. A network that does not fit
-        is no good trial; it is not trained."""
+        """Returns the values that KerasTuner records: accuracy in float and in int8, sizes, costs. A network that
+        does not fit is not a good trial and is not trained."""
         settings = self.settings
         assert settings is not None, "build comes first"
         place = Path(tempfile.mkdtemp(prefix="trial-", dir=self.folder))
@@ -103,8 +103,8 @@ class Trial(keras_tuner.HyperModel):  # type: ignore[misc]
 
 
 def write_pictures(pictures: Pictures, folder: Path) -> None:
-    """As the converter reads them, at the network's size and lossless. A class without an image has its folder all the
-    same."""
+    """Writes images for the converter, at the network's size and lossless. A class without images has a folder
+    nevertheless."""
     for name in pictures.classes:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for number, (pixels, label) in enumerate(zip(pictures.pixels, pictures.labels, strict=True)):
@@ -112,7 +112,8 @@ def write_pictures(pictures: Pictures, folder: Path) -> None:
 
 
 def write_once(pictures: Pictures, folder: Path) -> None:
-    """As `write_pictures`, unless they are there; all at once, since other processes may read and write them, too."""
+    """Like `write_pictures`, unless the images exist; they appear all at once, since other processes may read and
+    write them, too."""
     if folder.exists():
         return
     unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))

@@ -11,7 +11,8 @@ METRICS = ("int8_accuracy", "float_accuracy", "archive_bytes", "ram", "flash", "
 
 
 def rows(tuner: Any) -> list[dict[str, Any]]:
-    """Trials with their values and results, the best first, of equals the smaller; those that failed last."""
+    """Returns trials with their values and results, the best first, and of equals the smaller; failed trials come
+    last."""
     table = []
     for trial in tuner.oracle.trials.values():
         metrics = {name: trial.metrics.get_best_value(name) for name in METRICS if trial.metrics.exists(name)}
@@ -19,7 +20,7 @@ def rows(tuner: Any) -> list[dict[str, Any]]:
             {"trial": trial.trial_id, "status": trial.status.lower(), **metrics, **trial.hyperparameters.values}
         )
 
-    # The order of trials is another one after a resumption.
+    # The order of trials changes when a search is resumed.
     def rank(row: dict[str, Any]) -> tuple[float, float, str]:
         return (-row.get("int8_accuracy", -1.0), row.get("archive_bytes", 0.0), str(row["trial"]))
 
@@ -27,7 +28,7 @@ def rows(tuner: Any) -> list[dict[str, Any]]:
 
 
 def write(table: list[dict[str, Any]], folder: Path) -> None:
-    """`trials.csv` and `trials.png` (size against accuracy)."""
+    """Writes `trials.csv` and `trials.png` (size against accuracy)."""
     columns = list(dict.fromkeys(name for row in table for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, columns)

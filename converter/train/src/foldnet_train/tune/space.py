@@ -13,7 +13,7 @@ RESIDUAL_ONLY = {"num_blocks"}
 
 
 def tried(fixed: dict[str, Any], only: list[str]) -> dict[str, tuple[Any, ...]]:
-    """Settings and their values. A setting that was given has that value; `only`, if any, names those to try."""
+    """Returns settings and their values. A given setting has only that value; `only`, if any, names those to try."""
     values = {}
     for each in dataclasses.fields(Settings):
         if each.name in fixed:
@@ -34,12 +34,12 @@ def tried(fixed: dict[str, Any], only: list[str]) -> dict[str, tuple[Any, ...]]:
 
 
 def tunable() -> list[str]:
-    """Names of all settings that have values to try."""
+    """Returns the names of all settings that have values to try."""
     return [each.name for each in dataclasses.fields(Settings) if each.metadata["range"].tried]
 
 
 def chosen(hp: Any, fixed: dict[str, Any], values: dict[str, tuple[Any, ...]]) -> Settings:
-    """One point of the space. `hp` are KerasTuner's hyperparameters."""
+    """Returns one point of the space. `hp` are KerasTuner's hyperparameters."""
     picked = dict(fixed)
     for name, choices in values.items():
         if name in RESIDUAL_ONLY and "network" in values:
@@ -51,13 +51,13 @@ def chosen(hp: Any, fixed: dict[str, Any], values: dict[str, tuple[Any, ...]]) -
             value = hp.Choice(name, list(choices))
         picked[name] = convert(name, value)
     if picked.get("network") == "residual" and "num_blocks" in picked and "strides" not in fixed:
-        # A stage without a block is none.
+        # A stage without blocks does not exist.
         picked["strides"] = (1, 2, 2)[: picked["num_blocks"]]
     return Settings(**picked)
 
 
 def hyper_resnet(side: int, classes: int) -> Any:
-    """KerasTuner's hypermodel of ResNet-50-like networks (V1, V2, ResNeXt), with a rescaling in front."""
+    """Returns KerasTuner's hypermodel of ResNet-50-like networks (V1, V2, ResNeXt), preceded by a rescaling."""
     import keras
     from keras_tuner.applications import HyperResNet
 
