@@ -41,8 +41,8 @@ impl Pixels {
         Self::new(shape, fit(image, input)).expect("fit returns an image of the input's size")
     }
 
-    /// Returns a copy whose sides are at most `side`, with the means of blocks of pixels. Partial blocks at the edges are
-    /// dropped.
+    /// Returns a copy whose sides are at most `side`, with the means of blocks of pixels. Partial blocks at the edges
+    /// are dropped.
     pub fn shrunk(&self, side: usize) -> Self {
         let Shape { h, w, c } = self.shape;
         let step = h.max(w).div_ceil(side).max(1);
