@@ -1,4 +1,4 @@
-//! What a network's last layer reads of an image, averaged over its pixels.
+//! Computes an image's features: the inputs of a network's last layer, averaged over its pixels.
 
 use foldnet::Session;
 
@@ -9,29 +9,29 @@ use crate::image::Pixels;
 use crate::model::Model;
 use crate::run::RunError;
 
-/// The model does not end in a layer that reads features.
+/// The reason why a model has no features.
 #[derive(Debug, thiserror::Error)]
 pub enum FeaturesError {
-    /// It has no dense layer or convolution behind the image.
+    /// The model does not end in a dense layer or convolution after the image.
     #[error(
         "the network does not end in a dense layer or a convolution, so images cannot be compared by what that reads"
     )]
     None,
-    /// It does not run.
+    /// The model does not run.
     #[error(transparent)]
     Run(#[from] RunError),
 }
 
 /// Computes features.
 pub enum Extractor {
-    /// A float network, the node whose value they are, and the node's channels.
+    /// A float network, the node whose value is the features, and the node's channels.
     Float(Box<FloatNet>, NodeId, usize),
     /// One session per core, and the channels.
     Int8(Vec<Session>, usize),
 }
 
 impl Extractor {
-    /// For a model.
+    /// Prepares to compute a model's features.
     pub fn new(model: &Model) -> Result<Self, FeaturesError> {
         match model {
             Model::Float(m) => {
@@ -50,19 +50,19 @@ impl Extractor {
         }
     }
 
-    /// How many features an image has.
+    /// Returns the number of features of an image.
     pub fn len(&self) -> usize {
         match self {
             Self::Float(.., channels) | Self::Int8(_, channels) => *channels,
         }
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no features.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The features of each image, on all cores.
+    /// Returns the features of each image, computed on all cores.
     pub fn features(&mut self, images: &[Pixels]) -> Result<Vec<Vec<f32>>, FeaturesError> {
         let channels = self.len();
         match self {
@@ -89,7 +89,7 @@ impl Extractor {
     }
 }
 
-/// The node that the last convolution or dense layer reads.
+/// Returns the node that the last convolution or dense layer reads.
 fn read_last(graph: &Graph) -> Option<NodeId> {
     let mut node = graph.output;
     while !matches!(graph.nodes[node].op, Op::Conv(_)) {
@@ -98,7 +98,7 @@ fn read_last(graph: &Graph) -> Option<NodeId> {
     graph.nodes[node].inputs.first().copied().filter(|&read| read != 0)
 }
 
-/// Over the pixels of a map.
+/// Returns the mean over the pixels of a feature map.
 fn mean(values: &[f32], channels: usize) -> Vec<f32> {
     let pixels = (values.len() / channels).max(1) as f32;
     let mut sums = vec![0.0f32; channels];

@@ -1,15 +1,16 @@
-//! Which images of a labelled set are likely to spoil training or measuring.
+//! Finds images of a labelled set that are likely to spoil training or measurement.
 //!
-//! Images are compared by their features: what the network's last layer reads. The network need not know the classes of
-//! the images, only features that tell them apart. Every feature is divided by its standard deviation over all images,
-//! because an archive and its model scale channels differently; then two images are as alike as the cosine of the angle
-//! between them ([`neighbours`]).
+//! Images are compared by their features, which are the inputs of the network's last layer. The network need not
+//! know the classes of the images; it only needs features that distinguish them. Every feature is divided by its
+//! standard deviation over all images, because an archive and its model scale channels differently. The similarity
+//! of two images is then the cosine of the angle between them ([`neighbours`]).
 //!
-//! - A label is suspect if most of the image's nearest neighbours agree on another one: the edited nearest-neighbour
-//!   rule of D. L. Wilson, *Asymptotic properties of nearest neighbor rules using edited data*, 1972.
-//! - Near-duplicates are neighbours whose pixels are nearly equal, also if one is mirrored.
-//! - Classes overlap if neighbours often cross from one to the other.
-//! - An outlier is far less like its neighbours than images usually are.
+//! - A label is suspect if most of the image's nearest neighbours agree on another one: the edited
+//!   nearest-neighbour rule of D. L. Wilson, *Asymptotic properties of nearest neighbor rules using edited data*,
+//!   1972.
+//! - Near-duplicates are neighbours whose pixels are nearly equal, even if one is mirrored.
+//! - Classes overlap if many neighbours are in the other class.
+//! - An outlier is much less similar to its neighbours than other images.
 
 pub mod features;
 pub mod neighbours;
@@ -21,30 +22,30 @@ use serde::Serialize;
 use crate::image::Pixels;
 use neighbours::Neighbours;
 
-/// Nearest images that vote.
+/// The number of nearest images that vote.
 pub const VOTERS: usize = 15;
-/// By how large a share of the votes another label must lead to make a label suspect.
+/// The smallest lead of another label, as a share of the votes, that makes a label suspect.
 const LEAD: f64 = 0.5;
-/// The largest mean difference of near-duplicates' pixels, in parts of 255.
+/// The largest mean difference of near-duplicates' pixels, as a fraction of 255.
 const NEARLY_EQUAL: f64 = 0.03;
-/// Neighbours that decide whether an image is an outlier.
+/// The number of neighbours that decide whether an image is an outlier.
 const COMPANY: usize = 5;
-/// Median absolute deviations below the median that make an outlier.
+/// How far below the median an outlier is, in median absolute deviations.
 const FAR: f64 = 6.0;
-/// A smaller share of votes between two classes is not reported.
+/// The smallest share of votes between two classes that is reported.
 const OVERLAP: f64 = 0.1;
-/// Classes with fewer images are reported.
+/// Classes with fewer images than this are reported.
 const FEW: usize = 20;
 
 /// One image.
 pub struct Sample {
-    /// As the data set calls it.
+    /// The image's name in the data set.
     pub name: String,
-    /// Index into the names of the classes.
+    /// The index into the names of the classes.
     pub label: Option<usize>,
-    /// It is from the test images.
+    /// Whether it is a test image.
     pub test: bool,
-    /// What the last layer reads.
+    /// The features: the inputs of the last layer.
     pub features: Vec<f32>,
     /// A small copy, for comparison and for the page.
     pub small: Pixels,
@@ -53,66 +54,66 @@ pub struct Sample {
 /// A label that is probably wrong.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Suspect {
-    /// Index of the image.
+    /// The index of the image.
     pub image: usize,
-    /// What it is called.
+    /// The image's label.
     pub label: usize,
-    /// What its neighbours are called.
+    /// The label of its neighbours.
     pub suggestion: usize,
-    /// How many of the neighbours are called so.
+    /// The number of neighbours with that label.
     pub votes: usize,
-    /// By what share of the votes the suggestion leads: the higher, the worse.
+    /// The lead of the suggestion as a share of the votes: the higher, the worse.
     pub lead: f64,
 }
 
 /// Two images that are nearly the same.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Pair {
-    /// Indices of the images, the smaller first.
+    /// The indices of the images, the smaller first.
     pub images: [usize; 2],
-    /// Mean difference of their pixels, in parts of 255.
+    /// The mean difference of their pixels, as a fraction of 255.
     pub difference: f64,
-    /// They have different labels.
+    /// Whether they have different labels.
     pub contradictory: bool,
-    /// One is a test image and the other is not.
+    /// Whether one is a test image and the other is not.
     pub leak: bool,
 }
 
-/// Two classes whose images are alike.
+/// Two classes with similar images.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Overlap {
     /// The classes.
     pub classes: [usize; 2],
-    /// Share of the votes of the first class's images that name the second class.
+    /// The share of votes of the first class's images for the second class.
     pub there: f64,
-    /// And the other way round.
+    /// The share of votes of the second class's images for the first class.
     pub back: f64,
 }
 
-/// An image unlike all others.
+/// An image that is unlike all others.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outlier {
-    /// Index of the image.
+    /// The index of the image.
     pub image: usize,
-    /// Mean cosine to its nearest neighbours.
+    /// The mean cosine to its nearest neighbours.
     pub likeness: f64,
 }
 
-/// A class as a whole.
+/// The findings on a whole class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Class {
-    /// Index of the class.
+    /// The index of the class.
     pub class: usize,
-    /// Images with this label.
+    /// The number of images with this label.
     pub images: usize,
-    /// Images among them that have a near-duplicate in the class.
+    /// The number of these images that have a near-duplicate in the class.
     pub repeated: usize,
-    /// Labels among them that are suspect.
+    /// The number of these labels that are suspect.
     pub suspects: usize,
 }
 
 impl Class {
-    /// What is wrong with it, if anything is.
+    /// Returns the problem of the class, if there is one.
     pub fn remark(&self) -> Option<&'static str> {
         match self {
             c if c.images < FEW => Some("few images"),
@@ -122,22 +123,22 @@ impl Class {
     }
 }
 
-/// Everything that was found, the worst first.
+/// All findings, the worst first.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Findings {
-    /// Labels that are probably wrong.
+    /// The labels that are probably wrong.
     pub suspects: Vec<Suspect>,
-    /// Near-duplicates: contradictory ones first, then those across training and test images.
+    /// The near-duplicates: contradictory ones first, then those across training and test images.
     pub duplicates: Vec<Pair>,
-    /// Classes that overlap.
+    /// The classes that overlap.
     pub overlaps: Vec<Overlap>,
-    /// Images unlike all others.
+    /// The images that are unlike all others.
     pub outliers: Vec<Outlier>,
     /// Every class that has images, in order.
     pub classes: Vec<Class>,
 }
 
-/// Examines images; `classes` is how many labels there are.
+/// Examines images; `classes` is the number of labels.
 pub fn examine(samples: &[Sample], classes: usize) -> Findings {
     let vectors: Vec<&[f32]> = samples.iter().map(|s| &s.features[..]).collect();
     let neighbours = Neighbours::find(&vectors, VOTERS);
@@ -152,7 +153,7 @@ pub fn examine(samples: &[Sample], classes: usize) -> Findings {
     }
 }
 
-/// Votes of an image's neighbours by class, and how many vote.
+/// Returns the votes of an image's neighbours by class, and the number of voters.
 fn votes(samples: &[Sample], neighbours: &Neighbours, image: usize, classes: usize) -> (Vec<usize>, usize) {
     let mut votes = vec![0; classes];
     let labels = neighbours.of(image).iter().filter_map(|n| samples[n.image].label);
@@ -180,7 +181,7 @@ fn duplicates(samples: &[Sample], neighbours: &Neighbours) -> Vec<Pair> {
     let mut found = Vec::new();
     for (a, sample) in samples.iter().enumerate() {
         for b in neighbours.of(a).iter().map(|n| n.image) {
-            // Each pair once, whichever of the two has the other among its nearest.
+            // Each pair is counted once, whichever of the two has the other among its nearest.
             if a > b && neighbours.of(b).iter().any(|n| n.image == a) {
                 continue;
             }
@@ -205,7 +206,8 @@ fn duplicates(samples: &[Sample], neighbours: &Neighbours) -> Vec<Pair> {
     found
 }
 
-/// Mean difference of two images' pixels, in parts of 255, of the better of two ways: as they are, or one mirrored.
+/// Returns the mean difference of two images' pixels, as a fraction of 255: the smaller one of unchanged and
+/// mirrored.
 fn difference(a: &Pixels, b: &Pixels) -> f64 {
     let shape = a.shape();
     if shape != b.shape() {
@@ -285,7 +287,7 @@ mod tests {
 
     use super::*;
 
-    /// A value between 0 and 1 that looks like chance: SplitMix64.
+    /// Returns a value between 0 and 1 that looks random: SplitMix64.
     fn chance(n: usize) -> f32 {
         let mut bits = (n as u64).wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -293,7 +295,7 @@ mod tests {
         ((bits ^ bits >> 31) >> 40) as f32 / (1 << 24) as f32
     }
 
-    /// Image `n` of a class: features around the class's axis, pixels that no other image has.
+    /// Returns image `n` of a class: its features are around the class's axis, and no other image has its pixels.
     fn sample(n: usize, class: usize) -> Sample {
         let features = (0..6).map(|axis| f32::from(u8::from(axis == class)) * 8.0 + chance(7 * n + axis));
         let values: Vec<u8> = (0..48).map(|i| (chance(101 * n + i) * 255.0) as u8).collect();

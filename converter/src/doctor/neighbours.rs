@@ -1,27 +1,28 @@
-//! The nearest images of every image, by brute force: n²/2 cosines, on all cores.
+//! Finds the nearest images of every image by brute force: n²/2 cosines, on all cores.
 //!
-//! A thousand images of ResNet-50's 2,048 features are 2 GMAC, ten thousand of ResNet-20's 64 are 6 GMAC: seconds, so
-//! that an index, which would be approximate, is not worth its code.
+//! A thousand images with ResNet-50's 2,048 features take 2 GMAC, ten thousand with ResNet-20's 64 take 6 GMAC.
+//! These are seconds, so an index, which would be approximate, is not worth its code.
 
 use crate::calibrate::in_lanes;
 
 /// A neighbour.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Neighbour {
-    /// Its index.
+    /// The neighbour's index.
     pub image: usize,
-    /// The cosine between both.
+    /// The cosine between the two images.
     pub likeness: f32,
 }
 
 /// The nearest neighbours of every image.
 pub struct Neighbours(Vec<Vec<Neighbour>>);
 
-/// Sums that run beside each other, so that the compiler can use vectors.
+/// The number of parallel sums, so that the compiler can use vectors.
 const LANES: usize = 16;
 
 impl Neighbours {
-    /// The `count` nearest of each, the nearest first; of equal ones the first. Fewer if there are not so many.
+    /// Finds the `count` nearest images of each, the nearest first, and of equal ones the first. Returns fewer if
+    /// there are not enough images.
     pub fn find(vectors: &[&[f32]], count: usize) -> Self {
         let unit = normalized(vectors);
         Self(in_lanes(unit.len(), |image| {
@@ -39,24 +40,24 @@ impl Neighbours {
         }))
     }
 
-    /// Those of one image.
+    /// Returns the neighbours of one image.
     pub fn of(&self, image: usize) -> &[Neighbour] {
         &self.0[image]
     }
 
-    /// How many images there are.
+    /// Returns the number of images.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no images.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 }
 
-/// Each feature by its standard deviation, each vector of length 1; padded with zeros to whole lanes. A vector without a
-/// direction stays zero and is like nothing.
+/// Divides each feature by its standard deviation and each vector by its length; pads with zeros to whole lanes. A
+/// vector without a direction stays zero and is similar to none.
 fn normalized(vectors: &[&[f32]]) -> Vec<Vec<f32>> {
     let width = vectors.first().map_or(0, |v| v.len());
     let n = vectors.len().max(1) as f64;

@@ -1,4 +1,4 @@
-//! Findings as one page, in the style of the report: thumbnails, the worst first, no outside resource.
+//! The findings as one page, in the style of the report: thumbnails, the worst first, no external resources.
 
 use std::fmt::Write;
 
@@ -6,10 +6,10 @@ use super::{Findings, Sample, VOTERS};
 use crate::report::html::markup::{bar_line, escape, table};
 use crate::report::html::{STYLE, thumbnail};
 
-/// Cards of each kind that the page shows; the CSV file has all.
+/// The number of cards of each kind on the page; the CSV file contains all.
 const SHOWN: usize = 200;
 
-/// The whole page. `title` is what was examined, `names` are the classes'.
+/// Returns the whole page. `title` names the data set, `names` the classes.
 pub fn page(title: &str, findings: &Findings, samples: &[Sample], names: &[String]) -> String {
     let title = escape(title);
     let mut out = format!(

@@ -1,8 +1,8 @@
-//! Findings as a CSV file (RFC 4180), one line for each image to look at, the worst of each kind first.
+//! The findings as a CSV file (RFC 4180): one line for each image to look at, the worst of each kind first.
 
 use super::{Findings, Sample};
 
-/// The file's content. `names` are the classes'.
+/// Returns the file's content. `names` are the names of the classes.
 pub fn csv(findings: &Findings, samples: &[Sample], names: &[String]) -> String {
     let label = |i: usize| samples[i].label.map_or("", |l| &names[l]);
     let mut rows =
@@ -48,7 +48,8 @@ pub fn csv(findings: &Findings, samples: &[Sample], names: &[String]) -> String 
         .collect()
 }
 
-/// In quotes if need be. A cell that a spreadsheet would take for a formula gets an apostrophe in front.
+/// Adds quotes if necessary. A cell that a spreadsheet would interpret as a formula is prefixed with an
+/// apostrophe.
 fn quoted(cell: &str) -> String {
     let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']) && cell.parse::<f64>().is_err();
     let cell = if formula { format!("'{cell}") } else { cell.into() };

@@ -16,7 +16,7 @@ use markup::{amount, bar_line, escape, fold, percent, table, unfold};
 
 pub(crate) use super::png::thumbnail;
 
-/// What a page looks like.
+/// The style sheet of the page.
 pub(crate) const STYLE: &str = include_str!("page.css");
 /// The number of bars that the chart shows at once.
 const TOP: usize = 10;
