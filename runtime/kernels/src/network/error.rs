@@ -161,7 +161,7 @@ pub(crate) fn same_shape(what: &'static str, found: Shape, expected: Shape) -> R
 /// An error in the graph or its tensors.
 #[derive(Debug, thiserror::Error)]
 pub enum GraphError {
-    /// The text is not what this format version writes.
+    /// The text differs from the text of this format version.
     #[error("graph.nnef, line {line}: {message}")]
     Text {
         /// The line, from 1.

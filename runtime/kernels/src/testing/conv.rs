@@ -119,7 +119,7 @@ pub fn check_conv(set: &dyn KernelSet, desc: &ConvDesc, seed: u64, in_place: boo
         if in_place {
             y = Aligned::from(residual.get());
         }
-        // The bytes after the scratch belong to somebody else.
+        // The bytes after the scratch belong to another owner.
         let scratch_bytes = set.conv_scratch_bytes(desc);
         let mut scratch = Aligned::new(scratch_bytes + 256, 0xcc);
         let y_ptr = y.get_mut().as_mut_ptr();

@@ -1,4 +1,4 @@
-//! What the CPU can do at best, for "% of peak".
+//! Measures the CPU's limit, for "% of peak".
 
 /// Returns the MACs per second of `run(times)`, which issues `16 · times` instructions of `macs` each; the fastest
 /// of a few tries. Returns `None` without a clock.
