@@ -1,9 +1,9 @@
-//! Gives the linker the memory map of the board that the features name, and the program its plan.
+//! Generates the memory map of the board selected by feature for the linker, and the plan for the program.
 //!
-//! What is known of a board comes from the catalogue. The plan is the file that `FOLDNET_PLAN` names, made by
-//! `converter export --plan`; `FOLDNET_LABELS` may name a file with its classes, one a line. A plan that the board
-//! cannot run does not get into a program: another version, another processor's, a damaged one and one that is too
-//! large are refused here. What can happen to it later, in flash, the program itself checks at its start.
+//! The catalogue provides the board's data. `FOLDNET_PLAN` names the plan's file, which `converter export --plan`
+//! writes; `FOLDNET_LABELS` may name a file with its classes, one per line. A plan that the board cannot run is
+//! refused here: one of another version or for another processor, a damaged one, or one that is too large. The
+//! program itself checks at its start for damage in flash.
 
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -11,7 +11,7 @@ use std::{env, fs};
 use foldnet_catalogue::{Board, Memory, Needs, built_in, misfits};
 use foldnet_plan::format::Header;
 
-/// Where the plan lies, of which no other section has to have the alignment.
+/// The section of the plan; no other section needs its alignment.
 const PLAN_SECTION: &str = "
 SECTIONS
 {
@@ -37,7 +37,7 @@ fn main() {
             continue;
         }
         fs::write(out.join("memory.x"), memory_map(&board, memories)).expect("OUT_DIR can be written");
-        // Real parts have their interrupts from their HAL.
+        // Real parts get their interrupts from their HAL.
         if board.qemu.is_some() {
             fs::write(out.join("device.x"), "/* No interrupts. */\n").expect("OUT_DIR can be written");
         }
@@ -51,14 +51,14 @@ fn main() {
     }
 }
 
-/// The memories, what `boards/<board>.x` adds to them, and the plan's section.
+/// Returns the memories, the additions of `boards/<board>.x`, and the plan's section.
 fn memory_map(board: &Board, [flash, ram]: [Memory; 2]) -> String {
     let line = |name: &str, m: Memory| format!("  {name} : ORIGIN = {:#010x}, LENGTH = {}\n", m.at, m.bytes);
     let map = format!("MEMORY\n{{\n{}{}}}\n", line("FLASH", flash), line("RAM", ram));
     map + &fs::read_to_string(format!("boards/{}.x", board.id)).unwrap_or_default() + PLAN_SECTION
 }
 
-/// Writes `plan.rs`: the plan's bytes, aligned, and the size of the memory that it needs.
+/// Writes `plan.rs`: the plan's bytes, aligned, and the size of its working memory.
 fn plan(out: &Path, board: &Board) {
     println!("cargo:rerun-if-env-changed=FOLDNET_PLAN");
     let path = env::var("FOLDNET_PLAN")
@@ -92,11 +92,11 @@ fn plan(out: &Path, board: &Board) {
     fs::write(out.join("plan.rs"), text).expect("OUT_DIR can be written");
 }
 
-/// The classes' names, or their numbers where nobody names them.
+/// Returns the names of the classes, or their numbers if they have no names.
 fn labels(classes: usize) -> Vec<String> {
     println!("cargo:rerun-if-env-changed=FOLDNET_LABELS");
     let Some(path) = env::var_os("FOLDNET_LABELS").map(PathBuf::from) else {
-        // One output decides between two classes.
+        // A network with one output decides between two classes.
         let named = if classes == 1 { 2 } else { classes };
         return (0..named).map(|class| format!("class {class}")).collect();
     };
