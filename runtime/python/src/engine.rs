@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use foldnet::{Classifier, Image, ImageRef};
+use foldnet::streams::Streams;
+use foldnet::{Classifier, FeaturesError, Image, ImageRef, Session};
 use foldnet_kernels::dispatch::REGISTRY;
 use pyo3::prelude::*;
 
@@ -20,7 +21,7 @@ pub fn kernels() -> Vec<&'static str> {
 /// meanwhile.
 #[pyclass(frozen, module = "foldnet._foldnet")]
 pub struct Engine {
-    classifier: Mutex<Classifier>,
+    network: Mutex<Network>,
     /// Values of one image.
     input: usize,
     /// Values of one answer.
@@ -28,6 +29,15 @@ pub struct Engine {
     /// Values of one image's features, 0 without.
     features: usize,
 }
+
+struct Network {
+    classifier: Classifier,
+    /// For batches; created when the first one comes.
+    streams: Option<Streams>,
+}
+
+/// Images per thread from which a batch is divided by images and not each image by threads.
+const IMAGES_PER_STREAM: usize = 2;
 
 #[pymethods]
 impl Engine {
@@ -42,18 +52,18 @@ impl Engine {
             input: classifier.input_shape().len(),
             classes: classifier.session().classes(),
             features: classifier.features_shape().map_or(0, |shape| shape.len()),
-            classifier: Mutex::new(classifier),
+            network: Mutex::new(Network { classifier, streams: None }),
         })
     }
 
     /// Names of the answers.
     fn labels(&self) -> Vec<String> {
-        self.lock().labels().iter().map(|name| name.to_string()).collect()
+        self.lock().classifier.labels().iter().map(|name| name.to_string()).collect()
     }
 
     /// Rows, columns, channels.
     fn input_shape(&self) -> (usize, usize, usize) {
-        let shape = self.lock().input_shape();
+        let shape = self.lock().classifier.input_shape();
         (shape.h, shape.w, shape.c)
     }
 
@@ -69,25 +79,26 @@ impl Engine {
 
     /// Threads in use.
     fn threads(&self) -> usize {
-        self.lock().session().threads()
+        self.lock().classifier.session().threads()
     }
 
     /// Name of the kernel set in use.
     fn kernels(&self) -> &'static str {
-        self.lock().session().set().name()
+        self.lock().classifier.session().set().name()
     }
 
     /// Writes the logits of each image of `pixels` to `out`.
     fn logits(&self, py: Python<'_>, pixels: &Bound<'_, PyAny>, out: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.fill(py, pixels, out, self.classes, |classifier, image| {
-            classifier.logits(image).map_err(error::wrong_pixels)
-        })
+        self.fill(py, pixels, out, self.classes, |session, image| session.run(image))
     }
 
     /// Writes the features of each image of `pixels` to `out`.
     fn features(&self, py: Python<'_>, pixels: &Bound<'_, PyAny>, out: &Bound<'_, PyAny>) -> PyResult<()> {
-        self.fill(py, pixels, out, self.features, |classifier, image| {
-            classifier.features(image).map_err(error::features)
+        if self.features == 0 {
+            return Err(error::features(FeaturesError::None));
+        }
+        self.fill(py, pixels, out, self.features, |session, image| {
+            session.features(image).expect("there are some, or their number would be 0")
         })
     }
 
@@ -102,7 +113,7 @@ impl Engine {
         // SAFETY: the documentation asks callers not to write to an image while it is classified.
         let pixels = unsafe { pixels.as_slice() };
         py.detach(|| {
-            let mut classifier = self.lock();
+            let classifier = &mut self.lock().classifier;
             let answers = pixels.chunks(self.input).map(|image| {
                 let labels = classifier.classify_pixels(image).map_err(error::wrong_pixels)?;
                 Ok::<_, PyErr>(labels.iter().take(top).map(|label| (label.index, label.score)).collect())
@@ -136,14 +147,14 @@ impl Engine {
 }
 
 impl Engine {
-    fn lock(&self) -> MutexGuard<'_, Classifier> {
+    fn lock(&self) -> MutexGuard<'_, Network> {
         // A call that panicked left nothing half done: each begins anew.
-        self.classifier.lock().unwrap_or_else(PoisonError::into_inner)
+        self.network.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fit_to(&self, image: ImageRef<'_>, out: &mut [u8]) -> PyResult<()> {
         // Not under the lock, so that another image can be classified meanwhile.
-        let input = self.lock().input().clone();
+        let input = self.lock().classifier.input().clone();
         let pixels = foldnet_image::fit_ref(image, &input);
         if pixels.len() != out.len() {
             return Err(error::value("the result does not fit the array"));
@@ -152,30 +163,43 @@ impl Engine {
         Ok(())
     }
 
-    /// Runs the network on each image and writes its numbers, `count` for each.
+    /// Runs the network on each image and writes its numbers, `count` for each. A large batch is divided among streams
+    /// of one thread each, which together are faster than one session of several threads. The bits are the same.
     fn fill(
         &self,
         py: Python<'_>,
         pixels: &Bound<'_, PyAny>,
         out: &Bound<'_, PyAny>,
         count: usize,
-        run: impl for<'c> Fn(&'c mut Classifier, &[u8]) -> PyResult<&'c [f32]> + Sync,
+        run: impl for<'s> Fn(&'s mut Session, &[u8]) -> &'s [f32] + Sync,
     ) -> PyResult<()> {
         let (pixels, mut out) = (Array::<u8>::of(pixels)?, Array::<f32>::of(out)?);
         // SAFETY: as for `classify` and `fit`.
         let (pixels, out) = unsafe { (pixels.as_slice(), out.as_mut_slice()?) };
-        if out.len() != pixels.len().div_ceil(self.input) * count {
+        let (images, rest) = (pixels.len() / self.input, pixels.len() % self.input);
+        if rest != 0 || out.len() != images * count {
             return Err(error::value("the result does not fit the array"));
         }
         py.detach(|| {
-            let mut classifier = self.lock();
-            // A network without features has no numbers to write, and fails on the first image.
-            let mut rest = out;
-            for image in pixels.chunks(self.input) {
-                let (here, behind) = rest.split_at_mut(count);
-                here.copy_from_slice(run(&mut classifier, image)?);
-                rest = behind;
+            let Network { classifier, streams } = &mut *self.lock();
+            let session = classifier.session();
+            let threads = session.threads();
+            if threads == 1 || images < IMAGES_PER_STREAM * threads {
+                for (image, out) in pixels.chunks_exact(self.input).zip(out.chunks_exact_mut(count)) {
+                    out.copy_from_slice(run(session, image));
+                }
+                return Ok(());
             }
+            let streams = match streams {
+                Some(streams) => streams,
+                None => streams.insert(Streams::new(session, threads).map_err(error::value)?),
+            };
+            // Each place is taken once; the locks tell that to the compiler.
+            let places: Vec<Mutex<&mut [f32]>> = out.chunks_exact_mut(count).map(Mutex::new).collect();
+            streams.map(images, |session, number| {
+                let mut place = places[number].lock().unwrap_or_else(PoisonError::into_inner);
+                place.copy_from_slice(run(session, &pixels[number * self.input..][..self.input]));
+            });
             Ok(())
         })
     }

@@ -45,8 +45,8 @@ class Model:
     """A network that classifies images.
 
     A model can be used from several threads. Its calls take turns, and other Python threads run meanwhile: the
-    interpreter's lock is released while the network runs. To classify several images at the same time, load the model
-    once per thread with `threads=1`.
+    interpreter's lock is released while the network runs. `logits` and `features` of a batch run several images at the
+    same time, one per thread.
 
     Arrays are of type `uint8`, RGB, rows from the top: `(height, width, 3)` for an image, `(n, height, width, 3)` for a
     batch. C-contiguous arrays are read where they are, all others are copied first. Do not write to an array from
