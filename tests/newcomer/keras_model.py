@@ -1,8 +1,13 @@
-"""Trains a small residual network in Keras on `photos/`, and exports it with the lines on standard input."""
+"""Trains a small residual network in Keras on `photos/`, and exports it with the lines on standard input.
+
+Also saves it as model.keras and as model.tflite, as people do who have never heard of ONNX.
+"""
 
 import sys
+from pathlib import Path
 
 import keras
+import tensorflow as tf
 from keras import layers
 
 keras.utils.set_random_seed(1)
@@ -31,3 +36,5 @@ history = model.fit(photos, epochs=60, verbose=0)
 print("Keras", keras.__version__, "accuracy on the photos:", history.history["accuracy"][-1])
 
 exec(compile(sys.stdin.read(), "README.md", "exec"))
+model.save("model.keras")
+Path("model.tflite").write_bytes(tf.lite.TFLiteConverter.from_keras_model(model).convert())
