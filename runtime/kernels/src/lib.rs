@@ -41,6 +41,7 @@ extern crate alloc;
 mod aarch64;
 mod arm;
 pub mod dispatch;
+pub mod neon_tiling;
 #[cfg(feature = "network")]
 pub mod network;
 pub mod op;
@@ -59,14 +60,18 @@ pub mod testing;
 mod tiled;
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128", feature = "alloc"))]
 mod wasm32;
-#[cfg(all(
-    any(
-        target_arch = "aarch64",
-        target_arch = "x86_64",
-        all(target_arch = "wasm32", target_feature = "simd128")
-    ),
-    feature = "alloc"
-))]
+// Elsewhere only its sizes are used, by `neon_tiling`.
+#[cfg_attr(
+    not(all(
+        any(
+            target_arch = "aarch64",
+            target_arch = "x86_64",
+            all(target_arch = "wasm32", target_feature = "simd128")
+        ),
+        feature = "alloc"
+    )),
+    allow(dead_code)
+)]
 mod winograd;
 #[cfg(all(target_arch = "x86_64", feature = "alloc"))]
 mod x86_64;

@@ -10,6 +10,7 @@ use super::pack_b::HEADER;
 use super::requant::is_tame;
 use super::tile::{self, CHANNELS, MR, NR};
 use super::winograd::{self, CLASSES, Class, LANES, POSITIONS, TILE};
+use crate::neon_tiling::Tiling;
 use crate::set::ConvArgs;
 use crate::shape::ConvOutput;
 
@@ -139,7 +140,7 @@ impl Geometry<'_> {
         &self,
         args: &ConvArgs<'_>,
         epilogue: &Epilogue,
-        tiling: &winograd::Geometry,
+        tiling: &Tiling,
         band: usize,
         runs: Range<usize>,
     ) {
@@ -147,7 +148,7 @@ impl Geometry<'_> {
         let c_in = d.x.c;
         let steps = c_in / LANES;
         let parts = Self::parts(args.blob);
-        let band = tiling.band(band);
+        let band = winograd::Band::new(tiling, band);
         let [sums, v_bytes, _] = self.winograd_scratch(tiling);
         let acc: *mut i32 = args.scratch.cast();
         let v: *mut i16 = args.scratch.wrapping_add(sums).cast();

@@ -10,7 +10,8 @@ use super::layout::channel_stride;
 use super::pack_b::HEADER;
 use super::tile::{self, CHANNELS, DEPTH_STEP, MR, NR};
 use super::winograd::{self, LANES, POSITIONS, TILE};
-use crate::shape::{ConvDesc, ConvOutput, Source};
+use crate::neon_tiling::{self, Tiling};
+use crate::shape::{ConvDesc, Source};
 
 /// The bytes of packed rows in a block of pixels: half of the smallest common L2 cache.
 const ROWS_BYTES: usize = 128 << 10;
@@ -29,7 +30,7 @@ pub struct Geometry<'a> {
     /// Output channels per group.
     pub group_out: usize,
     /// The tiles of the convolution, if it uses Winograd.
-    pub winograd: Option<winograd::Geometry>,
+    pub winograd: Option<Tiling>,
     /// Output pixels per band of the direct kernel.
     pub band_pixels: usize,
     bands: usize,
@@ -41,12 +42,10 @@ impl<'a> Geometry<'a> {
     pub fn new(desc: &'a ConvDesc) -> Self {
         let group_out = desc.y.c / desc.groups;
         let pixels = desc.y.pixels();
-        // Groups and pixels are packed without gaps; with so few channels, most of a vector would be gap.
-        let dense = desc.source == Source::Pixels || desc.groups > 1;
-        let tap = if dense { desc.c_in() } else { channel_stride(desc.x.c) };
-        let row = (desc.kernel[0] * desc.kernel[1] * tap).next_multiple_of(DEPTH_STEP);
+        let tap = neon_tiling::tap_bytes(desc);
+        let row = neon_tiling::row_bytes(desc);
         let runs = desc.groups * group_out.div_ceil(CHANNELS);
-        let winograd = winograd_tiling(desc, row);
+        let winograd = neon_tiling::winograd(desc);
         // Many pixels give enough bands; few pixels stay together, and the channels are split.
         let many = pixels >= 4 * TASKS * MR;
         let band_pixels = if many { pixels.div_ceil(TASKS).next_multiple_of(MR) } else { pixels };
@@ -132,7 +131,7 @@ impl<'a> Geometry<'a> {
     }
 
     /// Returns the scratch of Winograd: sums or, before there are any, a tile's pixels; V; M.
-    pub fn winograd_scratch(&self, tiling: &winograd::Geometry) -> [usize; 3] {
+    pub fn winograd_scratch(&self, tiling: &Tiling) -> [usize; 3] {
         let patch = winograd::patch_bytes(channel_stride(self.desc.x.c));
         let sums = TILE * TILE * CHANNELS * 4;
         let v = tiling.products_per_band() * self.desc.x.c * 2;
@@ -157,29 +156,6 @@ impl<'a> Geometry<'a> {
         let runs = self.runs();
         runs * split / self.splits..runs * (split + 1) / self.splits
     }
-}
-
-/// Returns the tiles of a layer if Winograd can compute it at a lower cost. The cost is the number of instructions
-/// plus a quarter of one for each byte of weights streamed from memory once per band.
-fn winograd_tiling(d: &ConvDesc, row: usize) -> Option<winograd::Geometry> {
-    let possible = d.kernel == [3, 3]
-        && d.stride == [1, 1]
-        && d.dilation == [1, 1]
-        && d.groups == 1
-        && d.source == Source::Tensor
-        && d.x.c.is_multiple_of(LANES)
-        && d.y.c.is_multiple_of(CHANNELS)
-        && d.output != ConvOutput::Float32;
-    if !possible {
-        return None;
-    }
-    let tiling = winograd::Geometry::new(d.y.h, d.y.w);
-    let (c_in, c_out, pixels, row) = (d.x.c as u64, d.y.c as u64, d.y.pixels() as u64, row as u64);
-    let product = tiling.products() as u64 * c_in * c_out * 10 / 37;
-    let transforms = tiling.tiles() as u64 * (40 * c_in + 45 * c_out);
-    let weights = POSITIONS as u64 * 2 * c_in * c_out * tiling.bands() as u64;
-    let direct = pixels * c_out * row * 10 / 57 + pixels * c_out + row * c_out / 4;
-    (product + transforms + weights / 4 < direct).then_some(tiling)
 }
 
 /// Returns the smallest divisor of `n` that is at least `wanted` (≤ n).

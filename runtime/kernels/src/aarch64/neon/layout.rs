@@ -8,8 +8,7 @@ use alloc::vec::Vec;
 
 use crate::shape::Shape;
 
-/// Bytes per vector.
-pub const VECTOR: usize = 16;
+pub use crate::neon_tiling::VECTOR;
 
 /// Returns the distance in bytes from one pixel to the next.
 pub const fn channel_stride(channels: usize) -> usize {

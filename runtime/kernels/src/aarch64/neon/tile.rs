@@ -46,11 +46,11 @@ pub const NR: usize = 4;
 /// Output pixels per tile; their rows are packed side by side.
 pub const MR: usize = 4;
 /// Depth per block, in bytes.
-pub const DEPTH_STEP: usize = 32;
+pub use crate::neon_tiling::DEPTH_STEP;
 /// Blocks per word of decisions; the sentinel needs the 64th bit.
 pub const STEPS_PER_WORD: usize = 63;
 /// Channels per row of the accumulator buffer, which is its stride in int32s.
-pub const CHANNELS: usize = 16;
+pub use crate::neon_tiling::CHANNELS;
 
 /// The largest sum of four weight magnitudes in one lane: 128·255 fits in int16.
 const LANE_LIMIT: u32 = 255;

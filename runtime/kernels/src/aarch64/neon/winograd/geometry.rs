@@ -10,101 +10,35 @@
 use core::ops::Range;
 
 use super::{GROUP, REACH, TILE};
+use crate::neon_tiling::{Axis, Tiling};
 
-/// The largest number of tiles per band, so that a band's V stays within a few hundred kB.
-const BAND_TILES: usize = 32;
 /// See the module.
 pub const CLASSES: usize = 4;
 /// The points that tiles of both sizes have.
 const COMMON: usize = REACH - 1;
 
-/// The tiles along one side: first those of four, then those of three.
-#[derive(Clone, Copy, Debug)]
-struct Axis {
-    fours: usize,
-    threes: usize,
-}
-
-impl Axis {
-    fn new(outputs: usize) -> Self {
-        let tiles = outputs.div_ceil(TILE);
-        let threes = (tiles * TILE - outputs).min(tiles);
-        Self { fours: tiles - threes, threes }
-    }
-
-    fn tiles(&self) -> usize {
-        self.fours + self.threes
-    }
-
-    /// Returns the first output of tile `i`.
-    fn tile(&self, i: usize) -> usize {
-        i * TILE - i.saturating_sub(self.fours)
-    }
-}
-
-/// The tiles of a layer's output and their bands.
-#[derive(Clone, Copy, Debug)]
-pub struct Geometry {
-    rows: Axis,
-    columns: Axis,
-    /// The rows of tiles per band.
-    high: usize,
-}
-
-impl Geometry {
-    pub fn new(h: usize, w: usize) -> Self {
-        let (rows, columns) = (Axis::new(h), Axis::new(w));
-        let most = (BAND_TILES / columns.tiles()).max(1);
-        let high = rows.tiles().div_ceil(rows.tiles().div_ceil(most));
-        Self { rows, columns, high }
-    }
-
-    pub fn tiles(&self) -> usize {
-        self.rows.tiles() * self.columns.tiles()
-    }
-
-    pub fn bands(&self) -> usize {
-        self.rows.tiles().div_ceil(self.high)
-    }
-
-    /// Returns the largest number of tiles in any band.
-    pub fn tiles_per_band(&self) -> usize {
-        self.high * self.columns.tiles()
-    }
-
-    /// Returns the entries of V of one channel for the whole output; these are MACs per input and output channel.
-    pub fn products(&self) -> usize {
-        let line = |a: &Axis| a.fours * REACH + a.threes * COMMON;
-        line(&self.rows) * line(&self.columns)
-    }
-
-    /// Returns the largest number of entries of V of one channel in any band.
-    pub fn products_per_band(&self) -> usize {
-        self.high * REACH * (self.columns.fours * REACH + self.columns.threes * COMMON)
-    }
-
-    pub fn band(&self, band: usize) -> Band {
-        let first = band * self.high;
-        let end = (first + self.high).min(self.rows.tiles());
-        Band {
-            tiling: *self,
-            first,
-            high: end - first,
-            high_fours: self.rows.fours.clamp(first, end) - first,
-        }
-    }
-}
-
 /// A band: some rows of tiles.
 #[derive(Clone, Copy, Debug)]
 pub struct Band {
-    tiling: Geometry,
+    tiling: Tiling,
     first: usize,
     high: usize,
     high_fours: usize,
 }
 
 impl Band {
+    /// Returns band number `band` of these tiles.
+    pub fn new(tiling: &Tiling, band: usize) -> Self {
+        let first = band * tiling.high;
+        let end = (first + tiling.high).min(tiling.rows.tiles());
+        Self {
+            tiling: *tiling,
+            first,
+            high: end - first,
+            high_fours: tiling.rows.fours.clamp(first, end) - first,
+        }
+    }
+
     /// Returns the number of tiles.
     pub fn tiles(&self) -> usize {
         self.high * self.tiling.columns.tiles()
@@ -130,7 +64,7 @@ impl Band {
         let wide = if four[1] { columns.fours } else { columns.threes };
         let row = self.first + t / wide + if four[0] { 0 } else { self.high_fours };
         let column = t % wide + if four[1] { 0 } else { columns.fours };
-        ([self.tiling.rows.tile(row), columns.tile(column)], four)
+        ([start(&self.tiling.rows, row), start(columns, column)], four)
     }
 
     /// Returns the tiles of a class.
@@ -169,6 +103,11 @@ impl Band {
         let range = |last| if last { COMMON..REACH } else { 0..COMMON };
         [range(class & 2 != 0), range(class & 1 != 0)]
     }
+}
+
+/// Returns the first output of tile `i` along a side.
+fn start(axis: &Axis, i: usize) -> usize {
+    i * TILE - i.saturating_sub(axis.fours)
 }
 
 /// Returns the number of groups of at most [`GROUP`] for this many tiles.

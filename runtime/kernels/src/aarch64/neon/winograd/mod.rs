@@ -35,7 +35,7 @@ mod tile;
 mod transform;
 
 pub(crate) use crate::winograd::{POSITIONS, REACH, TILE, most_parts, part};
-pub use geometry::{Band, CLASSES, Geometry, group, group_of, groups};
+pub use geometry::{Band, CLASSES, group, group_of, groups};
 pub use tile::{Class, products};
 pub use transform::{Input, Place, patch_bytes, transform_input, transform_output};
 
