@@ -6,7 +6,7 @@ use std::path::Path;
 use foldnet::compile::{CompileError, compile_small};
 use foldnet_archive::Network;
 use foldnet_catalogue::{Board, Needs, kernels};
-use foldnet_kernels::dispatch;
+use foldnet_kernels::{ShapeError, dispatch};
 use foldnet_plan::PlanError;
 use foldnet_plan::format::MAGIC;
 
@@ -25,6 +25,9 @@ pub enum FitError {
     /// No plan can be made of the network.
     #[error("{0}: {1}")]
     Compile(String, Box<CompileError>),
+    /// A convolution's shapes contradict each other.
+    #[error("{0}: {1}")]
+    Shape(String, ShapeError),
 }
 
 /// Compiles a network for a core of [`foldnet_catalogue::microcontrollers`].
@@ -50,12 +53,17 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads what a plan or an archive needs of this board.
-pub fn needs(path: &Path, board: &Board) -> Result<Needs, FitError> {
+/// Whether the file begins as a plan does.
+pub fn is_plan(path: &Path) -> Result<bool, FitError> {
     let mut magic = Vec::new();
     let read = foldnet_archive::open_file(path).and_then(|f| f.take(4).read_to_end(&mut magic));
     read.map_err(|e| FitError::Io(path.display().to_string(), e))?;
-    if board.mcu.is_some() || magic == MAGIC {
+    Ok(magic == MAGIC)
+}
+
+/// Reads what a plan or an archive needs of this board.
+pub fn needs(path: &Path, board: &Board) -> Result<Needs, FitError> {
+    if is_plan(path)? || board.mcu.is_some() {
         return plan_needs(&plan_for(board, path)?, path);
     }
     let (network, _) = foldnet_archive::read(path)?;

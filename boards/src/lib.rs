@@ -19,6 +19,8 @@ pub mod protocol;
 pub mod remote;
 #[cfg(feature = "cli")]
 pub mod source;
+#[cfg(feature = "cli")]
+pub mod steps;
 pub mod sum;
 #[cfg(feature = "cli")]
 pub mod uf2;

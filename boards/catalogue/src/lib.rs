@@ -5,6 +5,7 @@
 
 mod board;
 mod fit;
+pub mod times;
 
 pub use board::{
     Board, BoardError, CORES, Camera, Cores, Firmware, Linux, Mcu, Memory, Npu, Qemu, Storage, kernels,

@@ -21,6 +21,7 @@ mod run;
 mod show;
 mod status;
 mod talk;
+mod time;
 mod trust;
 
 use std::path::{Path, PathBuf};
