@@ -13,7 +13,6 @@ use std::path::Path;
 
 use foldnet::Session;
 use foldnet_archive::Network;
-use foldnet_boards::steps::steps;
 use foldnet_catalogue::times::{self, Step, Term};
 use foldnet_kernels::dispatch;
 use foldnet_plan::{Aligned, Single};
@@ -27,7 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => return Err("usage: mark_steps ARCHIVE CORE [--run|--run-once]".into()),
     };
     let (network, _) = foldnet_archive::read(Path::new(archive))?;
-    let steps = steps(&network)?;
+    let steps = times::steps(&network)?;
     print(&network, &steps, core)?;
     first.map_or(Ok(()), |first| inferences(&network, first))
 }

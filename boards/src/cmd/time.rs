@@ -170,9 +170,9 @@ impl Ranking {
 #[cfg(test)]
 mod tests {
     use foldnet_catalogue::find;
+    use foldnet_catalogue::times::steps;
 
     use super::*;
-    use crate::steps::steps;
 
     fn time(board: &str, rate: Option<&str>) -> Time {
         let steps = Steps::Network(steps(&foldnet_archive::testing::resnet8()).unwrap());

@@ -15,6 +15,7 @@ mod files;
 mod images;
 mod inspect;
 mod labels;
+mod limit;
 mod model;
 mod npu;
 mod output;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::files::{self, ReportKind};
 use super::images::{Reader, check_labels, spread};
 use super::labels::LabelFlags;
+use super::limit::{self, Limit};
 use super::model::{Around, FloatModel, InputFlags, named};
 use super::output::{OutputFlags, ThresholdFlag};
 use super::talk::{bytes, percent};
@@ -77,6 +78,15 @@ pub struct Cmd {
     /// Classes with fewer than 20 held-out images are counted together.
     #[arg(long, requires = "max_drop")]
     per_class: bool,
+    /// Board whose expected time --ms limits
+    #[arg(long, value_name = "BOARD", requires = "ms")]
+    board: Option<String>,
+    /// Longest inference on --board, in milliseconds on one thread
+    ///
+    /// Exits with code 3 and writes nothing if the expected time is longer even at the fast end of its interval (see
+    /// `boards fit`), and warns if the time lies in the interval.
+    #[arg(long, value_name = "MS", requires = "board", value_parser = limit::milliseconds)]
+    ms: Option<f64>,
     /// Round as NPUs do, for `converter export --rknn`
     ///
     /// Rounds each convolution before its residual is added, not only their sum. Costs some accuracy, and some time on
@@ -177,6 +187,8 @@ impl Cmd {
                  FOLDER (or a CIFAR .bin, or .npy). Only to try the path, --synthetic takes noise"
             )));
         }
+        let limit =
+            self.board.as_deref().zip(self.ms).map(|(board, ms)| Limit::new(board, ms)).transpose()?;
         let around =
             Around { images: self.images.as_deref(), labels: Some(&self.names), ..Around::nothing(talk) };
         let mut model = match &self.model {
@@ -197,6 +209,11 @@ impl Cmd {
         talk.clear();
         if talk.stopped() {
             return Err(QuantizeError::Stopped.into());
+        }
+        if let Some(limit) = &limit
+            && let Some(warning) = limit.check(&converted.network)?
+        {
+            talk.warn(warning);
         }
         // Everything is known: write.
         foldnet_archive::write_file(&output, &converted.archive)

@@ -5,11 +5,15 @@
 //! estimate of an estimate: it is corrected for how far that model was from published times, and it comes with
 //! an interval. One thread. `tests/peers/board_times.py` writes the table.
 
+#[cfg(feature = "network")]
+mod network;
 mod table;
 #[cfg(test)]
 mod tests;
 mod work;
 
+#[cfg(feature = "network")]
+pub use network::steps;
 pub use table::{Bias, Table, TableError, built_in};
 pub use work::{Amounts, Machine, Set, Step, Term, amounts, weight_bytes};
 
