@@ -151,7 +151,7 @@ const BLOCK_PIXELS: usize = 64;
 const MR: usize = 4;
 const NR: usize = 4;
 /// Channels per block, and output pixels of the widest tile (`dotprod`).
-const BLOCK: usize = 8;
+const CHANNEL_BLOCK: usize = 8;
 const WIDEST: usize = 12;
 /// Bytes of input that one band has at most (`dotprod`), and one group where the core issues in order.
 const BAND_BYTES: usize = 128 << 10;
@@ -217,7 +217,7 @@ fn conv(desc: &ConvDesc, on: &Machine, streams: bool, to: &mut Amounts) -> Resul
     if desc.groups > 1 {
         return Err("grouped conv");
     }
-    let outputs = desc.y.pixels() * desc.y.c.next_multiple_of(BLOCK);
+    let outputs = desc.y.pixels() * desc.y.c.next_multiple_of(CHANNEL_BLOCK);
     to.set(Term::Output, outputs);
     to.set(Term::Skip, if desc.skip { outputs } else { 0 });
     to.set(Term::Second, if desc.output.has_affine() { outputs } else { 0 });
@@ -273,11 +273,11 @@ fn dotprod(desc: &ConvDesc, in_order: bool) -> Loops {
     let pixels = desc.y.pixels();
     let source = desc.source == Source::Pixels;
     let direct = !source && desc.is_pointwise() && desc.x.w == desc.y.w;
-    let panels = desc.y.c.div_ceil(BLOCK);
+    let panels = desc.y.c.div_ceil(CHANNEL_BLOCK);
     let steps = if source {
-        desc.kernel[0] * (desc.kernel[1] * desc.x.c).div_ceil(BLOCK)
+        desc.kernel[0] * (desc.kernel[1] * desc.x.c).div_ceil(CHANNEL_BLOCK)
     } else {
-        desc.kernel[0] * desc.kernel[1] * desc.x.c.div_ceil(BLOCK)
+        desc.kernel[0] * desc.kernel[1] * desc.x.c.div_ceil(CHANNEL_BLOCK)
     };
     let rest = match (pixels % WIDEST).next_multiple_of(2) {
         0 => 0,
@@ -287,24 +287,24 @@ fn dotprod(desc: &ConvDesc, in_order: bool) -> Loops {
     // A copy for each kernel column of what a band reads.
     let packed = match (direct, source) {
         (true, _) => 0,
-        (false, true) => desc.x.h * desc.y.w * (steps / desc.kernel[0]) * BLOCK,
+        (false, true) => desc.x.h * desc.y.w * (steps / desc.kernel[0]) * CHANNEL_BLOCK,
         (false, false) => {
             let rows = desc.kernel[0].min(desc.stride[0]).max(1) * desc.y.h;
-            desc.kernel[1] * rows * desc.y.w * desc.x.c.next_multiple_of(BLOCK)
+            desc.kernel[1] * rows * desc.y.w * desc.x.c.next_multiple_of(CHANNEL_BLOCK)
         }
     };
     let input = if direct { desc.x.len() } else { packed };
     let passes = if in_order {
-        let group = (GROUP_BYTES / (steps * BLOCK) / WIDEST).max(1) * WIDEST;
+        let group = (GROUP_BYTES / (steps * CHANNEL_BLOCK) / WIDEST).max(1) * WIDEST;
         pixels.div_ceil(group)
     } else {
         input.div_ceil(BAND_BYTES)
     };
     Loops {
-        macs: pixels.next_multiple_of(2) * panels * BLOCK * steps * BLOCK,
+        macs: pixels.next_multiple_of(2) * panels * CHANNEL_BLOCK * steps * CHANNEL_BLOCK,
         tile_steps: (pixels / WIDEST + rest) * panels * steps,
         packed,
-        weights: panels * (128 + steps * BLOCK * BLOCK),
+        weights: panels * (128 + steps * CHANNEL_BLOCK * CHANNEL_BLOCK),
         passes,
     }
 }
