@@ -10,9 +10,9 @@ use foldnet_kernels::{ConvDesc, PoolDesc, Shape, Source};
 /// A step of a network, as far as its time depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A convolution or a dense layer.
+    /// A convolution or a dense layer; validated.
     Conv(ConvDesc),
-    /// A max pooling.
+    /// A max pooling; validated.
     MaxPool(PoolDesc),
     /// A global average pooling of a tensor of this shape.
     AvgPool(Shape),
