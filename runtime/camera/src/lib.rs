@@ -28,6 +28,8 @@ pub mod slot;
 pub mod smooth;
 pub mod source;
 pub mod stats;
+#[cfg(feature = "serve")]
+pub mod teach;
 pub mod temperature;
 #[cfg(feature = "tls")]
 pub mod tls;

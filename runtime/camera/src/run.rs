@@ -25,6 +25,8 @@ pub struct Model {
     pub scores: Scores,
     /// What each score stands for.
     pub labels: Vec<String>,
+    /// The label of an image that is of no class, where there is such a label.
+    pub other: Option<&'static str>,
 }
 
 /// How often, and how steadily.

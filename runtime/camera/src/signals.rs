@@ -31,6 +31,11 @@ pub fn stop() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
+/// Asks for the archive to be read again, as SIGHUP does.
+pub fn ask_reload() {
+    RELOAD.store(true, Ordering::Relaxed);
+}
+
 /// Whether a reload was asked for since the last call.
 pub fn take_reload() -> bool {
     RELOAD.swap(false, Ordering::Relaxed)

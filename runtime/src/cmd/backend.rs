@@ -54,6 +54,8 @@ pub struct Loaded {
     pub scores: Scores,
     /// What the archive says of itself.
     pub manifest: Manifest,
+    /// The label of an image that is of no class, where there is such a label.
+    pub other: Option<&'static str>,
 }
 
 impl Choice {
@@ -71,7 +73,8 @@ impl Choice {
         self.engine.session(network, self.threads)
     }
 
-    fn only_cpu(&self, flag: &str) -> Result<(), Failure> {
+    /// Refuses backends for which a flag does nothing.
+    pub fn only_cpu(&self, flag: &str) -> Result<(), Failure> {
         if self.backend == By::Cpu {
             return Ok(());
         }
@@ -88,7 +91,19 @@ impl Choice {
         // The scores are shares, with nothing left to apply.
         let manifest = Manifest { labels: teaching.labels(), output: Some(OutputKind::Softmax), ..manifest };
         let scores = Scores::new(&manifest, Activation::Softmax, manifest.labels.len());
-        Ok(Loaded { backend: Box::new(taught), scores, manifest })
+        let other = teaching.calibration().tells_unknown().then(|| teaching.other().name());
+        Ok(Loaded { backend: Box::new(taught), scores, manifest, other })
+    }
+
+    /// A network that learns while another one classifies: on one thread, for it has time.
+    #[cfg(feature = "serve")]
+    pub fn pupil(&self, archive: &Path) -> Result<foldnet_camera::teach::Pupil, Failure> {
+        let hash = foldnet_teach::hash_archive(archive)?;
+        let (network, manifest) = super::read(archive)?;
+        let at_archive = |error| Failure::input(format_args!("{}: {error}", archive.display()));
+        let metric = foldnet_teach::Metric::of(&network).map_err(at_archive)?;
+        let session = self.engine.session(&network, 1)?;
+        Ok(foldnet_camera::teach::Pupil { archive: hash, input: manifest.input, session, metric })
     }
 
     fn load_own(&self, archive: &Path) -> Result<Loaded, Failure> {
@@ -100,12 +115,13 @@ impl Choice {
             backend,
             scores: Scores::new(&manifest, network.activation, network.classes()),
             manifest,
+            other: None,
         };
         Ok(match self.backend {
             By::Cpu => {
                 let (manifest, session) = self.engine.load(archive, self.threads)?;
                 let scores = Scores::new(&manifest, session.activation(), session.classes());
-                Loaded { backend: Box::new(session), scores, manifest }
+                Loaded { backend: Box::new(session), scores, manifest, other: None }
             }
             #[cfg(feature = "rknn")]
             By::Auto => {

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 use foldnet::Session;
 use foldnet_archive::Manifest;
 use foldnet_image::fit;
-use foldnet_teach::{
-    Calibration, Example, FalseAlarms, Metric, Other, TaughtError, TeachError, Teacher, Teaching,
-};
+use foldnet_teach::{Example, FalseAlarms, Metric, Other, TaughtError, TeachError, Teacher, Teaching};
 use serde_json::json;
 
 use super::images::Images;
@@ -151,10 +149,9 @@ impl Cmd {
             let right = if images > 1 { format!("{} of {images}", class.right()) } else { "–".into() };
             output.line(format!("{name}  {images:6}  {prototypes:10}  {right:>24}"))?;
         }
-        output.line(rate_line(teaching))?;
-        let calibration = teaching.calibration();
-        if !calibration.keeps_the_rate() {
-            output.warn(few(calibration, teaching.other()));
+        output.line(teaching.rate_in_words())?;
+        if let Some(too_few) = teaching.too_few_in_words() {
+            output.warn(too_few);
         }
         if let Some(out) = out {
             let shown = out.display().to_string();
@@ -166,29 +163,6 @@ impl Cmd {
 
 fn count_classes(n: usize) -> String {
     if n == 1 { "1 class".into() } else { format!("{n} classes") }
-}
-
-fn rate_line(teaching: &Teaching) -> String {
-    let other = teaching.other().name();
-    match teaching.calibration().rate() {
-        None => format!("never {other}: each image gets the nearest class"),
-        Some(rate) => format!(
-            "of images of these classes about {:.1} % are called {other} ({:.1} to {:.1} % with 90 % certainty)",
-            100.0 * rate.expected,
-            100.0 * rate.low,
-            100.0 * rate.high
-        ),
-    }
-}
-
-fn few(calibration: &Calibration, other: Other) -> String {
-    let asked = 100.0 * calibration.asked.share();
-    format!(
-        "{} cannot keep a false-alarm rate of {asked} %; {} can. Until then the farthest of them sets the limit of {}",
-        count(calibration.examples as usize, "image"),
-        calibration.asked.fewest_examples(),
-        other.name()
-    )
 }
 
 fn as_json(teaching: &Teaching, out: Option<&Path>) -> serde_json::Value {

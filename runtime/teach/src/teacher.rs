@@ -241,6 +241,34 @@ impl Teaching {
         &self.calibration
     }
 
+    /// The rate of false alarms as a sentence without its full stop.
+    pub fn rate_in_words(&self) -> String {
+        let other = self.other.name();
+        match self.calibration.rate() {
+            None => format!("never {other}: each image gets the nearest class"),
+            Some(rate) => format!(
+                "of images of these classes about {:.1} % are called {other} ({:.1} to {:.1} % with 90 % certainty)",
+                100.0 * rate.expected,
+                100.0 * rate.low,
+                100.0 * rate.high
+            ),
+        }
+    }
+
+    /// What stands against the rate that was asked for, where there are too few examples for it.
+    pub fn too_few_in_words(&self) -> Option<String> {
+        let Calibration { asked, examples, .. } = self.calibration;
+        (!self.calibration.keeps_the_rate()).then(|| {
+            format!(
+                "{examples} image{} cannot keep a false-alarm rate of {} %; {} can. Until then the farthest of them sets the limit of {}",
+                if examples == 1 { "" } else { "s" },
+                100.0 * asked.share(),
+                asked.fewest_examples(),
+                self.other.name()
+            )
+        })
+    }
+
     /// The names of the scores of a [`Recognizer`](crate::Recognizer): the classes, and what is none of them.
     pub fn labels(&self) -> Vec<String> {
         let other = self.calibration.tells_unknown().then(|| self.other.name().to_owned());

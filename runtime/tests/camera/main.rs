@@ -7,3 +7,4 @@ mod place;
 mod service;
 mod soak;
 mod sources;
+mod teach;

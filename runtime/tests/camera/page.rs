@@ -171,5 +171,48 @@ fn a_token_opens_the_page_for_others() {
     let answer = get(&at, "/?token=correct-horse", "");
     assert!(answer.starts_with("HTTP/1.1 200"));
     assert!(answer.contains("set-cookie: foldnet_token=correct-horse; HttpOnly; SameSite=Strict"));
+    assert!(answer.contains("cross-origin-resource-policy: same-origin"));
+    // People get a field for it.
+    let login = get(&at, "/", "");
+    assert!(login.contains("<input id=\"token\" name=\"token\" type=\"password\"") && !login.contains("WHY"));
+    running.ends_well();
+}
+
+#[test]
+fn who_guesses_tokens_is_slowed_and_told() {
+    let place = Place::new();
+    let mut running = Running::start(&place, "--input photos --listen 0.0.0.0:0 --token correct-horse");
+    let at = running.page().replace("0.0.0.0", "127.0.0.1");
+    let with = |token: &str| get(&at, "/metrics", &format!("Authorization: Bearer {token}\r\n"));
+    for n in 0..6 {
+        assert!(with(&format!("wrong-horse-{n}")).starts_with("HTTP/1.1 401"));
+    }
+    running.says("127.0.0.1 brought a wrong token (1 so far)");
+    // Not even the right one is looked at now.
+    let answer = with("correct-horse");
+    assert!(answer.starts_with("HTTP/1.1 429") && answer.contains("try again in 1 s"), "{answer}");
+    assert!(get(&at, "/", "").contains("Too many wrong tokens"));
+    while !with("correct-horse").starts_with("HTTP/1.1 200") {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    running.ends_well();
+}
+
+#[test]
+fn a_page_needs_one_connection() {
+    let place = Place::new();
+    let mut running = Running::start(&place, "--input photos --fps 50 --listen 0");
+    let at = running.page();
+    let mut stream = asks(&at, "/stream");
+    let (mut text, mut buffer) = (String::new(), [0; 65_536]);
+    while !["state", "live", "seen"].iter().all(|name| text.contains(&format!("\nevent: {name}\ndata: "))) {
+        let n = stream.read(&mut buffer).unwrap();
+        assert!(n > 0, "the stream ended");
+        text.push_str(&String::from_utf8_lossy(&buffer[..n]));
+    }
+    assert!(text.contains("\ndata: {\"alive\":true") && text.contains("\ndata: /9j/"));
+    until(&at, |s| s["streams"] == 1);
+    drop(stream);
+    until(&at, |s| s["streams"] == 0);
     running.ends_well();
 }

@@ -25,8 +25,10 @@ pub enum Verdict {
     Welcome,
     /// It may, by the token in its address: give it the cookie.
     WelcomeByAddress,
-    /// It may not.
+    /// It may not: it brings no token.
     NoToken,
+    /// It may not: it brings another token.
+    WrongToken,
     /// It asks for another host.
     WrongHost,
 }
@@ -47,6 +49,11 @@ impl Access {
         }
     }
 
+    /// Whether a token is needed.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
     /// Decides.
     pub fn judge(&self, headers: &HeaderMap, query: Option<&str>) -> Verdict {
         let text = |name| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or("");
@@ -63,6 +70,8 @@ impl Access {
         let given = pairs.find(|(name, _)| *name == "token").map(|(_, value)| value);
         if given.is_some_and(|given| same(given, token)) {
             Verdict::WelcomeByAddress
+        } else if [bearer, cookie, given].into_iter().flatten().any(|given| !given.is_empty()) {
+            Verdict::WrongToken
         } else {
             Verdict::NoToken
         }
@@ -109,10 +118,15 @@ mod tests {
         let judge = |h: &[(&'static str, &str)], q| access.judge(&headers(h), q);
         assert_eq!(judge(&[("host", "localhost")], None), Verdict::NoToken);
         assert_eq!(judge(&[("authorization", "Bearer correct-horse")], None), Verdict::Welcome);
-        assert_eq!(judge(&[("authorization", "Bearer correct-hors")], None), Verdict::NoToken);
+        assert_eq!(judge(&[("authorization", "Bearer correct-hors")], None), Verdict::WrongToken);
         assert_eq!(judge(&[("cookie", "a=b; foldnet_token=correct-horse")], None), Verdict::Welcome);
         assert_eq!(judge(&[], Some("x=1&token=correct-horse")), Verdict::WelcomeByAddress);
         assert_eq!(judge(&[], Some("token=")), Verdict::NoToken);
+        assert_eq!(judge(&[], Some("token=battery-staple")), Verdict::WrongToken);
+        // A cookie of before does not stand in the way of a new token.
+        let old = [("cookie", "foldnet_token=battery-staple")];
+        assert_eq!(judge(&old, None), Verdict::WrongToken);
+        assert_eq!(judge(&old, Some("token=correct-horse")), Verdict::WelcomeByAddress);
     }
 
     #[test]

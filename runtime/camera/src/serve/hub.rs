@@ -14,6 +14,7 @@ use crate::capture::Shared;
 use crate::preview::{self, Preview};
 use crate::source::Place;
 use crate::stats::Numbers;
+use crate::teach::Desk;
 use crate::{Listener, Model, Report};
 use foldnet_image::frame::{Frame, View};
 
@@ -35,6 +36,8 @@ pub struct ModelFacts {
     pub shares: bool,
     /// What computes.
     pub backend: String,
+    /// The label of an image that is of no class, where there is such a label.
+    pub other: Option<String>,
 }
 
 /// A class and its smoothed score.
@@ -68,8 +71,10 @@ pub struct State {
     /// What is counted and measured.
     #[serde(flatten)]
     pub numbers: Numbers,
-    /// Open image streams; each page that is looked at has two.
+    /// Open image streams; each page that is looked at has one.
     pub streams: usize,
+    /// Another number after each change of what is taught; none without a teaching file.
+    pub teaching: Option<u64>,
     /// What is kept and told elsewhere.
     #[serde(flatten)]
     pub others: Others,
@@ -117,6 +122,8 @@ pub struct Hub {
     pub source: Arc<Shared>,
     /// The place that the program was started with.
     pub place: Place,
+    /// Where classes are taught, if there is a file for them.
+    pub desk: Option<Arc<Desk>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -134,7 +141,12 @@ impl Drop for Stream {
 
 impl Hub {
     /// Starts the thread that makes pictures.
-    pub fn start(source: Arc<Shared>, place: Place, view: View) -> std::io::Result<Arc<Self>> {
+    pub fn start(
+        source: Arc<Shared>,
+        place: Place,
+        view: View,
+        desk: Option<Arc<Desk>>,
+    ) -> std::io::Result<Arc<Self>> {
         let state = State { camera: source.what(), roi: view.roi, ..State::default() };
         let hub = Arc::new(Self {
             state: watch::Sender::new(Arc::new(state)),
@@ -147,6 +159,7 @@ impl Hub {
             view: Mutex::new((view, false)),
             source,
             place,
+            desk,
         });
         let theirs = hub.clone();
         std::thread::Builder::new().name("preview".into()).spawn(move || theirs.make_pictures())?;
@@ -257,6 +270,13 @@ impl Publisher {
         }
     }
 
+    /// What the network saw until now was another part of the image, or another size.
+    fn forget_frames(&self) {
+        if let Some(desk) = &self.hub.desk {
+            desk.forget_frames();
+        }
+    }
+
     fn state(&self, r: &Report) -> State {
         let score =
             |&(index, score): &(usize, f32)| Score { label: self.labels[index].clone(), index, score };
@@ -270,6 +290,7 @@ impl Publisher {
             size: [r.size.0, r.size.1],
             numbers: r.numbers.clone(),
             streams: self.hub.streams(),
+            teaching: self.hub.desk.as_ref().map(|desk| desk.revision()),
             others: (self.others)(),
         }
     }
@@ -286,12 +307,15 @@ impl Listener for Publisher {
             classes: model.labels.len(),
             shares: model.scores.are_shares(),
             backend: model.backend.about(),
+            other: model.other.map(Into::into),
         };
+        self.forget_frames();
     }
 
     fn view(&mut self) -> Option<View> {
         let view = self.hub.take_view()?;
         self.view = view;
+        self.forget_frames();
         Some(view)
     }
 
@@ -312,6 +336,9 @@ impl Listener for Publisher {
 
     /// Publishes what is known after a frame; the pictures only when someone looks.
     fn frame(&mut self, frame: &Frame, pixels: &[u8], r: &Report) -> bool {
+        if let Some(desk) = &self.hub.desk {
+            desk.see(pixels);
+        }
         let due = |at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= PREVIEW);
         if due(self.published) {
             self.published = Some(Instant::now());
@@ -339,7 +366,7 @@ mod tests {
     #[test]
     fn the_last_frame_before_a_silence_is_told() {
         let place = Place::new("photos").unwrap();
-        let hub = Hub::start(Arc::default(), place, View::default()).unwrap();
+        let hub = Hub::start(Arc::default(), place, View::default(), None).unwrap();
         let mut publisher = Publisher::new(hub.clone(), View::default(), Others::default);
         publisher.labels = vec!["cat".into(), "dog".into()];
         let numbers = Numbers { classified: 1, fps: 9.0, ..Numbers::default() };

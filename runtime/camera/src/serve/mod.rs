@@ -6,9 +6,12 @@
 //! bodies are bounded, and so is the time for them.
 
 pub mod access;
+mod guesses;
 pub mod hub;
 mod metrics;
 mod routes;
+mod streams;
+mod teach;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +23,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Notify, Semaphore};
 
 use access::Access;
+use guesses::Peer;
 use hub::Hub;
 
 /// The most connections at a time; more wait.
@@ -58,8 +62,8 @@ async fn accept(listener: tokio::net::TcpListener, router: axum::Router) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let Ok(permit) = room.clone().acquire_owned().await else { return };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok((stream, peer)) => (stream, Peer(peer.ip())),
             Err(e) => {
                 // Out of descriptors, most likely: wait for others to end.
                 tracing::warn!("a connection was not taken: {e}");
@@ -68,7 +72,8 @@ async fn accept(listener: tokio::net::TcpListener, router: axum::Router) {
             }
         };
         let stalled = Stalled::default();
-        let service = TowerToHyperService::new(router.clone().layer(Extension(stalled.clone())));
+        let router = router.clone().layer(Extension(stalled.clone())).layer(Extension(peer));
+        let service = TowerToHyperService::new(router);
         tokio::spawn(async move {
             let _permit = permit;
             let connection = hyper::server::conn::http1::Builder::new()

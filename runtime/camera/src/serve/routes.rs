@@ -1,33 +1,41 @@
-//! What is served, and how streams are fed.
+//! What is served.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Router};
 use bytes::Bytes;
-use http_body::Frame;
-use tokio::sync::{mpsc, watch};
 
 use super::access::{Access, Verdict};
+use super::guesses::{Guesses, Peer};
 use super::hub::Hub;
-use super::{STALLED, Stalled, metrics};
+use super::{metrics, streams, teach};
 use crate::source::Place;
 
-const PAGE: &str = include_str!("page.html");
+const PAGE: &str = concat!(
+    include_str!("page/head.html"),
+    "<style>\n",
+    include_str!("page/style.css"),
+    "</style>\n",
+    include_str!("page/body.html"),
+    "<script>\n\"use strict\";\n",
+    include_str!("page/page.js"),
+    include_str!("page/teach.js"),
+    "</script>\n</html>\n",
+);
+const LOGIN: &str = include_str!("page/login.html");
 const ICON: &str = include_str!("icon.svg");
 const OPENAPI: &str = include_str!("openapi.json");
 /// Bytes of a request's body.
 const MAX_BODY: usize = 4096;
 /// How often a stream shows that it lives when there is nothing to say.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
 
 /// All routes, behind the access rule.
 pub fn router(access: Access, hub: Arc<Hub>) -> Router {
@@ -39,26 +47,61 @@ pub fn router(access: Access, hub: Arc<Hub>) -> Router {
         .route("/api/roi", post(roi))
         .route("/api/cameras", get(cameras))
         .route("/api/camera", post(camera))
-        .route("/events", get(events))
-        .route("/live.mjpg", get(live))
-        .route("/seen.mjpg", get(seen))
+        .route("/api/teach", get(teach::list))
+        .route("/api/teach/frames", post(teach::frames))
+        .route("/api/teach/images", post(teach::images))
+        .route("/api/teach/rename", post(teach::rename))
+        .route("/api/teach/remove", post(teach::remove))
+        .route("/api/teach/undo", post(teach::undo))
+        .route("/api/teach/file", get(teach::export).put(teach::import))
+        .route("/stream", get(streams::page))
+        .route("/events", get(streams::events))
+        .route("/live.mjpg", get(streams::live))
+        .route("/seen.mjpg", get(streams::seen))
         .route("/metrics", get(scrape))
         .with_state(hub)
-        .layer(from_fn_with_state(access, guard))
+        .layer(from_fn_with_state(Arc::new(Door { access, guesses: Guesses::default() }), guard))
 }
 
-fn typed(kind: &'static str, body: impl Into<Body>) -> Response {
+pub fn typed(kind: &'static str, body: impl Into<Body>) -> Response {
     ([(header::CONTENT_TYPE, kind)], body.into()).into_response()
 }
 
-async fn guard(State(access): State<Access>, request: Request, next: Next) -> Response {
-    let verdict = access.judge(request.headers(), request.uri().query());
-    let mut response = match verdict {
-        Verdict::Welcome | Verdict::WelcomeByAddress => next.run(request).await,
-        Verdict::NoToken => {
-            (StatusCode::UNAUTHORIZED, "a token is needed: open the page with ?token=…\n").into_response()
+/// Who may come in, and who tries.
+struct Door {
+    access: Access,
+    guesses: Guesses,
+}
+
+async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> Response {
+    let access = &door.access;
+    let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
+    let wait = peer.and_then(|peer| door.guesses.wait(peer));
+    let verdict = match wait {
+        // Not even looked at: else it would tell which token is right.
+        Some(_) if access.has_token() => Verdict::WrongToken,
+        _ => access.judge(request.headers(), request.uri().query()),
+    };
+    let is_page = request.uri().path() == "/";
+    let mut response = match (&verdict, wait) {
+        (Verdict::Welcome | Verdict::WelcomeByAddress, _) => {
+            if let Some(peer) = peer {
+                door.guesses.right(peer);
+            }
+            next.run(request).await
         }
-        Verdict::WrongHost => {
+        (Verdict::WrongToken, Some(wait)) => {
+            let text = format!("Too many wrong tokens: try again in {} s", wait.as_secs() + 1);
+            refuse(StatusCode::TOO_MANY_REQUESTS, &text, is_page)
+        }
+        (Verdict::WrongToken, None) => {
+            if let Some(peer) = peer {
+                door.guesses.wrong(peer);
+            }
+            refuse(StatusCode::UNAUTHORIZED, "This token is wrong", is_page)
+        }
+        (Verdict::NoToken, _) => refuse(StatusCode::UNAUTHORIZED, "This page needs a token", is_page),
+        (Verdict::WrongHost, _) => {
             (StatusCode::FORBIDDEN, "this page answers to this machine's own names only\n").into_response()
         }
     };
@@ -71,17 +114,29 @@ async fn guard(State(access): State<Access>, request: Request, next: Next) -> Re
     let fixed = [
         (
             header::CONTENT_SECURITY_POLICY,
-            "default-src 'none'; img-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; \
-             script-src 'unsafe-inline'; frame-ancestors 'none'",
+            "default-src 'none'; img-src 'self' data: blob:; connect-src 'self'; style-src 'unsafe-inline'; \
+             script-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
         ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-store"),
+        // A page of another site must not show the camera's images.
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// Says why not: to a person with a field for the token, to a program in a line.
+fn refuse(code: StatusCode, why: &str, is_page: bool) -> Response {
+    if is_page {
+        let mut page = typed("text/html; charset=utf-8", LOGIN.replace("WHY", why));
+        *page.status_mut() = code;
+        return page;
+    }
+    (code, format!("{why}\n")).into_response()
 }
 
 async fn state(State(hub): State<Arc<Hub>>) -> Response {
@@ -100,19 +155,40 @@ async fn scrape(State(hub): State<Arc<Hub>>) -> Response {
     }
 }
 
-/// A small JSON body. One that is not declared as JSON is refused, so that no form of another site can
-/// send one.
-async fn read<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Response> {
-    let is_json = |v: &HeaderValue| v.as_bytes().starts_with(b"application/json");
-    if !request.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
-        return Err(StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response());
+/// A body of at most so many bytes, which must come in this time.
+pub async fn body(request: Request, most: usize, patience: Duration) -> Result<Bytes, Response> {
+    match tokio::time::timeout(patience, axum::body::to_bytes(request.into_body(), most)).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => {
+            let text = format!("too large: at most {} kB\n", most / 1000);
+            Err((StatusCode::PAYLOAD_TOO_LARGE, text).into_response())
+        }
+        Err(_) => Err(StatusCode::REQUEST_TIMEOUT.into_response()),
     }
-    let body = axum::body::to_bytes(request.into_body(), MAX_BODY);
-    let body = match tokio::time::timeout(HEARTBEAT, body).await {
-        Ok(Ok(body)) => body,
-        Ok(Err(_)) => return Err(StatusCode::PAYLOAD_TOO_LARGE.into_response()),
-        Err(_) => return Err(StatusCode::REQUEST_TIMEOUT.into_response()),
-    };
+}
+
+/// Refuses what is not declared as this, so that no form of another site can send it.
+pub fn declared(request: &Request, kind: &str) -> Result<(), Response> {
+    let is = |v: &HeaderValue| v.as_bytes().starts_with(kind.as_bytes());
+    if request.headers().get(header::CONTENT_TYPE).is_some_and(is) {
+        return Ok(());
+    }
+    Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body must be {kind}\n")).into_response())
+}
+
+/// A small JSON body.
+pub async fn read<T: serde::de::DeserializeOwned>(request: Request) -> Result<T, Response> {
+    read_large(request, MAX_BODY, HEARTBEAT).await
+}
+
+/// A JSON body of at most so many bytes.
+pub async fn read_large<T: serde::de::DeserializeOwned>(
+    request: Request,
+    most: usize,
+    patience: Duration,
+) -> Result<T, Response> {
+    declared(&request, "application/json")?;
+    let body = body(request, most, patience).await?;
     serde_json::from_slice(&body).map_err(|e| (StatusCode::BAD_REQUEST, format!("{e}\n")).into_response())
 }
 
@@ -195,87 +271,6 @@ async fn camera(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     }
 }
 
-/// A body that is fed through a channel of one part.
-struct Fed(mpsc::Receiver<Bytes>);
-
-impl http_body::Body for Fed {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        self.0.poll_recv(context).map(|part| part.map(|bytes| Ok(Frame::data(bytes))))
-    }
-}
-
-/// Feeds a viewer: `start` first, then what `part` makes of the newest value, or of the same one when
-/// there is nothing new for a while (`true`). Values that come faster than the viewer reads are left out.
-fn feed<T: Clone + Send + Sync + 'static>(
-    mut values: watch::Receiver<T>,
-    stalled: Stalled,
-    keep: impl Send + 'static,
-    start: &'static str,
-    part: impl Fn(T, bool) -> Bytes + Send + 'static,
-) -> Body {
-    let (send, receive) = mpsc::channel(1);
-    values.mark_changed();
-    tokio::spawn(async move {
-        let _keep = keep;
-        let mut next = Bytes::from_static(start.as_bytes());
-        loop {
-            if !next.is_empty() {
-                match tokio::time::timeout(STALLED, send.send(next)).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(_)) => return,
-                    Err(_) => return stalled.0.notify_one(),
-                }
-            }
-            next = tokio::select! {
-                () = send.closed() => return,
-                changed = values.changed() => match changed {
-                    Ok(()) => part(values.borrow_and_update().clone(), false),
-                    Err(_) => return,
-                },
-                () = tokio::time::sleep(HEARTBEAT) => part(values.borrow().clone(), true),
-            };
-        }
-    });
-    Body::new(Fed(receive))
-}
-
-async fn events(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Stalled>) -> Response {
-    let part = |state: Arc<super::hub::State>, same: bool| match serde_json::to_string(&*state) {
-        Ok(json) if !same => Bytes::from(format!("data: {json}\n\n")),
-        _ => Bytes::from_static(b": alive\n\n"),
-    };
-    typed("text/event-stream", feed(hub.state.subscribe(), stalled, (), "", part))
-}
-
-async fn live(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Stalled>) -> Response {
-    pictures(hub.live.subscribe(), stalled, &hub)
-}
-
-async fn seen(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Stalled>) -> Response {
-    pictures(hub.seen.subscribe(), stalled, &hub)
-}
-
-/// What stands before a picture. Browsers show one when they have read the head of the next, so that is
-/// sent at once behind each; its length is not known by then.
-const BEFORE: &str = "--frame\r\nContent-Type: image/jpeg\r\n\r\n";
-
-fn pictures(values: watch::Receiver<Bytes>, stalled: Stalled, hub: &Arc<Hub>) -> Response {
-    let part = |jpeg: Bytes, _| {
-        if jpeg.is_empty() {
-            return jpeg;
-        }
-        Bytes::from([&jpeg[..], b"\r\n", BEFORE.as_bytes()].concat())
-    };
-    let body = feed(values, stalled, hub.stream(), BEFORE, part);
-    typed("multipart/x-mixed-replace; boundary=frame", body)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -291,7 +286,7 @@ mod tests {
             .filter_map(|rest| rest.split_once('"').map(|(path, _)| path))
             .filter(|path| path.starts_with('/'))
             .collect();
-        assert!(routes.len() >= 11);
+        assert!(routes.len() >= 18);
         for route in &routes {
             assert!(documented.iter().any(|d| d == route), "{route} is not documented");
         }

@@ -101,7 +101,7 @@ pub struct Cmd {
     /// Answer with the classes of a teaching file from `runtime teach`
     ///
     /// What is none of them is `unknown`, which rules can name: --when 'unknown for 10 frames'. SIGHUP reads this file
-    /// again, too.
+    /// again, too. With --listen, classes are taught on the page and kept in this file, which need not exist yet.
     #[arg(long, help_heading = "Labels", value_name = "FILE")]
     teach: Option<PathBuf>,
     /// Number of labels to print
@@ -208,7 +208,10 @@ impl Cmd {
     /// Runs the command.
     pub fn run(self, output: &Output) -> Result<(), Failure> {
         signals::listen();
-        let model = load(&self.archive, self.teach.as_deref(), &self.choice)?;
+        if self.teach.is_some() {
+            self.choice.only_cpu("--teach")?;
+        }
+        let model = load(&self.archive, self.taught().as_deref(), &self.choice)?;
         let place = match &self.input {
             Some(what) => Place::new(what).map_err(Failure::input)?,
             None => Place::device(&self.device),
@@ -242,6 +245,24 @@ impl Cmd {
         drop(others);
         teller.end()?;
         ended.map_err(Failure::input)
+    }
+
+    /// The teaching file, if classes can be taught on the page.
+    fn taught_on_page(&self) -> Option<&Path> {
+        #[cfg(feature = "serve")]
+        let listens = self.listen.is_some();
+        #[cfg(not(feature = "serve"))]
+        let listens = false;
+        self.teach.as_deref().filter(|_| listens)
+    }
+
+    /// The teaching file to answer with. One that is not there is none where the page can make it; elsewhere it is
+    /// missing.
+    fn taught(&self) -> Option<PathBuf> {
+        let absent = |file: &Path| {
+            std::fs::symlink_metadata(file).is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound)
+        };
+        if self.taught_on_page().is_some_and(absent) { None } else { self.teach.clone() }
     }
 
     fn wishes(&self) -> Wishes {
@@ -320,9 +341,9 @@ impl Listener for Everyone<'_> {
 }
 
 fn load(archive: &Path, teaching: Option<&Path>, choice: &Choice) -> Result<Model, Failure> {
-    let Loaded { backend, scores, manifest } = choice.load(archive, teaching)?;
+    let Loaded { backend, scores, manifest, other } = choice.load(archive, teaching)?;
     let labels = (0..scores.len()).map(|class| scores.name(&manifest, class)).collect();
-    Ok(Model { manifest, backend, scores, labels })
+    Ok(Model { manifest, backend, scores, labels, other })
 }
 
 /// Signals, the service manager, and the archive read again in a thread of its own, so that frames go
@@ -343,7 +364,7 @@ impl Control for Signals<'_> {
     fn replacement(&mut self) -> Option<Model> {
         if self.reload.is_none() && signals::take_reload() {
             let (send, receive) = channel();
-            let (archive, teaching) = (self.cmd.archive.clone(), self.cmd.teach.clone());
+            let (archive, teaching) = (self.cmd.archive.clone(), self.cmd.taught());
             let choice = self.cmd.choice.clone();
             std::thread::spawn(move || {
                 // Without a receiver nobody waits for it any more.

@@ -1,5 +1,7 @@
 //! Whoever else is told of frames, as the flags ask: kept frames, MQTT, webhooks, the page.
 
+#[cfg(feature = "serve")]
+use std::path::Path;
 use std::sync::Arc;
 
 use foldnet_camera::capture::Shared;
@@ -19,7 +21,11 @@ use foldnet_camera::source::Place;
 #[cfg(feature = "tls")]
 use foldnet_camera::tls;
 use foldnet_camera::{Listener, Model};
+#[cfg(feature = "serve")]
+use foldnet_camera::{signals, teach::Desk};
 
+#[cfg(feature = "serve")]
+use super::printable;
 use super::{Cmd, Failure, Output};
 
 impl Cmd {
@@ -60,7 +66,9 @@ impl Cmd {
         all: &mut Vec<Box<dyn Listener>>,
         facts: &mut Facts,
     ) -> Result<(), Failure> {
-        if let Some(rule) = self.when.iter().find(|rule| rule.class(&model.labels).is_none()) {
+        // Of classes that are taught later there may be rules now; each reload tells which have no label.
+        let missing = self.when.iter().find(|rule| rule.class(&model.labels).is_none());
+        if let Some(rule) = missing.filter(|_| self.taught_on_page().is_none()) {
             return Err(Failure::input(format!("--when {:?}: the network has no such label", rule.text)));
         }
         if let (Some(rule), None, None) = (self.when.first(), &self.webhook, &self.mqtt) {
@@ -105,12 +113,27 @@ impl Cmd {
         let token = self.token.clone().or_else(|| std::env::var("FOLDNET_TOKEN").ok());
         let with_token = token.is_some();
         let access = Access::new(listen, token).map_err(Failure::input)?;
-        let hub = Hub::start(shared.clone(), place.clone(), self.view()).map_err(Failure::internal)?;
+        let desk = self.taught_on_page().map(|file| Arc::new(self.desk(file)));
+        if let (Some(file), None) = (self.taught_on_page(), self.taught()) {
+            output.say(format_args!(
+                "{}: nothing is taught yet; the page can",
+                printable(&file.display().to_string())
+            ));
+        }
+        let hub = Hub::start(shared.clone(), place.clone(), self.view(), desk).map_err(Failure::internal)?;
         let address = serve::start(listen, access, hub.clone())
             .map_err(|e| Failure::input(format!("--listen {listen}: {e}")))?;
         let token = if with_token { "/?token=…" } else { "/" };
         output.say(format_args!("page: http://{address}{token}"));
         Ok(Some(Publisher::new(hub, self.view(), move || facts.read())))
+    }
+
+    /// Where the page teaches classes.
+    #[cfg(feature = "serve")]
+    fn desk(&self, file: &Path) -> Desk {
+        let choice = self.choice.clone();
+        let open = move |archive: &Path| choice.pupil(archive).map_err(|failure| failure.message());
+        Desk::new(file, &self.archive, open, signals::ask_reload)
     }
 }
 
