@@ -274,6 +274,19 @@ def recognize(page: Page, camera: Camera, images: dict[str, list]) -> None:
         assert page.browser.run("return document.getElementById('label').className") == ("other" * (label == "unknown"))
 
 
+def warm(page: Page) -> None:
+    """The heat map lies over the live image, and goes when it is not wanted."""
+    page.click("#why")
+    page.browser.until(
+        "(c => c.width && c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 100))"
+        "(document.getElementById('heat'))",
+        "a heat map",
+    )
+    page.shoot("heat")
+    page.click("#why")
+    page.browser.until("document.getElementById('heat').hidden", "no heat map")
+
+
 class Network(threading.Thread):
     """A network camera that shows one JPEG until it is unplugged."""
 
@@ -337,6 +350,9 @@ def main() -> None:
         change(page, folder)
         recognize(page, program.camera, images)
         page.shoot("unknown")
+        program.camera.shown = images["cat"]
+        page.label("my cat")
+        warm(page)
         # Refusals are told in the console too.
         errors = [error for error in browser.errors() if "api/teach" not in error]
         assert not errors, errors

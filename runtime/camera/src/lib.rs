@@ -12,6 +12,8 @@
 
 pub mod address;
 pub mod capture;
+#[cfg(feature = "serve")]
+pub mod heat;
 pub mod keep;
 #[cfg(any(feature = "publish", feature = "serve"))]
 mod preview;

@@ -38,12 +38,17 @@ impl Preview {
     }
 }
 
-/// Width and height, upright.
+/// Width and height of a frame when it is upright.
+pub fn upright((width, height): (usize, usize), view: View) -> (usize, usize) {
+    match view.turn {
+        Turn::Right | Turn::Left => (height, width),
+        Turn::None | Turn::Half => (width, height),
+    }
+}
+
+/// Width and height of a preview.
 fn size(frame: &Frame, view: View) -> [usize; 2] {
-    let (w, h) = match view.turn {
-        Turn::Right | Turn::Left => (frame.height, frame.width),
-        Turn::None | Turn::Half => (frame.width, frame.height),
-    };
+    let (w, h) = upright((frame.width, frame.height), view);
     let long = w.max(h).max(SIDE);
     [w, h].map(|side| (side * SIDE / long).max(1))
 }

@@ -91,6 +91,32 @@ impl HeatMaps {
         self.last.multiplier.len()
     }
 
+    /// Returns the features of the last image that was run, as means over its places that are not rounded. There are as
+    /// many as the last layer reads, in the unit of its integers, without their zero point.
+    pub fn means(&self) -> Vec<f32> {
+        let channels = self.shape.c;
+        let mut sums = vec![0.0_f64; channels];
+        for place in self.values.chunks_exact(channels) {
+            sums.iter_mut().zip(place).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+        sums.into_iter().map(|sum| (sum * f64::from(self.mean)) as f32).collect()
+    }
+
+    /// Returns how much each part of the last image that was run adds to `Σ mean · weight`, see [`HeatMaps::means`].
+    ///
+    /// # Panics
+    /// Panics if there are more or fewer weights than means.
+    pub fn weighted(&self, weights: &[f32]) -> HeatMap {
+        let channels = self.shape.c;
+        assert_eq!(weights.len(), channels, "weights of another network");
+        let share = |place: &[f32]| {
+            let sum: f64 = place.iter().zip(weights).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum();
+            (sum * f64::from(self.mean)) as f32
+        };
+        let values = self.values.chunks_exact(channels).map(share).collect();
+        HeatMap { width: self.shape.w, height: self.shape.h, values, rest: 0.0 }
+    }
+
     /// Returns the heat map of a class for the last image that was run.
     ///
     /// # Panics
@@ -187,6 +213,18 @@ mod tests {
                             "{}",
                             entry.name
                         );
+                    }
+                    // A class is one weighting of the means.
+                    let weights: Vec<f32> = last.weights[class * shape.c..][..shape.c]
+                        .iter()
+                        .map(|&w| f32::from(w) * last.multiplier[class])
+                        .collect();
+                    let weighted = maps.weighted(&weights);
+                    let total: f32 = maps.means().iter().zip(&weights).map(|(m, w)| m * w).sum();
+                    let sum: f32 = weighted.values.iter().sum();
+                    assert!((total - sum).abs() < 1e-3 * (1.0 + sum.abs()), "{total} {sum}");
+                    for (a, b) in map.values.iter().zip(&weighted.values) {
+                        assert!((a - b).abs() < 1e-4 * (1.0 + a.abs()), "{a} {b}");
                     }
                     let sum: f64 =
                         map.values.iter().map(|&v| f64::from(v)).sum::<f64>() + f64::from(map.rest);

@@ -73,6 +73,23 @@ impl Choice {
         self.engine.session(network, self.threads)
     }
 
+    /// Makes heat maps of what an archive, or a teaching file over it, answers.
+    #[cfg(feature = "serve")]
+    pub fn explainer(
+        &self,
+        archive: &Path,
+        teaching: Option<&Path>,
+    ) -> Result<foldnet_camera::heat::Explainer, Failure> {
+        self.only_cpu("the heat map")?;
+        let (network, manifest) = super::read(archive)?;
+        let maps = foldnet::explain::HeatMaps::of(&network).map_err(Failure::input)?;
+        let teaching = teaching.map(foldnet_teach::read).transpose()?;
+        let scores = Scores::new(&manifest, network.activation, network.classes());
+        let pair = scores.len() > maps.classes();
+        let session = self.engine.session(&network, 1)?;
+        Ok(foldnet_camera::heat::Explainer { session, maps, pair, teaching })
+    }
+
     /// Refuses backends for which a flag does nothing.
     pub fn only_cpu(&self, flag: &str) -> Result<(), Failure> {
         if self.backend == By::Cpu {

@@ -241,6 +241,26 @@ impl Teaching {
         &self.calibration
     }
 
+    /// What of an image speaks for a class: a weight for each feature, so that `Σ feature · weight` is the cosine between
+    /// the image and the class's nearest prototype. Features are those of a
+    /// [`Session`](foldnet::Session::run_with_features) without their zero point. `None` if there is no such class, if
+    /// the features are those of another network, or if all of them are zero.
+    pub fn weights(&self, class: usize, features: &[f32]) -> Option<Vec<f32>> {
+        let class = self.classes.get(class).filter(|_| features.len() == self.metric.len())?;
+        let scale = |n: usize| f64::from(self.metric.scales[n]);
+        let length =
+            (0..features.len()).map(|n| (f64::from(features[n]) * scale(n)).powi(2)).sum::<f64>().sqrt();
+        let of = |prototype: &Prototype| -> Vec<f64> {
+            let unit = length * f64::from(prototype.norm.max(1)).sqrt();
+            prototype.mean.iter().enumerate().map(|(n, &mean)| f64::from(mean) * scale(n) / unit).collect()
+        };
+        let cosine =
+            |weights: &[f64]| weights.iter().zip(features).map(|(w, &x)| w * f64::from(x)).sum::<f64>();
+        let all = class.prototypes.iter().filter(|_| length > 0.0).map(of);
+        let nearest = all.max_by(|a, b| cosine(a).total_cmp(&cosine(b)))?;
+        Some(nearest.into_iter().map(|w| w as f32).collect())
+    }
+
     /// The rate of false alarms as a sentence without its full stop.
     pub fn rate_in_words(&self) -> String {
         let other = self.other.name();
@@ -391,6 +411,28 @@ pub(crate) mod tests {
         let mut recognizer = crate::Recognizer::new(&teaching);
         assert_eq!(recognizer.recognize(&example(0, 0).features).class, Some(0));
         assert_eq!(recognizer.recognize(&example(0, 1).features).class, None);
+    }
+
+    #[test]
+    fn weights_say_how_like_a_class_an_image_is() {
+        let teaching = three(12).finish(percent(5.0)).unwrap();
+        let zero = f32::from(teaching.metric.zero);
+        let plain = |class, n| -> Vec<f32> {
+            example(class, n).features.iter().map(|&q| f32::from(q) - zero).collect()
+        };
+        let cosine = |class: usize, features: &[f32]| -> f32 {
+            let weights = teaching.weights(class, features).unwrap();
+            weights.iter().zip(features).map(|(w, x)| w * x).sum()
+        };
+        for (class, n) in (0..3).flat_map(|class| (50..60).map(move |n| (class, n))) {
+            let features = plain(class, n);
+            let all: Vec<f32> = (0..3).map(|other| cosine(other, &features)).collect();
+            assert!(all.iter().all(|c| (-1.01..=1.01).contains(c)), "{all:?}");
+            assert!(all.iter().all(|c| *c <= all[class]), "{class}: {all:?}");
+        }
+        assert_eq!(teaching.weights(3, &plain(0, 0)), None);
+        assert_eq!(teaching.weights(0, &[1.0]), None);
+        assert_eq!(teaching.weights(0, &[0.0; FEATURES]), None);
     }
 
     #[test]

@@ -203,9 +203,12 @@ fn a_page_needs_one_connection() {
     let place = Place::new();
     let mut running = Running::start(&place, "--input photos --fps 50 --listen 0");
     let at = running.page();
-    let mut stream = asks(&at, "/stream");
+    let mut stream = asks(&at, "/stream?heat");
     let (mut text, mut buffer) = (String::new(), [0; 65_536]);
-    while !["state", "live", "seen"].iter().all(|name| text.contains(&format!("\nevent: {name}\ndata: "))) {
+    while !["state", "live", "seen", "heat"]
+        .iter()
+        .all(|name| text.contains(&format!("\nevent: {name}\ndata: ")))
+    {
         let n = stream.read(&mut buffer).unwrap();
         assert!(n > 0, "the stream ended");
         text.push_str(&String::from_utf8_lossy(&buffer[..n]));

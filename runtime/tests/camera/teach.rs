@@ -1,6 +1,6 @@
 //! Classes taught through the page.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -90,6 +90,16 @@ fn names(at: &str) -> Vec<String> {
     classes.iter().map(|class| class["class"].as_str().unwrap().to_owned()).collect()
 }
 
+/// The first heat map of the page's stream.
+fn heat_map(at: &str) -> Value {
+    let mut stream = TcpStream::connect(at).unwrap();
+    stream.write_all(format!("GET /stream?heat HTTP/1.1\r\nHost: {at}\r\n\r\n").as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream).lines().map(Result::unwrap);
+    lines.find(|line| line == "event: heat").expect("a heat map");
+    let data = lines.next().unwrap();
+    serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap()
+}
+
 #[test]
 fn a_class_is_taught_recognized_and_there_after_a_restart() {
     let place = place();
@@ -104,6 +114,8 @@ fn a_class_is_taught_recognized_and_there_after_a_restart() {
     let new = serde_json::from_str::<Value>(&answer).unwrap()["new"].as_u64().unwrap();
     assert!((2..=12).contains(&new), "{new} of twelve images");
     until(&at, |s| s["label"] == "across" && s["model"]["other"] == "unknown" && s["teaching"] == 2);
+    let map = heat_map(&at);
+    assert!(map["none"].is_null() && map["cells"].as_array().unwrap().contains(&255.into()), "{map}");
     let lesson = json!({ "class": "down", "images": uploads(&place.path("down")) });
     assert_eq!(post(&at, "images", &lesson), (200, r#"{"new":12}"#.into()));
     assert_eq!(post(&at, "images", &lesson), (200, r#"{"new":0}"#.into()));

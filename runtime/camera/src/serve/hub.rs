@@ -11,11 +11,13 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::capture::Shared;
+use crate::heat::{self, Heat};
 use crate::preview::{self, Preview};
 use crate::source::Place;
 use crate::stats::Numbers;
 use crate::teach::Desk;
 use crate::{Listener, Model, Report};
+use foldnet_archive::Input;
 use foldnet_image::frame::{Frame, View};
 
 /// The least time between two pictures, and between two events.
@@ -103,6 +105,9 @@ struct Raw {
     shape: [usize; 3],
     view: View,
     fresh: bool,
+    /// The label that stands, and the part of the image that the network reads.
+    label: Option<usize>,
+    part: [f32; 4],
 }
 
 /// See the module.
@@ -113,7 +118,11 @@ pub struct Hub {
     pub live: watch::Sender<Bytes>,
     /// The newest JPEG of what the network sees.
     pub seen: watch::Sender<Bytes>,
+    /// The newest heat map as JSON.
+    pub heat: watch::Sender<Arc<str>>,
     streams: AtomicUsize,
+    /// Of them those that want heat maps.
+    heated: AtomicUsize,
     raw: Mutex<Raw>,
     wake: Condvar,
     stop: AtomicBool,
@@ -124,6 +133,8 @@ pub struct Hub {
     pub place: Place,
     /// Where classes are taught, if there is a file for them.
     pub desk: Option<Arc<Desk>>,
+    /// Whether another network answers than the one that heat maps were made with.
+    renewed: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -131,11 +142,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Counts as an image stream while it lives.
-pub struct Stream(Arc<Hub>);
+pub struct Stream(Arc<Hub>, bool);
 
 impl Drop for Stream {
     fn drop(&mut self) {
         self.0.streams.fetch_sub(1, Ordering::Relaxed);
+        self.0.heated.fetch_sub(usize::from(self.1), Ordering::Relaxed);
     }
 }
 
@@ -146,13 +158,16 @@ impl Hub {
         place: Place,
         view: View,
         desk: Option<Arc<Desk>>,
+        maps: Heat,
     ) -> std::io::Result<Arc<Self>> {
         let state = State { camera: source.what(), roi: view.roi, ..State::default() };
         let hub = Arc::new(Self {
             state: watch::Sender::new(Arc::new(state)),
             live: watch::Sender::new(Bytes::new()),
             seen: watch::Sender::new(Bytes::new()),
+            heat: watch::Sender::new("".into()),
             streams: AtomicUsize::new(0),
+            heated: AtomicUsize::new(0),
             raw: Mutex::default(),
             wake: Condvar::new(),
             stop: AtomicBool::new(false),
@@ -160,9 +175,10 @@ impl Hub {
             source,
             place,
             desk,
+            renewed: AtomicBool::new(false),
         });
         let theirs = hub.clone();
-        std::thread::Builder::new().name("preview".into()).spawn(move || theirs.make_pictures())?;
+        std::thread::Builder::new().name("preview".into()).spawn(move || theirs.make_pictures(maps))?;
         Ok(hub)
     }
 
@@ -176,10 +192,11 @@ impl Hub {
         self.wake.notify_all();
     }
 
-    /// Opens an image stream.
-    pub fn stream(self: &Arc<Self>) -> Stream {
+    /// Opens an image stream, with heat maps or without.
+    pub fn stream(self: &Arc<Self>, heat: bool) -> Stream {
         self.streams.fetch_add(1, Ordering::Relaxed);
-        Stream(self.clone())
+        self.heated.fetch_add(usize::from(heat), Ordering::Relaxed);
+        Stream(self.clone(), heat)
     }
 
     /// Open image streams.
@@ -199,7 +216,7 @@ impl Hub {
         std::mem::take(&mut view.1).then_some(view.0)
     }
 
-    fn make_pictures(&self) {
+    fn make_pictures(&self, mut maps: Heat) {
         foldnet::cores::step_back();
         let mut mine = Raw::default();
         let mut preview = Preview::default();
@@ -219,6 +236,15 @@ impl Hub {
             self.seen.send_replace(seen(&mine.pixels, width, height, channels));
             if let Some(jpeg) = preview.jpeg(&mut mine.frame, mine.view) {
                 self.live.send_replace(jpeg.into());
+            }
+            if self.renewed.swap(false, Ordering::Relaxed) {
+                maps.forget();
+            }
+            if self.heated.load(Ordering::Relaxed) > 0
+                && let Some(drawn) = maps.draw(&mine.pixels, mine.label, mine.part)
+                && let Ok(json) = serde_json::to_string(&drawn)
+            {
+                self.heat.send_replace(json.into());
             }
         }
     }
@@ -247,7 +273,7 @@ pub struct Publisher {
     hub: Arc<Hub>,
     labels: Vec<String>,
     model: ModelFacts,
-    input: [usize; 3],
+    input: Option<Input>,
     /// The view that frames are looked at with now.
     view: View,
     published: Option<Instant>,
@@ -262,7 +288,7 @@ impl Publisher {
             hub,
             labels: Vec::new(),
             model: ModelFacts::default(),
-            input: [0; 3],
+            input: None,
             view,
             published: None,
             drawn: None,
@@ -300,16 +326,17 @@ impl Listener for Publisher {
     fn model(&mut self, model: &Model) {
         let input = &model.manifest.input;
         self.labels.clone_from(&model.labels);
-        self.input = [input.width, input.height, input.channels];
+        self.input = Some(input.clone());
         self.model = ModelFacts {
             source: model.manifest.source.file.clone(),
-            input: self.input,
+            input: [input.width, input.height, input.channels],
             classes: model.labels.len(),
             shares: model.scores.are_shares(),
             backend: model.backend.about(),
             other: model.other.map(Into::into),
         };
         self.forget_frames();
+        self.hub.renewed.store(true, Ordering::Relaxed);
     }
 
     fn view(&mut self) -> Option<View> {
@@ -351,7 +378,10 @@ impl Listener for Publisher {
                 raw.frame.clone_from(frame);
                 raw.pixels.clear();
                 raw.pixels.extend_from_slice(pixels);
-                (raw.shape, raw.view, raw.fresh) = (self.input, self.view, true);
+                (raw.shape, raw.view, raw.fresh) = (self.model.input, self.view, true);
+                let upright = preview::upright(r.size, self.view);
+                raw.part = self.input.as_ref().map_or([0.0; 4], |i| heat::part(i, self.view.roi, upright));
+                raw.label = r.label;
                 self.hub.wake.notify_one();
             }
         }
@@ -366,7 +396,8 @@ mod tests {
     #[test]
     fn the_last_frame_before_a_silence_is_told() {
         let place = Place::new("photos").unwrap();
-        let hub = Hub::start(Arc::default(), place, View::default(), None).unwrap();
+        let hub = Hub::start(Arc::default(), place, View::default(), None, Heat::new(|| Err("none".into())))
+            .unwrap();
         let mut publisher = Publisher::new(hub.clone(), View::default(), Others::default);
         publisher.labels = vec!["cat".into(), "dog".into()];
         let numbers = Numbers { classified: 1, fps: 9.0, ..Numbers::default() };

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use axum::Extension;
 use axum::body::Body;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -94,10 +94,17 @@ fn image(name: &str, jpeg: &Bytes) -> Bytes {
 }
 
 /// All that a page shows, in one connection: browsers have six to a server, for all of their tabs and windows.
-pub async fn page(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Stalled>) -> Response {
+/// With `?heat`, heat maps too.
+pub async fn page(
+    State(hub): State<Arc<Hub>>,
+    Extension(stalled): Extension<Stalled>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    let wants_heat = query.is_some_and(|query| query.split('&').any(|word| word == "heat"));
     let (send, receive) = mpsc::channel(1);
-    let counted = hub.stream();
+    let counted = hub.stream(wants_heat);
     let (mut state, mut live, mut seen) = (hub.state.subscribe(), hub.live.subscribe(), hub.seen.subscribe());
+    let mut heat = hub.heat.subscribe();
     state.mark_changed();
     tokio::spawn(async move {
         let _counted = counted;
@@ -110,6 +117,7 @@ pub async fn page(State(hub): State<Arc<Hub>>, Extension(stalled): Extension<Sta
                 }
                 Ok(()) = live.changed() => image("live", &live.borrow_and_update()),
                 Ok(()) = seen.changed() => image("seen", &seen.borrow_and_update()),
+                Ok(()) = heat.changed(), if wants_heat => event("heat", &heat.borrow_and_update()),
                 () = tokio::time::sleep(HEARTBEAT) => Bytes::from_static(b"event: alive\ndata:\n\n"),
             };
             if !next.is_empty() && !deliver(&send, &stalled, next).await {
@@ -139,6 +147,6 @@ fn pictures(values: watch::Receiver<Bytes>, stalled: Stalled, hub: &Arc<Hub>) ->
         }
         Bytes::from([&jpeg[..], b"\r\n", BEFORE.as_bytes()].concat())
     };
-    let body = feed(values, stalled, hub.stream(), BEFORE, part);
+    let body = feed(values, stalled, hub.stream(false), BEFORE, part);
     typed("multipart/x-mixed-replace; boundary=frame", body)
 }

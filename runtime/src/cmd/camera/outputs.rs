@@ -22,7 +22,7 @@ use foldnet_camera::source::Place;
 use foldnet_camera::tls;
 use foldnet_camera::{Listener, Model};
 #[cfg(feature = "serve")]
-use foldnet_camera::{signals, teach::Desk};
+use foldnet_camera::{heat::Heat, signals, teach::Desk};
 
 #[cfg(feature = "serve")]
 use super::printable;
@@ -120,12 +120,24 @@ impl Cmd {
                 printable(&file.display().to_string())
             ));
         }
-        let hub = Hub::start(shared.clone(), place.clone(), self.view(), desk).map_err(Failure::internal)?;
+        let hub = Hub::start(shared.clone(), place.clone(), self.view(), desk, self.heat())
+            .map_err(Failure::internal)?;
         let address = serve::start(listen, access, hub.clone())
             .map_err(|e| Failure::input(format!("--listen {listen}: {e}")))?;
         let token = if with_token { "/?token=…" } else { "/" };
         output.say(format_args!("page: http://{address}{token}"));
         Ok(Some(Publisher::new(hub, self.view(), move || facts.read())))
+    }
+
+    /// Heat maps of what answers.
+    #[cfg(feature = "serve")]
+    fn heat(&self) -> Heat {
+        let (choice, archive) = (self.choice.clone(), self.archive.clone());
+        let teach = self.teach.clone();
+        Heat::new(move || {
+            let teaching = teach.as_deref().filter(|file| file.exists());
+            choice.explainer(&archive, teaching).map_err(|failure| failure.message())
+        })
     }
 
     /// Where the page teaches classes.

@@ -85,6 +85,7 @@ function lose(why) {
   $("label").textContent = "–";
   $("label").className = "";
   $("bars").replaceChildren();
+  $("heat").width = 0;
   $("age").textContent = $("rate").textContent = "–";
 }
 function show(s) {
@@ -161,6 +162,30 @@ stage.addEventListener("pointerup", e => {
 });
 stage.addEventListener("pointercancel", () => { start = null; place(roi); });
 $("all").addEventListener("click", () => look(null));
+// The heat map: red to yellow where the image speaks for the label, smooth between its few cells.
+let heated = false;
+function heat(map) {
+  const canvas = $("heat"), box = stage.getBoundingClientRect();
+  $("cold").textContent = map.none ? "No heat map: " + map.none + "." : "Red to yellow: what speaks for the label.";
+  canvas.width = Math.round(box.width); canvas.height = Math.round(box.height);
+  if (map.none) return;
+  const small = new OffscreenCanvas(map.width, map.height), c = small.getContext("2d");
+  const image = c.createImageData(map.width, map.height);
+  map.cells.forEach((cell, n) => image.data.set([255, Math.max(0, 2 * cell - 255), 0, Math.round(.65 * cell)], 4 * n));
+  c.putImageData(image, 0, 0);
+  const [x, y, w, h] = map.part, to = canvas.getContext("2d");
+  to.imageSmoothingQuality = "high";
+  to.drawImage(small, x * canvas.width, y * canvas.height, w * canvas.width, h * canvas.height);
+}
+$("why").addEventListener("click", () => {
+  heated = !heated;
+  $("why").setAttribute("aria-pressed", heated);
+  $("heat").hidden = !heated;
+  $("cold").textContent = "";
+  if (source) source.close();
+  source = null;
+  watch();
+});
 // A browser has six connections to a server for all of its tabs: a page takes one, and none that nobody looks at.
 let source = null;
 function watch() {
@@ -170,7 +195,8 @@ function watch() {
     return;
   }
   if (source) return;
-  source = new EventSource("stream");
+  source = new EventSource(heated ? "stream?heat" : "stream");
+  source.addEventListener("heat", e => heat(JSON.parse(e.data)));
   source.addEventListener("state", e => show(JSON.parse(e.data)));
   for (const name of ["live", "seen"]) {
     source.addEventListener(name, e => { $(name).src = "data:image/jpeg;base64," + e.data; });
