@@ -167,13 +167,13 @@ pub async fn body(request: Request, most: usize, patience: Duration) -> Result<B
     }
 }
 
-/// Refuses what is not declared as this, so that no form of another site can send it.
-pub fn declared(request: &Request, kind: &str) -> Result<(), Response> {
+/// The refusal of what is not declared as this, so that no form of another site can send it.
+pub fn undeclared(request: &Request, kind: &str) -> Option<Response> {
     let is = |v: &HeaderValue| v.as_bytes().starts_with(kind.as_bytes());
     if request.headers().get(header::CONTENT_TYPE).is_some_and(is) {
-        return Ok(());
+        return None;
     }
-    Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body must be {kind}\n")).into_response())
+    Some((StatusCode::UNSUPPORTED_MEDIA_TYPE, format!("the body must be {kind}\n")).into_response())
 }
 
 /// A small JSON body.
@@ -187,7 +187,9 @@ pub async fn read_large<T: serde::de::DeserializeOwned>(
     most: usize,
     patience: Duration,
 ) -> Result<T, Response> {
-    declared(&request, "application/json")?;
+    if let Some(refusal) = undeclared(&request, "application/json") {
+        return Err(refusal);
+    }
     let body = body(request, most, patience).await?;
     serde_json::from_slice(&body).map_err(|e| (StatusCode::BAD_REQUEST, format!("{e}\n")).into_response())
 }

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use foldnet_teach::{FileError, TeachError};
 
 use super::hub::Hub;
-use super::routes::{body, declared, read, read_large, typed};
+use super::routes::{body, read, read_large, typed, undeclared};
 use crate::teach::{Desk, DeskError, SPAN};
 
 /// Bytes of images in one request, in base64.
@@ -208,7 +208,7 @@ pub async fn export(State(hub): State<Arc<Hub>>) -> Response {
 }
 
 pub async fn import(State(hub): State<Arc<Hub>>, request: Request) -> Response {
-    if let Err(refusal) = declared(&request, KIND) {
+    if let Some(refusal) = undeclared(&request, KIND) {
         return refusal;
     }
     match body(request, MAX_FILE, PATIENCE).await {

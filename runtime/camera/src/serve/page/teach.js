@@ -128,7 +128,7 @@ function button(text, label, act) {
 function rename(row, name) {
   const form = element("form"), field = element("input", "", { value: name, maxLength: 100 });
   field.setAttribute("aria-label", "New name of " + name);
-  form.append(field, element("button", "Save"), button("Cancel", "Keep the name " + name, () => show_taught()));
+  form.append(field, element("button", "Save"), button("Cancel", "Cancel: keep the name " + name, () => show_taught()));
   form.addEventListener("submit", e => {
     e.preventDefault();
     const to = field.value.trim();
