@@ -24,7 +24,7 @@ from pathlib import Path
 
 from click_through import TOKEN, Browser, show, state
 
-SIDE, ZOOM = 32, 10
+SIDE = 32
 VIEWS = {"phone": (360, 780, 2), "desktop": (1280, 900, 1)}
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
@@ -70,8 +70,7 @@ class Camera(threading.Thread):
         frame = b""
         for y in range(SIDE):
             row = rows[place(y, dy)].translate(levels)
-            cells = (row[3 * place(x, dx) : 3 * place(x, dx) + 3] * ZOOM for x in range(SIDE))
-            frame += b"".join(cells) * ZOOM
+            frame += b"".join(row[3 * place(x, dx) : 3 * place(x, dx) + 3] for x in range(SIDE))
         return frame
 
     def run(self) -> None:
@@ -89,8 +88,7 @@ class Program:
     """The program, its camera, and its page's address."""
 
     def __init__(self, runtime: str, archive: str, teach: Path, url: str = "") -> None:
-        size = f"{SIDE * ZOOM}x{SIDE * ZOOM}"
-        source = [url] if url else ["-", "--format", "rgb", "--size", size]
+        source = [url] if url else ["-", "--format", "rgb", "--size", f"{SIDE}x{SIDE}"]
         words = ["--input", *source, "--teach", str(teach)]
         self.process = subprocess.Popen(
             [runtime, "camera", archive, *words, "--listen", "0.0.0.0:0", "--token", TOKEN],
@@ -226,6 +224,9 @@ def teach(page: Page, camera: Camera, images: dict[str, list], pictures: Path) -
     page.browser.ask(f"/element/{page.find('#files')}/value", {"text": files})
     page.says("red car: 2 images")
     page.lists("my cat", "boat", "frog", "red car")
+    camera.shown = images["cat"]
+    page.label("my cat")
+    warm(page)
     # The same images for another class, and a file that is no image.
     page.write("#class", "lorry")
     page.browser.ask(f"/element/{page.find('#files')}/value", {"text": files})
@@ -350,9 +351,6 @@ def main() -> None:
         change(page, folder)
         recognize(page, program.camera, images)
         page.shoot("unknown")
-        program.camera.shown = images["cat"]
-        page.label("my cat")
-        warm(page)
         # Refusals are told in the console too.
         errors = [error for error in browser.errors() if "api/teach" not in error]
         assert not errors, errors
