@@ -337,7 +337,9 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp())
     shots = Path(sys.argv[4]) if len(sys.argv) > 4 else folder
     shots.mkdir(parents=True, exist_ok=True)
-    images = {name: [pixels(file) for file in sorted(pictures.glob(f"{name}_*.png"))] for name in ("cat", "ship", "frog")}
+    images = {
+        name: [pixels(file) for file in sorted(pictures.glob(f"{name}_*.png"))] for name in ("cat", "ship", "frog")
+    }
     colours = (bytes((250, 20, 200)), bytes((20, 250, 30)))
     images["pattern"] = [[b"".join(colours[(x + y) % 2] for x in range(SIDE)) for y in range(SIDE)]]
     program, browser = Program(runtime, archive, folder / "page.teach"), None

@@ -36,9 +36,12 @@ impl DeskError {
             | Self::NothingTaught => StatusCode::CONFLICT,
             Self::Network(_) | Self::Read(FileError::Io { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Write(_) => StatusCode::INSUFFICIENT_STORAGE,
-            Self::Teach(_) | Self::Read(_) | Self::Still { .. } | Self::NoImages | Self::Image { .. } => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Teach(_)
+            | Self::Read(_)
+            | Self::Still { .. }
+            | Self::NoImages
+            | Self::Image { .. }
+            | Self::Example { .. } => StatusCode::BAD_REQUEST,
         }
     }
 }

@@ -48,6 +48,14 @@ pub enum DeskError {
         /// What is wrong with it.
         error: ImageError,
     },
+    /// An image that was uploaded cannot be an example.
+    #[error("{name}: {error}")]
+    Example {
+        /// Its name.
+        name: String,
+        /// Why not.
+        error: TeachError,
+    },
     /// There is nothing to undo.
     #[error("there is no change to undo")]
     NothingToUndo,

@@ -134,7 +134,8 @@ impl Desk {
         let frames = lock(&self.recent).pick(Instant::now(), span, MAX_FRAMES);
         self.teach(class, |input| {
             let bytes = input.width * input.height * input.channels;
-            let frames: Vec<_> = frames.into_iter().filter(|frame| frame.len() == bytes).collect();
+            let frames = frames.into_iter().filter(|frame| frame.len() == bytes);
+            let frames: Vec<_> = frames.map(|frame| (None, frame)).collect();
             if frames.is_empty() { Err(DeskError::NoFrames) } else { Ok(frames) }
         })
     }
@@ -146,7 +147,7 @@ impl Desk {
         }
         self.teach(class, |input| {
             let pixels = |(name, bytes): &(String, Vec<u8>)| match Image::decode(bytes) {
-                Ok(image) => Ok(fit(&image, input)),
+                Ok(image) => Ok((Some(name.clone()), fit(&image, input))),
                 Err(error) => Err(DeskError::Image { name: name.clone(), error }),
             };
             images.iter().map(pixels).collect()
@@ -156,14 +157,20 @@ impl Desk {
     fn teach(
         &self,
         class: &str,
-        images: impl FnOnce(&Input) -> Result<Vec<Vec<u8>>, DeskError>,
+        images: impl FnOnce(&Input) -> Result<Vec<(Option<String>, Vec<u8>)>, DeskError>,
     ) -> Result<usize, DeskError> {
         let mut new = 0;
         self.change(format!("teach {class}"), |teacher, pupil, thumbnails| {
             let images = images(&pupil.input)?;
             let small = thumbnails.entry(class.into()).or_default();
-            for pixels in &images {
-                if teacher.add(class, pupil.example(pixels)?)? {
+            for (name, pixels) in &images {
+                let added = match (teacher.add(class, pupil.example(pixels)?), name) {
+                    (Err(error @ TeachError::Contradiction { .. }), Some(name)) => {
+                        return Err(DeskError::Example { name: name.clone(), error });
+                    }
+                    (added, _) => added?,
+                };
+                if added {
                     new += 1;
                     small.extend(thumbnail(pixels, &pupil.input));
                 }

@@ -164,7 +164,11 @@ fn bad_examples_and_names_are_refused() {
     refuses(&desk, || teach("down", &[]), "no image");
     refuses(&desk, || teach("down", &[png(1, 0)]), "one example only");
     refuses(&desk, || teach("down", &[png(1, 0), png(1, 0)]), "same content");
-    refuses(&desk, || teach("down", &[png(1, 0), png(0, 3)]), "both \"across\" and \"down\"");
+    refuses(
+        &desk,
+        || teach("down", &[png(1, 0), png(0, 3)]),
+        "0-3.png: one image is an example of both \"across\" and \"down\"",
+    );
     let torn = ("torn.png".to_owned(), png(1, 2).1[..40].to_vec());
     refuses(&desk, || teach("down", &[png(1, 0), png(1, 1), torn]), "torn.png: ");
     refuses(&desk, || teach("down", &[("x.txt".into(), b"hello".to_vec())]), "x.txt: not an image");
