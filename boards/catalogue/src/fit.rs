@@ -62,13 +62,13 @@ impl<'a> Part<'a> {
     pub fn holds(&self, needs: &Needs) -> Vec<(bool, String)> {
         let kb = |n: usize| n.div_ceil(1024);
         let memory = |what: &str, needs: usize, has: Option<usize>, used: usize| {
-            let has_kb = has.map_or(String::new(), |has| format!(" has {} kB,", has / 1024));
-            let text = format!(
-                "needs {} kB {what}, {}{has_kb} {} in use by the firmware",
-                kb(needs),
-                self.name,
-                kb(used)
-            );
+            let has_kb = match has {
+                Some(has) => format!("has {} kB", has / 1024),
+                None => format!("has {what} of unknown size"),
+            };
+            let (needs_kb, used_kb, name) = (kb(needs), kb(used), self.name);
+            let text =
+                format!("needs {needs_kb} kB {what}, {name} {has_kb}, {used_kb} in use by the firmware");
             (has.is_none_or(|has| needs.saturating_add(used) <= has), text)
         };
         let flash = needs.flash.map(|n| memory("flash", n, self.flash, self.firmware.flash));
@@ -86,6 +86,13 @@ impl Needs {
             kernels: Some(header.set_name().to_owned()),
         })
     }
+}
+
+/// The memories that are needed and whose size the catalogue does not contain. With any, nobody knows whether it fits.
+pub fn unknown(needs: &Needs, board: &Board) -> Vec<&'static str> {
+    let Some(part) = Part::of(board) else { return Vec::new() };
+    let flash = (needs.flash.is_some() && part.flash.is_none()).then_some("flash");
+    flash.into_iter().chain(part.ram.is_none().then_some("RAM")).collect()
 }
 
 /// Why it does not fit; nothing when it does.
@@ -137,6 +144,17 @@ mod tests {
     }
 
     #[test]
+    fn memories_that_the_catalogue_does_not_contain_are_named() {
+        let needs = |flash| Needs { flash, ram: 1, kernels: None };
+        let mut board = find("nrf52840-dk").unwrap();
+        assert!(unknown(&needs(Some(1)), &board).is_empty());
+        let part = board.mcu.as_mut().unwrap();
+        (part.flash_kb, part.ram_kb) = (None, None);
+        assert_eq!(unknown(&needs(Some(1)), &board), ["flash", "RAM"]);
+        assert!(unknown(&needs(None), &find("rock-5b").unwrap()).is_empty());
+    }
+
+    #[test]
     fn the_firmware_counts() {
         let part = |flash, ram| {
             let firmware = Used { flash: 14 << 10, ram: 12 << 10 };
@@ -151,7 +169,10 @@ mod tests {
                 (false, "needs 52 kB RAM, the part has 63 kB, 12 in use by the firmware".into()),
             ]
         );
-        assert!(said(None, None).iter().all(|(holds, _)| *holds));
+        assert_eq!(
+            said(None, Some(1 << 20))[0],
+            (true, "needs 50 kB flash, the part has flash of unknown size, 14 in use by the firmware".into())
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@ pub use board::{
     Board, BoardError, CORES, Camera, Cores, Firmware, Linux, Mcu, Memory, Npu, Qemu, Storage, kernels,
     microcontrollers,
 };
-pub use fit::{Needs, Part, Used, misfits};
+pub use fit::{Needs, Part, Used, misfits, unknown};
 
 use std::path::{Path, PathBuf};
 

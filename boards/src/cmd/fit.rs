@@ -9,7 +9,7 @@ use super::time::{Ranking, Rate, Time};
 use super::{Failure, Talk, board};
 use crate::fit::{FitError, needs};
 use crate::steps::steps_of;
-use foldnet_catalogue::{self as catalogue, Board, Needs, Part, Used, misfits};
+use foldnet_catalogue::{self as catalogue, Board, Needs, Part, Used, misfits, unknown};
 
 /// Check whether an archive or a plan fits a board, and how fast it is there
 ///
@@ -38,7 +38,8 @@ pub struct Cmd {
 #[derive(Serialize)]
 struct Outcome {
     board: String,
-    fits: bool,
+    /// Nothing if the catalogue does not contain the size of a memory that is needed.
+    fits: Option<bool>,
     /// Flash and memory in bytes, including the firmware.
     #[serde(skip_serializing_if = "Option::is_none")]
     flash: Option<usize>,
@@ -53,11 +54,21 @@ struct Outcome {
 
 impl Outcome {
     fn new(board: &Board, needs: Needs, time: Time) -> Self {
-        let why = misfits(&needs, board);
+        let mut why = misfits(&needs, board);
+        let unknown = unknown(&needs, board);
+        let fits = match (&why[..], &unknown[..]) {
+            ([], []) => Some(true),
+            ([], memories) => {
+                let sizes = memories.join(" and ");
+                why.push(format!("the catalogue does not contain the size of {}'s {sizes}", board.name));
+                None
+            }
+            _ => Some(false),
+        };
         let firmware = Part::of(board).map_or(Used { flash: 0, ram: 0 }, |part| part.firmware);
         Self {
             board: board.id.clone(),
-            fits: why.is_empty(),
+            fits,
             flash: needs.flash.map(|flash| flash + firmware.flash),
             ram: Some(needs.ram + firmware.ram),
             kernels: needs.kernels,
@@ -70,7 +81,7 @@ impl Outcome {
     fn impossible(board: &Board, why: String, time: Time) -> Self {
         Self {
             board: board.id.clone(),
-            fits: false,
+            fits: Some(false),
             flash: None,
             ram: None,
             kernels: None,
@@ -99,14 +110,15 @@ impl Cmd {
         let words = words(&board, &needs);
         let time = Time::new(&board, &steps_of(&self.file)?, self.fps);
         let outcome = Outcome::new(&board, needs, time);
-        let text = if outcome.fits {
-            format!("fits {}: {words}\n{}", board.name, outcome.time.sentence())
-        } else {
-            String::new()
+        let text = match outcome.fits {
+            Some(true) => format!("fits {}: {words}\n{}", board.name, outcome.time.sentence()),
+            _ => String::new(),
         };
         talk.result(&outcome, text)?;
-        if !outcome.fits {
-            return Err(Failure::limit(outcome.why.join("; ")));
+        match outcome.fits {
+            Some(true) => {}
+            Some(false) => return Err(Failure::limit(outcome.why.join("; "))),
+            None => return Err(Failure::limit(format!("may fit: {words}; {}", outcome.why.join("; ")))),
         }
         outcome.time.missed(&board.name).map_or(Ok(()), |why| Err(Failure::limit(why)))
     }
@@ -140,11 +152,13 @@ fn all(file: &Path, fps: Option<Rate>, talk: &Talk) -> Result<(), Failure> {
             }
             Err(why) => (Outcome::impossible(&board, why, time), String::new()),
         };
-        let words =
-            if outcome.fits { format!("{words}; {}", outcome.time.phrase()) } else { outcome.why.join("; ") };
-        let fits = if outcome.fits { "fits" } else { "does not fit" };
+        let (fits, words) = match outcome.fits {
+            Some(true) => ("fits", format!("{words}; {}", outcome.time.phrase())),
+            Some(false) => ("does not fit", outcome.why.join("; ")),
+            None => ("unknown", format!("{words}; {}", outcome.time.phrase())),
+        };
         talk.result(&outcome, format!("{:<22} {fits:<12}  {words}", board.id))?;
-        if outcome.fits {
+        if outcome.fits == Some(true) {
             ranking.add(&board.id, outcome.time);
         }
     }
