@@ -8,20 +8,20 @@ use foldnet_catalogue::{Board, Needs, Part, Used};
 use foldnet_kernels::dispatch;
 use serde::Serialize;
 
-use super::files::labels_beside;
+use super::files::LabelsFile;
 use super::model::{Around, InputFlags, Int8Model, Model};
 use super::talk::bytes;
-use super::{Failure, Talk, export_ethos_u, export_rknn, export_tflite, npu};
+use super::{Failure, Talk, export_ethos_u, export_rknn, export_tflite, files, npu};
 use crate::emit::qdq;
 
 /// Write an archive for other engines, microcontrollers or NPUs
 #[derive(Args)]
 #[command(after_help = "Examples:\n  converter export --board rp2350-pico2 model.nnef.tgz -o model.plan\n  \
-                        converter export --plan cortex-m4 --flash 1024 --ram 256 model.nnef.tgz\n  \
+                        converter export --plan cortex-m4 --flash 1024 --ram 256 model.nnef.tgz -o model.plan\n  \
                         converter export --qdq model.nnef.tgz -o model.qdq.onnx\n  \
-                        converter export --tflite model.nnef.tgz --images photos/\n  \
+                        converter export --tflite model.nnef.tgz --images photos/ -o model.tflite\n  \
                         converter export --rknn rk3588 model.nnef.tgz --images photos/\n  \
-                        converter export --ethos-u ethos-u55-128 model.nnef.tgz --images photos/")]
+                        converter export --ethos-u ethos-u55-128 model.nnef.tgz --images photos/ -o model.tflite")]
 #[command(group(clap::ArgGroup::new("format").required(true)))]
 #[command(group(clap::ArgGroup::new("npu").args(["rknn", "ethos_u"])))]
 #[command(group(clap::ArgGroup::new("pictures").args(["rknn", "ethos_u", "tflite"])))]
@@ -110,7 +110,9 @@ impl Cmd {
             )));
         };
         if let Some(chip) = &self.rknn {
+            // The archive itself may be replaced: by one that also has the chip's model.
             let output = self.output.unwrap_or(self.archive);
+            files::check(&self.npu_flags.inputs(), &[("-o", &output)])?;
             return export_rknn::run(chip, &self.npu_flags, &model, output, talk);
         }
         let ending = if self.ethos_u.is_some() || self.tflite {
@@ -120,36 +122,71 @@ impl Cmd {
         } else {
             "plan"
         };
-        let output = self.output.clone().unwrap_or_else(|| {
-            let name = self.archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let stem = name.strip_suffix(".nnef.tgz").unwrap_or(&name);
-            self.archive.with_file_name(format!("{stem}.{ending}"))
-        });
-        if let Some(accelerator) = &self.ethos_u {
-            return export_ethos_u::run(accelerator, &self.npu_flags, &model, output, talk);
+        let output = self.output(ending);
+        let compiled = self.ethos_u.as_deref().map(|npu| export_ethos_u::compiled(&output, npu));
+        self.check(&output, compiled.as_deref())?;
+        let labels = match (&compiled, self.qdq) {
+            (None, false) => LabelsFile::beside(&output, &model.manifest.labels)?,
+            _ => None,
+        };
+        if let (Some(accelerator), Some(compiled)) = (&self.ethos_u, compiled) {
+            return export_ethos_u::run(accelerator, &self.npu_flags, &model, output, compiled, talk);
         }
         if self.tflite {
-            return export_tflite::run(&self.npu_flags, &model, output, talk);
+            return export_tflite::run(&self.npu_flags, &model, output, labels, talk);
         }
-        let (file, plan) = if self.qdq {
+        let (file, mut plan) = if self.qdq {
             (qdq::model(&model.network, &model.manifest.labels), None)
         } else {
-            let (bytes, outcome) = self.for_a_microcontroller(&model, &output, talk)?;
+            let (bytes, outcome) = self.for_a_microcontroller(&model, talk)?;
             (bytes, Some(outcome))
         };
         foldnet_archive::write_file(&output, &file)
             .map_err(|e| anyhow::anyhow!("{}: {e}", output.display()))?;
+        if let (Some(labels), Some(plan)) = (labels, &mut plan) {
+            labels.write()?;
+            talk.human(labels.path.display().to_string());
+            plan.labels = Some(labels.path);
+        }
         let outcome = Outcome { bytes: file.len() as u64, output, plan };
         talk.human(format!("{} ({})", outcome.output.display(), bytes(outcome.bytes)));
         talk.result(&outcome);
         Ok(())
     }
 
-    /// The plan, after it was held against the part, and its labels beside it.
+    /// What was asked for, or the archive's name with another ending.
+    fn output(&self, ending: &str) -> PathBuf {
+        self.output.clone().unwrap_or_else(|| {
+            let name = self.archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let stem = name.strip_suffix(".nnef.tgz").unwrap_or(&name);
+            self.archive.with_file_name(format!("{stem}.{ending}"))
+        })
+    }
+
+    /// Whether the output, and what is compiled beside it, can be written without losing anything.
+    fn check(&self, output: &Path, compiled: Option<&Path>) -> anyhow::Result<()> {
+        let mut inputs = self.npu_flags.inputs();
+        inputs.push(&self.archive);
+        let mut outputs = vec![("-o", output)];
+        outputs.extend(compiled.map(|path| ("the compiled file", path)));
+        files::check(&inputs, &outputs)?;
+        if compiled.is_some() && files::is_device(output) {
+            anyhow::bail!(
+                "-o {}: the compiled file is written beside it; give the name of a file",
+                output.display()
+            );
+        }
+        if self.output.is_none() {
+            // Other programs write files of these kinds, too: nobody knows whose it is.
+            outputs.iter().try_for_each(|(_, path)| files::check_default(path, |_| false))?;
+        }
+        Ok(())
+    }
+
+    /// The plan, after it was held against the part.
     fn for_a_microcontroller(
         &self,
         model: &Int8Model,
-        output: &Path,
         talk: &Talk,
     ) -> Result<(Vec<u8>, PlanOutcome), Failure> {
         let kb = |n: usize| n.saturating_mul(1024);
@@ -177,14 +214,8 @@ impl Cmd {
         for (_, words) in &memories {
             talk.human(format!("{processor}: {words}"));
         }
-        let labels = labels_beside(output, &model.manifest.labels);
-        if let Some((path, text)) = &labels {
-            foldnet_archive::write_file(path, text.as_bytes())
-                .map_err(|e| anyhow::anyhow!("{}: {e}", path.display()))?;
-            talk.human(path.display().to_string());
-        }
         let outcome = PlanOutcome {
-            labels: labels.map(|(path, _)| path),
+            labels: None,
             kernels: needs.kernels.unwrap_or_default(),
             arena_bytes: needs.ram,
             flash_needed: plan.len() + part.firmware.flash,

@@ -1,6 +1,6 @@
 //! `converter export --ethos-u`: the same network as a TFLite file, checked in LiteRT, compiled by Arm's Vela.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use foldnet::Session;
@@ -52,12 +52,19 @@ pub fn accelerators() -> clap::builder::PossibleValuesParser {
     ACCELERATORS.to_vec().into()
 }
 
+/// The compiled file, beside the other.
+pub fn compiled(output: &Path, accelerator: &str) -> PathBuf {
+    let stem = output.file_stem().unwrap_or_default().to_string_lossy();
+    output.with_file_name(format!("{stem}.{accelerator}.tflite"))
+}
+
 /// Writes the file and its compiled form, after LiteRT and Vela have seen it.
 pub fn run(
     accelerator: &str,
     flags: &Flags,
     model: &Int8Model,
     output: PathBuf,
+    beside: PathBuf,
     talk: &Talk,
 ) -> Result<(), Failure> {
     let check = flags.check("--ethos-u", model, talk)?;
@@ -101,11 +108,7 @@ pub fn run(
     for line in words(accelerator, &compiled.estimate) {
         talk.human(line);
     }
-    let beside = output.with_file_name(format!(
-        "{}.{accelerator}.tflite",
-        output.file_stem().unwrap_or_default().to_string_lossy()
-    ));
-    for (path, content) in [(&beside, &compiled.model), (&output, &file)] {
+    for (path, content) in [(&output, &file), (&beside, &compiled.model)] {
         foldnet_archive::write_file(path, content).map_err(|e| anyhow!("{}: {e}", path.display()))?;
         talk.human(format!("{} ({})", path.display(), bytes(content.len() as u64)));
     }

@@ -7,7 +7,7 @@ use foldnet::SessionError;
 use foldnet_archive::Network;
 use serde::Serialize;
 
-use super::files::labels_beside;
+use super::files::LabelsFile;
 use super::model::Int8Model;
 use super::npu::Flags;
 use super::talk::bytes;
@@ -74,7 +74,13 @@ struct Outcome {
 }
 
 /// Writes the file, after its arithmetic was compared with the archive's.
-pub fn run(flags: &Flags, model: &Int8Model, output: PathBuf, talk: &Talk) -> Result<(), Failure> {
+pub fn run(
+    flags: &Flags,
+    model: &Int8Model,
+    output: PathBuf,
+    labels: Option<LabelsFile>,
+    talk: &Talk,
+) -> Result<(), Failure> {
     let check = flags.check("--tflite", model, talk)?;
     talk.stage("measuring ranges", 1);
     let some = flags.for_ranges(&check, model, talk)?;
@@ -87,16 +93,16 @@ pub fn run(flags: &Flags, model: &Int8Model, output: PathBuf, talk: &Talk) -> Re
     talk.clear();
     let distance = flags.judge("TFLite's roundings", "the TFLite file", model, &ours, &theirs, talk)?;
 
-    let labels = labels_beside(&output, &model.manifest.labels);
-    let beside = labels.as_ref().map(|(path, text)| (path, text.as_bytes()));
-    for (path, content) in beside.into_iter().chain([(&output, &file[..])]) {
-        foldnet_archive::write_file(path, content).map_err(|e| anyhow!("{}: {e}", path.display()))?;
-        talk.human(format!("{} ({})", path.display(), bytes(content.len() as u64)));
+    foldnet_archive::write_file(&output, &file).map_err(|e| anyhow!("{}: {e}", output.display()))?;
+    talk.human(format!("{} ({})", output.display(), bytes(file.len() as u64)));
+    if let Some(labels) = &labels {
+        let size = labels.write()?;
+        talk.human(format!("{} ({})", labels.path.display(), bytes(size)));
     }
     talk.result(&Outcome {
         bytes: file.len() as u64,
         output,
-        labels: labels.map(|(path, _)| path),
+        labels: labels.map(|labels| labels.path),
         scale: range.scale,
         zero: range.zero,
         images: distance.images,

@@ -72,6 +72,11 @@ impl Check {
 }
 
 impl Flags {
+    /// The images that they name.
+    pub fn inputs(&self) -> Vec<&Path> {
+        [&self.images, &self.calibrate].into_iter().flatten().map(PathBuf::as_path).collect()
+    }
+
     /// The folder for the tool of this name.
     pub fn folder(&self, tool: String) -> anyhow::Result<PathBuf> {
         match &self.toolkit {
