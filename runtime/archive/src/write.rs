@@ -4,7 +4,7 @@
 //! bytes. The bytes are written to a temporary file beside the target, which is renamed when it is complete.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{Error, ErrorKind, Write};
 use std::path::Path;
 
 use flate2::{Compression, GzBuilder};
@@ -55,13 +55,16 @@ pub fn write(path: &Path, network: &Network, manifest: &Manifest) -> Result<u64,
 /// Writes a file and gives it its final name only when it is complete and on disk.
 pub fn write_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir()) {
-        return File::options().write(true).open(path)?.write_all(bytes);
+        return open_device(path)?.write_all(bytes);
     }
     let folder = match path.parent() {
         Some(p) if !p.as_os_str().is_empty() => p,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new().prefix(".foldnet-").tempfile_in(folder)?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".foldnet-")
+        .tempfile_in(folder)
+        .map_err(|e| without_name(&e, folder))?;
     file.write_all(bytes)?;
     #[cfg(unix)]
     {
@@ -71,4 +74,62 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path).map_err(|e| e.error)?;
     Ok(())
+}
+
+/// Opens a device or a pipe for writing. A FIFO that nobody reads is an error: opening it could wait forever.
+fn open_device(path: &Path) -> std::io::Result<File> {
+    #[cfg(unix)]
+    let _reader = {
+        use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+        let fifo = std::fs::metadata(path)?.file_type().is_fifo();
+        let open = || File::options().write(true).custom_flags(libc::O_NONBLOCK).open(path);
+        fifo.then(open).transpose().map_err(|error| match error.raw_os_error() {
+            Some(libc::ENXIO) => Error::new(ErrorKind::InvalidInput, "a FIFO that nobody reads"),
+            _ => error,
+        })?
+    };
+    // The reader that is there does not leave before this is open, too.
+    File::options().write(true).open(path)
+}
+
+/// The reason why a temporary file could not be made, without the file's name, which is of no use to anybody.
+fn without_name(error: &Error, folder: &Path) -> Error {
+    let message = if folder.exists() {
+        error.to_string().split(" at path ").next().unwrap_or_default().to_owned()
+    } else {
+        format!("the folder {} does not exist", folder.display())
+    };
+    Error::new(error.kind(), message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_is_missing_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let said = write_file(&place.path().join("nodir/x"), b"x").unwrap_err().to_string();
+        assert!(said.contains("nodir does not exist") && !said.contains(".foldnet-"), "{said}");
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_fifo_is_written_to_if_somebody_reads_it() {
+        let place = tempfile::tempdir().unwrap();
+        let path = place.path().join("fifo");
+        let name = std::ffi::CString::new(path.to_str().unwrap()).unwrap();
+        // SAFETY: the path is a C string that outlives the call.
+        assert_eq!(unsafe { libc::mkfifo(name.as_ptr(), 0o600) }, 0);
+        assert!(write_file(&path, b"hello").unwrap_err().to_string().contains("nobody reads"));
+        let reader = std::thread::spawn({
+            let path = path.clone();
+            move || std::fs::read(path).unwrap()
+        });
+        // The reader needs a moment.
+        while write_file(&path, b"hello").is_err() {
+            std::thread::yield_now();
+        }
+        assert_eq!(reader.join().unwrap(), b"hello");
+    }
 }
