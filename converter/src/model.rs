@@ -68,6 +68,14 @@ impl Int8Model {
 }
 
 impl Model {
+    /// Returns the files that contain a float model's external data.
+    pub fn external(&self) -> &[PathBuf] {
+        match self {
+            Self::Float(m) => &m.external,
+            Self::Int8(_) => &[],
+        }
+    }
+
     /// Returns how an image becomes pixels.
     pub fn input(&self) -> &Input {
         match self {

@@ -333,5 +333,12 @@ fn external_data_counts_as_part_of_the_model() {
     assert_eq!(whole, fs::metadata(place.path("net.onnx")).unwrap().len() + data.len() as u64);
     assert!(whole > inside, "{whole} {inside}");
     assert_eq!((&said["layers_quantized"], &said["layers_float"]), (&4.into(), &0.into()));
-    assert!(place.refused("quantize net.onnx --images photos -o weights.bin").contains("overwrite an input"));
+    for words in [
+        "quantize net.onnx --images photos -o weights.bin",
+        "eval net.onnx --images photos --logits weights.bin",
+        "doctor net.onnx --images photos --csv weights.bin",
+    ] {
+        assert!(place.refused(words).contains("overwrite an input"), "{words}");
+    }
+    assert_eq!(fs::read(place.path("weights.bin")).unwrap(), data);
 }

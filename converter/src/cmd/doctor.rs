@@ -68,12 +68,13 @@ const SHOWN: usize = 10;
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
-        self.check()?;
+        self.check(&[])?;
         let model = Model::load(
             &self.file,
             &self.input,
             Around { images: Some(&self.images), ..Around::nothing(talk) },
         )?;
+        self.check(model.external())?;
         if let Model::Float(model) = &model {
             talk.say(model.pixels());
             model.notes.iter().for_each(|note| talk.say(note));
@@ -115,7 +116,7 @@ impl Cmd {
     }
 
     /// Whether the results can be written, before the work.
-    fn check(&self) -> anyhow::Result<()> {
+    fn check(&self, external: &[PathBuf]) -> anyhow::Result<()> {
         if let Some(report) = &self.report
             && files::report_kind(report)? == files::ReportKind::Json
         {
@@ -127,7 +128,9 @@ impl Cmd {
         let inputs: Vec<&Path> = [Some(&self.file), Some(&self.images), self.test.as_ref()]
             .into_iter()
             .flatten()
-            .map(|p| &**p)
+            .chain(external)
+            .map(PathBuf::as_path)
+            .chain(self.input.files())
             .collect();
         let outputs = [("--report", &self.report), ("--csv", &self.csv)];
         let outputs: Vec<(&str, &Path)> =

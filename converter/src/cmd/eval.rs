@@ -1,6 +1,6 @@
 //! `converter eval`: how often a model or an archive is right.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
@@ -121,12 +121,11 @@ impl Spread {
 impl Cmd {
     /// See the module.
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
-        if let Some(path) = &self.logits {
-            files::check(&[&self.file, &self.images], &[("--logits", path)])?;
-        }
+        self.check(&[])?;
         let around =
             Around { images: Some(&self.images), labels: Some(&self.names), ..Around::nothing(talk) };
         let model = Model::load(&self.file, &self.input, around)?;
+        self.check(model.external())?;
         let mut labels = match self.names.stated(model.classes())? {
             Some(stated) => stated,
             None => model.labels().to_vec(),
@@ -201,6 +200,17 @@ impl Cmd {
         talk.human(words(model.kind(), &outcome, &count, model.classes()));
         talk.result(&outcome);
         Ok(())
+    }
+}
+
+impl Cmd {
+    /// Whether the logits can be written, and replace none of the inputs, nor files that the model refers to.
+    fn check(&self, external: &[PathBuf]) -> anyhow::Result<()> {
+        let Some(path) = &self.logits else { return Ok(()) };
+        let mut inputs: Vec<&Path> = vec![&self.file, &self.images];
+        inputs.extend(self.names.file().into_iter().chain(external).map(PathBuf::as_path));
+        inputs.extend(self.input.files());
+        files::check(&inputs, &[("--logits", path)])
     }
 }
 

@@ -66,6 +66,11 @@ impl InputFlags {
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         [&self.weights, &self.custom].into_iter().flatten().map(PathBuf::as_path)
     }
+
+    /// The flags and files that are written.
+    pub fn outputs(&self) -> Vec<(&str, &Path)> {
+        self.keep_onnx.iter().map(|path| ("--keep-onnx", path.as_path())).collect()
+    }
 }
 
 /// As for `--input-size`: width before height, the order of every `--size` option.
@@ -150,14 +155,16 @@ impl FloatModel {
 
     /// A model that its framework exports first.
     fn exported(path: &Path, format: Format, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
-        let keep: Vec<(&str, &Path)> = flags.keep_onnx.iter().map(|p| ("--keep-onnx", p.as_path())).collect();
+        let keep = flags.outputs();
         let weights = flags.weights.as_deref();
         if let Some(weights) = weights {
             // Missing, or no file: said before a framework is started.
             foldnet_archive::open_file(weights)
                 .with_context(|| format!("--weights {}", weights.display()))?;
         }
-        let inputs: Vec<&Path> = [Some(path), weights].into_iter().flatten().collect();
+        let labels = around.labels.and_then(LabelFlags::file).map(PathBuf::as_path);
+        let inputs: Vec<&Path> =
+            [Some(path), around.images, labels].into_iter().flatten().chain(flags.files()).collect();
         files::check(&inputs, &keep)?;
         let custom = flags.custom.as_deref();
         let job = Job { model: path, format, weights, custom, size: flags.input_size };

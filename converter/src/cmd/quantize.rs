@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use clap::Args;
+use foldnet_archive::ArchiveError;
 use foldnet_dataset::Dataset;
 use foldnet_kernels::Shape;
 use serde::Serialize;
@@ -176,9 +177,13 @@ impl Cmd {
             inputs.extend(external.iter().map(PathBuf::as_path));
             let mut outputs = vec![("-o", output.as_path())];
             outputs.extend(report.map(|(path, _)| ("--report", path)));
+            outputs.extend(self.input.outputs());
             files::check(&inputs, &outputs)
         };
         written(&[])?;
+        if self.archive.is_none() {
+            files::check_default(&output, is_archive)?;
+        }
         if self.model.is_some() && self.images.is_none() && !self.synthetic {
             return Err(Failure::Input(anyhow!(
                 "no images to calibrate on. The range of every layer is measured on real images: with \
@@ -416,6 +421,11 @@ fn results(output: &Path, r: &Report) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// Whether this is an archive, of whatever version.
+fn is_archive(path: &Path) -> bool {
+    !matches!(foldnet_archive::read(path), Err(ArchiveError::Io { .. } | ArchiveError::NotAnArchive(..)))
 }
 
 /// What the rule of [`crate::convert::held_out`] is applied to.
