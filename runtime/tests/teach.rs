@@ -353,3 +353,33 @@ fn a_heat_map_is_drawn_or_it_is_told_why_not() {
     );
     assert!(!place.path("x.png").exists());
 }
+
+#[test]
+fn inputs_are_not_overwritten() {
+    let place = Place::new();
+    fs::hard_link(place.path("net.nnef.tgz"), place.path("hard.png")).unwrap();
+    let names = ["net.nnef.tgz", "across/00.png", "across/01.png", "hard.png"];
+    let contents = || names.map(|name| fs::read(place.path(name)).unwrap());
+    let before = contents();
+    let explain = "classify net.nnef.tgz across/00.png --explain";
+    for name in ["across/00.png", "net.nnef.tgz", "hard.png", "down/../across/00.png"] {
+        place.refuses(&format!("{explain} {name}"), &["overwrite"]);
+    }
+    let teach = "teach net.nnef.tgz --class across across --class down down -o";
+    for name in ["net.nnef.tgz", "hard.png", "across/01.png", "down/01.png"] {
+        place.refuses(&format!("{teach} {name}"), &["overwrite"]);
+    }
+    place.refuses("teach net.nnef.tgz --normal across -o across/01.png", &["overwrite"]);
+    assert!(before == contents());
+
+    place.refuses(&format!("{explain} heat.jpg"), &["heat.jpg", "PNG", ".png"]);
+    place.refuses(&format!("{explain} nodir/x.png"), &["nodir/x.png", "the folder nodir does not exist"]);
+    assert!(!place.path("heat.jpg").exists());
+    #[cfg(unix)]
+    for name in ["pipe", "pipe.png"] {
+        let path = std::ffi::CString::new(place.path(name).to_str().unwrap()).unwrap();
+        // SAFETY: the path is a C string that outlives the call.
+        assert_eq!(unsafe { libc::mkfifo(path.as_ptr(), 0o600) }, 0);
+        place.refuses(&format!("{explain} {name}"), &[name, "nobody reads"]);
+    }
+}

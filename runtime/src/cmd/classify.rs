@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use foldnet_archive::Scores;
+use foldnet_cli::is_device;
 use foldnet_dataset::DatasetError;
 use foldnet_image::{Image, fit};
 use serde::Serialize;
@@ -11,7 +12,7 @@ use serde::Serialize;
 use super::backend::{Choice, Loaded};
 use super::explain::Explainer;
 use super::images::Images;
-use super::{Exit, Failure, Output, count, fitted, printable};
+use super::{Exit, Failure, Output, check_outputs, count, fitted, printable};
 
 /// Classify images
 ///
@@ -85,6 +86,13 @@ impl Cmd {
     fn explain(&self, file: &Path, output: &Output) -> Result<(), Failure> {
         let one = |count| Failure::input(format_args!("--explain takes one image, not {count}"));
         let [argument] = &self.images[..] else { return Err(one(self.images.len())) };
+        check_outputs(&[&self.archive, argument], &[("--explain", file)])?;
+        if !file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png")) && !is_device(file) {
+            let file = file.display();
+            return Err(Failure::input(format_args!(
+                "--explain {file}: the file is an image in PNG; give a name that ends in .png"
+            )));
+        }
         let images = Images::open(argument)?;
         if images.count() != 1 {
             return Err(one(images.count()));

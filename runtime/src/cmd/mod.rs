@@ -17,7 +17,7 @@ pub mod verify;
 
 use std::path::Path;
 
-pub use foldnet_cli::{Exit, Failure, Output, count, printable};
+pub use foldnet_cli::{Exit, Failure, Output, check_outputs, count, printable};
 
 use foldnet::backend::BackendError;
 use foldnet::cache::{Cache, LoadError};

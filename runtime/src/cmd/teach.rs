@@ -11,7 +11,7 @@ use foldnet_teach::{Example, FalseAlarms, Metric, Other, TaughtError, TeachError
 use serde_json::json;
 
 use super::images::Images;
-use super::{Engine, Exit, Failure, Output, count, fitted, printable, read};
+use super::{Engine, Exit, Failure, Output, check_outputs, count, fitted, printable, read};
 
 /// Teach a network new classes from a few images
 ///
@@ -76,6 +76,7 @@ const RATE: f64 = 5.0;
 impl Cmd {
     /// Runs the command.
     pub fn run(self, output: &Output) -> Result<(), Failure> {
+        self.check()?;
         let before = self.from.as_deref().map(foldnet_teach::read).transpose()?;
         let hash = foldnet_teach::hash_archive(&self.archive)?;
         let (network, manifest) = read(&self.archive)?;
@@ -121,6 +122,17 @@ impl Cmd {
             foldnet_teach::write(out, &teaching)?;
         }
         self.tell(output, &teaching, out.map(PathBuf::as_path))
+    }
+
+    /// Whether the file can be written, and replaces no input. That of --from may be replaced.
+    fn check(&self) -> Result<(), Failure> {
+        let Some(out) = &self.out else { return Ok(()) };
+        let classes = self.classes()?;
+        let inputs: Vec<&Path> = std::iter::once(&self.archive)
+            .chain(classes.iter().map(|(_, images)| images))
+            .map(|p| &**p)
+            .collect();
+        Ok(check_outputs(&inputs, &[("--out", out)])?)
     }
 
     /// The classes to add, and where their images are.

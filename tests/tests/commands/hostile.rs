@@ -218,7 +218,7 @@ const WRITERS: &[&str] = &[
 
 #[test]
 fn a_reader_that_leaves_ends_nothing_badly() {
-    let out = folder("hostile pipes").join("out");
+    let out = folder("hostile pipes").join("out.png");
     for line in WRITERS {
         for more in [&[][..], &["--json", "-vv"]] {
             let mut child = command(line, Path::new(""), &out)
@@ -237,7 +237,7 @@ fn a_reader_that_leaves_ends_nothing_badly() {
 
 #[test]
 fn words_that_cannot_be_written_change_no_result() {
-    let out = folder("hostile words").join("out");
+    let out = folder("hostile words").join("out.png");
     for line in WRITERS {
         let full = || File::options().write(true).open("/dev/full").unwrap();
         let output = command(line, Path::new(""), &out).arg("-vv").stderr(full()).output().unwrap();
@@ -262,7 +262,7 @@ fn an_interrupt_leaves_no_half_written_file() {
     for line in WRITERS.iter().filter(|line| line.contains("OUT")) {
         for after in [20, 60, 200, 600] {
             let place = tempfile::tempdir().unwrap();
-            let out = place.path().join("out");
+            let out = place.path().join("out.png");
             let child = command(line, Path::new(""), &out)
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped())
