@@ -26,8 +26,15 @@ pub fn imagenet_name(synset: &str) -> Option<&'static str> {
     NAMES.get_or_init(|| synsets().collect()).get(synset).copied()
 }
 
+/// Returns the number of one of ImageNet-1k's synsets in its order.
+pub fn imagenet_index(synset: &str) -> Option<usize> {
+    static INDICES: OnceLock<HashMap<&str, usize>> = OnceLock::new();
+    let indices = || synsets().enumerate().map(|(index, (id, _))| (id, index)).collect();
+    INDICES.get_or_init(indices).get(synset).copied()
+}
+
 /// Returns identifiers and names.
-fn synsets() -> impl Iterator<Item = (&'static str, &'static str)> {
+pub(super) fn synsets() -> impl Iterator<Item = (&'static str, &'static str)> {
     IMAGENET.lines().filter_map(|line| line.split_once(' '))
 }
 
@@ -46,5 +53,6 @@ mod tests {
         assert_eq!((cifar[0].as_str(), cifar[99].as_str()), ("apple", "worm"));
         assert_eq!(imagenet_name("n02099601"), Some("golden retriever"));
         assert_eq!(imagenet_name("n00000000"), None);
+        assert_eq!((imagenet_index("n02099601"), imagenet_index("n00000000")), (Some(207), None));
     }
 }

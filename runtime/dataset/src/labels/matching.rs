@@ -61,7 +61,10 @@ pub(crate) fn match_labels(
         return Ok((LabelsBy::Number, Some(mapping)));
     }
     let keys: Vec<Keys> = names.iter().map(|name| Keys::new(name)).collect();
-    let found: Vec<Found> = folders.iter().map(|folder| find(folder, &keys)).collect();
+    let imagenet = is_imagenet(&keys);
+    let synset = |folder: &str| known::imagenet_index(folder).filter(|_| imagenet);
+    let found: Vec<Found> =
+        folders.iter().map(|folder| synset(folder).map_or_else(|| find(folder, &keys), Found::One)).collect();
     let mapping = found.iter().map(|f| if let Found::One(i) = f { Some(*i) } else { None });
     match mapping.collect::<Option<Vec<usize>>>() {
         Some(mapping) => Ok((LabelsBy::Name, Some(mapping))),
@@ -106,9 +109,21 @@ fn is_identifier(word: &str) -> bool {
         .is_some_and(|digits| digits.len() >= 3 && digits.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// Returns whether these are ImageNet-1k's classes in its order, whose synsets' identifiers are then unambiguous. Lists
+/// differ in the spelling of some names, such as `crane` and `crane bird`.
+fn is_imagenet(classes: &[Keys]) -> bool {
+    let synsets: Vec<(&str, &str)> = known::synsets().collect();
+    let alike = classes.iter().zip(&synsets).filter(|(keys, (id, name))| {
+        let name = plain(name);
+        keys.0.iter().flatten().any(|key| key == id || *key == name)
+    });
+    classes.len() == synsets.len() && 10 * alike.count() >= 9 * synsets.len()
+}
+
 fn find(folder: &str, classes: &[Keys]) -> Found {
     let folder: String = folder.nfc().collect();
-    let named = known::imagenet_name(&folder).map(plain);
+    let spelled = known::imagenet_name(&folder);
+    let named = spelled.map(plain);
     // The number in `001.Black_footed_Albatross` or `0_red` only sorts the folders.
     let bare = folder.trim_start_matches(|c: char| c.is_ascii_digit());
     let bare = (bare != folder).then(|| bare.strip_prefix(['.', '_', '-', ' ']).map(plain)).flatten();
@@ -117,6 +132,7 @@ fn find(folder: &str, classes: &[Keys]) -> Found {
         (0, Some(folder.as_str())),
         (1, Some(whole.as_str())),
         (2, Some(whole.as_str())),
+        (0, spelled),
         (2, named.as_deref()),
         (1, bare.as_deref()),
         (2, bare.as_deref()),
@@ -203,6 +219,29 @@ mod tests {
         );
         // The names differ only in case, which is enough.
         assert_eq!(matched(&["A", "a"], &["a", "A"], 2), by_name(&[1, 0]));
+    }
+
+    #[test]
+    fn every_synset_of_imagenet_is_its_class() {
+        let (ids, names): (Vec<&str>, Vec<&str>) = known::synsets().unzip();
+        let mut order: Vec<usize> = (0..1000).collect();
+        order.sort_by_key(|&i| ids[i]);
+        let folders: Vec<&str> = order.iter().map(|&i| ids[i]).collect();
+        assert_eq!(matched(&folders, &names, 1000), by_name(&order));
+        // Other lists write some names otherwise, and several names for each class.
+        let lists: [fn(&str, &str) -> String; 3] = [
+            |_, name| format!("{}, so called", name.to_lowercase()),
+            |id, _| id.to_owned(),
+            |id, name| format!("{id} {name}"),
+        ];
+        for list in lists {
+            let mut labels: Vec<String> = ids.iter().zip(&names).map(|(id, name)| list(id, name)).collect();
+            labels[134] = "crane".into();
+            let labels: Vec<&str> = labels.iter().map(|l| &l[..]).collect();
+            assert_eq!(matched(&folders, &labels, 1000), by_name(&order));
+        }
+        // Of a few of its classes, the exact name counts.
+        assert_eq!(matched(&["n02113186", "n02963159"], &["cardigan", "Cardigan"], 2), by_name(&[1, 0]));
     }
 
     #[test]
