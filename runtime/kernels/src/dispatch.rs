@@ -64,7 +64,12 @@ pub enum Unavailable {
     /// This build has no set with that name.
     Unknown,
     /// This CPU lacks the instructions that the set needs.
-    CpuLacks(&'static str),
+    CpuLacks {
+        /// The set's name.
+        name: &'static str,
+        /// What the set needs.
+        needs: &'static str,
+    },
 }
 
 impl core::fmt::Display for Unavailable {
@@ -72,7 +77,7 @@ impl core::fmt::Display for Unavailable {
         match self {
             Self::Unknown => write!(f, "this build has no kernel set of that name; it has")
                 .and_then(|()| REGISTRY.iter().try_for_each(|e| write!(f, " {}", e.name))),
-            Self::CpuLacks(what) => write!(f, "this CPU lacks {what}"),
+            Self::CpuLacks { name, needs } => write!(f, "{name} needs {needs}; this CPU lacks some of it"),
         }
     }
 }
@@ -82,5 +87,5 @@ impl core::error::Error for Unavailable {}
 /// Returns the set with this name.
 pub fn by_name(name: &str) -> Result<&'static dyn KernelSet, Unavailable> {
     let entry = REGISTRY.iter().find(|e| e.name == name).ok_or(Unavailable::Unknown)?;
-    (entry.get)().ok_or(Unavailable::CpuLacks(entry.needs))
+    (entry.get)().ok_or(Unavailable::CpuLacks { name: entry.name, needs: entry.needs })
 }
