@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use foldnet_archive::testing::{every_step, manifest};
-use foldnet_archive::{Activation, Manifest, Network, Proof};
+use foldnet_archive::{Activation, Manifest, Network, OutputKind, Proof};
 use serde_json::Value;
 
 /// A folder with an archive, images, and things that are neither.
@@ -156,6 +156,20 @@ fn json_lines_have_exactly_the_promised_keys() {
 }
 
 #[test]
+fn all_numbers_of_a_network_without_classes_are_printed() {
+    let place = Place::new();
+    let network = Network { activation: Activation::None, ..every_step() };
+    for kind in [OutputKind::Numbers, OutputKind::Embedding] {
+        let manifest = Manifest { labels: Vec::new(), output: Some(kind), ..manifest() };
+        place.archive("numbers.nnef.tgz", &network, &manifest);
+        let line = place.json("classify numbers.nnef.tgz photos/a.png --json --top 1");
+        let labels = line["labels"].as_array().unwrap();
+        let names: Vec<&str> = labels.iter().map(|l| l["label"].as_str().unwrap()).collect();
+        assert_eq!(names, ["output 0", "output 1", "output 2", "output 3"]);
+    }
+}
+
+#[test]
 fn scores_add_up_to_one_also_for_a_network_that_ends_in_logits() {
     let place = Place::new();
     let network = Network { activation: Activation::None, ..every_step() };
@@ -208,7 +222,9 @@ fn every_backend_kernel_set_and_number_of_threads_says_the_same() {
         } else {
             let output = place.run(&format!("classify net.nnef.tgz photos/a.png {options}"));
             assert_eq!(output.status.code(), Some(2));
-            assert!(stderr(&output).contains("this CPU lacks"), "{}", stderr(&output));
+            let expected = format!("{} needs", set["name"].as_str().unwrap());
+            let said = stderr(&output);
+            assert!(said.contains(&expected) && said.contains("this CPU lacks some of it"), "{said}");
         }
     }
     #[cfg(feature = "tract")]

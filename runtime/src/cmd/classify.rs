@@ -157,7 +157,11 @@ impl<'a> Report<'a> {
         Self {
             output,
             scores: classifier.scores,
-            top: usize::from(cmd.top).min(classifier.scores.len()),
+            top: match classifier.scores.len() {
+                // Numbers have no order, and none is likelier than another.
+                all if !classifier.scores.are_shares() => all,
+                all => usize::from(cmd.top).min(all),
+            },
             name_width: 0,
             label_width: 0,
             classified: 0,
