@@ -104,7 +104,7 @@ fn folders_with_a_copy_in_the_test_images_are_examined_and_written_down() {
     let place = tempfile::tempdir().unwrap();
     let path = |name: &str| place.path().join(name);
     fs::write(path("net.onnx"), small_classifier(3).bytes()).unwrap();
-    for folder in ["photos/ant", "photos/bee", "test/bee"] {
+    for folder in ["photos/ant", "photos/bee", "test/ant", "test/bee"] {
         fs::create_dir_all(path(folder)).unwrap();
     }
     for i in 0..24u32 {
@@ -115,6 +115,7 @@ fn folders_with_a_copy_in_the_test_images_are_examined_and_written_down() {
         image::RgbImage::from_fn(10, 12, pixel).save(path(&format!("photos/{class}/{i}.png"))).unwrap();
     }
     fs::copy(path("photos/bee/5.png"), path("test/bee/five.png")).unwrap();
+    fs::copy(path("photos/bee/7.png"), path("test/ant/seven.png")).unwrap();
     fs::write(path("photos/ant/broken.png"), b"no image").unwrap();
 
     let words = "doctor net.onnx --images photos --test test --report out.html --csv out.csv";
@@ -122,22 +123,28 @@ fn folders_with_a_copy_in_the_test_images_are_examined_and_written_down() {
     let (printed, said) =
         (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert!(output.status.success(), "{said}");
-    assert!(printed.contains("bee/5.png and bee/five.png, in training and test images"), "{printed}");
+    assert!(printed.contains("bee/5.png and test: bee/five.png, in training and test images\n"), "{printed}");
+    let both = "in training and test images, with different labels";
+    assert!(printed.contains(&format!("bee/7.png and test: ant/seven.png, {both}")), "{printed}");
     assert!(
-        printed.contains("ant: few images (12 images)") && said.contains("broken.png"),
+        printed.contains("ant: few images (13 images)") && said.contains("broken.png"),
         "{printed}{said}"
     );
     let table = fs::read_to_string(path("out.csv")).unwrap();
     assert!(
-        table.starts_with("finding,image,label,") && table.contains("leak,bee/5.png,bee,bee,"),
+        table.starts_with("finding,image,label,suggestion,score,other image,set\r\n")
+            && table.contains("leak,bee/5.png,bee,bee,0.0000,bee/five.png,train\r\n")
+            && table.contains("leak,bee/7.png,bee,ant,0.0000,ant/seven.png,train\r\n"),
         "{table}"
     );
     let page = fs::read_to_string(path("out.html")).unwrap();
-    assert!(page.contains("in training and test images") && page.contains("data:image/png"));
+    assert!(page.contains(both) && page.contains("test: ant/seven.png"));
+    assert!(page.contains("in training and test images<") && page.contains("data:image/png"));
 
     for (words, expected) in [
         ("doctor net.onnx --images photos --strict", "1 image cannot be read"),
         ("doctor net.onnx --images photos --report out.json", "--report out.json"),
+        ("doctor net.onnx --images photos --report out.txt", "out.txt: the name must end in .html;"),
         ("doctor net.onnx --images photos --csv net.onnx", "overwrite"),
         ("doctor net.onnx --images photos --csv x --report x", "--report x"),
         ("doctor net.onnx --images photos --max-images 0", "--max-images"),

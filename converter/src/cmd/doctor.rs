@@ -118,7 +118,7 @@ impl Cmd {
     /// Whether the results can be written, before the work.
     fn check(&self, external: &[PathBuf]) -> anyhow::Result<()> {
         if let Some(report) = &self.report
-            && files::report_kind(report)? == files::ReportKind::Json
+            && !files::report_kind(report).is_ok_and(|kind| kind == files::ReportKind::Html)
         {
             return Err(anyhow!(
                 "--report {}: the name must end in .html; --json prints the findings",
@@ -236,7 +236,7 @@ impl Reading<'_> {
 
 /// The result for people.
 fn words(f: &Findings, samples: &[Sample], names: &[String], features: usize) -> Vec<String> {
-    let file = |i: usize| printable(&samples[i].name).into_owned();
+    let file = |i: usize| printable(&samples[i].shown()).into_owned();
     let name = |l: usize| printable(&names[l]).into_owned();
     let mut lines =
         vec![format!("{} compared by {}", count(samples.len(), "image"), count(features, "feature"))];
@@ -260,6 +260,7 @@ fn words(f: &Findings, samples: &[Sample], names: &[String], features: usize) ->
     list(format!("{} of near-duplicates:", count(f.duplicates.len(), "pair")), f.duplicates.len(), &|i| {
         let p = &f.duplicates[i];
         let kind = match (p.contradictory, p.leak) {
+            (true, true) => ", in training and test images, with different labels",
             (true, _) => ", with different labels",
             (_, true) => ", in training and test images",
             _ => "",

@@ -17,6 +17,8 @@ pub mod neighbours;
 pub mod page;
 pub mod table;
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 
 use crate::image::Pixels;
@@ -49,6 +51,13 @@ pub struct Sample {
     pub features: Vec<f32>,
     /// A small copy, for comparison and for the page.
     pub small: Pixels,
+}
+
+impl Sample {
+    /// Returns the name, for test images with the set.
+    pub fn shown(&self) -> Cow<'_, str> {
+        if self.test { format!("test: {}", self.name).into() } else { Cow::Borrowed(&self.name) }
+    }
 }
 
 /// A label that is probably wrong.

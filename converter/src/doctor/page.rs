@@ -34,6 +34,7 @@ pub fn page(title: &str, findings: &Findings, samples: &[Sample], names: &[Strin
     section(out, "Near-duplicates", findings.duplicates.len(), |out, i| {
         let p = &findings.duplicates[i];
         let kind = match (p.contradictory, p.leak) {
+            (true, true) => "<span class=\"wrong\">in training and test images, with different labels</span>",
             (true, _) => "<span class=\"wrong\">different labels</span>",
             (_, true) => "<span class=\"wrong\">in training and test images</span>",
             _ => "same label",
@@ -93,7 +94,7 @@ impl Card<'_> {
             let _ =
                 write!(out, "<img alt=\"{}\" src=\"{}\">", escape(label), thumbnail(&self.samples[i].small));
         }
-        let files: Vec<String> = images.iter().map(|&i| escape(&self.samples[i].name)).collect();
+        let files: Vec<String> = images.iter().map(|&i| escape(&self.samples[i].shown())).collect();
         let _ = writeln!(
             out,
             "<figcaption>{said}<br><span class=\"soft\">{}</span></figcaption></figure>",

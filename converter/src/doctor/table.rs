@@ -1,12 +1,14 @@
 //! The findings as a CSV file (RFC 4180): one line for each image to look at, the worst of each kind first.
+//! The set is that of `image`; the other image of a leak is in the other set, that of any other pair in the same.
 
 use super::{Findings, Sample};
 
 /// Returns the file's content. `names` are the names of the classes.
 pub fn csv(findings: &Findings, samples: &[Sample], names: &[String]) -> String {
     let label = |i: usize| samples[i].label.map_or("", |l| &names[l]);
-    let mut rows =
-        vec![["finding", "image", "label", "suggestion", "score", "other image"].map(String::from)];
+    let set = |i: usize| if samples[i].test { "test" } else { "train" }.to_owned();
+    let columns = ["finding", "image", "label", "suggestion", "score", "other image", "set"];
+    let mut rows = vec![columns.map(String::from)];
     for s in &findings.suspects {
         rows.push([
             "label".into(),
@@ -15,13 +17,14 @@ pub fn csv(findings: &Findings, samples: &[Sample], names: &[String]) -> String 
             names[s.suggestion].clone(),
             format!("{:.3}", s.lead),
             String::new(),
+            set(s.image),
         ]);
     }
     for p in &findings.duplicates {
         let [a, b] = p.images;
         let kind = match (p.contradictory, p.leak) {
-            (true, _) => "contradiction",
             (_, true) => "leak",
+            (true, _) => "contradiction",
             _ => "duplicate",
         };
         rows.push([
@@ -31,6 +34,7 @@ pub fn csv(findings: &Findings, samples: &[Sample], names: &[String]) -> String 
             label(b).into(),
             format!("{:.4}", p.difference),
             samples[b].name.clone(),
+            set(a),
         ]);
     }
     for o in &findings.outliers {
@@ -41,6 +45,7 @@ pub fn csv(findings: &Findings, samples: &[Sample], names: &[String]) -> String 
             String::new(),
             format!("{:.3}", o.likeness),
             String::new(),
+            set(o.image),
         ]);
     }
     rows.iter()
