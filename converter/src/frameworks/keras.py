@@ -89,15 +89,22 @@ def outputs(weights):
 
 def export(model, job):
     import keras
+    import onnx
 
     height, width = job["size"] or (224, 224)
     batch, *shape = model.input_shape
     first = len(shape) == 3 and shape[0] in (1, 3) and shape[2] not in (1, 3)
     open_sizes = (3, height, width) if first else (height, width, 3)
+    assumed = None in shape and not job["size"]
     shape = [given or size for given, size in zip(shape, open_sizes, strict=True)]
     # A loaded model must have been called before it can be exported.
     model(keras.ops.zeros((1, *shape)))
     model.export(job["onnx"], format="onnx", verbose=False)
+    if assumed:
+        high, wide = shape[1:] if first else shape[:2]
+        exported = onnx.load(job["onnx"])
+        onnx.helper.set_model_props(exported, {"assumed_size": f"{wide}x{high}"})
+        onnx.save(exported, job["onnx"])
 
 
 def saved_model(job):

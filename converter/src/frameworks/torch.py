@@ -13,12 +13,18 @@ def exported_program(job):
 
 
 def torch_script(job):
+    import onnx
+
     model = torch.jit.load(job["model"], map_location="cpu").eval()
     weights = [p for p in model.parameters() if p.dim() == 4]
     channels = weights[0].shape[1] if weights else 3
     height, width = job["size"] or (224, 224)
     example = (torch.zeros(1, channels, height, width),)
     torch.onnx.export(model, example, job["onnx"], dynamo=False, opset_version=17)
+    if not job["size"]:
+        exported = onnx.load(job["onnx"])
+        onnx.helper.set_model_props(exported, {"assumed_size": f"{width}x{height}"})
+        onnx.save(exported, job["onnx"])
 
 
 def main():

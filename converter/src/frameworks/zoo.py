@@ -12,8 +12,9 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 def unknown(name, library, names):
-    near = difflib.get_close_matches(name, names, n=8) or sorted(names)[:8]
-    sys.exit(f"{library} has no {name}; nearest are {', '.join(near)}")
+    near = difflib.get_close_matches(name, names, n=8)
+    others = f"nearest are {', '.join(near)}" if near else f"it has, for example, {', '.join(sorted(names)[:8])}"
+    sys.exit(f"{library} has no {name}; {others}")
 
 
 def state(path):
