@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use foldnet_archive::OutputKind;
+use foldnet_cli::count;
 use serde::Serialize;
 
 use super::check::Drop;
@@ -95,7 +96,7 @@ pub fn judge(facts: &Facts<'_>) -> Verdict {
         let few = facts.images.calibrate.len();
         against.push((
             Grade::Look,
-            format!("{few} images are too few to keep some back for a check; give 100 or more"),
+            format!("{} too few to keep some back for a check; give 100 or more", images_are(few)),
         ));
     }
     against.extend(float_is_blind(facts));
@@ -209,10 +210,15 @@ fn float_guesses(facts: &Facts<'_>) -> Option<(Grade, String)> {
     None
 }
 
+/// A number of images as the subject of a sentence.
+pub fn images_are(n: usize) -> String {
+    format!("{} {}", count(n, "image"), if n == 1 { "is" } else { "are" })
+}
+
 /// Objects if too many answers differ, or if too few images show that they do not.
 fn differs(d: &Distance, interval: Option<(f64, f64)>) -> Option<(Grade, String)> {
     let n = d.images;
-    let few = || (Grade::Look, format!("{n} images are too few to tell; 200 or more are better"));
+    let few = || (Grade::Look, format!("{} too few to tell; 200 or more are better", images_are(n)));
     let by_size = |value: f64, good: f64, broken: f64, reason: String| match value {
         v if v < broken => Some((Grade::Broken, reason)),
         v if v < good => Some((Grade::Look, reason)),

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use foldnet_cli::count;
+
 use super::markup::{amount, bar, escape, fold, histogram, table, unfold};
 use crate::report::{KeptReport, Report, TensorReport};
 
@@ -34,8 +36,10 @@ fn measured(out: &mut String, r: &Report) {
     rows.push(vec![
         "layers".into(),
         format!(
-            "{} in int8, {} in f32; {} nodes folded",
-            r.layers_quantized, r.layers_float, r.layers_folded
+            "{} in int8, {} in f32; {} folded",
+            r.layers_quantized,
+            r.layers_float,
+            count(r.layers_folded, "node")
         ),
     ]);
     rows.push(vec!["parameters".into(), amount(r.parameters as f64, "")]);
