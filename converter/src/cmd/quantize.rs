@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use foldnet_archive::ArchiveError;
+use foldnet_cli::count;
 use foldnet_dataset::Dataset;
 use foldnet_kernels::Shape;
 use serde::Serialize;
@@ -23,7 +24,7 @@ use crate::calibrate::Method;
 use crate::convert::check::Drop;
 use crate::convert::images::{Images, Sample};
 use crate::convert::reading::{Evidence, decide};
-use crate::convert::verdict::Verdict;
+use crate::convert::verdict::{Verdict, images_are};
 use crate::convert::{Converted, Settings, convert};
 use crate::image::Pixels;
 use crate::per_class;
@@ -202,12 +203,17 @@ impl Cmd {
         };
         written(&model.external)?;
         talk.say(format!(
-            "{}: {} nodes folded away; pixels: {} ({})",
-            model.source.file, model.folded, model.input.preprocess, model.reason
+            "{}: {} folded away; pixels: {} ({})",
+            model.source.file,
+            count(model.folded, "node"),
+            model.input.preprocess,
+            model.reason
         ));
         model.notes.iter().for_each(|note| talk.say(note));
         let images = self.images(&mut model, talk)?;
-        if model.labels.is_empty() {
+        let evidence = Evidence::of(&model, &images.folders);
+        let names_classes = decide(&evidence, self.meaning.kind())?.kind.classes(evidence.outputs) > 0;
+        if model.labels.is_empty() && names_classes {
             talk.say("no labels: answers are called class 0, class 1, …; --labels FILE names them");
         }
         let mut converted = convert(&model, &images, &self.settings(), talk)?;
@@ -270,8 +276,8 @@ impl Cmd {
         };
         if images.check.is_empty() && !self.synthetic {
             talk.warn(format!(
-                "{} images are too few to trust the ranges found on them; give about a hundred",
-                images.calibrate.len()
+                "{} too few to trust the ranges found on them; give about a hundred",
+                images_are(images.calibrate.len())
             ));
         }
         Ok(images)
@@ -314,8 +320,12 @@ impl Cmd {
             talk.tick();
         }
         reader.check(samples.len(), self.strict)?;
-        if self.names.are_stated() {
-            check_labels(samples.iter().map(|(sample, _)| sample), classes)?;
+        if let Err(error) = check_labels(samples.iter().map(|(sample, _)| sample), classes) {
+            if self.names.are_stated() {
+                return Err(error.into());
+            }
+            talk.warn(format!("labels are not used: {error}"));
+            samples.iter_mut().for_each(|(sample, _)| sample.label = None);
         }
         let images = match &model.held_out {
             Some(_) => Images::by_training(samples),
