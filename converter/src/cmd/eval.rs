@@ -147,6 +147,13 @@ impl Cmd {
             talk.say(note);
             labels = names;
         }
+        if classes > 0 && !dataset.is_labelled() && self.logits.is_none() {
+            return Err(Failure::Input(anyhow::anyhow!(
+                "{}: no image has a label. Labelled images are a folder with one subfolder for each class, a CIFAR \
+                 .bin file, or a .npy array with labels; --logits OUT.npy writes the answers to unlabelled ones",
+                self.images.display()
+            )));
+        }
         let mut runner = Runner::new(&model)?;
         let mut reader = Reader::new(&dataset, model.input(), talk);
         let (mut images, mut count, mut spread) = (0, Count::default(), Spread::default());
