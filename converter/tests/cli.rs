@@ -138,7 +138,8 @@ fn bad_input_is_named_with_exit_code_2_and_leaves_nothing() {
         ("inspect earlier.nnef.tgz", &["earlier.nnef.tgz"]),
         ("eval net.onnx", &["--images"]),
         ("eval net.onnx --images cifar.bin", &["label 9"]),
-        ("eval net.onnx --images mixed --strict", &["broken.png", "--strict"]),
+        ("eval net.onnx --images mixed --strict --logits l.npy", &["broken.png", "--strict"]),
+        ("eval net.onnx --images mixed", &["mixed: no image has a label", "one subfolder for each class"]),
         ("compare net.onnx five.onnx --images photos", &["3 outputs", "5"]),
         ("export --qdq net.onnx", &["float model", "converter quantize"]),
         ("export net.onnx", &["--qdq", "--rknn"]),
@@ -427,6 +428,61 @@ fn what_a_model_says_of_its_input_is_taken_and_flags_come_first() {
     };
     assert_eq!(difference("flags"), 0.0);
     assert!(difference("other") > 0.0);
+}
+
+#[test]
+fn what_a_float_model_leaves_open_is_as_the_archive_records() {
+    let place = Place::new();
+    place.write("silent.onnx", &silent_classifier(3).bytes());
+    for preprocess in ["caffe", "100,110,120/50,60,70"] {
+        let words = "quantize silent.onnx --images photos --resize crop:9 -o a.nnef.tgz --json --preprocess";
+        place.json(&format!("{words} {preprocess}"));
+        for pair in ["silent.onnx a.nnef.tgz", "a.nnef.tgz silent.onnx"] {
+            let output = place.run(&format!("compare {pair} --images photos --json"));
+            assert!(output.status.success(), "{}", stderr(&output));
+            let compared: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert!(compared["sqnr"].as_f64().unwrap() > 20.0, "{pair}: {compared}");
+            let said = stderr(&output);
+            assert!(said.contains("preprocessing: as the archive records"), "{said}");
+        }
+        let other = place.run("compare silent.onnx a.nnef.tgz --images mixed --preprocess tf");
+        let (said, shown) = (stderr(&other), String::from_utf8(other.stdout.clone()).unwrap());
+        assert!(said.contains(&format!("records the preprocessing {preprocess}, but")), "{said}");
+        assert!(!said.contains("is for float models"), "{said}");
+        let (share, rest) = shown.split_once("top-1 on ").expect("the share of equal answers");
+        assert!(!share.contains("95 %") && rest.find("(95 %") < rest.find("signal to noise"), "{shown}");
+    }
+    place.json("quantize silent.onnx --images photos --preprocess torch -o b.nnef.tgz --json");
+    for (words, flag) in [
+        ("eval a.nnef.tgz --images photos --labels-by-order --preprocess tf", "--preprocess"),
+        ("inspect a.nnef.tgz --input-size 64x64", "--input-size"),
+        ("compare a.nnef.tgz b.nnef.tgz --images photos --output-name logits", "--output-name"),
+    ] {
+        let output = place.run(words);
+        assert!(output.status.success(), "{words}: {}", stderr(&output));
+        let said = stderr(&output);
+        assert_eq!(said.matches(&format!("{flag} is for float models; ")).count(), 1, "{words}: {said}");
+    }
+}
+
+#[test]
+fn labels_that_do_not_fit_are_told_and_not_counted() {
+    let place = Place::new();
+    let output = place.run("quantize net.onnx --images cifar.bin -o out.nnef.tgz");
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("labels are not used") && said.contains("label 9"), "{said}");
+    assert!(said.contains("2 images are too few to trust"), "{said}");
+    fs::create_dir(place.path("one")).unwrap();
+    fs::copy(place.path("photos/ant/0.png"), place.path("one/0.png")).unwrap();
+    let said = stderr(&place.run("quantize net.onnx --images one -o out.nnef.tgz"));
+    assert!(said.contains("1 image is too few to trust") && said.contains("called class 0"), "{said}");
+    // Plain numbers name no class.
+    let said = stderr(&place.run("quantize net.onnx --images one --output numbers -o out.nnef.tgz"));
+    assert!(!said.contains("called class 0"), "{said}");
+    place.write("assumed.onnx", &small_classifier(3).says("assumed_size", "8x8").bytes());
+    let said = stderr(&place.run("quantize assumed.onnx --images one -o out.nnef.tgz"));
+    assert!(said.contains("input: 8x8, assumed at export") && said.contains("--input-size"), "{said}");
 }
 
 #[test]

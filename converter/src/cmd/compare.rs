@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use foldnet_archive::Input;
+use foldnet_cli::count;
 use foldnet_dataset::Dataset;
 use serde::Serialize;
 
@@ -111,7 +112,7 @@ impl Answers {
 
     /// Class by class, on the images with a label.
     fn per_class(&self, measure: Measure, classes: usize, labels: &[String]) -> Vec<Change> {
-        let count = |of: &[Vec<f32>]| {
+        let counts = |of: &[Vec<f32>]| {
             let mut counts = PerClass::new(classes);
             for (logits, label) in of.iter().zip(&self.labels) {
                 if let Some((label, answer)) = label.zip(measure.class(logits)) {
@@ -120,7 +121,7 @@ impl Answers {
             }
             counts
         };
-        per_class::changes(&count(&self.a), &count(&self.b), labels)
+        per_class::changes(&counts(&self.a), &counts(&self.b), labels)
     }
 
     fn largest_difference(&self) -> f64 {
@@ -134,10 +135,11 @@ impl Cmd {
     pub fn run(self, talk: &Talk) -> Result<(), Failure> {
         let around =
             Around { images: Some(&self.images), labels: Some(&self.names), ..Around::nothing(talk) };
-        let (a, b) = (Model::load(&self.a, &self.input, around)?, Model::load(&self.b, &self.input, around)?);
+        let (a, b) = Model::load_both([&self.a, &self.b], &self.input, around)?;
         for model in [&a, &b] {
             if let Model::Float(model) = model {
                 talk.say(model.pixels());
+                model.notes.iter().for_each(|note| talk.say(note));
             }
         }
         self.check_shapes(&a, &b)?;
@@ -304,9 +306,9 @@ impl Cmd {
             .interval
             .map_or(String::new(), |(lo, hi)| format!(" (95 %: {} … {})", percent(lo), percent(hi)));
         talk.human(format!(
-            "{} images: {}, largest difference {:.4}{within}",
-            o.images,
-            distance.words(),
+            "{}: {}, largest difference {:.4}",
+            count(o.images, "image"),
+            distance.words_within(&within),
             o.largest_difference
         ));
         talk.human(match &o.first_diverging {

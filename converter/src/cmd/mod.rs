@@ -16,6 +16,7 @@ mod images;
 mod inspect;
 mod labels;
 mod limit;
+mod load;
 mod model;
 mod npu;
 mod output;

@@ -1,6 +1,5 @@
-//! Reads a model or an archive, told apart by its first bytes.
+//! Reads a float model, and decides what it does not tell.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -40,7 +39,7 @@ pub struct InputFlags {
     /// stretch (antialiased), bilinear (not antialiased, as tf.image.resize), or crop:SHORT (the short side to SHORT, then
     /// the centre).
     #[arg(long, value_name = "RULE", value_parser = parse_resize)]
-    resize: Option<Resize>,
+    pub resize: Option<Resize>,
     /// Width and height of the network's input, if the model leaves them open
     #[arg(long, value_name = "WxH", value_parser = parse_size)]
     input_size: Option<Size>,
@@ -71,6 +70,27 @@ impl InputFlags {
     pub fn outputs(&self) -> Vec<(&str, &Path)> {
         self.keep_onnx.iter().map(|path| ("--keep-onnx", path.as_path())).collect()
     }
+
+    /// Tells which of them an archive has no use for.
+    pub fn warn_unused(&self, talk: &Talk) {
+        for (flag, given) in [
+            ("--preprocess", self.preprocess.is_some()),
+            ("--input-size", self.input_size.is_some()),
+            ("--output-name", self.output_name.is_some()),
+            ("--custom", self.custom.is_some()),
+            ("--weights", self.weights.is_some()),
+            ("--keep-onnx", self.keep_onnx.is_some()),
+            ("--python", self.python.is_some()),
+        ] {
+            let why = match flag {
+                "--preprocess" | "--input-size" => "the archive contains its own",
+                _ => "it changes nothing for an archive",
+            };
+            if given {
+                talk.warn(format!("{flag} is for float models; {why}"));
+            }
+        }
+    }
 }
 
 /// As for `--input-size`: width before height, the order of every `--size` option.
@@ -88,6 +108,8 @@ pub struct Around<'a> {
     pub images: Option<&'a Path>,
     /// Names of the classes.
     pub labels: Option<&'a LabelFlags>,
+    /// How an archive that the model is compared with makes images into pixels.
+    pub recorded: Option<&'a Input>,
     /// A model whose preprocessing stays open is of use all the same.
     pub may_stay_open: bool,
     /// Where progress is shown.
@@ -97,7 +119,7 @@ pub struct Around<'a> {
 impl<'a> Around<'a> {
     /// Nothing.
     pub fn nothing(talk: &'a Talk) -> Self {
-        Self { images: None, labels: None, may_stay_open: false, talk }
+        Self { images: None, labels: None, recorded: None, may_stay_open: false, talk }
     }
 }
 
@@ -214,6 +236,11 @@ impl FloatModel {
         if let Some(Size { width, height }) = flags.input_size.filter(|size| size.width != size.height) {
             notes.push(format!("input: {width} wide, {height} high"));
         }
+        if let Some(size) = imported.metadata.get("assumed_size") {
+            notes.push(format!(
+                "input: {size}, assumed at export, as the model does not state it (--input-size WxH changes it there)"
+            ));
+        }
         let (preprocess, resize) = (decided.preprocess, decided.resize);
         prepend(&mut imported.graph, &preprocess)?;
         fold(&mut imported.graph);
@@ -312,7 +339,7 @@ fn decide(
         (None, Some(text)) => {
             Some(parse_resize(text).map_err(|e| anyhow!("the model's metadata, resize: {e}"))?)
         }
-        (None, None) => None,
+        (None, None) => around.recorded.map(|input| input.resize),
     };
     let decided = |preprocess: Preprocess, reason: String, note| Decided {
         resize: resize.unwrap_or_else(|| pixels::resize(&preprocess.name, shape)),
@@ -332,6 +359,18 @@ fn decide(
         _ => {}
     }
     let evidence = pixels::weigh(imported);
+    if let Some(preprocess) = around.recorded.and_then(|input| recorded(input, shape.c))
+        && !try_all
+    {
+        let note = match &evidence {
+            Evidence::One(reading) if reading.preprocess != preprocess.name => Some(format!(
+                "without the archive, --preprocess {} would be taken ({})",
+                reading.preprocess, reading.reason
+            )),
+            _ => None,
+        };
+        return Ok(decided(preprocess, "preprocessing: as the archive records".into(), note));
+    }
     if let (Evidence::One(reading), false) = (&evidence, try_all) {
         return Ok(decided(Preprocess::parse(&reading.preprocess, shape.c)?, reading.reason.clone(), None));
     }
@@ -359,6 +398,13 @@ fn decide(
         }
         Err(images) => Err(anyhow!(pixels::undecided(&candidates, &why, &images))),
     }
+}
+
+/// The preprocessing that an archive records, if it is for images of this many channels.
+fn recorded(input: &Input, channels: usize) -> Option<Preprocess> {
+    let (name, mean, std) = (input.preprocess.clone(), input.mean.clone(), input.std.clone());
+    let fits = mean.len() == channels && std.len() == channels;
+    fits.then(|| Preprocess { bgr: name == "caffe", name, mean, std })
 }
 
 /// The candidate that labelled images decide for, or why they do not.
@@ -390,25 +436,4 @@ fn tried(
 /// The framework and the name, if this names a published network and no file.
 pub fn named(path: &Path) -> Option<(Format, &str)> {
     path.to_str().and_then(Format::named).filter(|_| !path.exists())
-}
-
-impl Model {
-    /// Reads either.
-    pub fn load(path: &Path, flags: &InputFlags, around: Around<'_>) -> anyhow::Result<Self> {
-        if named(path).is_some() || foreign::exported_folder(path).is_some() {
-            return Ok(Self::Float(Box::new(FloatModel::load(path, flags, around)?)));
-        }
-        let mut magic = [0; 2];
-        let mut file = foldnet_archive::open_file(path).with_context(|| path.display().to_string())?;
-        let read = file.read(&mut magic).with_context(|| path.display().to_string())?;
-        if read == 2 && magic == [0x1f, 0x8b] {
-            let bytes = file.metadata()?.len();
-            let (network, mut manifest) = foldnet_archive::read(path)?;
-            if let Some(resize) = flags.resize {
-                manifest.input.resize = resize;
-            }
-            return Ok(Self::Int8(Box::new(Int8Model { network, manifest, bytes })));
-        }
-        Ok(Self::Float(Box::new(FloatModel::load(path, flags, around)?)))
-    }
 }

@@ -185,6 +185,11 @@ impl Distance {
 
     /// Describes how similar the answers are and how much noise they contain.
     pub fn words(&self) -> String {
+        self.words_within("")
+    }
+
+    /// Like [`Distance::words`], with the interval of the share of equal answers behind it.
+    pub fn words_within(&self, interval: &str) -> String {
         let percent = |share: Option<f64>| format!("{:.2} %", 100.0 * share.unwrap_or(0.0));
         let alike = match self.output {
             OutputKind::Softmax => format!("same top-1 on {}", percent(self.agreement)),
@@ -203,7 +208,7 @@ impl Distance {
             ),
         };
         let kl = self.kl.map_or(String::new(), |kl| format!("; KL divergence {kl:.6}"));
-        format!("{alike}{kl}; signal to noise {:.2} dB", self.sqnr)
+        format!("{alike}{interval}{kl}; signal to noise {:.2} dB", self.sqnr)
     }
 }
 
