@@ -149,8 +149,8 @@ impl Cmd {
         }
         if classes > 0 && !dataset.is_labelled() && self.logits.is_none() {
             return Err(Failure::Input(anyhow::anyhow!(
-                "{}: no image has a label. Labelled images are a folder with one subfolder for each class, a CIFAR \
-                 .bin file, or a .npy array with labels; --logits OUT.npy writes the answers to unlabelled ones",
+                "{}: no image has a label. Labelled images are a folder with one subfolder for each class, or a CIFAR \
+                 .bin file; --logits OUT.npy writes the answers to unlabelled ones",
                 self.images.display()
             )));
         }
