@@ -46,8 +46,8 @@ def pixels(file: Path) -> list[bytes]:
             left, corner = (line[x - 3], above[x - 3]) if x >= 3 else (0, 0)
             up = above[x]
             guess = left + up - corner
-            paeth = min((left, up, corner), key=lambda v: abs(guess - v))
-            line[x] = (line[x] + (0, left, up, (left + up) // 2, paeth)[kind]) % 256
+            nearest = min((left, up, corner), key=lambda v: abs(guess - v))
+            line[x] = (line[x] + (0, left, up, (left + up) // 2, nearest)[kind]) % 256
         above = bytes(line)
         rows.append(above)
     return rows
