@@ -39,7 +39,7 @@ pub use talk::Talk;
 use foldnet_catalogue as catalogue;
 use foldnet_catalogue::Board;
 
-/// Bring quantized networks to boards: build, flash, check, roll out
+/// Build, flash, check and roll out quantized networks on boards
 #[derive(Parser)]
 #[command(name = "boards", version, arg_required_else_help = true)]
 pub struct Program {

@@ -2,7 +2,7 @@
 
 use super::{Failure, Talk, board};
 
-/// Print what the catalogue knows about a board
+/// Print the facts about a board
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  boards show rock-5b\n  boards show --board my-board.toml")]
 pub struct Cmd {

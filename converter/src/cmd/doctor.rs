@@ -17,7 +17,7 @@ use crate::quantize::recipe::Progress;
 
 /// Find images with wrong labels, duplicates and outliers
 ///
-/// Compares images by what the network's last layer reads. The network need not know their classes.
+/// Compares images by the features that the network's last layer reads. The network need not know their classes.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  converter doctor model.nnef.tgz --images photos/\n  \
                         converter doctor model.nnef.tgz --images photos/ --test test/ --csv doctor.csv")]
@@ -27,7 +27,7 @@ pub struct Cmd {
     /// Images: a folder with one subfolder per class, a CIFAR .bin file, or a .npy array
     #[arg(long)]
     images: PathBuf,
-    /// Test images, to find those that training has seen
+    /// Test images, to find copies of them among the training images
     #[arg(long, value_name = "IMAGES")]
     test: Option<PathBuf>,
     #[command(flatten)]

@@ -31,8 +31,8 @@ pub struct Cmd {
     qdq: bool,
     /// Write an int8 TFLite file, for LiteRT and TensorFlow Lite Micro
     ///
-    /// Input and output are int8; the input is the pixels less 128. The archive's arithmetic with TFLite's roundings is
-    /// compared with the archive first.
+    /// Input and output are int8; the input is the pixels minus 128. The export is first compared with the archive, in
+    /// TFLite's arithmetic.
     #[arg(long, group = "format")]
     tflite: bool,
     /// Build a model for a Rockchip NPU: rk3562, rk3566, rk3568, rk3576 or rk3588

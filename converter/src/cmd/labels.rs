@@ -11,7 +11,7 @@ pub struct LabelFlags {
     /// Class names: a text file with one a line, numbered lines, CSV, JSON or YAML; or the built-in imagenet, cifar10 or cifar100. Without it, the model's metadata, a recognized ImageNet network or the class folders give them
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
-    /// Take no names from the model, from class folders or from what is built in
+    /// Ignore class names from the model, from class folders and from the built-in lists
     #[arg(long, conflicts_with = "labels")]
     no_labels: bool,
     /// Class folders, sorted by name, are the network's classes in this order, whatever they are called

@@ -30,8 +30,8 @@ pub struct InputFlags {
     /// What training did to the pixels [default: recognized from the model]
     ///
     /// none (0…255), 0-1 (x/255), tf (x/127.5 − 1), caffe (BGR minus the mean), torch (ImageNet's mean and deviation), or
-    /// MEAN/STD in pixel units, each one number or three. auto tries them on labelled images. By default, the model's
-    /// metadata, layers and numbers decide, and labelled images where several readings fit.
+    /// MEAN/STD in pixel units (one number or three for each). auto tries them on labelled images. By default, the
+    /// converter decides from the model's metadata, layers and numbers, and from labelled images if several fit.
     #[arg(long, value_name = "KIND")]
     preprocess: Option<String>,
     /// How images of another size are resized [default: torch crops, everything else stretches]
@@ -46,7 +46,7 @@ pub struct InputFlags {
     /// The output to use, if the model has several
     #[arg(long, value_name = "NAME")]
     output_name: Option<String>,
-    /// Python file with the classes that a Keras model consists of
+    /// Python file that defines the custom classes of a Keras model
     #[arg(long, value_name = "MODULE.py", help_heading = FRAMEWORKS)]
     custom: Option<PathBuf>,
     /// Weights of a network given by its name [default: those published with it, downloaded]
@@ -55,7 +55,7 @@ pub struct InputFlags {
     /// Also write the ONNX file that the framework exports
     #[arg(long, value_name = "MODEL.onnx", help_heading = FRAMEWORKS)]
     keep_onnx: Option<PathBuf>,
-    /// Python that has the framework, or makes an environment with it [default: python3]
+    /// Python to export with; if it lacks the framework, it creates an environment [default: python3]
     #[arg(long, value_name = "PROGRAM", help_heading = FRAMEWORKS)]
     python: Option<String>,
 }
@@ -132,7 +132,7 @@ fn parse_resize(text: &str) -> Result<Resize, String> {
             Ok(short_side) if (1..=foldnet_kernels::MAX_SIDE).contains(&short_side) => {
                 Ok(Resize::Crop { short_side })
             }
-            _ => Err(format!("{short} is no length of a side")),
+            _ => Err(format!("{short} is not a valid length")),
         },
         _ => Err("stretch, bilinear, or crop:SHORT, for example crop:256".into()),
     }

@@ -33,7 +33,7 @@ pub struct Flags {
     /// Largest number of images to check with
     #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..), requires = "pictures")]
     pub check_images: u32,
-    /// Least share of images with the same top-1 as the archive
+    /// Smallest share of images that must have the same top-1 as the archive
     #[arg(long, default_value_t = 0.99, requires = "pictures")]
     pub min_agreement: f64,
     /// Also build a model that takes this many images at once
@@ -93,7 +93,10 @@ impl Flags {
             return Err(Failure::Input(anyhow!("{option} needs --images: images to check the result with")));
         };
         if !(0.0..=1.0).contains(&self.min_agreement) {
-            return Err(Failure::Input(anyhow!("--min-agreement {} is no share of 1", self.min_agreement)));
+            return Err(Failure::Input(anyhow!(
+                "--min-agreement {} must be a number from 0 to 1",
+                self.min_agreement
+            )));
         }
         let samples = read(images, self.check_images as usize, model, talk)?;
         let labels = samples.iter().map(|s| s.label).collect();
@@ -122,7 +125,7 @@ impl Flags {
     ) -> Result<Distance, Failure> {
         let distance = Distance::between(ours, theirs, model.measure());
         let lead = distance.lost_lead.map_or(String::new(), |lead| {
-            format!(" (elsewhere the archive's led by at most {})", percent(lead))
+            format!(" (where they differ, the archive's first label led by at most {})", percent(lead))
         });
         talk.say(format!(
             "{title} against archive on {} images: {}{lead}",

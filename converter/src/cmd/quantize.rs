@@ -187,10 +187,10 @@ impl Cmd {
         }
         if self.model.is_some() && self.images.is_none() && !self.synthetic {
             return Err(Failure::Input(anyhow!(
-                "no images to calibrate on. The range of every layer is measured on real images: with \
-                 wrong ranges values are cut off or too coarse, and the network's answers with them. Give \
-                 about a hundred images of the kind the network will see, labels not needed: --images \
-                 FOLDER (or a CIFAR .bin, or .npy). Only to try the path, --synthetic takes noise"
+                "no images to calibrate on. The converter measures the range of every layer on real images; wrong \
+                 ranges make the answers wrong. Give about a hundred images of the kind the network will see, \
+                 without labels if you have none: --images FOLDER (or a CIFAR .bin, or .npy). --synthetic \
+                 calibrates on noise, only to try the commands"
             )));
         }
         let limit =

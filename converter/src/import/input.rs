@@ -97,7 +97,7 @@ fn with_size(stated: [Option<i64>; 3], size: Option<Size>) -> Result<[i64; 3], P
                 } else {
                     "leave out --input-size".into()
                 };
-                return Err(format!("its size is fixed and is not {w} wide and {h} high; {instead}"));
+                return Err(format!("the model fixes its size, which is not {w}x{h}; {instead}"));
             }
             Ok(at.map(|i| wanted[i]))
         }

@@ -14,7 +14,7 @@ const TABLE: u64 = 16;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FlatError {
     /// An offset points outside the file, which may be truncated.
-    #[error("what byte {0} points to lies outside of the file, which may be cut off")]
+    #[error("byte {0} points outside the file, which may be truncated")]
     Outside(usize),
     /// Parts of the file are used again and again.
     #[error("its tables refer to the same bytes too often")]

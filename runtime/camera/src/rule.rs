@@ -54,7 +54,7 @@ impl FromStr for Rule {
             Some(at) => {
                 let share: f32 = words[at + 1..].trim().parse().map_err(|_| bad())?;
                 if !(0.0..=1.0).contains(&share) {
-                    return Err(format!("{share} is no share: 0 to 1"));
+                    return Err(format!("{share} must be a number from 0 to 1"));
                 }
                 let above = words.as_bytes()[at] == b'>';
                 (&words[..at], if above { Condition::Above(share) } else { Condition::Below(share) })

@@ -182,15 +182,12 @@ fn parse(header: &str) -> Result<Array, String> {
         return Err("the header lacks descr, fortran_order or shape".into());
     };
     let &[pictures, height, width, channels] = shape.as_slice() else {
-        return Err(format!(
-            "an array of {} dimensions; [n, height, width, channels] is wanted",
-            shape.len()
-        ));
+        return Err(format!("an array of {} dimensions; expected [n, height, width, channels]", shape.len()));
     };
     let side = 1..=MAX_SIDE;
     if !side.contains(&height) || !side.contains(&width) || !matches!(channels, 1 | 3) {
         return Err(format!(
-            "images of {height}×{width}×{channels}; [n, height, width, channels] with 3 channels or 1 is wanted"
+            "images of {height}×{width}×{channels}; expected [n, height, width, channels] with 3 channels or 1"
         ));
     }
     let array = Array { element, pictures, height, width, channels };
@@ -227,7 +224,7 @@ impl<'a> Text<'a> {
             return Ok(());
         }
         let here: String = self.0.chars().take(20).collect();
-        Err(format!("the header has {here:?} where {word:?} is wanted"))
+        Err(format!("the header has {here:?} instead of {word:?}"))
     }
 
     fn quoted(&mut self) -> Result<&'a str, String> {

@@ -19,11 +19,11 @@ use super::{Engine, Failure, Output, bytes, fitted};
 
 /// Measure the speed of an archive on this machine
 ///
-/// Times inferences on one image of noise, then each layer. "Of limit" compares with what the processor's
-/// multiply-accumulate instructions could do on registers alone, which is measured again right before and
-/// after each round, for as many cores as there are threads; the median of the rounds is printed. Where such
-/// a loop is not known (on Arm), one instruction per cycle is the limit. What exceeds 100 % is
-/// explained below the table.
+/// Times inferences on one image of noise, then each layer. "Of limit" is the share of
+/// the rate that the processor's multiply-accumulate instructions reach on registers alone. That rate is
+/// measured right before and after each round, on as many cores as there are threads; the table shows the
+/// median of the rounds. On Arm, the limit is one instruction per cycle. A note below the table explains
+/// values above 100 %.
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  runtime bench model.nnef.tgz\n  runtime bench model.nnef.tgz --threads 2 --float\n  \

@@ -16,8 +16,8 @@ use super::{Engine, Exit, Failure, Output, check_outputs, count, fitted, printab
 /// Teach a network new classes from a few images
 ///
 /// Writes a teaching file, with which `runtime classify --teach` and `runtime camera --teach` answer with the taught
-/// classes. Nothing is trained: images are compared by the numbers that the last layer reads. 5 to 20 images that
-/// differ as much as those to come are enough for a class. An image that is like no class is `unknown`.
+/// classes. Nothing is trained: images are compared by the features that the last layer reads. 5 to 20 images
+/// are enough for a class if they vary as much as later images will. An image that is like no class is `unknown`.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
                         runtime teach model.nnef.tgz --class cat photos/cat --class dog photos/dog -o pets.teach\n  \
@@ -30,13 +30,13 @@ pub struct Cmd {
     /// Class and its images: a folder, an image, or a CIFAR .bin or .npy file (repeatable)
     #[arg(long, num_args = 2, value_names = ["NAME", "IMAGES"])]
     class: Vec<OsString>,
-    /// Images of what is normal; all others are called `anomaly`
+    /// Images of the normal state; every other image is called `anomaly`
     #[arg(long, value_name = "IMAGES", conflicts_with_all = ["class", "from"])]
     normal: Option<PathBuf>,
     /// Share of the taught classes' images that may be called unknown [default: 5%, or as in --from]
     ///
-    /// 0 never says unknown. A rate of 1% needs 99 images, 5% needs 19: with fewer, the rate that they can keep is
-    /// told.
+    /// With 0, no image is called unknown. A rate of 1% needs 99 images, 5% needs 19. With fewer images, the command
+    /// prints the rate that they allow.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     false_alarms: Option<FalseAlarms>,
     /// Teaching file to show or to change

@@ -102,7 +102,8 @@ async fn guard(State(door): State<Arc<Door>>, request: Request, next: Next) -> R
         }
         (Verdict::NoToken, _) => refuse(StatusCode::UNAUTHORIZED, "This page needs a token", is_page),
         (Verdict::WrongHost, _) => {
-            (StatusCode::FORBIDDEN, "this page answers to this machine's own names only\n").into_response()
+            (StatusCode::FORBIDDEN, "this page can only be opened by the names of this machine\n")
+                .into_response()
         }
     };
     let headers = response.headers_mut();

@@ -80,13 +80,13 @@ pub struct Cmd {
     fps_max: Option<f64>,
     /// Classify once a second while the image does not change
     ///
-    /// LEVELS is the largest change (of 255) of any part of the image that counts as none; 4 if not given.
+    /// Changes of at most LEVELS (of 255) in every part of the image count as no change; the default is 4.
     #[arg(long, help_heading = "Pace", value_name = "LEVELS", num_args = 0..=1, default_missing_value = "4", value_parser = levels)]
     idle: Option<f32>,
     /// Number of frames to average scores over [default: 5; 1 for image files]
     #[arg(long, help_heading = "Labels", value_name = "FRAMES", value_parser = smooth)]
     smooth: Option<f32>,
-    /// Lead in score that a new label needs [default: 0.05; 0 for image files]
+    /// Score by which a new label must lead to replace the old one [default: 0.05; 0 for image files]
     #[arg(long, help_heading = "Labels", value_name = "SHARE", value_parser = share)]
     hysteresis: Option<f32>,
     /// Part of the image to classify, as shares: left, top, width, height
@@ -100,7 +100,7 @@ pub struct Cmd {
     flip: bool,
     /// Answer with the classes of a teaching file from `runtime teach`
     ///
-    /// What is none of them is `unknown`, which rules can name: --when 'unknown for 10 frames'. SIGHUP reads this file
+    /// Every other image is `unknown`, which rules can use: --when 'unknown for 10 frames'. SIGHUP reads this file
     /// again, too. With --listen, classes are taught on the page and kept in this file, which need not exist yet.
     #[arg(long, help_heading = "Labels", value_name = "FILE")]
     teach: Option<PathBuf>,

@@ -74,7 +74,7 @@ impl Cmd {
         if let (Some(rule), None, None) = (self.when.first(), &self.webhook, &self.mqtt) {
             let text = &rule.text;
             return Err(Failure::input(format!(
-                "--when {text:?}: --webhook or --mqtt says who is to be told"
+                "--when {text:?} needs --webhook or --mqtt, which receive the events"
             )));
         }
         if let Some(url) = &self.webhook {
