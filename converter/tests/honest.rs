@@ -294,7 +294,7 @@ fn other_kinds_of_files_are_named_with_advice() {
     place.write("net.onnx", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n");
     for (file, words) in [
         ("net.pt", ["PyTorch", "torch.onnx.export"]),
-        ("net.tflite", ["TensorFlow Lite model cannot be read", "cut off"]),
+        ("net.tflite", ["TensorFlow Lite model cannot be read", "truncated"]),
         ("net.onnx", ["Git LFS", "git lfs pull"]),
     ] {
         for command in ["quantize", "inspect", "eval"] {

@@ -307,7 +307,7 @@ mod tests {
             (HEADER.replace(", 'shape'", ", 'descr': '|u1', 'shape'"), "twice"),
             (HEADER.replace("'fortran_order': False,", ""), "lacks"),
             (HEADER.replace("}", "} trailing"), "behind"),
-            ("import os".into(), "wanted"),
+            ("import os".into(), "instead of"),
         ];
         for (header, reason) in cases {
             let error = open(&npy(&header, &[0; 12])).map(|_| ()).unwrap_err().to_string();
