@@ -1,5 +1,6 @@
 //! Runs a float model or an int8 model, and returns the values of its tensors.
 
+use foldnet::streams::Streams;
 use foldnet::{Session, SessionError};
 use foldnet_archive::{Network, Step};
 
@@ -39,8 +40,8 @@ pub struct Values {
 pub enum Runner<'a> {
     /// A float graph, its network for logits, and once requested, its tensors.
     Float(&'a Graph, Box<FloatNet>, Option<Box<Tensors>>),
-    /// One session per core.
-    Int8(Vec<Session>, Network),
+    /// One stream per core.
+    Int8(Streams, Network),
 }
 
 /// A float network whose nodes correspond to an archive's tensors.
@@ -66,6 +67,12 @@ impl Tensors {
     }
 }
 
+/// Creates one stream per core for an int8 network.
+pub fn streams(network: &Network) -> Result<Streams, RunError> {
+    let session = Session::new(network, foldnet_kernels::dispatch::best(), 1)?;
+    Ok(Streams::new(&session, 0).map_err(SessionError::from)?)
+}
+
 impl<'a> Runner<'a> {
     /// Prepares to run a model.
     pub fn new(model: &'a Model) -> Result<Self, RunError> {
@@ -83,26 +90,16 @@ impl<'a> Runner<'a> {
 
     /// Prepares to run an int8 network.
     pub fn int8(network: &Network) -> Result<Self, RunError> {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let session = || Session::new(network, foldnet_kernels::dispatch::best(), 1);
-        let sessions = (0..cores).map(|_| session()).collect::<Result<_, _>>();
-        Ok(Self::Int8(sessions?, network.clone()))
+        Ok(Self::Int8(streams(network)?, network.clone()))
     }
 
     /// Returns the logits of each image.
     pub fn logits(&mut self, images: &[Pixels]) -> Result<Vec<Vec<f32>>, RunError> {
         match self {
             Self::Float(_, net, _) => Ok(net.logits(images)?),
-            Self::Int8(sessions, _) => {
-                let lanes = sessions.len();
-                let mut results: Vec<Vec<Vec<f32>>> = vec![Vec::new(); lanes];
-                std::thread::scope(|scope| {
-                    for (lane, (session, result)) in sessions.iter_mut().zip(&mut results).enumerate() {
-                        let mine = images.iter().skip(lane).step_by(lanes);
-                        scope.spawn(move || result.extend(mine.map(|p| session.run(p.values()).to_vec())));
-                    }
-                });
-                Ok((0..images.len()).map(|i| results[i % lanes][i / lanes].clone()).collect())
+            Self::Int8(streams, _) => {
+                let run = |session: &mut Session, i: usize| session.run(images[i].values()).to_vec();
+                Ok(streams.map(images.len(), run))
             }
         }
     }
@@ -123,10 +120,10 @@ impl<'a> Runner<'a> {
                 };
                 Ok(tensors.named.iter().map(value).collect())
             }
-            Self::Int8(sessions, network) => {
+            Self::Int8(streams, network) => {
                 let mut all = Vec::new();
                 let steps: &[Step] = &network.steps;
-                sessions[0].run_traced(pixels.values(), |step, outputs| {
+                streams.sessions()[0].run_traced(pixels.values(), |step, outputs| {
                     for (id, values) in steps[step].outputs().into_iter().zip(outputs) {
                         let tensor = &network.tensors[id];
                         let real = |&q: &i8| (f32::from(q) - f32::from(tensor.zero)) * tensor.scale;

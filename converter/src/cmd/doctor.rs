@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use clap::Args;
 use foldnet_cli::{count, printable};
-use foldnet_dataset::{Dataset, ItemError};
+use foldnet_dataset::Dataset;
 use serde::Serialize;
 
+use super::images::{Reader, spread};
 use super::model::{Around, InputFlags, Model};
 use super::{Failure, Talk, files};
 use crate::doctor::features::Extractor;
@@ -199,38 +200,23 @@ impl Reading<'_> {
         names: &Names<'_>,
         extractor: &mut Extractor,
     ) -> Result<(), Failure> {
-        let used = dataset.len().min(most);
-        let numbers: Vec<usize> = (0..used).map(|i| i * dataset.len() / used).collect();
-        self.talk.stage("looking at the images", used);
+        let numbers: Vec<usize> = spread(dataset.len(), most).collect();
+        self.talk.stage("looking at the images", numbers.len());
+        let mut reader = Reader::new(dataset, self.model.input(), self.talk);
         let before = self.samples.len();
         for chunk in numbers.chunks(IMAGES_AT_ONCE) {
-            let mut items = Vec::new();
-            for &number in chunk {
-                match dataset.get(number) {
-                    Ok(item) => items.push(item),
-                    Err(error) => self.skip(&error),
-                }
-                self.talk.tick();
-            }
-            let pixels: Vec<Pixels> =
-                items.iter().map(|item| Pixels::fit(&item.picture, self.model.input())).collect();
+            let read = reader.read(chunk.iter().copied());
+            let pixels: Vec<Pixels> = read.iter().map(|sample| sample.pixels.clone()).collect();
             let features = extractor.features(&pixels).map_err(anyhow::Error::from)?;
-            for ((item, pixels), features) in items.into_iter().zip(&pixels).zip(features) {
-                let label = item.label.map(|label| names.index(dataset, label));
-                let small = pixels.shrunk(SMALL);
-                self.samples.push(Sample { name: item.name, label, test, features, small });
+            for (sample, features) in read.into_iter().zip(features) {
+                let label = sample.label.map(|label| names.index(dataset, label));
+                let small = sample.pixels.shrunk(SMALL);
+                self.samples.push(Sample { name: sample.name, label, test, features, small });
             }
+            chunk.iter().for_each(|_| self.talk.tick());
         }
-        if self.samples.len() == before {
-            let path = dataset.path().display();
-            return Err(Failure::Input(anyhow!("{path}: none of the images can be read")));
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, error: &ItemError) {
-        self.skipped += 1;
-        self.talk.warn(format!("skipped {error}"));
+        self.skipped += reader.skipped;
+        reader.check(self.samples.len() - before, false)
     }
 }
 

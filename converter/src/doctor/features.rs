@@ -1,13 +1,14 @@
 //! Computes an image's features: the inputs of a network's last layer, averaged over its pixels.
 
 use foldnet::Session;
+use foldnet::streams::Streams;
 
 use crate::calibrate::in_lanes;
 use crate::float::FloatNet;
 use crate::graph::{Graph, NodeId, Op};
 use crate::image::Pixels;
 use crate::model::Model;
-use crate::run::RunError;
+use crate::run::{RunError, streams};
 
 /// The reason why a model has no features.
 #[derive(Debug, thiserror::Error)]
@@ -26,8 +27,8 @@ pub enum FeaturesError {
 pub enum Extractor {
     /// A float network, the node whose value is the features, and the node's channels.
     Float(Box<FloatNet>, NodeId, usize),
-    /// One session per core, and the channels.
-    Int8(Vec<Session>, usize),
+    /// One stream per core, and the channels.
+    Int8(Streams, usize),
 }
 
 impl Extractor {
@@ -40,12 +41,9 @@ impl Extractor {
                 Ok(Self::Float(Box::new(net), node, m.graph.nodes[node].shape.c))
             }
             Model::Int8(m) => {
-                let session = || Session::new(&m.network, foldnet_kernels::dispatch::best(), 1);
-                let cores = std::thread::available_parallelism().map_or(1, usize::from);
-                let sessions =
-                    (0..cores).map(|_| session()).collect::<Result<Vec<_>, _>>().map_err(RunError::from)?;
-                let shape = sessions[0].features_shape().ok_or(FeaturesError::None)?;
-                Ok(Self::Int8(sessions, shape.c))
+                let mut streams = streams(&m.network)?;
+                let shape = streams.sessions()[0].features_shape().ok_or(FeaturesError::None)?;
+                Ok(Self::Int8(streams, shape.c))
             }
         }
     }
@@ -70,20 +68,12 @@ impl Extractor {
                 let run = |i: usize| Ok(mean(&net.run(&images[i]).map_err(RunError::from)?[*node], channels));
                 in_lanes(images.len(), run).into_iter().collect()
             }
-            Self::Int8(sessions, _) => {
-                let lanes = sessions.len();
-                let mut results: Vec<Vec<Vec<f32>>> = vec![Vec::new(); lanes];
-                std::thread::scope(|scope| {
-                    for (lane, (session, result)) in sessions.iter_mut().zip(&mut results).enumerate() {
-                        scope.spawn(move || {
-                            for image in images.iter().skip(lane).step_by(lanes) {
-                                let values = session.features(image.values());
-                                result.push(mean(values.expect("the shape was there"), channels));
-                            }
-                        });
-                    }
-                });
-                Ok((0..images.len()).map(|i| std::mem::take(&mut results[i % lanes][i / lanes])).collect())
+            Self::Int8(streams, _) => {
+                let run = |session: &mut Session, i: usize| {
+                    let values = session.features(images[i].values());
+                    mean(values.expect("the shape was there"), channels)
+                };
+                Ok(streams.map(images.len(), run))
             }
         }
     }
