@@ -6,8 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
-use foldnet_archive::testing::{every_step_without_a_dense_layer, manifest, manifest_of, resnet8};
-use foldnet_archive::{Input, Manifest, Network, Resize};
+use foldnet_archive::testing::{every_step_without_a_dense_layer, manifest_of, manifest_stretched, resnet8};
 use serde_json::Value;
 
 /// A folder with an archive and images of some kinds.
@@ -16,23 +15,11 @@ struct Place(tempfile::TempDir);
 /// Kinds of images: bars across, bars down, and checks.
 const KINDS: [&str; 3] = ["across", "down", "checks"];
 
-fn manifest_for(network: &Network) -> Manifest {
-    let shape = network.input();
-    let input = Input {
-        height: shape.h,
-        width: shape.w,
-        channels: shape.c,
-        resize: Resize::Stretch,
-        ..manifest().input
-    };
-    Manifest { input, ..manifest_of(network) }
-}
-
 impl Place {
     fn new() -> Self {
         let place = Self(tempfile::tempdir().unwrap());
         let network = resnet8();
-        foldnet_archive::write(&place.path("net.nnef.tgz"), &network, &manifest_for(&network)).unwrap();
+        foldnet_archive::write(&place.path("net.nnef.tgz"), &network, &manifest_stretched(&network)).unwrap();
         for (kind, name) in KINDS.iter().enumerate() {
             fs::create_dir(place.path(name)).unwrap();
             (0..12).for_each(|n| place.image(&format!("{name}/{n:02}.png"), kind, n));
@@ -233,7 +220,7 @@ fn bad_input_is_named_and_nothing_is_written() {
     foldnet_archive::write(&place.path("flat.nnef.tgz"), &network, &manifest_of(&network)).unwrap();
     let mut network = resnet8();
     network.tensors[1].scale = 0.06;
-    foldnet_archive::write(&place.path("other.nnef.tgz"), &network, &manifest_for(&network)).unwrap();
+    foldnet_archive::write(&place.path("other.nnef.tgz"), &network, &manifest_stretched(&network)).unwrap();
     place.teach_two();
     let whole = fs::read(place.path("a.teach")).unwrap();
     fs::write(place.path("cut.teach"), &whole[..whole.len() / 2]).unwrap();

@@ -39,3 +39,12 @@ pub fn manifest_of(network: &Network) -> Manifest {
     }
     manifest
 }
+
+/// As [`manifest_of`], with the network's input, to which images are stretched.
+pub fn manifest_stretched(network: &Network) -> Manifest {
+    let shape = network.input();
+    let manifest = manifest_of(network);
+    let resize = Resize::Stretch;
+    let input = Input { height: shape.h, width: shape.w, channels: shape.c, resize, ..manifest.input };
+    Manifest { input, ..manifest }
+}

@@ -7,8 +7,7 @@ use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use foldnet_archive::testing::{manifest, manifest_of, resnet8};
-use foldnet_archive::{Input, Manifest, Resize};
+use foldnet_archive::testing::{manifest_stretched, resnet8};
 use serde_json::{Value, json};
 
 use crate::place::{Place, Running, body, get, state, until};
@@ -20,15 +19,7 @@ const KINDS: [&str; 3] = ["across", "down", "checks"];
 fn place() -> Place {
     let place = Place::new();
     let network = resnet8();
-    let shape = network.input();
-    let input = Input {
-        height: shape.h,
-        width: shape.w,
-        channels: shape.c,
-        resize: Resize::Stretch,
-        ..manifest().input
-    };
-    let manifest = Manifest { input, ..manifest_of(&network) };
+    let manifest = manifest_stretched(&network);
     foldnet_archive::write(&place.path("net.nnef.tgz"), &network, &manifest).unwrap();
     for (kind, name) in KINDS.iter().enumerate() {
         std::fs::create_dir(place.path(name)).unwrap();

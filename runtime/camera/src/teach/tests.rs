@@ -1,7 +1,6 @@
 use std::sync::atomic::AtomicUsize;
 
-use foldnet_archive::testing::{manifest, manifest_of, resnet8};
-use foldnet_archive::{Manifest, Resize};
+use foldnet_archive::testing::{manifest_stretched, resnet8};
 
 use super::*;
 
@@ -30,15 +29,7 @@ impl Place {
     fn archive(&self, scale: f32) {
         let mut network = resnet8();
         network.tensors[1].scale = scale;
-        let shape = network.input();
-        let input = Input {
-            height: shape.h,
-            width: shape.w,
-            channels: shape.c,
-            resize: Resize::Stretch,
-            ..manifest().input
-        };
-        let manifest = Manifest { input, ..manifest_of(&network) };
+        let manifest = manifest_stretched(&network);
         foldnet_archive::write(&self.path("net.nnef.tgz"), &network, &manifest).unwrap();
     }
 
