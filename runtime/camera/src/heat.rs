@@ -1,7 +1,7 @@
 //! Heat maps of live frames: which parts of the image speak for the label.
 //!
-//! They are made beside the loop by a second network with one thread, which is loaded when someone first looks, and seldom
-//! enough to leave the cores to the first.
+//! A second session with one thread computes them outside the camera's loop. It is loaded when a page first asks for a
+//! heat map, and it runs rarely enough to leave the cores to the first session.
 
 use std::time::{Duration, Instant};
 
@@ -11,18 +11,18 @@ use foldnet_archive::{Input, Resize};
 use foldnet_teach::Teaching;
 use serde::Serialize;
 
-/// The least time between two heat maps.
+/// The shortest time between two heat maps.
 const PAUSE: Duration = Duration::from_millis(200);
-/// They take at most one part in so many of one core's time.
+/// Heat maps use at most one part in this many of one core's time.
 const SHARE: u32 = 4;
 
-/// What makes heat maps.
+/// Computes heat maps.
 pub struct Explainer {
     /// Runs the network.
     pub session: Session,
-    /// Keeps what they are made of.
+    /// Computes the maps from the session's features.
     pub maps: HeatMaps,
-    /// Whether one output stands for two labels: what speaks against it speaks for the first.
+    /// Whether one output stands for two labels, see [`HeatMaps::of_label`].
     pub pair: bool,
     /// The taught classes, if those are the labels.
     pub teaching: Option<Teaching>,
@@ -39,7 +39,7 @@ pub struct Drawn {
     pub height: usize,
     /// Row by row, 0 to 255 for the greatest; 0 for what speaks against the label.
     pub cells: Vec<u8>,
-    /// Where it lies: left, top, width and height as shares of the upright image.
+    /// The part of the upright image that it covers: left, top, width and height as shares.
     pub part: [f32; 4],
 }
 
@@ -67,17 +67,10 @@ impl Explainer {
                     None => return Drawn::none("the image has no features"),
                 }
             }
-            None => {
-                let class = if self.pair { 0 } else { label };
-                if class >= self.maps.classes() {
-                    return Drawn::none("another network is being loaded");
-                }
-                let mut map = self.maps.map(class);
-                if self.pair && label == 0 {
-                    map.values.iter_mut().for_each(|value| *value = -*value);
-                }
-                map
-            }
+            None => match self.maps.of_label(label, self.pair) {
+                Some(map) => map,
+                None => return Drawn::none("another network is being loaded"),
+            },
         };
         let most = map.values.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
         let cells = map.values.iter().map(|value| (255.0 * value / most).clamp(0.0, 255.0).round() as u8);
@@ -87,7 +80,7 @@ impl Explainer {
 
 type Open = dyn Fn() -> Result<Explainer, String> + Send + Sync;
 
-/// Loads an explainer when it is needed, and asks it seldom enough.
+/// Loads an explainer when it is needed, and limits how often it runs.
 pub struct Heat {
     open: Box<Open>,
     explainer: Option<Result<Explainer, String>>,
@@ -100,7 +93,7 @@ impl Heat {
         Self { open: Box::new(open), explainer: None, next: Instant::now() }
     }
 
-    /// Another network answers now.
+    /// Drops the network, because another one answers now.
     pub fn forget(&mut self) {
         self.explainer = None;
     }

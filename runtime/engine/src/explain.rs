@@ -117,6 +117,18 @@ impl HeatMaps {
         HeatMap { width: self.shape.w, height: self.shape.h, values, rest: 0.0 }
     }
 
+    /// Returns the heat map of a label for the last image that was run, or `None` if there is no such label. With
+    /// `pair`, one output stands for two labels: the parts that support it support the second label, the others the
+    /// first.
+    pub fn of_label(&self, label: usize, pair: bool) -> Option<HeatMap> {
+        let class = if pair { 0 } else { label };
+        let mut map = (class < self.classes()).then(|| self.map(class))?;
+        if pair && label == 0 {
+            map.values.iter_mut().for_each(|value| *value = -*value);
+        }
+        Some(map)
+    }
+
     /// Returns the heat map of a class for the last image that was run.
     ///
     /// # Panics

@@ -36,15 +36,10 @@ impl Explainer {
         let logits = self.maps.run(&mut self.session, &pixels);
         let class = (0..logits.len()).rev().max_by(|&a, &b| logits[a].total_cmp(&logits[b])).unwrap_or(0);
         let logit = logits[class];
-        let mut map = self.maps.map(class);
-        let mut best = class;
-        if classifier.scores.len() > self.maps.classes() {
-            // One output speaks for the second of two classes; what is against it speaks for the first.
-            best = usize::from(logit > 0.0);
-            if best == 0 {
-                map.values.iter_mut().for_each(|value| *value = -*value);
-            }
-        }
+        // With one output for two classes, its sign decides.
+        let pair = classifier.scores.len() > self.maps.classes();
+        let best = if pair { usize::from(logit > 0.0) } else { class };
+        let map = self.maps.of_label(best, pair).expect("it is one of the labels");
         let drawing = draw(&pixels, input.width, input.height, &map);
         let failure =
             |error: &dyn std::fmt::Display| Failure::input(format_args!("{}: {error}", file.display()));

@@ -1,7 +1,7 @@
-//! Slows those down who guess tokens, each address for itself, and says so in the log.
+//! Slows down and logs addresses that guess tokens.
 //!
-//! The first wrong tokens cost nothing, since people mistype. Each further one doubles the time for which nothing that
-//! the address brings is looked at, the right token neither: else the answer would tell which one is right.
+//! The first wrong tokens cost nothing, because people mistype. Each further one doubles the time for which the page
+//! ignores the address. It ignores the right token, too: otherwise the answer would reveal which token is right.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,12 +12,12 @@ use std::time::{Duration, Instant};
 const FREE: u32 = 5;
 /// The first wait, and the longest.
 const WAIT: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(10)];
-/// After so long without a wrong token an address is forgotten.
+/// The time without a wrong token after which an address is forgotten.
 const FORGET: Duration = Duration::from_secs(600);
-/// The most addresses that are known at a time.
+/// The largest number of addresses that are remembered.
 const ADDRESSES: usize = 1024;
 
-/// Who is at the other end of a connection.
+/// The address at the other end of a connection.
 #[derive(Clone, Copy)]
 pub struct Peer(pub IpAddr);
 
@@ -27,7 +27,7 @@ struct Count {
     until: Instant,
 }
 
-/// See the module.
+/// Counts the wrong tokens of each address.
 #[derive(Default)]
 pub struct Guesses(Mutex<HashMap<IpAddr, Count>>);
 
@@ -36,24 +36,24 @@ impl Guesses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How long this address must wait yet.
+    /// Returns how much longer this address must wait.
     pub fn wait(&self, peer: IpAddr) -> Option<Duration> {
         let until = self.lock().get(&peer)?.until;
         Some(until.saturating_duration_since(Instant::now())).filter(|wait| !wait.is_zero())
     }
 
-    /// It brought the right token.
+    /// Records that the address sent the right token.
     pub fn right(&self, peer: IpAddr) {
         self.lock().remove(&peer);
     }
 
-    /// It brought a wrong one.
+    /// Records that the address sent a wrong token.
     pub fn wrong(&self, peer: IpAddr) {
         let now = Instant::now();
         let mut counts = self.lock();
         if counts.len() >= ADDRESSES && !counts.contains_key(&peer) {
             counts.retain(|_, count| now.saturating_duration_since(count.last) < FORGET);
-            // Still as many: the one that has been silent for longest goes.
+            // If there are still too many, drop the address that has been silent longest.
             let oldest = counts.iter().min_by_key(|(_, count)| count.last).map(|(peer, _)| *peer);
             if let Some(oldest) = oldest.filter(|_| counts.len() >= ADDRESSES) {
                 counts.remove(&oldest);
@@ -69,7 +69,7 @@ impl Guesses {
             let doubled = WAIT[0].saturating_mul(1 << (count.wrong - FREE - 1).min(10));
             count.until = now + doubled.min(WAIT[1]);
         }
-        // Each first, then fewer, so that a flood does not fill the disk.
+        // Log each of the first, then fewer, so that a flood does not fill the disk.
         if count.wrong <= FREE || count.wrong.is_power_of_two() {
             tracing::warn!("{peer} brought a wrong token ({} so far)", count.wrong);
         }
