@@ -105,8 +105,8 @@ pub fn mcnemar(lost: usize, gained: usize) -> f64 {
     let mut log_term = -(n as f64) * std::f64::consts::LN_2;
     let mut sum = 0.0;
     for k in 0..=least {
-        sum += log_term.exp();
-        log_term += ((n - k) as f64).ln() - ((k + 1) as f64).ln();
+        sum += libm::exp(log_term);
+        log_term += libm::log((n - k) as f64) - libm::log((k + 1) as f64);
     }
     (2.0 * sum).min(1.0)
 }

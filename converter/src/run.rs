@@ -54,7 +54,7 @@ pub struct Tensors {
 
 impl Tensors {
     fn new(graph: &Graph) -> Result<Self, RunError> {
-        let net = FloatNet::new(graph)?;
+        let net = FloatNet::new(graph);
         // The archive's names come from this graph.
         let graph = with_dense_end(graph);
         let fusion = fuse(&graph)?;
@@ -84,7 +84,7 @@ impl<'a> Runner<'a> {
 
     /// Prepares to run a float model.
     pub fn float(model: &'a FloatModel) -> Result<Self, RunError> {
-        let net = FloatNet::rounded(&model.graph, &Grids::default())?;
+        let net = FloatNet::rounded(&model.graph, &Grids::default());
         Ok(Self::Float(&model.graph, Box::new(net), None))
     }
 

@@ -70,7 +70,7 @@ fn check(name: &str, logits: &str, model: &Onnx) {
     assert_eq!(text, expected, "{name}: BLESS=1 accepts");
 
     let shape = graph.input();
-    let net = FloatNet::new(&graph).unwrap();
+    let net = FloatNet::new(&graph);
     let dims = match &model.model.graph.as_ref().unwrap().node[0].op_type[..] {
         // Models that begin with a transposition take NHWC.
         "Transpose" => [1, shape.h, shape.w, shape.c],

@@ -59,7 +59,7 @@ fn preprocess(imported: &Imported) -> String {
 }
 
 fn float_answers(graph: &Graph, images: &[Pixels]) -> Vec<Vec<f32>> {
-    let net = FloatNet::new(graph).unwrap();
+    let net = FloatNet::new(graph);
     images.iter().map(|image| net.run(image).unwrap()[graph.output].clone()).collect()
 }
 

@@ -104,7 +104,7 @@ fn the_folded_graph_computes_what_onnx_runtime_does() {
     let bytes = fs::read(root().join("converter/assets/resnet20-v1-cifar10.onnx")).unwrap();
     let mut graph = import::read(&bytes, Path::new("")).unwrap().graph;
     fold(&mut graph);
-    let net = FloatNet::new(&graph).unwrap();
+    let net = FloatNet::new(&graph);
     let golden = fs::read_to_string(root().join("tests/golden/onnxruntime_logits.txt")).unwrap();
     let mut lines = golden.lines();
     for path in pictures() {

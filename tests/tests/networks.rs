@@ -176,7 +176,7 @@ fn images(fixture: &Fixture, shape: Shape, from: u64, count: u64) -> Vec<Pixels>
 
 /// int8 against f32 on images that nothing was calibrated on, and how much faster it is.
 fn int8(fixture: &Fixture, graph: &Graph, network: &Network, count: u64) -> Result<(Distance, f64), String> {
-    let float = FloatNet::rounded(graph, &Grids::default()).map_err(|e| e.to_string())?;
+    let float = FloatNet::rounded(graph, &Grids::default());
     let mut session = Session::new(network, dispatch::best(), 1).map_err(|e| e.to_string())?;
     let (mut truth, mut ours) = (Vec::new(), Vec::new());
     let (mut float_time, mut time) = (Duration::MAX, Duration::MAX);
@@ -233,7 +233,7 @@ fn float_difference(fixture: &Fixture, graph: &Graph) -> Result<f32, String> {
     if activation != fixture.activation {
         return Err(format!("ends in {activation}, not in {}", fixture.activation));
     }
-    let net = FloatNet::rounded(graph, &Grids::default()).map_err(|e| e.to_string())?;
+    let net = FloatNet::rounded(graph, &Grids::default());
     let ours = net.run_floats(&fixture.input(1)).map_err(|e| e.to_string())?.swap_remove(0);
     let golden = fixture.golden();
     if ours.len() != golden.len() {

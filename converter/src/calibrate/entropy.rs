@@ -54,7 +54,7 @@ fn divergence(bins: &[(f64, f64)], lo: f64, hi: f64) -> f64 {
         .chunk_by(|a, b| a.0 == b.0)
         .map(|level| {
             let q = level.iter().map(|b| b.1).sum::<f64>() / level.len() as f64 / kept;
-            level.iter().map(|b| b.2 / total * (b.2 / total / q).ln()).sum::<f64>()
+            level.iter().map(|b| b.2 / total * libm::log(b.2 / total / q)).sum::<f64>()
         })
         .sum()
 }

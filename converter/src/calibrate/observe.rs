@@ -113,7 +113,7 @@ pub fn observe(
     variants: &[Factors],
     tick: &(dyn Fn() + Sync),
 ) -> Result<Observation, FloatError> {
-    let net = FloatNet::new(graph)?;
+    let net = FloatNet::new(graph);
     let empty = || Observation {
         channels: vec![None; graph.nodes.len()],
         histograms: vec![Vec::new(); graph.nodes.len()],

@@ -37,7 +37,7 @@ impl Extractor {
         match model {
             Model::Float(m) => {
                 let node = read_last(&m.graph).ok_or(FeaturesError::None)?;
-                let net = FloatNet::new(&m.graph).map_err(RunError::from)?;
+                let net = FloatNet::new(&m.graph);
                 Ok(Self::Float(Box::new(net), node, m.graph.nodes[node].shape.c))
             }
             Model::Int8(m) => {

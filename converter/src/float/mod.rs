@@ -1,34 +1,22 @@
-//! Runs a [`Graph`] in f32 with tract and keeps every node's value.
+//! Runs a [`Graph`] in f32 and keeps every node's value.
 //!
-//! The int8 network is judged and ranges are measured with it, so being right is more important than being fast.
-//! Values are NHWC, as in the graph. A convolution whose padding is not zero is run on `x − v` with zeros around
-//! it and with `Σ v·w` added to the bias: exact up to f32 rounding.
+//! Ranges are measured and the int8 network is judged with it. Its results have the same bits on every processor:
+//! every sum has a fixed order and a multiplication is never contracted with an addition. So the converter writes
+//! the same archive everywhere. Values are NHWC, as in the graph.
 
-mod elementwise;
-
-use std::sync::Arc;
-
-use foldnet_kernels::Shape;
-use tract_onnx::tract_core::internal::*;
-use tract_onnx::tract_core::ops::array::{Pad, PadMode};
-use tract_onnx::tract_core::ops::cnn::{
-    Conv as TractConv, KernelFormat, MaxPool as TractMaxPool, PaddingSpec, PoolSpec,
-};
-use tract_onnx::tract_core::ops::math;
-use tract_onnx::tract_core::ops::nn::{self, DataFormat, Reduce, Reducer};
+mod conv;
+mod tile;
+mod value;
 
 use crate::calibrate::in_lanes;
-use crate::graph::{Conv, Graph, Node, NodeId, Op, Window};
+use crate::graph::{Graph, NodeId, Op};
 use crate::image::Pixels;
 
-use elementwise::Elementwise;
+use conv::Convolution;
 
 /// The reason why a float network does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum FloatError {
-    /// A bug in Foldnet or in tract: the graph was checked before.
-    #[error("the float network does not run in tract: {0}")]
-    Tract(String),
     /// The number of values does not match the input.
     #[error("{got} numbers for an input of {expected}")]
     Input {
@@ -37,12 +25,6 @@ pub enum FloatError {
         /// The number of values in the graph's input.
         expected: usize,
     },
-}
-
-impl From<TractError> for FloatError {
-    fn from(error: TractError) -> Self {
-        Self::Tract(format!("{error:#}"))
-    }
 }
 
 /// The effect of rounding a value to int8 and back: `s·(clamp(rne(v/s) + z, lo, hi) − z)`.
@@ -58,6 +40,14 @@ pub struct Grid {
     pub hi: i8,
 }
 
+impl Grid {
+    fn round(&self, values: &mut [f32]) {
+        let zero = f32::from(self.zero);
+        let (inverse, lo, hi) = (1.0 / self.scale, f32::from(self.lo) - zero, f32::from(self.hi) - zero);
+        values.iter_mut().for_each(|v| *v = (*v * inverse).round_ties_even().max(lo).min(hi) * self.scale);
+    }
+}
+
 /// The values of a graph that are rounded, and the nodes that read them unrounded.
 #[derive(Clone, Debug, Default)]
 pub struct Grids {
@@ -69,25 +59,44 @@ pub struct Grids {
 
 /// A runnable graph; it runs on the caller's thread, and several threads may run it at once.
 pub struct FloatNet {
-    model: Arc<TypedRunnableModel>,
-    input: Shape,
+    graph: Graph,
+    /// The convolutions in the layout of the loops, by node.
+    convolutions: Vec<Option<Convolution>>,
+    grids: Grids,
+    /// The last node that reads each node; `None` if its value is a result.
+    last_reader: Vec<Option<NodeId>>,
+    results: Vec<NodeId>,
 }
 
 impl FloatNet {
-    /// Builds and optimizes a graph.
-    pub fn new(graph: &Graph) -> Result<Self, FloatError> {
-        let mut model = TypedModel::default();
-        let outlets = wire_all(&mut model, graph, &Grids::default())?;
-        model.select_output_outlets(&outlets)?;
-        Ok(Self { model: model.into_optimized()?.into_runnable()?, input: graph.input() })
+    /// Prepares a graph; [`FloatNet::run`] returns every node's value.
+    pub fn new(graph: &Graph) -> Self {
+        Self::prepare(graph, Grids::default(), (0..graph.nodes.len()).collect())
     }
 
     /// Returns the network with some values rounded like int8; [`FloatNet::run`] then returns only the logits.
-    pub fn rounded(graph: &Graph, grids: &Grids) -> Result<Self, FloatError> {
-        let mut model = TypedModel::default();
-        let outlets = wire_all(&mut model, graph, grids)?;
-        model.select_output_outlets(&[outlets[graph.output]])?;
-        Ok(Self { model: model.into_optimized()?.into_runnable()?, input: graph.input() })
+    pub fn rounded(graph: &Graph, grids: &Grids) -> Self {
+        Self::prepare(graph, grids.clone(), vec![graph.output])
+    }
+
+    fn prepare(graph: &Graph, grids: Grids, results: Vec<NodeId>) -> Self {
+        let mut last_reader: Vec<Option<NodeId>> = (0..graph.nodes.len()).map(Some).collect();
+        for (id, node) in graph.nodes.iter().enumerate() {
+            node.inputs.iter().for_each(|&input| last_reader[input] = Some(id));
+        }
+        results.iter().for_each(|&result| last_reader[result] = None);
+        let mut graph = graph.clone();
+        let convolutions = graph.nodes.iter_mut().map(|node| match &mut node.op {
+            Op::Conv(conv) => {
+                let prepared = Convolution::new(conv, node.shape);
+                // The prepared form has them; a second copy would be most of the memory.
+                conv.weights = Vec::new();
+                Some(prepared)
+            }
+            _ => None,
+        });
+        let convolutions = convolutions.collect();
+        Self { graph, convolutions, grids, last_reader, results }
     }
 
     /// Returns the logits of each image, computed on all cores, of a network from [`FloatNet::rounded`].
@@ -103,169 +112,72 @@ impl FloatNet {
 
     /// Returns every node's value for one input of arbitrary numbers, HWC.
     pub fn run_floats(&self, input: &[f32]) -> Result<Vec<Vec<f32>>, FloatError> {
-        let Shape { h, w, c } = self.input;
-        if input.len() != self.input.len() {
-            return Err(FloatError::Input { got: input.len(), expected: self.input.len() });
+        let expected = self.graph.input().len();
+        if input.len() != expected {
+            return Err(FloatError::Input { got: input.len(), expected });
         }
-        let input = Tensor::from_shape(&[1, h, w, c], input)?;
-        let outputs = self.model.run(tvec!(input.into_tvalue()))?;
-        let values = |v: &TValue| Ok(v.try_as_plain_ram()?.as_slice::<f32>()?.to_vec());
-        Ok(outputs.iter().map(values).collect::<TractResult<_>>()?)
-    }
-}
-
-fn wire_all(model: &mut TypedModel, graph: &Graph, grids: &Grids) -> TractResult<Vec<OutletId>> {
-    let mut raw: Vec<OutletId> = Vec::with_capacity(graph.nodes.len());
-    let mut rounded = raw.clone();
-    for (id, node) in graph.nodes.iter().enumerate() {
-        let from = if grids.unrounded.contains(&id) { &raw } else { &rounded };
-        let inputs: Vec<OutletId> = node.inputs.iter().map(|&i| from[i]).collect();
-        let outlet = wire(model, id, node, &inputs)?;
-        raw.push(outlet);
-        rounded.push(match grids.rounded.iter().find(|(n, _)| *n == id) {
-            Some((_, grid)) => wire_grid(model, format!("{id}.grid"), *grid, outlet)?,
-            None => outlet,
-        });
-    }
-    Ok(rounded)
-}
-
-fn wire_grid(model: &mut TypedModel, name: String, grid: Grid, x: OutletId) -> TractResult<OutletId> {
-    let zero = f32::from(grid.zero);
-    let mut constant = |part: &str, v: f32| per_channel(model, format!("{name}.{part}"), &[v]);
-    let inverse = constant("inverse", 1.0 / grid.scale)?;
-    let lo = constant("lo", f32::from(grid.lo) - zero)?;
-    let hi = constant("hi", f32::from(grid.hi) - zero)?;
-    let scale = constant("scale", grid.scale)?;
-    let x = model.wire_node(format!("{name}.steps"), math::mul(), &[x, inverse])?[0];
-    let x = model.wire_node(format!("{name}.round"), math::round_half_to_even(), &[x])?[0];
-    let x = model.wire_node(format!("{name}.above"), math::max(), &[x, lo])?[0];
-    let x = model.wire_node(format!("{name}.below"), math::min(), &[x, hi])?[0];
-    Ok(model.wire_node(name, math::mul(), &[x, scale])?[0])
-}
-
-fn wire(model: &mut TypedModel, id: usize, node: &Node, inputs: &[OutletId]) -> TractResult<OutletId> {
-    // Nodes' names are unique among themselves; the names that we add must be unique, too.
-    let name = format!("{id}.{}", node.name);
-    let Shape { h, w, c } = node.shape;
-    Ok(match &node.op {
-        Op::Input => model.add_source(name, f32::fact([1, h, w, c]))?,
-        Op::Conv(conv) => wire_conv(model, &name, conv, c, inputs[0])?,
-        Op::Affine { gain, offset } => {
-            let gain = per_channel(model, format!("{name}.gain"), gain)?;
-            let offset = per_channel(model, format!("{name}.offset"), offset)?;
-            let product = model.wire_node(format!("{name}.product"), math::mul(), &[inputs[0], gain])?[0];
-            model.wire_node(name, math::add(), &[product, offset])?[0]
-        }
-        Op::Relu => {
-            let zero = per_channel(model, format!("{name}.zero"), &[0.0])?;
-            model.wire_node(name, math::max(), &[inputs[0], zero])?[0]
-        }
-        Op::Add => model.wire_node(name, math::add(), inputs)?[0],
-        Op::MaxPool { window, floor_at_zero } => {
-            let mut x = inputs[0];
-            let mut window = *window;
-            if *floor_at_zero {
-                x = wire_pad(model, format!("{name}.pad"), window.pad, x)?;
-                window.pad = [0; 4];
+        let mut values: Vec<Value> = Vec::with_capacity(self.graph.nodes.len());
+        for id in 0..self.graph.nodes.len() {
+            let exact = self.compute(id, input, &values);
+            values.push(self.grids.value(id, exact));
+            let read = self.graph.nodes[id].inputs.iter().chain([&id]);
+            for &done in read.filter(|&&node| self.last_reader[node] == Some(id)) {
+                values[done] = Value::default();
             }
-            let pool_spec = spec(&window, [1, 1], c, c);
-            model.wire_node(name, TractMaxPool { pool_spec, with_index_outputs: None }, &[x])?[0]
         }
-        Op::GlobalAvgPool => {
-            let shape = model.outlet_fact(inputs[0])?.shape.as_concrete().context("shapes are known")?;
-            let pixels = (shape[1] * shape[2]) as f32;
-            let sum = Reduce { axes: tvec![1, 2], reducer: Reducer::Sum };
-            let sum = model.wire_node(format!("{name}.sum"), sum, inputs)?[0];
-            let factor = per_channel(model, format!("{name}.factor"), &[1.0 / pixels])?;
-            model.wire_node(name, math::mul(), &[sum, factor])?[0]
-        }
-        Op::Pad(around) => wire_pad(model, name, *around, inputs[0])?,
-        Op::Clip { lo, hi } => {
-            let mut x = inputs[0];
-            for (part, bound, op) in [("lo", *lo, math::max()), ("hi", *hi, math::min())] {
-                if bound.is_finite() {
-                    let bound = per_channel(model, format!("{name}.{part}"), &[bound])?;
-                    x = model.wire_node(format!("{name}.{part}_bound"), op, &[x, bound])?[0];
-                }
+        Ok(self.results.iter().map(|&node| std::mem::take(&mut values[node].rounded)).collect())
+    }
+
+    /// Computes a node's value before rounding.
+    fn compute(&self, id: NodeId, input: &[f32], values: &[Value]) -> Vec<f32> {
+        let node = &self.graph.nodes[id];
+        let unrounded = self.grids.unrounded.contains(&id);
+        let read = |i: usize| values[node.inputs[i]].read(unrounded);
+        let from = || self.graph.nodes[node.inputs[0]].shape;
+        match &node.op {
+            Op::Input => input.to_vec(),
+            Op::Conv(_) => {
+                let convolution = self.convolutions[id].as_ref().expect("prepared for every convolution");
+                convolution.run(read(0), from())
             }
-            x
-        }
-        Op::Curve(curve) => match curve.single() {
-            Some("Sigmoid") => model.wire_node(name, nn::sigmoid(), inputs)?[0],
-            Some("Tanh") => model.wire_node(name, math::tanh(), inputs)?[0],
-            _ => model.wire_node(name, Elementwise::new(curve.clone(), c), inputs)?[0],
-        },
-        Op::Scale => model.wire_node(name, math::mul(), inputs)?[0],
-    })
-}
-
-fn per_channel(model: &mut TypedModel, name: String, values: &[f32]) -> TractResult<OutletId> {
-    model.add_const(name, Tensor::from_shape(&[1, 1, 1, values.len()], values)?)
-}
-
-fn wire_pad(model: &mut TypedModel, name: String, around: [usize; 4], x: OutletId) -> TractResult<OutletId> {
-    let [top, left, bottom, right] = around;
-    let pad = Pad {
-        pads: vec![(0, 0), (top, bottom), (left, right), (0, 0)],
-        mode: PadMode::Constant(Arc::new(tensor0(0.0f32))),
-    };
-    Ok(model.wire_node(name, pad, &[x])?[0])
-}
-
-fn spec(window: &Window, dilation: [usize; 2], inputs: usize, outputs: usize) -> PoolSpec {
-    let [top, left, bottom, right] = window.pad;
-    PoolSpec::new(
-        DataFormat::NHWC,
-        window.kernel.as_slice().into(),
-        PaddingSpec::Explicit(tvec![top, left], tvec![bottom, right]),
-        Some(dilation.as_slice().into()),
-        Some(window.stride.as_slice().into()),
-        inputs,
-        outputs,
-    )
-}
-
-fn wire_conv(
-    model: &mut TypedModel,
-    name: &str,
-    conv: &Conv,
-    outputs: usize,
-    mut x: OutletId,
-) -> TractResult<OutletId> {
-    let inputs = conv.pad_value.len();
-    let [kh, kw] = conv.window.kernel;
-    let per_group = inputs / conv.groups;
-    let filter = kh * kw * per_group;
-    let mut bias = conv.bias.clone();
-    if conv.window.pad != [0; 4] && conv.pad_value.iter().any(|&v| v != 0.0) {
-        let negated: Vec<f32> = conv.pad_value.iter().map(|v| -v).collect();
-        let negated = per_channel(model, format!("{name}.pad_value"), &negated)?;
-        x = model.wire_node(format!("{name}.centred"), math::add(), &[x, negated])?[0];
-        for (o, (b, weights)) in bias.iter_mut().zip(conv.weights.chunks_exact(filter)).enumerate() {
-            let first = o / (outputs / conv.groups) * per_group;
-            let moved = weights
-                .iter()
-                .enumerate()
-                .map(|(k, &w)| f64::from(conv.pad_value[first + k % per_group]) * f64::from(w));
-            *b = (f64::from(*b) + moved.sum::<f64>()) as f32;
+            Op::Affine { gain, offset } => value::affine(read(0), gain, offset),
+            Op::Relu => value::clip(read(0), 0.0, f32::INFINITY),
+            Op::Clip { lo, hi } => value::clip(read(0), *lo, *hi),
+            Op::Add => value::add(read(0), read(1)),
+            Op::MaxPool { window, floor_at_zero } => {
+                value::max_pool(read(0), from(), window, node.shape, *floor_at_zero)
+            }
+            Op::GlobalAvgPool => value::mean(read(0), from()),
+            Op::Pad(around) => value::pad(read(0), from(), *around, node.shape),
+            Op::Curve(curve) => curve.map(read(0), node.shape.c),
+            Op::Scale => value::scale(read(0), read(1)),
         }
     }
-    // tract's fast paths require OIHW.
-    let mut oihw = Vec::with_capacity(conv.weights.len());
-    for weights in conv.weights.chunks_exact(filter) {
-        for i in 0..per_group {
-            oihw.extend((0..kh * kw).map(|tap| weights[tap * per_group + i]));
+}
+
+impl Grids {
+    fn value(&self, node: NodeId, exact: Vec<f32>) -> Value {
+        match self.rounded.iter().find(|(n, _)| *n == node) {
+            Some((_, grid)) => {
+                let mut rounded = exact.clone();
+                grid.round(&mut rounded);
+                Value { rounded, exact: Some(exact) }
+            }
+            None => Value { rounded: exact, exact: None },
         }
     }
-    let kernel = Tensor::from_shape(&[outputs, per_group, kh, kw], &oihw)?;
-    let kernel = model.add_const(format!("{name}.weights"), kernel)?;
-    let bias = model.add_const(format!("{name}.bias"), Tensor::from_shape(&[outputs], &bias)?)?;
-    let op = TractConv::new(
-        spec(&conv.window, conv.dilation, inputs, outputs),
-        KernelFormat::OIHW,
-        conv.groups,
-        None,
-    );
-    Ok(model.wire_node(name, op, &[x, kernel, bias])?[0])
+}
+
+/// A node's value.
+#[derive(Default)]
+struct Value {
+    rounded: Vec<f32>,
+    /// The value before rounding, if it is rounded.
+    exact: Option<Vec<f32>>,
+}
+
+impl Value {
+    fn read(&self, unrounded: bool) -> &[f32] {
+        self.exact.as_ref().filter(|_| unrounded).unwrap_or(&self.rounded)
+    }
 }

@@ -173,9 +173,8 @@ mod tests {
                     if preprocess.bgr { [x[2], x[1], x[0]] } else { x }
                 })
                 .collect();
-            let expected = FloatNet::new(&model).unwrap().run_floats(&prepared).unwrap();
-            let got =
-                FloatNet::new(&graph).unwrap().run(&Pixels::new(graph.input(), pixels).unwrap()).unwrap();
+            let expected = FloatNet::new(&model).run_floats(&prepared).unwrap();
+            let got = FloatNet::new(&graph).run(&Pixels::new(graph.input(), pixels).unwrap()).unwrap();
             let (expected, got) = (&expected[model.output], &got[graph.output]);
             let range = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
             for (e, g) in expected.iter().zip(got) {

@@ -152,7 +152,7 @@ pub fn check(before: &Graph, pass: fn(&mut Graph) -> bool, kinds: &[&str]) {
     assert_eq!(left, kinds);
     let values: Vec<u8> = (0..before.input().len()).map(|i| (i * 89 % 256) as u8).collect();
     let pixels = Pixels::new(before.input(), values).unwrap();
-    let run = |graph: &Graph| FloatNet::new(graph).unwrap().run(&pixels).unwrap()[graph.output].clone();
+    let run = |graph: &Graph| FloatNet::new(graph).run(&pixels).unwrap()[graph.output].clone();
     let (expected, got) = (run(before), run(&after));
     let range = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
     assert_eq!(expected.len(), got.len());

@@ -77,7 +77,7 @@ impl Numbers {
         let mut fits: Vec<(f64, &str)> = match *self {
             Self::Both { mean, deviation } => usual
                 .map(|&(name, m, s)| {
-                    let scale = (deviation / s).ln() / 1.9f64.ln();
+                    let scale = libm::log(deviation / s) / libm::log(1.9);
                     let centre = (mean / deviation - m / s) / 0.7;
                     (scale * scale + centre * centre, name)
                 })
@@ -85,7 +85,7 @@ impl Numbers {
                 .collect(),
             Self::Mean(mean) => usual
                 .filter(|(_, m, _)| *m > 0.0 && (0.5..2.0).contains(&(mean / m)))
-                .map(|&(name, m, _)| ((mean / m).ln().abs(), name))
+                .map(|&(name, m, _)| (libm::log(mean / m).abs(), name))
                 .collect(),
         };
         fits.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -118,7 +118,7 @@ fn expected(conv: &Conv) -> Vec<(f64, f64)> {
     let [rows, columns] = conv.window.kernel;
     let colours = conv.pad_value.len();
     let near: Vec<f64> = (0..rows * columns)
-        .map(|i| NEIGHBOURS.powf(((i / columns) as f64).hypot((i % columns) as f64)))
+        .map(|i| libm::pow(NEIGHBOURS, libm::hypot((i / columns) as f64, (i % columns) as f64)))
         .collect();
     let expect = |filter: &[f32]| {
         let (mut sum, mut energy) = (0.0, 0.0);
@@ -145,7 +145,7 @@ fn from_norm(conv: &Conv, norm: &BatchNorm) -> Option<Numbers> {
     {
         let variance = f64::from(variance);
         if energy > 0.0 && variance > 0.0 {
-            points.push((energy.ln(), variance.ln()));
+            points.push((libm::log(energy), libm::log(variance)));
             // The weight is the inverse of the uncertainty of the channel's mean.
             weighted += sum * (f64::from(mean) - f64::from(bias)) / variance;
             squares += sum * sum / variance;
@@ -155,7 +155,7 @@ fn from_norm(conv: &Conv, norm: &BatchNorm) -> Option<Numbers> {
         return None;
     }
     let log: f64 = points.iter().map(|(x, y)| y - x).sum::<f64>() / points.len() as f64;
-    Some(Numbers::Both { mean: weighted / squares, deviation: (log / 2.0).exp() })
+    Some(Numbers::Both { mean: weighted / squares, deviation: libm::exp(log / 2.0) })
 }
 
 fn from_biases(conv: &Conv, gain: &[f32], offset: &[f32]) -> Option<Numbers> {

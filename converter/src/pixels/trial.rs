@@ -85,7 +85,7 @@ pub fn run(
         }
         fold(&mut graph);
         let fitted = rules.iter().position(|r| *r == rule(candidate)).map_or(&[][..], |i| &pixels[i]);
-        let logits = FloatNet::rounded(&graph, &Grids::default())?.logits(fitted)?;
+        let logits = FloatNet::rounded(&graph, &Grids::default()).logits(fitted)?;
         let right = logits.iter().zip(&labels).map(|(logits, &label)| class(logits) == label).collect();
         tries.push((candidate.clone(), right));
     }

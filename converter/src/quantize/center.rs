@@ -144,7 +144,7 @@ mod tests {
         let images = images(graph);
         let seen = |g: &Graph| observe(g, &fusion.nodes(), &images, &[], &|| {}).unwrap();
         let (moved, n) = centred(graph, &fusion, &seen(graph));
-        let answer = |g: &Graph| FloatNet::new(g).unwrap().run(&images[0]).unwrap().swap_remove(g.output);
+        let answer = |g: &Graph| FloatNet::new(g).run(&images[0]).unwrap().swap_remove(g.output);
         let (before, after) = (answer(graph), answer(&moved));
         let range = before.iter().fold(0.0f32, |m, v| m.max(v.abs()));
         assert!(

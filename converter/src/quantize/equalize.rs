@@ -124,7 +124,7 @@ pub fn factors(graph: &Graph, class: &Class, rule: Rule, observed: &Observation)
     let top = |v: &[f32]| v.iter().copied().fold(0.0f32, f32::max);
     let (range_top, reader_top) = (top(&range), top(&reader));
     let part = |v: f32, top: f32, exponent: f32| {
-        if top > 0.0 && exponent > 0.0 { (v / top).max(1.0 / FURTHEST).powf(exponent) } else { 1.0 }
+        if top > 0.0 && exponent > 0.0 { libm::powf((v / top).max(1.0 / FURTHEST), exponent) } else { 1.0 }
     };
     let raw: Vec<f32> = range
         .iter()

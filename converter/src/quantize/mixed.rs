@@ -184,7 +184,7 @@ mod tests {
         let shares =
             sensitivity::shares(&exact, &outcome.draft, &images(8), outcome.measure, &|| ()).unwrap();
         let others = &images(60)[24..];
-        let float = FloatNet::new(&exact).unwrap();
+        let float = FloatNet::new(&exact);
         let truth: Vec<_> = others.iter().map(|p| float.run(p).unwrap()[exact.output].clone()).collect();
         // The drop is in dB below 40: small networks on noise agree by chance.
         let measure = |network: &Network| -> Result<f64, QuantizeError> {

@@ -62,7 +62,7 @@ impl Measure {
     #[must_use]
     pub fn with_threshold(self, probability: f64) -> Self {
         let odds = probability.clamp(1e-12, 1.0 - 1e-12);
-        Self { threshold: (odds / (1.0 - odds)).ln() as f32, ..self }
+        Self { threshold: libm::log(odds / (1.0 - odds)) as f32, ..self }
     }
 
     /// Returns whether the two answers name the same class or the same labels, or `None` if they name none.
@@ -293,14 +293,14 @@ fn lost_lead<'a>(pairs: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> Option<
     let lead = |(a, b): (&[f32], &[f32])| {
         let (first, others) = (top(a), top(b));
         let p = log_softmax(a);
-        (first != others).then(|| p[first].exp() - p[others].exp())
+        (first != others).then(|| libm::exp(p[first]) - libm::exp(p[others]))
     };
     pairs.filter_map(lead).reduce(f64::max).map(|lead| lead.max(0.0))
 }
 
 /// Returns `10·log10(signal / noise)`, bounded if one of them is zero.
 pub fn sqnr(signal: f64, noise: f64) -> f64 {
-    if noise <= 0.0 { 200.0 } else { (10.0 * (signal / noise).log10()).clamp(-200.0, 200.0) }
+    if noise <= 0.0 { 200.0 } else { (10.0 * libm::log10(signal / noise)).clamp(-200.0, 200.0) }
 }
 
 /// Returns the index of the largest value, the first of equals.
@@ -320,12 +320,12 @@ fn mean(v: &[f32]) -> f64 {
 
 fn log_softmax(v: &[f32]) -> Vec<f64> {
     let max = v.iter().fold(f64::NEG_INFINITY, |m, &v| m.max(f64::from(v)));
-    let sum: f64 = v.iter().map(|&v| (f64::from(v) - max).exp()).sum();
-    v.iter().map(|&v| f64::from(v) - max - sum.ln()).collect()
+    let sum: f64 = v.iter().map(|&v| libm::exp(f64::from(v) - max)).sum();
+    v.iter().map(|&v| f64::from(v) - max - libm::log(sum)).collect()
 }
 
 fn divergence(a: &[f32], b: &[f32]) -> f64 {
-    log_softmax(a).iter().zip(log_softmax(b)).map(|(a, b)| a.exp() * (a - b)).sum::<f64>().max(0.0)
+    log_softmax(a).iter().zip(log_softmax(b)).map(|(a, b)| libm::exp(*a) * (a - b)).sum::<f64>().max(0.0)
 }
 
 fn binary_kl(a: f32, b: f32) -> f64 {
@@ -425,8 +425,10 @@ mod tests {
     #[test]
     fn a_lost_lead_is_the_greatest_and_counts_flips_alone() {
         // Leads of 3/5 − 1/5, 1/2 − 1/4 (to the class that wins instead, not to the second), and one that stays.
-        let truth = [[3.0_f32, 1.0, 1.0], [1.0, 4.0, 3.0], [9.0, 1.0, 1.0]].map(|v| v.map(f32::ln).to_vec());
-        let other = [[1.0_f32, 3.0, 1.0], [5.0, 4.0, 3.0], [8.0, 1.0, 1.0]].map(|v| v.map(f32::ln).to_vec());
+        let truth =
+            [[3.0_f32, 1.0, 1.0], [1.0, 4.0, 3.0], [9.0, 1.0, 1.0]].map(|v| v.map(libm::logf).to_vec());
+        let other =
+            [[1.0_f32, 3.0, 1.0], [5.0, 4.0, 3.0], [8.0, 1.0, 1.0]].map(|v| v.map(libm::logf).to_vec());
         let lead = |n: usize| Distance::between(&truth[n..], &other[n..], SOFTMAX).lost_lead;
         assert!((lead(0).unwrap() - 0.4).abs() < 1e-6 && (lead(1).unwrap() - 0.375).abs() < 1e-6);
         assert_eq!(lead(2), None);

@@ -71,7 +71,7 @@ pub(super) fn conv(graph: &mut Graph, node: NodeId) -> &mut Conv {
 }
 
 fn distance(graph: &Graph, outcome: &super::Outcome, images: &[Pixels]) -> Distance {
-    let net = FloatNet::new(graph).unwrap();
+    let net = FloatNet::new(graph);
     let truth: Vec<_> = images.iter().map(|p| net.run(p).unwrap()[graph.output].clone()).collect();
     Distance::between(&truth, &logits(&outcome.network, images).unwrap(), outcome.measure)
 }
@@ -91,7 +91,7 @@ fn equalization_keeps_the_function() {
             class.nodes.iter().for_each(|&n| factors[n] = Some(of_class.clone()));
         }
         let other = equalize::apply(&graph, &factors);
-        let run = |g: &Graph| FloatNet::new(g).unwrap().run(&images(1)[0]).unwrap()[g.output].clone();
+        let run = |g: &Graph| FloatNet::new(g).run(&images(1)[0]).unwrap()[g.output].clone();
         for (a, b) in run(&graph).iter().zip(run(&other)) {
             assert!((a - b).abs() < 1e-4 * a.abs().max(1.0), "{rule:?}: {a} became {b}");
         }

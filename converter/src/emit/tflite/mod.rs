@@ -186,9 +186,9 @@ impl Writer<'_> {
                 (to.quantize(curve(from.real(q)), i8::MIN, i8::MAX) as i32 - i32::from(found)).abs() <= 1
             })
         };
-        let (operator, own) = if is(|x| 1.0 / (1.0 + (-x).exp())) {
+        let (operator, own) = if is(|x| 1.0 / (1.0 + libm::expf(-x))) {
             (Operator::Logistic, Quantization { scale: 1.0 / 256.0, zero: i8::MIN })
-        } else if is(f32::tanh) {
+        } else if is(libm::tanhf) {
             (Operator::Tanh, Quantization { scale: 1.0 / 128.0, zero: 0 })
         } else {
             return Err(Unsupported {

@@ -219,8 +219,8 @@ impl Model {
                 let pick = |(&a, b): (&i8, i8)| if o.code == 55 { a.max(b) } else { a.min(b) };
                 value(0).iter().map(|a| pick((a, value(1)[0]))).collect()
             }
-            14 => (0..pixels).map(|at| rounded(1.0 / (1.0 + (-real(0, at)).exp()), false)).collect(),
-            28 => (0..pixels).map(|at| rounded(real(0, at).tanh(), false)).collect(),
+            14 => (0..pixels).map(|at| rounded(1.0 / (1.0 + libm::exp(-real(0, at))), false)).collect(),
+            28 => (0..pixels).map(|at| rounded(libm::tanh(real(0, at)), false)).collect(),
             114 => (0..pixels).map(|at| rounded(real(0, at), false)).collect(),
             22 => {
                 alike(0);

@@ -180,7 +180,7 @@ impl Random {
         let Tensor { scale: s, zero: z, .. } = self.network.tensors[mean];
         let table = std::array::from_fn(|i| {
             let x = (i as f64 - 128.0 - f64::from(z)) * f64::from(s);
-            let y = if sigmoid { 1.0 / (1.0 + (-x).exp()) } else { x.tanh() };
+            let y = if sigmoid { 1.0 / (1.0 + libm::exp(-x)) } else { libm::tanh(x) };
             ((y / f64::from(scale)).round_ties_even() + f64::from(zero)).clamp(-128.0, 127.0) as i8
         });
         let name = format!("curve{x}");

@@ -137,7 +137,7 @@ pub fn quantize(
     let mut graph = with_dense_end(graph);
     check_finite(&graph)?;
     let (fit, trial) = split(images);
-    let truth = FloatNet::rounded(&graph, &Grids::default())?.logits(&trial)?;
+    let truth = FloatNet::rounded(&graph, &Grids::default()).logits(&trial)?;
     if options.for_npu {
         one_zero(&mut graph);
     }

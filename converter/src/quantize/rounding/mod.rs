@@ -125,7 +125,7 @@ impl Rounder {
         tick: &(dyn Fn() + Sync),
     ) -> Result<Self, FloatError> {
         let layers = layers_of(graph, fusion);
-        let net = FloatNet::new(graph)?;
+        let net = FloatNet::new(graph);
         let lanes = in_lanes(LANES, |lane| -> Result<Vec<Moments>, FloatError> {
             let mut moments = fresh(graph, &layers);
             for (n, pixels) in images.iter().enumerate().skip(lane).step_by(LANES) {

@@ -76,7 +76,7 @@ fn with_everything_kept_the_trunk_is_as_in_float() {
         let narrow = &outcome.network;
         assert_eq!(network.tensors.iter().filter(|t| t.scale <= 0.0).count(), 0);
         assert!(network.macs() > 2 * narrow.macs());
-        let float = FloatNet::new(&exact).unwrap();
+        let float = FloatNet::new(&exact);
         for image in &images(40)[30..] {
             let truth = float.run(image).unwrap();
             for &slot in &kept.values {
@@ -130,7 +130,7 @@ fn nothing_kept_is_the_draft_itself() {
 fn every_part_alone_makes_a_sound_network_that_is_nearer_to_float() {
     for graph in [residual(), preactivated()] {
         let (outcome, exact) = quantized(&graph);
-        let float = FloatNet::new(&exact).unwrap();
+        let float = FloatNet::new(&exact);
         let truth: Vec<_> = images(16).iter().map(|p| float.run(p).unwrap()[exact.output].clone()).collect();
         let sqnr = |network: &Network| {
             let answers = crate::quantize::score::logits(network, &images(16)).unwrap();

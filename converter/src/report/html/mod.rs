@@ -184,7 +184,7 @@ fn chart(out: &mut String, shares: &[SensitivityReport]) {
     if shares.is_empty() {
         return;
     }
-    let noise = |s: &SensitivityReport| 10f64.powf(-s.sqnr / 10.0);
+    let noise = |s: &SensitivityReport| libm::pow(10.0, -s.sqnr / 10.0);
     let total: f64 = shares.iter().map(noise).sum();
     let mut sorted: Vec<_> = shares.iter().collect();
     sorted.sort_by(|a, b| a.sqnr.total_cmp(&b.sqnr));
