@@ -138,6 +138,11 @@ impl Operator {
     pub fn arity(self) -> usize {
         self.0.arity
     }
+
+    /// Returns the result; operands that the operator does not have are ignored.
+    pub fn value(self, operands: [f64; 3]) -> f64 {
+        (self.0.value)(operands)
+    }
 }
 
 /// The number of values that [`Curve::map`] processes at a time.

@@ -27,6 +27,7 @@ pub mod image;
 pub mod import;
 pub mod interval;
 pub mod model;
+pub mod onnx;
 pub mod pass;
 pub mod per_class;
 pub mod pixels;

@@ -307,8 +307,8 @@ fn other_kinds_of_files_are_named_with_advice() {
 
 #[test]
 fn external_data_counts_as_part_of_the_model() {
-    use tract_onnx::pb::StringStringEntryProto;
-    use tract_onnx::pb::tensor_proto::DataLocation;
+    use foldnet_converter::onnx::StringStringEntryProto;
+    use foldnet_converter::onnx::tensor_proto::DataLocation;
 
     let place = Place::new();
     place.images("photos", &["ant"], 6);

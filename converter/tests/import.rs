@@ -49,7 +49,7 @@ fn dump(graph: &Graph) -> String {
 
 /// The logits of tract on the file itself; `logits` is the ONNX tensor in front of the last function.
 fn by_tract(model: &Onnx, logits: &str, input: &[f32], dims: &[usize]) -> Vec<f32> {
-    let mut model = tract_onnx::onnx().model_for_proto_model(&model.model).unwrap();
+    let mut model = tract_onnx::onnx().model_for_read(&mut &model.bytes()[..]).unwrap();
     model.set_input_fact(0, f32::fact(dims).into()).unwrap();
     model.select_outputs_by_name([format!("{logits}_node")]).unwrap();
     let model = model.into_optimized().unwrap().into_runnable().unwrap();
@@ -360,7 +360,7 @@ fn a_second_input_is_named() {
 
 #[test]
 fn tensors_that_lie_are_refused_before_anything_is_allocated() {
-    let lie = |change: fn(&mut tract_onnx::pb::TensorProto)| {
+    let lie = |change: fn(&mut foldnet_converter::onnx::TensorProto)| {
         let mut model = small_classifier(3);
         change(&mut model.graph().initializer[0]);
         refused(&model)
@@ -373,7 +373,7 @@ fn tensors_that_lie_are_refused_before_anything_is_allocated() {
     let external = lie(|t| {
         t.raw_data.clear();
         t.data_location = Some(1);
-        t.external_data = vec![tract_onnx::pb::StringStringEntryProto {
+        t.external_data = vec![foldnet_converter::onnx::StringStringEntryProto {
             key: "location".into(),
             value: "weights.bin".into(),
         }];

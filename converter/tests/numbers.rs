@@ -8,10 +8,10 @@ use std::path::Path;
 use common::{Attribute, Onnx, small_classifier};
 use foldnet_converter::graph::{Graph, Op};
 use foldnet_converter::import::read;
+use foldnet_converter::onnx::tensor_proto::DataType;
+use foldnet_converter::onnx::{OperatorSetIdProto, TensorProto};
 use foldnet_converter::pass::fold;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::{OperatorSetIdProto, TensorProto};
-use tract_onnx::prelude::f16;
+use half::f16;
 
 fn imported(model: &Onnx) -> Result<Graph, String> {
     let mut graph = read(&model.bytes(), Path::new("")).map_err(|e| e.to_string())?.graph;

@@ -35,8 +35,7 @@ foldnet_cli::commands! {
     }
 }
 
-const PROGRAM: Program =
-    Program { name: "runtime", classify: cmd::classify_error, panic_is_caught: || false };
+const PROGRAM: Program = Program { name: "runtime", classify: cmd::classify_error };
 
 fn main() -> ExitCode {
     foldnet_cli::run(&PROGRAM, |cli: &Cli| cli.flags, |cli, output| cli.command.run(output))

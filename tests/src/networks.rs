@@ -5,9 +5,9 @@ use std::fs;
 use std::io::Read;
 use std::path::PathBuf;
 
+use foldnet_converter::onnx::ModelProto;
 use prost::Message;
 use serde::Deserialize;
-use tract_onnx::pb::ModelProto;
 
 use crate::refill::{picture, refill};
 

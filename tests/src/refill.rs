@@ -13,7 +13,7 @@
 
 use std::str::FromStr;
 
-use tract_onnx::pb::{ModelProto, TensorProto, tensor_proto::DataType};
+use foldnet_converter::onnx::{ModelProto, TensorProto, tensor_proto::DataType};
 
 /// Number `index` of stream `seed`: splitmix64.
 pub fn random(seed: u64, index: u64) -> u64 {

@@ -106,7 +106,7 @@ fn pixels(path: &Path, width: usize, height: usize) -> Result<Vec<u8>, Failure> 
 /// Parses the arguments, runs, reports.
 pub fn main() -> ExitCode {
     const PROGRAM: foldnet_cli::Program =
-        foldnet_cli::Program { name: "boards", classify: |_| Exit::BadInput, panic_is_caught: || false };
+        foldnet_cli::Program { name: "boards", classify: |_| Exit::BadInput };
     foldnet_cli::run(
         &PROGRAM,
         |program: &Program| program.flags,

@@ -106,11 +106,8 @@ impl From<Failure> for foldnet_cli::Failure {
 
 /// Parses the arguments, runs, reports.
 pub fn main() -> ExitCode {
-    const PROGRAM: foldnet_cli::Program = foldnet_cli::Program {
-        name: "converter",
-        classify: |_| Exit::BadInput,
-        panic_is_caught: crate::import::panics_are_caught,
-    };
+    const PROGRAM: foldnet_cli::Program =
+        foldnet_cli::Program { name: "converter", classify: |_| Exit::BadInput };
     foldnet_cli::run(
         &PROGRAM,
         |program: &Program| program.flags,

@@ -1,8 +1,8 @@
 //! Writes ONNX, one node and one initializer at a time.
 
+use crate::onnx as pb;
+use crate::onnx::tensor_proto::DataType;
 use prost::Message;
-use tract_onnx::pb;
-use tract_onnx::pb::tensor_proto::DataType;
 
 /// Returns an attribute with a list of integers.
 pub fn ints(name: &str, values: &[usize]) -> pb::AttributeProto {
@@ -46,20 +46,15 @@ pub fn word(name: &str, value: &str) -> pb::AttributeProto {
 
 fn float_value(name: &str, dims: &[usize]) -> pb::ValueInfoProto {
     use pb::tensor_shape_proto::{Dimension, dimension::Value};
-    let dim = dims
-        .iter()
-        .map(|&d| Dimension { denotation: String::new(), value: Some(Value::DimValue(d as i64)) })
-        .collect();
+    let dim = dims.iter().map(|&d| Dimension { value: Some(Value::DimValue(d as i64)) }).collect();
     pb::ValueInfoProto {
         name: name.into(),
         r#type: Some(pb::TypeProto {
-            denotation: String::new(),
             value: Some(pb::type_proto::Value::TensorType(pb::type_proto::Tensor {
                 elem_type: DataType::Float as i32,
                 shape: Some(pb::TensorShapeProto { dim }),
             })),
         }),
-        doc_string: String::new(),
     }
 }
 

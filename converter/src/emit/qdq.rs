@@ -9,8 +9,8 @@
 //! so that padding has the same meaning as in our kernels. Output: `output`, with softmax or sigmoid applied if
 //! the network has one.
 
+use crate::onnx::tensor_proto::DataType;
 use foldnet_archive::{Activation, Conv, Network, Out, PIXELS, Step, Sum, Tensor, TensorId, oihw};
-use tract_onnx::pb::tensor_proto::DataType;
 
 use super::onnx::{Builder, int, ints};
 

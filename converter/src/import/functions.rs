@@ -2,45 +2,18 @@
 
 use std::collections::HashMap;
 
-use prost::Message;
-use tract_onnx::pb::{AttributeProto, FunctionProto, ModelProto, NodeProto};
-
 use super::error::ImportError;
+use crate::onnx::{AttributeProto, FunctionProto, ModelProto, NodeProto};
 
 /// The largest number of nodes that replace calls, so that functions that call each other do not loop forever.
 const MOST_NODES: usize = 1 << 18;
 /// The largest nesting of function calls.
 const DEEPEST: usize = 32;
 
-/// The defaults of functions' attributes, which tract's parser ignores.
-#[derive(Clone, PartialEq, Message)]
-struct Defaults {
-    #[prost(message, repeated, tag = "25")]
-    functions: Vec<FunctionDefaults>,
-}
-
-#[derive(Clone, PartialEq, Message)]
-struct FunctionDefaults {
-    #[prost(message, repeated, tag = "11")]
-    attributes: Vec<AttributeProto>,
-}
-
-/// Replaces the calls of a model's own functions by their bodies. `bytes` is the file from which the model was
-/// read.
-pub fn inlined(mut model: ModelProto, bytes: &[u8]) -> Result<ModelProto, ImportError> {
+/// Replaces the calls of a model's own functions by their bodies.
+pub fn inlined(mut model: ModelProto) -> Result<ModelProto, ImportError> {
     let functions = std::mem::take(&mut model.functions);
     let Some(graph) = model.graph.as_mut().filter(|_| !functions.is_empty()) else { return Ok(model) };
-    let defaults = Defaults::decode(bytes).map_err(|e| ImportError::NotOnnx(e.to_string()))?;
-    let functions: Vec<Function> = functions
-        .into_iter()
-        .enumerate()
-        .map(|(i, body)| Function {
-            name: body.name.clone().unwrap_or_default(),
-            domain: body.domain.clone().unwrap_or_default(),
-            defaults: defaults.functions.get(i).map(|d| d.attributes.clone()).unwrap_or_default(),
-            body,
-        })
-        .collect();
     let mut inliner = Inliner { functions: &functions, nodes: Vec::new(), calls: 0 };
     for node in std::mem::take(&mut graph.node) {
         inliner.add(node, 0)?;
@@ -49,7 +22,6 @@ pub fn inlined(mut model: ModelProto, bytes: &[u8]) -> Result<ModelProto, Import
     let stated = |domain: &str| model.opset_import.iter().find(|o| o.domain == domain).map(|o| o.version);
     for function in &functions {
         let other = function
-            .body
             .opset_import
             .iter()
             .find(|o| o.domain.is_empty() && stated("").is_some_and(|v| v != o.version));
@@ -63,15 +35,8 @@ pub fn inlined(mut model: ModelProto, bytes: &[u8]) -> Result<ModelProto, Import
     Ok(model)
 }
 
-struct Function {
-    name: String,
-    domain: String,
-    defaults: Vec<AttributeProto>,
-    body: FunctionProto,
-}
-
 struct Inliner<'f> {
-    functions: &'f [Function],
+    functions: &'f [FunctionProto],
     nodes: Vec<NodeProto>,
     calls: usize,
 }
@@ -91,10 +56,10 @@ impl Inliner<'_> {
             )));
         }
         let mut names: HashMap<&str, String> = HashMap::new();
-        for (i, formal) in function.body.input.iter().enumerate() {
+        for (i, formal) in function.input.iter().enumerate() {
             names.insert(formal, node.input.get(i).cloned().unwrap_or_default());
         }
-        for (i, formal) in function.body.output.iter().enumerate() {
+        for (i, formal) in function.output.iter().enumerate() {
             let unread = || format!("{}.{}/{formal}", function.name, self.calls);
             let actual = node.output.get(i).filter(|o| !o.is_empty()).cloned();
             names.insert(formal, actual.unwrap_or_else(unread));
@@ -103,7 +68,7 @@ impl Inliner<'_> {
             true => format!("{}.{}", function.name, self.calls),
             false => node.name.clone(),
         };
-        for inner in &function.body.node {
+        for inner in &function.node {
             let inner = renamed(inner, &prefix, &mut |name: &str| match names.get(name) {
                 Some(actual) => actual.clone(),
                 None if name.is_empty() => String::new(),
@@ -130,14 +95,14 @@ fn renamed(node: &NodeProto, prefix: &str, name: &mut dyn FnMut(&str) -> String)
 }
 
 /// Replaces attributes that refer to the function's own by the call's values or the function's defaults.
-fn with_attributes(mut node: NodeProto, function: &Function, call: &NodeProto) -> NodeProto {
+fn with_attributes(mut node: NodeProto, function: &FunctionProto, call: &NodeProto) -> NodeProto {
     let value = |a: AttributeProto| -> Option<AttributeProto> {
         if a.ref_attr_name.is_empty() {
             return Some(a);
         }
         let named = |v: &&AttributeProto| v.name == a.ref_attr_name;
         let given = call.attribute.iter().find(named);
-        let given = given.or_else(|| function.defaults.iter().find(named))?;
+        let given = given.or_else(|| function.attribute_proto.iter().find(named))?;
         Some(AttributeProto { name: a.name, ref_attr_name: String::new(), ..given.clone() })
     };
     node.attribute = node.attribute.into_iter().filter_map(value).collect();

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use foldnet_archive::Activation;
 use foldnet_kernels::Shape;
-use tract_onnx::pb::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 
 use super::constant::{self, Constant};
 use super::error::ImportError;
@@ -15,6 +14,7 @@ use super::tail::Tail;
 use super::value::{Axis, Value};
 use super::{BatchNorm, input, operators};
 use crate::graph::{Given, Node as GraphNode, NodeId, Op};
+use crate::onnx::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 
 /// The graph under construction.
 pub struct Importer<'a> {
@@ -133,7 +133,7 @@ impl<'a> Importer<'a> {
 
     /// Imports the branch that a constant condition chooses.
     fn branch(&mut self, node: Node<'a>) -> Result<(), ImportError> {
-        let condition = self.constant(node, 0).and_then(constant::floats);
+        let condition = self.constant(node, 0).map(constant::floats);
         let condition = condition.map_err(|problem| self.problem(node, problem))?;
         let name = if condition.first().is_some_and(|&v| v != 0.0) { "then_branch" } else { "else_branch" };
         let branch = node.proto.attribute.iter().find(|a| a.name == name).and_then(|a| a.g.as_ref());
@@ -186,7 +186,7 @@ impl<'a> Importer<'a> {
         }
         let given = node.proto.input.iter().filter(|n| !n.is_empty()).count();
         if known && inputs.iter().flatten().count() == given {
-            let results = constant::evaluate(node, &inputs, self.model)?;
+            let results = constant::evaluate(node, &inputs)?;
             self.constants.extend(node.proto.output.iter().map(String::as_str).zip(results));
             return Ok(());
         }
@@ -358,7 +358,7 @@ impl<'a> Importer<'a> {
     /// Returns dimensions and finite values of the constant at an input.
     pub fn weights(&self, node: Node<'a>, input: usize) -> Result<(Vec<usize>, Vec<f32>), Problem> {
         let constant = self.constant(node, input)?;
-        let values = constant::floats(constant)?;
+        let values = constant::floats(constant);
         if let Some(i) = values.iter().position(|v| !v.is_finite()) {
             let name = node.input(input).unwrap_or_default();
             return Err(format!("tensor {name}: value {i} is {}", values[i]));

@@ -1,10 +1,10 @@
 //! The model's input: one image.
 
+use crate::onnx::ValueInfoProto;
+use crate::onnx::tensor_proto::DataType;
+use crate::onnx::tensor_shape_proto::dimension::Value as Dim;
+use crate::onnx::type_proto::Value as Type;
 use foldnet_kernels::{MAX_SIDE, Shape};
-use tract_onnx::pb::ValueInfoProto;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::dimension::Value as Dim;
-use tract_onnx::pb::type_proto::Value as Type;
 
 use super::Size;
 use super::node::Problem;

@@ -1,7 +1,6 @@
 //! Imports ONNX, or TFLite by way of ONNX, to a [`Graph`] as the exporter wrote it.
 //!
-//! tract-onnx parses the file. Then the nodes on which the output depends are visited, each after those that it
-//! reads. Each ONNX tensor is a `Constant`, a `Value`, or an array of `Places`. Nodes on constants are run at once
+//! The nodes on which the output depends are visited, each after those that it reads. Each ONNX tensor is a `Constant`, a `Value`, or an array of `Places`. Nodes on constants are run at once
 //! (`constant::evaluate`), and nodes that only move numbers are run on places (`moves`). Nodes that compute are
 //! imported by their function in `operators::TABLE`. Unsupported operators, attributes and shapes stop the import
 //! with an error that names the node. A dynamic batch becomes 1.
@@ -24,11 +23,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::onnx::{GraphProto, ModelProto};
 use foldnet_archive::Activation;
 use prost::Message;
-use tract_onnx::pb::{GraphProto, ModelProto};
 
-pub use constant::panics_are_caught;
 pub use error::ImportError;
 pub use tflite::InputGrid;
 
@@ -118,7 +116,7 @@ pub fn read_with(bytes: &[u8], folder: &Path, options: &Options) -> Result<Impor
         return tflite::read(bytes, options);
     }
     let model = ModelProto::decode(bytes).map_err(|e| ImportError::NotOnnx(e.to_string()))?;
-    read_model(&functions::inlined(model, bytes)?, folder, options)
+    read_model(&functions::inlined(model)?, folder, options)
 }
 
 /// Reads an ONNX model in memory.

@@ -1,7 +1,7 @@
 //! One ONNX node, its attributes read with their types.
 
-use tract_onnx::pb::NodeProto;
-use tract_onnx::pb::attribute_proto::AttributeType;
+use crate::onnx::NodeProto;
+use crate::onnx::attribute_proto::AttributeType;
 
 /// The problem of a node, in words; [`super::ImportError::Node`] adds which node.
 pub type Problem = String;
@@ -41,7 +41,7 @@ impl<'a> Node<'a> {
         &self,
         name: &str,
         kind: AttributeType,
-    ) -> Result<Option<&'a tract_onnx::pb::AttributeProto>, Problem> {
+    ) -> Result<Option<&'a crate::onnx::AttributeProto>, Problem> {
         match self.proto.attribute.iter().find(|a| a.name == name) {
             // Files of the first ONNX versions do not specify the type.
             Some(a) if a.r#type == kind as i32 || a.r#type == 0 => Ok(Some(a)),

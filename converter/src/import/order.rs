@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use tract_onnx::pb::{GraphProto, NodeProto};
+use crate::onnx::{GraphProto, NodeProto};
 
 use super::error::ImportError;
 

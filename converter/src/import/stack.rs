@@ -84,7 +84,7 @@ fn bind<'a>(
 
 fn sum<'a>(importer: &mut Importer<'a>, node: Node<'a>, dims: &[usize]) -> Result<bool, Problem> {
     node.only(&["axes", "keepdims", "noop_with_empty_axes"])?;
-    let given = importer.optional_constant(node, 1)?.map(super::constant::integers).transpose()?;
+    let given = importer.optional_constant(node, 1)?.map(super::constant::integers);
     let Some(axes) = given.or(node.ints("axes")?.map(<[i64]>::to_vec)) else { return Ok(false) };
     let [axis] = axes[..] else { return Ok(false) };
     let Some(axis) = place(axis, dims) else { return Ok(false) };

@@ -9,8 +9,8 @@
 
 use std::collections::HashMap;
 
+use crate::onnx::NodeProto;
 use foldnet_archive::Activation;
-use tract_onnx::pb::NodeProto;
 
 use super::Importer;
 use super::constant::{floats, integers};
@@ -128,7 +128,7 @@ fn row(importer: &Importer<'_>, name: &str) -> Option<Value> {
 
 /// Returns whether a reduction runs over the channels and no other dimension longer than 1.
 fn over_row(importer: &Importer<'_>, node: Node<'_>, x: &Value) -> Result<bool, Problem> {
-    let given = importer.optional_constant(node, 1)?.map(integers).transpose()?;
+    let given = importer.optional_constant(node, 1)?.map(integers);
     let given = given.or(node.ints("axes")?.map(<[i64]>::to_vec)).unwrap_or_default();
     let rank = x.dims.len() as i64;
     let over = |a: &i64| usize::try_from(if *a < 0 { a + rank } else { *a }).ok();
@@ -156,7 +156,7 @@ fn begun<'a>(importer: &Importer<'a>, node: Node<'a>, inputs: &[&str]) -> Result
             part(Kind::Max)
         }
         "Mul" if inputs.len() == 2 && inputs[0] == inputs[1] => squares(importer, output, &of),
-        "Pow" if constant(1).transpose()?.is_some_and(|v| v == [2.0]) => squares(importer, output, &of),
+        "Pow" if constant(1).is_some_and(|v| v == [2.0]) => squares(importer, output, &of),
         "Exp" if read_only_by(importer, output, &["Div", "ReduceSum"]) => {
             let reduced = importer.readers(output).iter().any(|r| r.op_type == "ReduceSum");
             if reduced { part(Kind::Exp) } else { Ok(None) }
@@ -174,24 +174,24 @@ fn squares(importer: &Importer<'_>, output: &str, of: &Value) -> Result<Option<P
 fn from_part<'a>(importer: &Importer<'a>, node: Node<'a>, part: &Part) -> Result<Option<Part>, Problem> {
     let becomes = |kind| Ok(Some(Part { kind, ..part.clone() }));
     let constant = |i: usize| match importer.optional_constant(node, i) {
-        Ok(Some(constant)) => floats(constant).map(|v| v.first().copied().filter(|_| v.len() == 1)),
-        _ => Ok(None),
+        Ok(Some(constant)) if constant.len() == 1 => Some(constant.floats()[0]),
+        _ => None,
     };
     let small = |v: Option<f32>| v.is_some_and(|v| (0.0..=LARGEST_EPSILON).contains(&v));
     let length = matches!(part.kind, Kind::Length | Kind::SumOfSquares);
     match (node.proto.op_type.as_str(), part.kind) {
         ("Identity" | "Expand" | "Reshape" | "Squeeze" | "Unsqueeze", _) => becomes(part.kind),
         ("Clip", _) if length => {
-            let low = constant(1)?.or(Some(node.float("min", 0.0)?));
+            let low = constant(1).or(Some(node.float("min", 0.0)?));
             let bounded = node.input(2).is_some() || node.float("max", f32::MAX)? < f32::MAX;
             if small(low) && !bounded { becomes(part.kind) } else { Ok(None) }
         }
-        ("Max" | "Add", _) if length && small(constant(1)?) => becomes(part.kind),
+        ("Max" | "Add", _) if length && small(constant(1)) => becomes(part.kind),
         ("ReduceSum", Kind::Square) if over_row(importer, node, &part.of)? => becomes(Kind::SumOfSquares),
-        ("Pow", Kind::Magnitude) if constant(1)? == Some(2.0) => becomes(Kind::Square),
+        ("Pow", Kind::Magnitude) if constant(1) == Some(2.0) => becomes(Kind::Square),
         ("Sqrt", Kind::SumOfSquares) => becomes(Kind::Length),
-        ("Pow", Kind::SumOfSquares) if constant(1)? == Some(0.5) => becomes(Kind::Length),
-        ("Pow", Kind::SumOfSquares) if constant(1)? == Some(-0.5) => becomes(Kind::InverseLength),
+        ("Pow", Kind::SumOfSquares) if constant(1) == Some(0.5) => becomes(Kind::Length),
+        ("Pow", Kind::SumOfSquares) if constant(1) == Some(-0.5) => becomes(Kind::InverseLength),
         ("Reciprocal", Kind::Length) => becomes(Kind::InverseLength),
         ("Exp", Kind::Shifted) => becomes(Kind::Exp),
         ("ReduceSum", Kind::Exp) if over_row(importer, node, &part.of)? => becomes(Kind::SumOfExp),

@@ -1,14 +1,14 @@
 //! Small ONNX models, written node by node.
 #![allow(dead_code, missing_docs)]
 
-use prost::Message;
-use tract_onnx::pb::attribute_proto::AttributeType;
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::{
+use foldnet_converter::onnx::attribute_proto::AttributeType;
+use foldnet_converter::onnx::tensor_proto::DataType;
+use foldnet_converter::onnx::tensor_shape_proto::{Dimension, dimension};
+use foldnet_converter::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, StringStringEntryProto,
     TensorProto, TensorShapeProto, TypeProto, ValueInfoProto, type_proto,
 };
+use prost::Message;
 
 /// A model while it is written; weights come from a seed.
 pub struct Onnx {
@@ -173,7 +173,6 @@ fn value_info(name: &str, dims: &[i64]) -> ValueInfoProto {
             0 => dimension::Value::DimParam("n".into()),
             d => dimension::Value::DimValue(d),
         }),
-        ..Default::default()
     };
     let tensor = type_proto::Tensor {
         elem_type: DataType::Float as i32,
@@ -181,8 +180,7 @@ fn value_info(name: &str, dims: &[i64]) -> ValueInfoProto {
     };
     ValueInfoProto {
         name: name.into(),
-        r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)), ..Default::default() }),
-        ..Default::default()
+        r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)) }),
     }
 }
 

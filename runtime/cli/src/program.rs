@@ -14,8 +14,6 @@ pub struct Program {
     pub name: &'static str,
     /// Returns the exit code of an error for which the command chose none.
     pub classify: fn(&anyhow::Error) -> Exit,
-    /// Returns whether a panic will be caught and reported as an ordinary error.
-    pub panic_is_caught: fn() -> bool,
 }
 
 /// Parses the arguments, runs the command and reports errors.
@@ -38,12 +36,10 @@ pub fn run<C: Parser>(
     };
     let flags = flags(&parsed);
     journal::start(program.name, flags);
-    let (name, is_caught) = (program.name, program.panic_is_caught);
+    let name = program.name;
     std::panic::set_hook(Box::new(move |panic| {
-        if !is_caught() {
-            use std::io::Write;
-            let _ = writeln!(std::io::stderr(), "{name}: internal error (please report it): {panic}");
-        }
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), "{name}: internal error (please report it): {panic}");
     }));
     let output = Output::new(program.name, flags);
     let result = catch_unwind(AssertUnwindSafe(|| command(parsed, &output)));

@@ -13,8 +13,8 @@
 mod kept;
 pub mod toolkit;
 
+use crate::onnx::tensor_proto::DataType;
 use foldnet_archive::{Affine, Conv, Network, Out, PIXELS, Step, TensorId, oihw};
-use tract_onnx::pb::tensor_proto::DataType;
 
 use super::onnx::{Builder, int, ints};
 use crate::quantize::apart::AFFINE_WEIGHT;
@@ -262,9 +262,9 @@ fn affine_weight(gain: f32, bias: f32, x_scale: f32) -> (i8, f32) {
 
 #[cfg(test)]
 mod tests {
+    use crate::onnx as pb;
     use foldnet_archive::MaxPool;
     use prost::Message;
-    use tract_onnx::pb;
 
     use super::*;
 

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use tract_onnx::prelude::{Datum, DatumType, Tensor};
-
-use super::{Constant, floats};
+use super::Constant;
+use super::tensor::{Kind, Tensor};
 use crate::import::node::{Node, Problem};
 
 /// The scale and zero point of each number.
@@ -21,9 +20,9 @@ impl Grid {
             return Err("scales per block (block_size) are not supported".into());
         }
         let x = input(inputs, 0)?;
-        let scales = floats(input(inputs, 1)?)?;
+        let scales = input(inputs, 1)?.floats().into_owned();
         let zeros = match inputs.get(2).copied().flatten() {
-            Some(zeros) => floats(zeros)?,
+            Some(zeros) => zeros.floats().into_owned(),
             None => vec![0.0; scales.len()],
         };
         if scales.len() != zeros.len() || scales.is_empty() {
@@ -59,12 +58,11 @@ pub fn dequantize(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Consta
     node.only(&["axis", "block_size", "output_dtype"])?;
     let grid = Grid::new(node, inputs)?;
     let x = input(inputs, 0)?;
-    let real = floats(x)?.into_iter().enumerate().map(|(i, q)| {
+    let real = |(i, &q): (usize, &f32)| {
         let (scale, zero) = grid.of(i);
         (q - zero) * scale
-    });
-    let real: Vec<f32> = real.collect();
-    Tensor::from_shape(x.shape(), &real).map(Arc::new).map_err(|e| e.to_string())
+    };
+    Tensor::of_floats(x.shape(), x.floats().iter().enumerate().map(real).collect()).map(Arc::new)
 }
 
 /// Computes `clamp(round(x/scale) + zero)`, in the zero point's type; uint8 without one.
@@ -74,32 +72,24 @@ pub fn quantize(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Constant
     let x = input(inputs, 0)?;
     let stated = match node.int("output_dtype", 0)? {
         0 => None,
-        2 => Some(DatumType::U8),
-        3 => Some(DatumType::I8),
-        4 => Some(DatumType::U16),
-        5 => Some(DatumType::I16),
+        2 => Some(Kind::U8),
+        3 => Some(Kind::I8),
+        4 => Some(Kind::U16),
+        5 => Some(Kind::I16),
         other => return Err(format!("output_dtype {other} is not supported")),
     };
-    let zero = inputs.get(2).copied().flatten().map(|z| z.datum_type());
-    let datum = zero.or(stated).unwrap_or(DatumType::U8);
-    let levels = |lo: f32, hi: f32| -> Result<Vec<f32>, Problem> {
-        let levels = floats(x)?.into_iter().enumerate().map(|(i, v)| {
-            let (scale, zero) = grid.of(i);
-            ((v / scale).round_ties_even() + zero).clamp(lo, hi)
-        });
-        Ok(levels.collect())
+    let zero = inputs.get(2).copied().flatten().map(|z| z.kind());
+    let kind = zero.or(stated).unwrap_or(Kind::U8);
+    let (lo, hi) = match kind {
+        Kind::U8 => (0.0, 255.0),
+        Kind::I8 => (-128.0, 127.0),
+        Kind::U16 => (0.0, 65535.0),
+        Kind::I16 => (-32768.0, 32767.0),
+        other => return Err(format!("quantization to {other:?} is not supported")),
     };
-    match datum {
-        DatumType::U8 => integers::<u8>(x, levels(0.0, 255.0)?),
-        DatumType::I8 => integers::<i8>(x, levels(-128.0, 127.0)?),
-        DatumType::U16 => integers::<u16>(x, levels(0.0, 65535.0)?),
-        DatumType::I16 => integers::<i16>(x, levels(-32768.0, 32767.0)?),
-        other => Err(format!("quantization to {other:?} is not supported")),
-    }
-}
-
-fn integers<T: Datum + Copy>(like: &Constant, levels: Vec<f32>) -> Result<Constant, Problem> {
-    let tensor = tract_onnx::prelude::tensor1(&levels);
-    let tensor = tensor.cast_to::<T>().and_then(|t| t.into_owned().into_shape(like.shape()));
-    tensor.map(Arc::new).map_err(|e| e.to_string())
+    let level = |(i, &v): (usize, &f32)| {
+        let (scale, zero) = grid.of(i);
+        f64::from(((v / scale).round_ties_even() + zero).clamp(lo, hi))
+    };
+    Tensor::of_numbers(kind, x.shape(), x.floats().iter().enumerate().map(level)).map(Arc::new)
 }

@@ -17,18 +17,17 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldnet_kernels::Shape;
-use tract_onnx::prelude::{Datum, DatumType, Tensor, f16};
 
 use super::Importer;
-use super::constant::{self, Constant};
+use super::constant::{self, Constant, Kind, Tensor};
 use super::node::{Node, Problem};
 use super::value::{Axis, Value};
 use crate::graph::NodeId;
 pub use lower::lower;
 use operators::Inputs;
-pub use operators::{names, of, reshaped};
-pub use places::Places;
+pub use operators::{dimension, names, of, reshaped};
 use places::ZERO;
+pub use places::{Places, broadcast};
 pub use selection::Run;
 
 /// The places of the graph's nodes and of constant numbers. A node's output, HWC, has consecutive positive places;
@@ -102,7 +101,7 @@ impl Inputs for OfGraph<'_, '_> {
         }
         if let Some(constant) = self.importer.constants.get(name) {
             let mut numbering = self.numbering.borrow_mut();
-            let items = constant::floats(constant)?.into_iter().map(|v| numbering.constant(v)).collect();
+            let items = constant::floats(constant).into_iter().map(|v| numbering.constant(v)).collect();
             return Ok(Places { dims: constant.shape().to_vec(), items });
         }
         let value = self.importer.value(self.node, input)?;
@@ -116,11 +115,11 @@ impl Inputs for OfGraph<'_, '_> {
 
     fn integers(&self, input: usize) -> Result<Option<(Vec<usize>, Vec<i64>)>, Problem> {
         let constant = self.importer.optional_constant(self.node, input)?;
-        constant.map(|c| Ok((c.shape().to_vec(), constant::integers(c)?))).transpose()
+        Ok(constant.map(|c| (c.shape().to_vec(), constant::integers(c))))
     }
 
     fn floats(&self, input: usize) -> Result<Option<Vec<f32>>, Problem> {
-        self.importer.optional_constant(self.node, input)?.map(constant::floats).transpose()
+        Ok(self.importer.optional_constant(self.node, input)?.map(constant::floats))
     }
 
     fn fill(&self, value: f32) -> Result<i64, Problem> {
@@ -210,11 +209,11 @@ impl Inputs for OfConstants<'_> {
 
     fn integers(&self, input: usize) -> Result<Option<(Vec<usize>, Vec<i64>)>, Problem> {
         let constant = self.inputs.get(input).copied().flatten();
-        constant.map(|c| Ok((c.shape().to_vec(), constant::integers(c)?))).transpose()
+        Ok(constant.map(|c| (c.shape().to_vec(), constant::integers(c))))
     }
 
     fn floats(&self, input: usize) -> Result<Option<Vec<f32>>, Problem> {
-        self.inputs.get(input).copied().flatten().map(constant::floats).transpose()
+        Ok(self.inputs.get(input).copied().flatten().map(constant::floats))
     }
 
     fn fill(&self, value: f32) -> Result<i64, Problem> {
@@ -238,8 +237,8 @@ pub fn of_constants(node: Node<'_>, inputs: &[Option<&Constant>]) -> Option<Resu
         _ => *i == 0,
     };
     let data: Vec<&Constant> = (0..inputs.len()).filter(moved).filter_map(|i| inputs[i]).collect();
-    let datum = data.first()?.datum_type();
-    let plain = data.iter().all(|c| c.datum_type() == datum);
+    let kind = data.first()?.kind();
+    let plain = data.iter().all(|c| c.kind() == kind);
     if !plain || inputs.iter().flatten().any(|c| c.len() > places::MOST_PLACES) {
         return None;
     }
@@ -247,52 +246,25 @@ pub fn of_constants(node: Node<'_>, inputs: &[Option<&Constant>]) -> Option<Resu
         Ok(outputs) => outputs,
         Err(problem) => return Some(Err(problem)),
     };
-    Some(outputs.into_iter().map(|places| assemble(datum, inputs, &places)).collect())
+    Some(outputs.into_iter().map(|places| assemble(kind, inputs, &places)).collect())
 }
 
 /// Returns the tensor of the inputs' numbers at these places.
-fn assemble(datum: DatumType, inputs: &[Option<&Constant>], places: &Places) -> Result<Constant, Problem> {
-    match datum {
-        DatumType::Bool => gathered::<bool>(inputs, places),
-        DatumType::U8 => gathered::<u8>(inputs, places),
-        DatumType::U16 => gathered::<u16>(inputs, places),
-        DatumType::U32 => gathered::<u32>(inputs, places),
-        DatumType::U64 => gathered::<u64>(inputs, places),
-        DatumType::I8 => gathered::<i8>(inputs, places),
-        DatumType::I16 => gathered::<i16>(inputs, places),
-        DatumType::I32 => gathered::<i32>(inputs, places),
-        DatumType::I64 => gathered::<i64>(inputs, places),
-        DatumType::F16 => gathered::<f16>(inputs, places),
-        DatumType::F32 => gathered::<f32>(inputs, places),
-        DatumType::F64 => gathered::<f64>(inputs, places),
-        other => Err(format!("constants of type {other:?} are not moved")),
-    }
-}
-
-fn gathered<T: Datum + Copy + Default>(
-    inputs: &[Option<&Constant>],
-    places: &Places,
-) -> Result<Constant, Problem> {
+fn assemble(kind: Kind, inputs: &[Option<&Constant>], places: &Places) -> Result<Constant, Problem> {
     let mut next = 1;
-    let mut all: Vec<(i64, &[T])> = Vec::new();
+    let mut firsts = Vec::new();
+    let mut from: Vec<&Tensor> = Vec::new();
     for constant in inputs.iter().flatten() {
         // Inputs of another type are indices, whose values are not moved.
-        if constant.datum_type() == T::datum_type() {
-            let plain = constant.try_as_plain_ram().map_err(|e| e.to_string())?;
-            all.push((next, plain.as_slice::<T>().map_err(|e| e.to_string())?));
+        if constant.kind() == kind {
+            firsts.push(next);
+            from.push(constant);
         }
         next += constant.len() as i64;
     }
-    let number = |&place: &i64| match place {
-        ZERO => Some(T::default()),
-        _ => {
-            let (first, numbers) =
-                all.get(all.partition_point(|(first, _)| *first <= place).checked_sub(1)?)?;
-            numbers.get((place - first) as usize).copied()
-        }
+    let place = |&place: &i64| {
+        let input = firsts.partition_point(|&first| first <= place).checked_sub(1)?;
+        Some((input, (place - firsts[input]) as usize)).filter(|_| place != ZERO)
     };
-    let numbers: Option<Vec<T>> = places.items.iter().map(number).collect();
-    let numbers = numbers.ok_or("its inputs are of different types")?;
-    let tensor = Tensor::from_shape(&places.dims, &numbers);
-    tensor.map(Arc::new).map_err(|e| format!("a constant of {:?}: {e}", places.dims))
+    Tensor::gathered(&from, &places.dims, places.items.iter().map(place)).map(Arc::new)
 }

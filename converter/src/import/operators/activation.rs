@@ -51,7 +51,7 @@ pub fn extremum<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), P
     let ([constant], 2) = (&constants[..], node.proto.input.len()) else {
         return function::plain(importer, node);
     };
-    let values = floats(importer.constant(node, *constant)?)?;
+    let values = floats(importer.constant(node, *constant)?);
     let Some(bound) = values.first().copied().filter(|b| values.iter().all(|v| v == b)) else {
         return function::plain(importer, node);
     };
@@ -66,7 +66,7 @@ pub fn extremum<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), P
 pub fn clip<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["min", "max"])?;
     let bound = |input: usize, name: &str, none: f32| -> Result<f32, Problem> {
-        let given = importer.optional_constant(node, input)?.map(floats).transpose()?;
+        let given = importer.optional_constant(node, input)?.map(floats);
         let attribute = node.float(name, none)?;
         let bound = given.and_then(|v| v.first().copied()).unwrap_or(attribute);
         // Exporters write "no bound" as the largest representable number.

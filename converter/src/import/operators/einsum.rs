@@ -5,14 +5,17 @@ use super::super::node::{Node, Problem};
 use super::super::value::Value;
 use super::dense::{Matrix, of_value};
 
-/// The letters of an equation's operands and of its output.
-struct Equation {
-    operands: [Vec<char>; 2],
-    output: Vec<char>,
+/// An equation of two operands, in each of which a letter names a dimension.
+pub struct Equation {
+    /// The letters of the operands.
+    pub operands: [Vec<char>; 2],
+    /// The letters of the result; the others are summed over.
+    pub output: Vec<char>,
 }
 
 impl Equation {
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads an equation like `ab,bc->ac`, in which no letter occurs twice in one array.
+    pub fn parse(text: &str) -> Option<Self> {
         let text: String = text.chars().filter(|c| !c.is_whitespace()).collect();
         let (operands, output) = text.split_once("->")?;
         let (a, b) = operands.split_once(',')?;

@@ -1,7 +1,7 @@
 //! Operators that move or rename numbers without computing: they add no nodes to the graph.
 
 use super::super::Importer;
-use super::super::constant::{from_integer, from_integers, integers};
+use super::super::constant::{Kind, Tensor, integers};
 use super::super::moves::reshaped;
 use super::super::node::{Node, Problem};
 use super::super::value::Value;
@@ -14,7 +14,8 @@ pub fn shape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Prob
     let place = |i: i64| (if i < 0 { i + rank } else { i }).clamp(0, rank) as usize;
     let (start, end) = (place(node.int("start", 0)?), place(node.int("end", rank)?));
     let output = node.proto.output.first().ok_or("it has no output")?;
-    importer.constants.insert(output, from_integers(&sizes[start..end.max(start)]));
+    let sizes = sizes[start..end.max(start)].to_vec();
+    importer.constants.insert(output, Tensor::of_integers(Kind::I64, &[sizes.len()], sizes)?.into());
     Ok(())
 }
 
@@ -23,7 +24,7 @@ pub fn size<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
     node.only(&[])?;
     let size = importer.sizes(node, 0)?.iter().product::<usize>() as i64;
     let output = node.proto.output.first().ok_or("it has no output")?;
-    importer.constants.insert(output, from_integer(size));
+    importer.constants.insert(output, Tensor::of_integers(Kind::I64, &[], vec![size])?.into());
     Ok(())
 }
 
@@ -59,7 +60,7 @@ pub fn reshape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pr
     node.only(&["allowzero"])?;
     let value = importer.any_value(node, 0)?;
     let sizes = value.sizes(importer.shape(&value));
-    let target = integers(importer.constant(node, 1)?)?;
+    let target = integers(importer.constant(node, 1)?);
     let target = reshaped(&sizes, &target, node.int("allowzero", 0)? != 0)?;
     regroup(importer, node, &value, &target)
 }
@@ -81,7 +82,7 @@ pub fn expand<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pro
     node.only(&[])?;
     let value = importer.value(node, 0)?;
     let sizes = value.sizes(importer.shape(&value));
-    let target = integers(importer.constant(node, 1)?)?;
+    let target = integers(importer.constant(node, 1)?);
     let fits = target.iter().rev().zip(sizes.iter().rev()).all(|(&t, &n)| n == 1 || t == 1 || t == n as i64);
     if target.len() > sizes.len() || !fits {
         return Err(format!("from {sizes:?} to {target:?}"));
@@ -103,7 +104,7 @@ pub fn expand<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Pro
 /// Returns the axes of a Squeeze or Unsqueeze, from the attribute or the input.
 fn axes(importer: &Importer<'_>, node: Node<'_>, rank: usize) -> Result<Option<Vec<usize>>, Problem> {
     let given = match node.input(1).map(|name| importer.constants.get(name)) {
-        Some(Some(constant)) => Some(integers(constant)?),
+        Some(Some(constant)) => Some(integers(constant)),
         Some(None) => return Err("its axes are computed from the image".into()),
         None => node.ints("axes")?.map(<[i64]>::to_vec),
     };

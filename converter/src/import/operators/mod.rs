@@ -18,6 +18,7 @@ mod same;
 use super::Importer;
 use super::node::{Node, Problem};
 
+pub use einsum::Equation;
 pub use reduce::Half;
 
 type Take = for<'a> fn(&mut Importer<'a>, Node<'a>) -> Result<(), Problem>;

@@ -17,18 +17,18 @@ pub fn pad<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Proble
     }
     let x = importer.value(node, 0)?;
     let shape = importer.shape(&x);
-    let given = importer.optional_constant(node, 1)?.map(integers).transpose()?;
+    let given = importer.optional_constant(node, 1)?.map(integers);
     let pads = match (given, node.ints("pads")?) {
         (Some(pads), _) => pads,
         (None, Some(pads)) => pads.to_vec(),
         (None, None) => return Err("it does not say how much".into()),
     };
-    let fill = importer.optional_constant(node, 2)?.map(floats).transpose()?;
+    let fill = importer.optional_constant(node, 2)?.map(floats);
     if fill.and_then(|v| v.first().copied()).unwrap_or(node.float("value", 0.0)?) != 0.0 {
         return Err("padding with another value than 0 is not supported".into());
     }
     let rank = x.dims.len();
-    let axes: Vec<usize> = match importer.optional_constant(node, 3)?.map(integers).transpose()? {
+    let axes: Vec<usize> = match importer.optional_constant(node, 3)?.map(integers) {
         None => (0..rank).collect(),
         Some(axes) => {
             let axis = |a: i64| usize::try_from(if a < 0 { a + rank as i64 } else { a }).ok();

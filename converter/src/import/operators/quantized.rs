@@ -8,14 +8,13 @@
 use foldnet_kernels::Shape;
 
 use super::super::Importer;
-use super::super::constant::{floats, integers};
+use super::super::constant::{Kind, floats, integers};
 use super::super::node::{Node, Problem};
 use super::super::value::Value;
 use super::conv;
 use super::dense::{Matrix, dense};
 use crate::graph::{Given, NodeId, Op};
-use tract_onnx::pb::NodeProto;
-use tract_onnx::prelude::DatumType;
+use crate::onnx::NodeProto;
 
 /// Returns scale and zero point of an activation at two inputs.
 fn given(importer: &Importer<'_>, node: Node<'_>, scale: usize, zero: usize) -> Result<Given, Problem> {
@@ -35,12 +34,12 @@ fn given(importer: &Importer<'_>, node: Node<'_>, scale: usize, zero: usize) -> 
             other => return Err(format!("activations of type number {other}; int8 and uint8 are supported")),
         },
         Some(constant) => {
-            let unsigned = match constant.datum_type() {
-                DatumType::U8 => 128,
-                DatumType::I8 => 0,
+            let unsigned = match constant.kind() {
+                Kind::U8 => 128,
+                Kind::I8 => 0,
                 other => return Err(format!("activations of type {other:?}; int8 and uint8 are supported")),
             };
-            integers(constant)?.first().map_or(0, |z| z - unsigned)
+            integers(constant).first().map_or(0, |z| z - unsigned)
         }
     };
     let zero = i8::try_from(zero).map_err(|_| format!("its zero point is {zero}"))?;
@@ -170,7 +169,7 @@ fn weights(importer: &Importer<'_>, node: Node<'_>, first: usize, axis: usize) -
     };
     let (scales, zeros) = (per_output(first + 1)?, per_output(first + 2)?);
     let behind: usize = dims[axis + 1..].iter().product();
-    let integers = floats(constant)?;
+    let integers = floats(constant);
     let dequantized = integers.iter().enumerate().map(|(i, q)| {
         let output = i / behind % outputs;
         (q - zeros[output]) * scales[output]

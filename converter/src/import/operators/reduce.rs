@@ -30,7 +30,7 @@ impl Reduction {
         let name = node.input(0).ok_or("input 0 is missing")?;
         let x = importer.values.get(name).ok_or_else(|| format!("input 0 ({name}) is a constant"))?.clone();
         let rank = x.dims.len();
-        let given = importer.optional_constant(node, 1)?.map(integers).transpose()?;
+        let given = importer.optional_constant(node, 1)?.map(integers);
         let given = given.or(node.ints("axes")?.map(<[i64]>::to_vec)).unwrap_or_default();
         let axis =
             |a: &i64| usize::try_from(if *a < 0 { a + rank as i64 } else { *a }).ok().filter(|&a| a < rank);
@@ -98,7 +98,7 @@ impl<'a> Importer<'a> {
             return Ok(false);
         }
         node.only(&["axes", "keepdims", "noop_with_empty_axes"])?;
-        let given = self.optional_constant(node, 1)?.map(integers).transpose()?;
+        let given = self.optional_constant(node, 1)?.map(integers);
         let given = given.or(node.ints("axes")?.map(<[i64]>::to_vec)).unwrap_or_default();
         let rank = places.dims.len() as i64;
         let [axis] = given[..] else {

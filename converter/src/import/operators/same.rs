@@ -1,11 +1,9 @@
 //! Operators that provably change nothing.
 
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::prelude::{Datum, DatumType};
-
 use super::super::Importer;
-use super::super::constant::floats;
+use super::super::constant::{Kind, floats};
 use super::super::node::{Node, Problem};
+use crate::onnx::tensor_proto::DataType;
 
 /// Passes its input through.
 pub fn identity<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
@@ -17,7 +15,7 @@ pub fn identity<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), P
 pub fn dropout<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["ratio", "seed"])?;
     importer.optional_constant(node, 1)?;
-    let training = importer.optional_constant(node, 2)?.map(floats).transpose()?;
+    let training = importer.optional_constant(node, 2)?.map(floats);
     if training.is_some_and(|t| t.iter().any(|&v| v != 0.0)) {
         return Err("it is in training mode: export the model for inference (model.eval())".into());
     }
@@ -36,14 +34,14 @@ pub fn cast<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Probl
 pub fn cast_like<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
     node.only(&["round_mode", "saturate"])?;
     let like = node.input(1).ok_or("input 1 is missing")?;
-    let to = match importer.constants.get(like).map(|c| c.datum_type()) {
+    let to = match importer.constants.get(like).map(|c| c.kind()) {
         // Computed values are floats.
         None => match importer.values.get(like) {
             Some(value) if value.integer => DataType::Int64,
             _ => DataType::Float,
         },
         Some(t) if t.is_float() => DataType::Float,
-        Some(t) if t == DatumType::I64 || t == i32::datum_type() => DataType::Int64,
+        Some(Kind::I64 | Kind::I32) => DataType::Int64,
         Some(other) => return Err(format!("it casts to {other:?}")),
     };
     cast_to(importer, node, to)
@@ -80,9 +78,9 @@ fn quantized_to(importer: &Importer<'_>, tensor: &str) -> Option<DataType> {
     if writer.op_type != "QuantizeLinear" {
         return None;
     }
-    match importer.constants.get(writer.input.get(2)?.as_str())?.datum_type().unquantized() {
-        DatumType::U8 => Some(DataType::Uint8),
-        DatumType::I8 => Some(DataType::Int8),
+    match importer.constants.get(writer.input.get(2)?.as_str())?.kind() {
+        Kind::U8 => Some(DataType::Uint8),
+        Kind::I8 => Some(DataType::Int8),
         _ => None,
     }
 }

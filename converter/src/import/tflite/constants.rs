@@ -51,7 +51,7 @@ pub fn raw(tensor: &Tensor<'_>) -> Result<Vec<f64>, Problem> {
         element::INT8 => values(data, |b| f64::from(i8::from_le_bytes(b))),
         element::UINT8 => values(data, |b| f64::from(u8::from_le_bytes(b))),
         element::INT16 => values(data, |b| f64::from(i16::from_le_bytes(b))),
-        element::FLOAT16 => values(data, |b| half(u16::from_le_bytes(b))),
+        element::FLOAT16 => values(data, |b| f64::from(half::f16::from_le_bytes(b))),
         element::INT32 => values(data, |b| f64::from(i32::from_le_bytes(b))),
         element::INT64 => values(data, |b| i64::from_le_bytes(b) as f64),
         _ => values(data, |b| f64::from(f32::from_le_bytes(b))),
@@ -83,18 +83,6 @@ pub fn integers(tensor: &Tensor<'_>) -> Result<Vec<i64>, Problem> {
         element::INT32 | element::INT64 => Ok(raw(tensor)?.into_iter().map(|v| v as i64).collect()),
         other => Err(format!("{} has values of type {}, not integers", tensor.name, element_name(other))),
     }
-}
-
-/// Converts an f16.
-fn half(bits: u16) -> f64 {
-    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f64::from(bits & 0x3ff) / 1024.0);
-    let magnitude = match exponent {
-        0 => fraction * 2f64.powi(-14),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        _ => (1.0 + fraction) * 2f64.powi(exponent - 15),
-    };
-    if bits >> 15 == 1 { -magnitude } else { magnitude }
 }
 
 #[cfg(test)]

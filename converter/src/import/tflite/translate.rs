@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use tract_onnx::pb::tensor_proto::DataType;
-use tract_onnx::pb::tensor_shape_proto::{Dimension, dimension};
-use tract_onnx::pb::{
+use crate::onnx::tensor_proto::DataType;
+use crate::onnx::tensor_shape_proto::{Dimension, dimension};
+use crate::onnx::{
     AttributeProto, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto,
     TypeProto, ValueInfoProto, type_proto,
 };
@@ -195,21 +195,14 @@ pub fn quantization(tensor: &Tensor<'_>) -> Result<(f32, i64), Problem> {
 }
 
 fn value(name: &str, shape: &[i32]) -> ValueInfoProto {
-    let dim = |&n: &i32| Dimension {
-        denotation: String::new(),
-        value: (n >= 0).then_some(dimension::Value::DimValue(i64::from(n))),
-    };
+    let dim = |&n: &i32| Dimension { value: (n >= 0).then_some(dimension::Value::DimValue(i64::from(n))) };
     let tensor = type_proto::Tensor {
         elem_type: DataType::Float as i32,
         shape: Some(TensorShapeProto { dim: shape.iter().map(dim).collect() }),
     };
     ValueInfoProto {
         name: name.into(),
-        r#type: Some(TypeProto {
-            denotation: String::new(),
-            value: Some(type_proto::Value::TensorType(tensor)),
-        }),
-        doc_string: String::new(),
+        r#type: Some(TypeProto { value: Some(type_proto::Value::TensorType(tensor)) }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Convolutions and poolings.
 
-use tract_onnx::pb::AttributeProto;
+use crate::onnx::AttributeProto;
 
 use super::super::super::node::Problem;
 use super::super::file::{Operator, Tensor};
