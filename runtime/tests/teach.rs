@@ -265,7 +265,7 @@ fn bad_input_is_named_and_nothing_is_written() {
         ("classify other.nnef.tgz across --teach a.teach", &["a.teach", "another archive", "teach again"]),
         ("classify net.nnef.tgz across --teach cut.teach", &["cut.teach", "damaged"]),
         ("camera net.nnef.tgz --input across --once --teach cut.teach", &["cut.teach", "damaged"]),
-        ("classify net.nnef.tgz across --teach a.teach --backend tract", &["--teach", "--backend cpu"]),
+        ("classify net.nnef.tgz across --teach a.teach --backend rknn", &["--teach", "--backend cpu"]),
     ];
     for (words, says) in cases {
         place.refuses(words, says);

@@ -5,7 +5,6 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use foldnet::Session;
-use foldnet_backends::tract::Stock;
 use foldnet_converter::float::FloatNet;
 use foldnet_converter::image::Pixels;
 use foldnet_converter::import;
@@ -13,6 +12,7 @@ use foldnet_converter::pass::fold;
 use foldnet_image::{Image, fit};
 use foldnet_kernels::Shape;
 use foldnet_tests::{output, program, root, shared};
+use foldnet_tract::Stock;
 use serde_json::Value;
 
 fn pictures() -> Vec<PathBuf> {

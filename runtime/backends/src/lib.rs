@@ -20,5 +20,3 @@ pub mod auto;
 pub mod bench;
 #[cfg(feature = "rknn")]
 pub mod rknn;
-#[cfg(feature = "tract")]
-pub mod tract;

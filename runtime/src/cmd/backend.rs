@@ -125,7 +125,7 @@ impl Choice {
 
     fn load_own(&self, archive: &Path) -> Result<Loaded, Failure> {
         #[cfg(feature = "tract")]
-        use foldnet_backends::tract::{Float, Stock};
+        use foldnet_tract::{Float, Stock};
 
         #[cfg(any(feature = "rknn", feature = "tract"))]
         let with_network = |backend: Box<dyn Backend>, network: Network, manifest: Manifest| Loaded {

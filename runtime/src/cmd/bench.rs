@@ -184,7 +184,7 @@ impl Cmd {
             return Ok(None);
         }
         let (network, _) = read(&self.archive)?;
-        let mut float = foldnet_backends::tract::Float::new(&network)?;
+        let mut float = foldnet_tract::Float::new(&network)?;
         for _ in 0..self.warmup {
             float.logits(pixels)?;
         }

@@ -222,7 +222,7 @@ fn what_cannot_be_taught_is_told_and_nothing_changes() {
     running.ends_well();
     let output = fresh.run("--input photos --once --teach absent.teach");
     assert_eq!(output.status.code(), Some(2), "without the page nobody could make it");
-    let output = fresh.run("--input photos --once --listen 0 --teach b.teach --backend tract");
+    let output = fresh.run("--input photos --once --listen 0 --teach b.teach --backend rknn");
     assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
     let mut running = Running::start(&fresh, "--input photos --fps 20 --listen 0");
     let at = running.page();

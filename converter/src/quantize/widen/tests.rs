@@ -1,6 +1,6 @@
 //! Tests that the parts bring a network closer to float, and that stock tract runs it.
 
-use foldnet_backends::tract::Stock;
+use foldnet_tract::Stock;
 
 use super::*;
 use crate::float::FloatNet;

@@ -2,7 +2,7 @@
 //! with tract's own int8. One thread.
 //!
 //! A ResNet-8 for 32×32 with random weights is always measured; `FOLDNET_ARCHIVES=a.nnef.tgz:b.nnef.tgz cargo
-//! bench -p foldnet-backends --features tract --bench network` adds archives.
+//! bench -p foldnet-tract --bench network` adds archives.
 #![allow(missing_docs)]
 
 use std::path::Path;
@@ -11,8 +11,8 @@ use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main, meas
 use foldnet::Session;
 use foldnet_archive::testing::{manifest, resnet8};
 use foldnet_backends::bench::noise;
-use foldnet_backends::tract::{Float, Stock};
 use foldnet_kernels::dispatch;
+use foldnet_tract::{Float, Stock};
 
 fn networks(c: &mut Criterion) {
     let folder = tempfile::tempdir().expect("a temporary folder");

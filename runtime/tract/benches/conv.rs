@@ -1,7 +1,7 @@
 //! Measures every convolution of a ResNet-50 and of a 32×32 network on every kernel set of this CPU, and the same
 //! convolution in f32 by tract. One thread, warm weights; throughput counts multiply-accumulates.
 //!
-//! `cargo bench -p foldnet-backends --features tract --bench conv -- 'avx2|f32'` runs a part.
+//! `cargo bench -p foldnet-tract --bench conv -- 'avx2|f32'` runs a part.
 #![allow(missing_docs)]
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
