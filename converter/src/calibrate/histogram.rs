@@ -41,7 +41,7 @@ impl Histogram {
                 }
                 self.min = self.min.min(v);
                 self.max = self.max.max(v);
-                let bin = (f64::from(v) * inverse).floor() as i64;
+                let bin = floor(f64::from(v) * inverse);
                 let at = bin.wrapping_sub(self.first);
                 if (0..BINS as i64).contains(&at) {
                     self.bins[at as usize] += 1;
@@ -143,6 +143,12 @@ impl Histogram {
     }
 }
 
+/// Rounds down. Unlike `f64::floor`, it is no call on processors whose common instructions cannot round.
+fn floor(v: f64) -> i64 {
+    let cut = v as i64;
+    if cut as f64 > v { cut.saturating_sub(1) } else { cut }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -151,6 +157,14 @@ mod tests {
 
     proptest! {
         #[test]
+    fn numbers_are_rounded_down() {
+        let values = [0.0, 0.5, 1.0, -0.5, -1.0, -1.5, 1e300, -1e300, f64::MIN_POSITIVE, -f64::MIN_POSITIVE];
+        for v in values {
+            assert_eq!(floor(v), v.floor() as i64, "{v}");
+        }
+    }
+
+    #[test]
         fn nothing_is_lost_and_order_does_not_matter(
             values in prop::collection::vec(-1e3f32..1e4, 1..200),
             split in 0usize..200,

@@ -157,9 +157,12 @@ pub fn apply(graph: &Graph, factors: &Factors) -> Graph {
                 let filter = conv.weights.len() / n.max(1);
                 let per_group = filter / (conv.window.kernel[0] * conv.window.kernel[1]);
                 let group_out = n / conv.groups;
-                for (k, w) in conv.weights.iter_mut().enumerate() {
-                    let (o, i) = (k / filter, k % per_group);
-                    *w *= factor(after, o) / factor(before, o / group_out * per_group + i);
+                for (o, filter) in conv.weights.chunks_exact_mut(filter.max(1)).enumerate() {
+                    let first = o / group_out * per_group;
+                    for tap in filter.chunks_exact_mut(per_group) {
+                        let weights = tap.iter_mut().enumerate();
+                        weights.for_each(|(i, w)| *w *= factor(after, o) / factor(before, first + i));
+                    }
                 }
                 conv.bias.iter_mut().enumerate().for_each(|(o, b)| *b *= factor(after, o));
             }

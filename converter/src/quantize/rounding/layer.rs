@@ -89,7 +89,7 @@ fn settle(weights: &[f64], scale: f64, covariance: &[f64], q: &mut [i8]) -> f64 
     let n = weights.len();
     let mut errors: Vec<f64> = weights.iter().zip(&*q).map(|(w, &q)| w - scale * f64::from(q)).collect();
     let row = |i: usize| &covariance[i * n..(i + 1) * n];
-    let mut slope: Vec<f64> = (0..n).map(|i| row(i).iter().zip(&errors).map(|(c, e)| c * e).sum()).collect();
+    let mut slope: Vec<f64> = (0..n).map(|i| dot(row(i), &errors)).collect();
     for _ in 0..ROUNDS {
         let mut moved = false;
         for i in 0..n {
@@ -113,6 +113,19 @@ fn settle(weights: &[f64], scale: f64, covariance: &[f64], q: &mut [i8]) -> f64 
     errors.iter().zip(&slope).map(|(e, s)| e * s).sum()
 }
 
+/// Returns the scalar product. Eight sums run beside each other, since one would wait for each addition; their number
+/// is part of the definition, so the bits are the same on every processor.
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (a_blocks, a_rest) = a.as_chunks::<8>();
+    let (b_blocks, b_rest) = b.as_chunks::<8>();
+    for (a, b) in a_blocks.iter().zip(b_blocks) {
+        sums.iter_mut().zip(a.iter().zip(b)).for_each(|(sum, (a, b))| *sum += a * b);
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
 /// Returns the upper factor U with `C⁻¹ = UᵀU`, or `None` if C is not positive definite.
 pub fn inverse_factor(c: &[f64], n: usize) -> Option<Vec<f64>> {
     // C⁻¹ = UᵀU with U upper. With P reversing the order, PCP = LLᵀ gives C = (PLP)(PLP)ᵀ where
@@ -120,9 +133,8 @@ pub fn inverse_factor(c: &[f64], n: usize) -> Option<Vec<f64>> {
     let mut l = vec![0.0; n * n];
     for i in 0..n {
         for j in 0..=i {
-            let (head_i, head_j) = (&l[i * n..i * n + j], &l[j * n..j * n + j]);
-            let dot: f64 = head_i.iter().zip(head_j).map(|(a, b)| a * b).sum();
-            let v = c[(n - 1 - i) * n + (n - 1 - j)] - dot;
+            let known = dot(&l[i * n..i * n + j], &l[j * n..j * n + j]);
+            let v = c[(n - 1 - i) * n + (n - 1 - j)] - known;
             if i == j {
                 if v.is_nan() || v <= 0.0 {
                     return None;
