@@ -8,6 +8,7 @@
 //! calibrate, quantize            Graph + images → Network
 //! convert  all of that as one call, with a report and a verdict
 //! emit     Network → files       the archive, QDQ ONNX
+//! provenance  what an archive was made from
 //! report   what was done and what it cost
 //! doctor   labelled images → those to look at
 //! cmd      the program
@@ -31,6 +32,7 @@ pub mod onnx;
 pub mod pass;
 pub mod per_class;
 pub mod pixels;
+pub mod provenance;
 pub mod quantize;
 pub mod report;
 pub mod run;

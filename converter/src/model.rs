@@ -16,6 +16,8 @@ pub struct FloatModel {
     pub input: Input,
     /// The source model.
     pub source: SourceModel,
+    /// The hexadecimal SHA-256 of the ONNX or TFLite file. It is not that of the source model if a framework exported it.
+    pub read_sha256: String,
     /// The class names: one per class, or none.
     pub labels: Vec<String>,
     /// Whether the model divides its output by its length; the graph does not.

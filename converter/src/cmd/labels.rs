@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use foldnet_dataset::{Dataset, DatasetError, LabelsBy, Matching, known, read_labels};
 
+use crate::provenance::Recorder;
+
 /// How classes are named, and class folders matched with them.
 #[derive(Args, Clone, Debug, Default)]
 pub struct LabelFlags {
@@ -36,6 +38,17 @@ impl LabelFlags {
     /// The file, if there is one.
     pub fn file(&self) -> Option<&PathBuf> {
         self.labels.as_ref()
+    }
+
+    /// Records them for [`crate::provenance`].
+    pub fn record(&self, to: &mut Recorder) -> anyhow::Result<()> {
+        to.switch("no-labels", self.no_labels);
+        to.switch("labels-by-order", self.labels_by_order);
+        match &self.labels {
+            Some(path) if !path.exists() => to.value("labels", path.to_str()),
+            path => to.file("labels", path.as_deref())?,
+        }
+        Ok(())
     }
 
     /// Whether the caller states the names.

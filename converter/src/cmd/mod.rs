@@ -21,6 +21,7 @@ mod model;
 mod npu;
 mod output;
 mod quantize;
+mod reproduce;
 mod sign;
 mod talk;
 mod values;
@@ -54,6 +55,7 @@ foldnet_cli::commands! {
         Compare(compare::Cmd),
         Doctor(doctor::Cmd),
         Export(export::Cmd),
+        Reproduce(reproduce::Cmd),
         Sign(sign::Cmd),
         #[command(after_help = "Example:\n  converter complete target/package")]
         Complete(Complete<Program>),

@@ -18,6 +18,7 @@ pub use crate::model::{FloatModel, Int8Model, Model};
 use crate::pass::{Preprocess, fold, prepend};
 use crate::pixels::trial::Choice;
 use crate::pixels::{self, Evidence};
+use crate::provenance::Recorder;
 use crate::quantize::recipe::Progress;
 pub use crate::run::{Runner, Values};
 
@@ -69,6 +70,16 @@ impl InputFlags {
     /// The flags and files that are written.
     pub fn outputs(&self) -> Vec<(&str, &Path)> {
         self.keep_onnx.iter().map(|path| ("--keep-onnx", path.as_path())).collect()
+    }
+
+    /// Records those that influence the network, for [`crate::provenance`].
+    pub fn record(&self, to: &mut Recorder) -> anyhow::Result<()> {
+        to.value("preprocess", self.preprocess.as_ref());
+        to.value("resize", self.resize.map(resize_in_words));
+        to.value("input-size", self.input_size.map(|size| format!("{}x{}", size.width, size.height)));
+        to.value("output-name", self.output_name.as_ref());
+        to.file("custom", self.custom.as_deref())?;
+        to.file("weights", self.weights.as_deref())
     }
 
     /// Tells which of them an archive has no use for.
@@ -135,6 +146,15 @@ fn parse_resize(text: &str) -> Result<Resize, String> {
             _ => Err(format!("{short} is not a valid length")),
         },
         _ => Err("stretch, bilinear, or crop:SHORT, for example crop:256".into()),
+    }
+}
+
+/// As `--resize` takes it.
+fn resize_in_words(resize: Resize) -> String {
+    match resize {
+        Resize::Stretch => "stretch".into(),
+        Resize::Bilinear => "bilinear".into(),
+        Resize::Crop { short_side } => format!("crop:{short_side}"),
     }
 }
 
@@ -269,6 +289,7 @@ impl FloatModel {
                 producer: imported.producer,
                 converter: env!("CARGO_PKG_VERSION").into(),
             },
+            read_sha256: foldnet_archive::digest(bytes),
             labels,
             normalized: imported.normalized,
             held_out: imported

@@ -13,13 +13,12 @@ impl ValueEnum for Effort {
     }
 
     fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(match self {
-            Self::Low => PossibleValue::new("low").help("One attempt, no search"),
-            Self::Normal => PossibleValue::new("normal")
-                .help("Search: seconds for a small network, a minute for a large one"),
-            Self::High => PossibleValue::new("high")
-                .help("As normal, with a slower search for the rounding of each weight"),
-        })
+        let help = match self {
+            Self::Low => "One attempt, no search",
+            Self::Normal => "Search: seconds for a small network, a minute for a large one",
+            Self::High => "As normal, with a slower search for the rounding of each weight",
+        };
+        Some(PossibleValue::new(self.name()).help(help))
     }
 }
 

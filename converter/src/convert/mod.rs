@@ -22,6 +22,7 @@ use foldnet::{Session, SessionError, proof};
 use foldnet_archive::{Calibration, Manifest, Network, OutputKind};
 
 use crate::model::FloatModel;
+use crate::provenance::Provenance;
 use crate::quantize::recipe::{Options, Outcome, Progress, quantize};
 use crate::quantize::sensitivity::Share;
 use crate::quantize::{QuantizeError, score::Measure};
@@ -46,6 +47,8 @@ pub struct Settings {
     pub per_class: bool,
     /// Whether the report contains its tables of layers and tensors, which take time.
     pub details: bool,
+    /// The record of the inputs, which the archive will contain.
+    pub provenance: Option<Provenance>,
 }
 
 impl Default for Settings {
@@ -57,6 +60,7 @@ impl Default for Settings {
             max_drop: None,
             per_class: false,
             details: false,
+            provenance: None,
         }
     }
 }
@@ -172,6 +176,7 @@ pub fn convert(
         labels: model.labels.clone(),
         output: reading.to_store(&evidence),
         proof: None,
+        provenance: settings.provenance.as_ref().map(Provenance::text),
         npu: Vec::new(),
     };
     let check = Check::new(model, &images.check, measure, progress)?.per_class(settings.per_class);

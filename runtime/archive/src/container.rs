@@ -10,7 +10,7 @@ use flate2::bufread::GzDecoder;
 
 use crate::dat::Files;
 use crate::error::ArchiveError;
-use crate::manifest::{FORMAT, MAX_BATCH, Manifest, OLDEST_FORMAT, PROOF, Proof, digest};
+use crate::manifest::{FORMAT, MAX_BATCH, Manifest, OLDEST_FORMAT, PROOF, PROVENANCE, Proof, digest};
 use crate::open::open_file;
 use crate::read_graph::read_graph;
 use crate::{GraphError, Network};
@@ -59,6 +59,7 @@ pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Mani
     let mut manifest = read_manifest(&text("foldnet.toml")?, path)?;
     let graph = text("graph.nnef")?;
     manifest.proof = files.remove(PROOF).map(|bytes| read_proof(&bytes)).transpose().map_err(no)?;
+    manifest.provenance = files.remove(PROVENANCE).map(read_provenance).transpose().map_err(no)?;
     for npu in &mut manifest.npu {
         let member = npu.member();
         npu.model = files.remove(&member).ok_or_else(|| no(format!("it holds no {member}")))?;
@@ -95,6 +96,10 @@ pub fn unpack(from: impl std::io::BufRead, path: &Path) -> Result<(Network, Mani
 fn read_proof(bytes: &[u8]) -> Result<Proof, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| format!("{PROOF} is not text"))?;
     toml::from_str(text).map_err(|error| format!("{PROOF}: {error}"))
+}
+
+fn read_provenance(bytes: Vec<u8>) -> Result<String, String> {
+    String::from_utf8(bytes).map_err(|_| format!("{PROVENANCE} is not text"))
 }
 
 fn read_manifest(text: &str, path: &Path) -> Result<Manifest, ArchiveError> {

@@ -44,6 +44,10 @@ pub struct Manifest {
     /// earlier releases neither read nor write.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof: Option<Proof>,
+    /// The text of the member `provenance.toml`: what the archive was made from. Only the converter interprets it, so
+    /// that a newer one never keeps a runtime from running the network.
+    #[serde(skip)]
+    pub provenance: Option<String>,
     /// The same network built for NPUs, at most one model per chip and batch size.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub npu: Vec<NpuModel>,
@@ -58,6 +62,9 @@ impl Manifest {
 
 /// The archive's member that contains a [`Proof`].
 pub(crate) const PROOF: &str = "proof.toml";
+
+/// The archive's member that contains [`Manifest::provenance`].
+pub(crate) const PROVENANCE: &str = "provenance.toml";
 
 /// The network's answers on the machine that converted it. A processor with other answers computes other bits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,6 +27,7 @@ pub fn manifest() -> Manifest {
         labels: vec!["a".into(), "b \"quoted\"".into(), "c".into(), "d".into()],
         output: None,
         proof: None,
+        provenance: None,
         npu: Vec::new(),
     }
 }

@@ -72,6 +72,13 @@ fn models_for_npus_are_kept_and_checked() {
 }
 
 #[test]
+fn provenance_is_kept_as_it_is_and_may_be_anything() {
+    let text = "converter = \"9.9\"\nlater = \"unknown here\"\n".to_owned();
+    let manifest = Manifest { provenance: Some(text), ..manifest() };
+    assert_eq!(unpack_bytes(&pack(&every_step(), &manifest)).unwrap().1, manifest);
+}
+
+#[test]
 fn a_proof_is_a_member_that_earlier_releases_do_not_see() {
     let proof = Proof { images: 4, logits: digest(b"logits") };
     let proved = Manifest { proof: Some(proof), ..manifest() };

@@ -11,7 +11,7 @@ use flate2::{Compression, GzBuilder};
 
 use crate::Network;
 use crate::error::ArchiveError;
-use crate::manifest::{Manifest, PROOF};
+use crate::manifest::{Manifest, PROOF, PROVENANCE};
 use crate::write_graph::write_graph;
 
 /// Packs an archive in memory.
@@ -39,6 +39,9 @@ pub fn pack(network: &Network, manifest: &Manifest) -> Vec<u8> {
     }
     if let Some(proof) = &manifest.proof {
         add(PROOF, text(toml::to_string(proof)).as_bytes());
+    }
+    if let Some(provenance) = &manifest.provenance {
+        add(PROVENANCE, provenance.as_bytes());
     }
     let gzip = tar.into_inner().expect("writing to memory");
     gzip.finish().expect("writing to memory")

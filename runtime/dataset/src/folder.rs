@@ -6,6 +6,7 @@
 //! `train`, `val` or `test` folder, that folder is used.
 
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{DatasetError, Source};
@@ -146,6 +147,12 @@ impl Source for Folder {
     fn read(&self, i: usize) -> Result<(Image, Option<usize>), ImageError> {
         let (path, label) = &self.files[i];
         Ok((Image::open(path)?, *label))
+    }
+
+    fn content(&self, i: usize) -> Result<Vec<u8>, ImageError> {
+        let mut bytes = Vec::new();
+        foldnet_archive::open_file(&self.files[i].0)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 }
 

@@ -94,6 +94,10 @@ trait Source: Send + Sync {
     fn name(&self, i: usize) -> String;
     /// Reads image `i`, and its label if it has one.
     fn read(&self, i: usize) -> Result<(Image, Option<usize>), ImageError>;
+    /// Returns the bytes that identify image `i`, see [`Dataset::content`].
+    fn content(&self, i: usize) -> Result<Vec<u8>, ImageError> {
+        Ok(self.read(i)?.0.rgb().to_vec())
+    }
     /// Returns whether labels come with the images rather than from class folders.
     fn is_labelled(&self) -> bool {
         false
@@ -208,6 +212,12 @@ impl Dataset {
             }
             Err(problem) => Err(ItemError { name, problem }),
         }
+    }
+
+    /// Returns the bytes that identify image `i`, below [`Dataset::len`], wherever it lies: those of its file in a
+    /// folder, otherwise its RGB bytes, row by row.
+    pub fn content(&self, i: usize) -> Result<Vec<u8>, ItemError> {
+        self.source.content(i).map_err(|problem| ItemError { name: self.source.name(i), problem })
     }
 
     /// Returns all images in order; each is read when it is requested.

@@ -26,6 +26,7 @@ const READERS: &[&str] = &[
     "converter quantize FILE --images photos -o OUT",
     "converter quantize model.onnx --images FILE -o OUT",
     "converter quantize model.onnx --images photos --labels FILE -o OUT",
+    "converter reproduce FILE",
     "converter sign model.nnef.tgz --key FILE",
     "runtime bench FILE --iterations 1",
     "runtime camera FILE --input photos --once",

@@ -44,6 +44,15 @@ pub enum Effort {
 }
 
 impl Effort {
+    /// Returns the name used on the command line and in archives.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+
     fn care(self) -> Care {
         if self == Self::High { Care::Settle } else { Care::Once }
     }
