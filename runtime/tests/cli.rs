@@ -254,6 +254,38 @@ fn bench_prints_the_promised_keys() {
 }
 
 #[test]
+fn bench_prints_what_is_expected_and_writes_what_was_measured() {
+    let place = Place::new();
+    let network = foldnet_archive::testing::resnet8();
+    place.archive("small.nnef.tgz", &network, &foldnet_archive::testing::manifest_stretched(&network));
+    let few = "--iterations 3 --warmup 0";
+    let table = place.stdout(&format!("bench small.nnef.tgz {few} --board raspberry-pi-4"));
+    assert!(table.contains("expected of one thread on Raspberry Pi 4 Model B: "), "{table}");
+    let words = format!("bench small.nnef.tgz {few} --board raspberry-pi-4 --submit-file times.json --json");
+    let figures = place.json(&words);
+    let expected = figures["expectation"]["expected"]["ms"].as_f64().unwrap();
+    assert!(expected > 0.0 && figures["expectation"]["board"] == "raspberry-pi-4");
+    let text = std::fs::read_to_string(place.path("times.json")).unwrap();
+    let told: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(told["bench"], figures);
+    assert_eq!(told["machine"]["arch"], std::env::consts::ARCH);
+    assert_eq!(told["archive_sha256"].as_str().map(str::len), Some(64));
+    assert!(!text.contains("small.nnef.tgz") && text.len() < 20_000, "{text}");
+
+    // Nothing is measured before a mistake is found, and no input is overwritten.
+    for (words, why) in [
+        ("bench small.nnef.tgz --board toaster", "unknown board `toaster`"),
+        ("bench small.nnef.tgz --submit-file small.nnef.tgz", "would overwrite an input"),
+        ("bench small.nnef.tgz --submit-file absent/times.json", "absent"),
+        ("bench small.nnef.tgz --submit-file times.json --serve-stdin", "cannot be used with"),
+    ] {
+        let output = place.run(words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(why), "{words}: {said}");
+    }
+}
+
+#[test]
 fn bench_times_streams() {
     let place = Place::new();
     let figures = place.json("bench net.nnef.tgz --streams 3 --iterations 20 --json");

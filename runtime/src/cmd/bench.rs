@@ -1,5 +1,7 @@
 //! `runtime bench`: how fast, where the time goes, and how much memory.
 
+mod figures;
+
 use std::io::BufRead;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,12 +12,12 @@ use foldnet_backends::bench::{
     Iterations, Statistics, core_frequency, limit_now, measure, median, noise, share_of_limit,
 };
 use foldnet_image::frame::{Colors, Fitter, Format, Frame, FrameError, View};
-use serde_json::{Value, json};
+use serde_json::json;
 
-#[cfg(any(feature = "rknn", feature = "tract"))]
-use super::read;
+use super::expected::{Expectation, compatible};
+use super::submit;
 use super::throughput::Throughput;
-use super::{Engine, Failure, Output, bytes, fitted};
+use super::{Engine, Failure, Output, check_outputs, read};
 
 /// Measure the speed of an archive on this machine
 ///
@@ -27,7 +29,8 @@ use super::{Engine, Failure, Output, bytes, fitted};
 #[derive(clap::Args)]
 #[command(
     after_help = "Examples:\n  runtime bench model.nnef.tgz\n  runtime bench model.nnef.tgz --threads 2 --float\n  \
-                  runtime bench model.nnef.tgz --streams 0"
+                  runtime bench model.nnef.tgz --streams 0\n  \
+                  runtime bench model.nnef.tgz --board raspberry-pi-4 --submit-file times.json"
 )]
 pub struct Cmd {
     /// Archive from `converter quantize`
@@ -48,6 +51,18 @@ pub struct Cmd {
     #[cfg(feature = "tract")]
     #[arg(long)]
     float: bool,
+    /// Board whose expected time is printed [default: the board that this machine is, if the catalogue has it]
+    ///
+    /// The time is that of `boards fit`, for one thread. It is compared with the measured time if this machine is that
+    /// board.
+    #[arg(long, value_name = "BOARD", conflicts_with = "serve_stdin")]
+    board: Option<String>,
+    /// Also write the result and the kind of this machine to a JSON file, which you can send us
+    ///
+    /// Contains the processor, the kernel set, versions, times and the archive's SHA-256, but no serial numbers and no
+    /// names of files, users or hosts. Nothing is sent.
+    #[arg(long, value_name = "FILE.json", conflicts_with = "serve_stdin")]
+    submit_file: Option<PathBuf>,
     #[command(flatten)]
     engine: Engine,
     /// Also time the NPU
@@ -116,6 +131,7 @@ struct Figures {
     fit_ms: f64,
     npu: Option<Npu>,
     throughput: Option<Throughput>,
+    expectation: Option<Expectation>,
     first_result_ms: f64,
     frequency: Option<f64>,
     /// Multiply-accumulates per second of all threads' cores at best.
@@ -127,6 +143,15 @@ struct Figures {
 impl Cmd {
     /// Runs the command.
     pub fn run(self, output: &Output) -> Result<(), Failure> {
+        if let Some(file) = &self.submit_file {
+            check_outputs(&[&self.archive], &[("--submit-file", file)])?;
+        }
+        let compatible = compatible();
+        // Read first: an unknown board is an error before anything is measured.
+        let expectation = match self.serve_stdin {
+            true => None,
+            false => Expectation::new(self.board.as_deref(), &read(&self.archive)?.0, &compatible)?,
+        };
         let start = Instant::now();
         let (manifest, mut session) = self.engine.load(&self.archive, self.threads)?;
         let pixels = noise(session.input().len());
@@ -145,6 +170,12 @@ impl Cmd {
             let (images, one) = (self.iterations.map(|n| n as usize), figures.times.median_ms / 1e3);
             let one = Duration::from_secs_f64(one);
             figures.throughput = Some(Throughput::measure(&session, streams, &pixels, images, one)?);
+        }
+        figures.expectation = expectation;
+        if let Some(file) = &self.submit_file {
+            let archive = std::fs::read(&self.archive)
+                .map_err(|error| Failure::input(format_args!("{}: {error}", self.archive.display())))?;
+            submit::write(file, &submit::content(&archive, &session, &compatible, &figures.json(&session)))?;
         }
         if output.json() { output.data(&figures.json(&session)) } else { figures.print(output, &session) }
     }
@@ -170,6 +201,7 @@ impl Cmd {
             fit_ms: 0.0,
             npu: None,
             throughput: None,
+            expectation: None,
             first_result_ms,
             frequency,
             limit,
@@ -313,178 +345,4 @@ fn rounds(session: &mut Session, pixels: &[u8]) -> Rounds {
     let all = |round: usize| times.iter().map(|times| times[round].as_secs_f64()).sum::<f64>();
     let of_limit = share(session.macs(), &all);
     Rounds { layers, limit: median(limits), of_limit }
-}
-
-/// Whether any share, as printed, is more than 100 %.
-fn above_limit(mut shares: impl Iterator<Item = Option<f64>>) -> bool {
-    shares.any(|share| share.is_some_and(|share| (100.0 * share).round() > 100.0))
-}
-
-/// Why a layer can exceed the limit with this set.
-fn why_more(session: &Session) -> &'static str {
-    match session.set().name() {
-        "avx2" | "neon" => {
-            "this kernel set computes 3×3 layers of stride 1 by Winograd's method, which takes fewer \
-             multiplications than are counted here"
-        }
-        _ if session.set().peak_macs_per_second().is_none() => {
-            "the limit assumes one multiply-accumulate instruction per cycle, and this processor starts more"
-        }
-        _ => {
-            "this processor was disturbed while its limit was measured (other programs, another clock rate); \
-             repeat when it is idle"
-        }
-    }
-}
-
-impl Npu {
-    fn json(&self) -> Value {
-        json!({
-            "about": self.about, "cores": self.cores, "batch": self.batch, "median_ms": self.times.median_ms,
-            "p90_ms": self.times.p90_ms, "p99_ms": self.times.p99_ms, "pictures_s": self.pictures_s,
-            "celsius": self.celsius, "load": self.load,
-        })
-    }
-
-    fn words(&self, cpu_median_ms: f64) -> String {
-        let t = &self.times;
-        let heat = self.celsius.map_or(String::new(), |c| format!(", {c:.1} °C"));
-        let batch = if self.batch > 1 { format!(" in batches of {}", self.batch) } else { String::new() };
-        let load = self.load.as_ref().map_or(String::new(), |l| format!(", {l}"));
-        format!(
-            "NPU ({}): median {:.3} ms, p90 {:.3}, p99 {:.3}, {:.2} times as fast as the CPU; on {} core{}{batch} {:.1} images/s{heat}{load}",
-            self.about,
-            t.median_ms,
-            t.p90_ms,
-            t.p99_ms,
-            cpu_median_ms / t.median_ms,
-            self.cores,
-            if self.cores == 1 { "" } else { "s" },
-            self.pictures_s,
-        )
-    }
-}
-
-impl Figures {
-    fn json(&self, session: &Session) -> Value {
-        let layers: Vec<Value> = self
-            .layers
-            .iter()
-            .map(|l| {
-                json!({
-                    "name": l.name, "kind": l.kind, "macs": l.macs, "ms": l.ms, "share": l.share,
-                    "gmac_s": l.gmac_s, "of_limit": l.of_limit,
-                })
-            })
-            .collect();
-        json!({
-            "median_ms": self.times.median_ms,
-            "p90_ms": self.times.p90_ms,
-            "p99_ms": self.times.p99_ms,
-            "min_ms": self.times.min_ms,
-            "float_median_ms": self.float_median_ms,
-            "fit_ms": self.fit_ms,
-            "npu": self.npu.as_ref().map(Npu::json),
-            "throughput": self.throughput.as_ref().map(Throughput::json),
-            "first_result_ms": self.first_result_ms,
-            "arena_bytes": session.arena_bytes(),
-            "scratch_bytes": session.scratch_bytes(),
-            "weight_bytes": session.weight_bytes(),
-            "iterations": self.iterations,
-            "threads": session.threads(),
-            "kernels": session.set().name(),
-            "frequency_ghz": self.frequency.map(|f| f / 1e9),
-            "limit_gmac_s": self.limit.map(|limit| limit / 1e9),
-            "of_limit": self.of_limit,
-            "layers": layers,
-        })
-    }
-
-    fn print(&self, output: &Output, session: &Session) -> Result<(), Failure> {
-        self.print_layers(output)?;
-        if above_limit(self.layers.iter().map(|layer| layer.of_limit)) {
-            output.line(format_args!("more than 100 %: {}", why_more(session)))?;
-        }
-        let t = &self.times;
-        let threads = session.threads();
-        output.line("")?;
-        output.line(format!(
-            "median {:.3} ms, p90 {:.3}, p99 {:.3}, min {:.3}; {:.1} images/s  ({} inferences, {threads} thread{}, {})",
-            t.median_ms,
-            t.p90_ms,
-            t.p99_ms,
-            t.min_ms,
-            1e3 / t.median_ms,
-            self.iterations,
-            if threads == 1 { "" } else { "s" },
-            session.set().name(),
-        ))?;
-        let gmac_s = session.macs() as f64 / t.median_ms / 1e6;
-        let limit = match (self.limit, self.of_limit, session.set().peak_macs_per_second()) {
-            (Some(limit), Some(share), peak) => format!(
-                ": {:.0} % of {:.0} GMAC/s, {}",
-                100.0 * share,
-                limit / 1e9,
-                if peak.is_some() { "measured on registers" } else { "one instruction per cycle" },
-            ),
-            _ => String::new(),
-        };
-        output.line(format!("{gmac_s:.1} GMAC/s of {:.1} MMAC{limit}", session.macs() as f64 / 1e6))?;
-        output.line(format!(
-            "memory: arena {}, scratch {}, plan with weights {}; {:.1} ms from archive to first result",
-            bytes(session.arena_bytes()),
-            bytes(session.scratch_bytes()),
-            bytes(session.weight_bytes()),
-            self.first_result_ms
-        ))?;
-        output.line(format!(
-            "a camera's 640×480 frame to the network's pixels: {:.3} ms, {:.1} % of an inference",
-            self.fit_ms,
-            100.0 * self.fit_ms / t.median_ms
-        ))?;
-        if let Some(float) = self.float_median_ms {
-            output.line(format!(
-                "f32 (tract, 1 thread): median {float:.3} ms; int8 is {:.2} times as fast",
-                float / t.median_ms
-            ))?;
-        }
-        if let Some(throughput) = &self.throughput {
-            output.line(throughput.words())?;
-        }
-        if let Some(npu) = &self.npu {
-            output.line(npu.words(t.median_ms))?;
-        }
-        Ok(())
-    }
-
-    fn print_layers(&self, output: &Output) -> Result<(), Failure> {
-        let width = self.layers.iter().map(|l| l.name.chars().count()).max().unwrap_or(0).clamp(5, 36);
-        output.line(format!(
-            "{:>4} {:width$} {:9} {:>10} {:>7} {:>9} {:>9}",
-            "step", "layer", "operator", "ms", "share", "GMAC/s", "of limit"
-        ))?;
-        for (i, l) in self.layers.iter().enumerate() {
-            let rate = if l.macs > 0 { format!("{:.2}", l.gmac_s) } else { String::new() };
-            let limit = l.of_limit.map_or(String::new(), |share| format!("{:.0} %", 100.0 * share));
-            output.line(format!(
-                "{i:>4} {} {:9} {:>10.4} {:>5.1} % {rate:>9} {limit:>9}",
-                fitted(&l.name, width),
-                l.kind,
-                l.ms,
-                100.0 * l.share
-            ))?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn more_than_the_limit_is_explained() {
-        assert!(above_limit([Some(0.4), None, Some(1.01)].into_iter()));
-        assert!(!above_limit([Some(1.0), Some(1.004), None].into_iter()));
-    }
 }

@@ -5,12 +5,14 @@ pub mod bench;
 pub mod camera;
 pub mod classify;
 pub mod devices;
+mod expected;
 mod explain;
 mod images;
 pub mod inspect;
 pub mod kernels;
 #[cfg(feature = "rknn")]
 pub mod npu;
+mod submit;
 pub mod teach;
 mod throughput;
 pub mod verify;

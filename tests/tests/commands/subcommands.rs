@@ -58,6 +58,12 @@ const ONCE: &[(&str, i32, &str)] = &[
     ("converter reproduce model.nnef.tgz", 0, "made again, the same bytes"),
     ("converter sign model.nnef.tgz --key fleet.key", 0, "minisig"),
     ("runtime bench model.nnef.tgz --iterations 3 --warmup 0", 0, "median"),
+    (
+        "runtime bench model.nnef.tgz --iterations 3 --board raspberry-pi-4 --submit-file once.json",
+        0,
+        "nothing is compared",
+    ),
+    ("runtime bench model.nnef.tgz --board toaster", 2, "unknown board"),
     ("runtime camera model.nnef.tgz --input photos --once", 0, ""),
     ("runtime classify model.nnef.tgz picture.jpg", 0, "%"),
     ("runtime complete once/runtime", 0, ""),
