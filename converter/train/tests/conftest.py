@@ -38,8 +38,8 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session", autouse=True)
 def programs() -> None:
-    """The converter and the runtime, from the environment or from this repository's build."""
-    for name in ("converter", "runtime"):
+    """The programs, from the environment or from this repository's build."""
+    for name in ("boards", "converter", "runtime"):
         built = ROOT / "target" / "release" / name
         found = os.environ.setdefault(f"FOLDNET_{name.upper()}", str(built))
         assert Path(found).is_file(), f"{found}: build it with cargo build --release"

@@ -66,6 +66,28 @@ def test_time_is_measured_by_the_runtime(trained: Path, photos: Path, tmp_path: 
         budget.cost(archive, budget.Budget(ms=1e-9))
 
 
+def test_time_on_a_board_is_what_boards_fit_expects(trained: Path, photos: Path, tmp_path: Path) -> None:
+    archive = tmp_path / "a.nnef.tgz"
+    converter.quantize(trained / "model.onnx", archive, photos, "--effort", "low")
+    limits = budget.budget("raspberry-pi-4", {"ms": 1000.0})
+    fit = converter.call("boards", "fit", archive, "raspberry-pi-4")[0]
+    assert budget.cost(archive, limits) == {"ms": fit["expected"]["ms"]}
+    with pytest.raises(LimitMissed, match="ms, 1e-09 are allowed"):
+        budget.cost(archive, budget.budget("raspberry-pi-4", {"ms": 1e-9}))
+    with pytest.raises(BadInput, match="no expected time: there is no table of costs"):
+        budget.cost(archive, budget.budget("khadas-vim3", {"ms": 1.0}))
+    with pytest.raises(BadInput, match="unknown board `toaster`"):
+        budget.cost(archive, budget.budget("toaster", {"ms": 1.0}))
+
+
+def test_a_time_belongs_to_the_board_or_to_this_machine() -> None:
+    assert budget.budget("this-machine", {"ms": 5.0}) == budget.Budget(ms=5.0)
+    assert budget.budget(None, {"ms": 5.0}) == budget.Budget(ms=5.0)
+    pico = budget.budget("rp2350-pico2", {"ms": 5.0})
+    assert (pico.timed_on, pico.cpu) == ("rp2350-pico2", "cortex-m33")
+    assert budget.budget("rp2350-pico2", {}).timed_on is None
+
+
 def test_limits_need_sense() -> None:
     assert budget.budget("rp2350-pico2", {"ram_kb": 100}).ram_kb == 100
     with pytest.raises(BadInput, match="one of emulated-m4"):

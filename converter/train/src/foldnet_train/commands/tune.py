@@ -48,12 +48,12 @@ def add_flags(to: argparse.ArgumentParser) -> None:
     )
     to.add_argument("--hyper-resnet", action="store_true", help="KerasTuner's HyperResNet instead of our networks")
     limits = to.add_argument_group("limits")
-    limits.add_argument("--board", help="a board's by name, see boards.yaml")
+    limits.add_argument("--board", help="a board's by name, see boards.yaml; with --ms, any of `boards list`")
     limits.add_argument("--cpu", help="microcontroller, as for `converter export --plan`")
     limits.add_argument("--ram-kb", type=int)
     limits.add_argument("--flash-kb", type=int)
     limits.add_argument("--bytes", type=int, help="of the archive")
-    limits.add_argument("--ms", type=float, help="an image's time on this machine, one thread")
+    limits.add_argument("--ms", type=float, help="an image's time on one thread, expected of --board or measured here")
     add_settings(to)
 
 
@@ -69,7 +69,8 @@ def run(arguments: argparse.Namespace, say: Say) -> dict[str, Any]:
     only = [name for name in arguments.over.replace("-", "_").split(",") if name]
     values = {} if arguments.hyper_resnet else space.tried(fixed, only)
     limits = budget.budget(arguments.board, vars(arguments))
-    for name in ("converter", *(["runtime"] if limits.ms is not None else [])):
+    timer = [] if limits.ms is None else ["boards" if limits.timed_on else "runtime"]
+    for name in ("converter", *timer):
         converter.program(name)
     pictures = read_pictures(arguments.pictures, base.side, say)
     train, held_out = split(pictures, base.validation, base.seed)

@@ -1,4 +1,4 @@
-"""Calls Foldnet's converter and runtime as programs and reads their JSON."""
+"""Calls Foldnet's programs and reads their JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TIMEOUT = 1800
 
 
 def program(name: str) -> str:
-    """Returns `FOLDNET_CONVERTER` (or `FOLDNET_RUNTIME`), or else the program on the path."""
+    """Returns `FOLDNET_CONVERTER` (or `FOLDNET_RUNTIME`, `FOLDNET_BOARDS`), or else the program on the path."""
     variable = f"FOLDNET_{name.upper()}"
     named = os.environ.get(variable)
     found = shutil.which(named or name)
