@@ -20,6 +20,10 @@ enum Mark {
     At(usize, &'static [u8]),
     /// The file is a zip file that contains a file of this name.
     Zip(&'static [u8]),
+    /// The file starts with the first bytes, and contains the second ones.
+    Contains(&'static [u8], &'static [u8]),
+    /// The file is one of PyTorch's that names classes of layers, not only tensors. Nothing of it is loaded.
+    TorchModule,
 }
 
 impl Mark {
@@ -27,15 +31,29 @@ impl Mark {
         match self {
             Self::Start(start) => bytes.starts_with(start),
             Self::At(at, word) => bytes.get(*at..at + word.len()) == Some(*word),
-            Self::Zip(inside) => bytes.starts_with(b"PK\x03\x04") && holds(bytes, inside),
+            Self::Zip(inside) => bytes.starts_with(ZIP) && holds(bytes, inside),
+            Self::Contains(start, word) => bytes.starts_with(start) && contains(bytes, word),
+            Self::TorchModule => {
+                let pickle = bytes.starts_with(OLD_TORCH) || Self::Zip(b"data.pkl").fits(bytes);
+                // The pickle, which is not compressed, is in front of the tensors.
+                pickle && contains(&bytes[..bytes.len().min(PICKLE)], b"torch.nn.modules.")
+            }
         }
     }
 }
 
+const ZIP: &[u8] = b"PK\x03\x04";
+const HDF: &[u8] = b"\x89HDF\r\n\x1a\n";
+const OLD_TORCH: &[u8] = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.";
+/// The part of a PyTorch file in which its pickle is looked for.
+const PICKLE: usize = 1 << 22;
+
 /// The kinds in the order in which they are tried. `FILE` in the advice is replaced by the file's name.
-const KINDS: [(Mark, &str, &str); 19] = [
+const KINDS: [(Mark, &str, &str); 21] = [
+    (Mark::TorchModule, "a whole PyTorch module, saved with torch.save", MODULE),
+    (Mark::Start(HDF), "weights without their network (HDF5)", HDF_WEIGHTS),
     (Mark::Zip(b"data.pkl"), "a PyTorch file (.pt, .pth)", TORCH),
-    (Mark::Start(b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."), "a PyTorch file of the old kind", TORCH),
+    (Mark::Start(OLD_TORCH), "a PyTorch file of the old kind", TORCH),
     (
         Mark::At(4, b"ORTM"),
         "a model in ONNX Runtime's own format (.ort)",
@@ -53,7 +71,7 @@ const KINDS: [(Mark, &str, &str); 19] = [
         "run: git lfs pull",
     ),
     (Mark::Zip(b"[Content_Types].xml"), "an office document", GIVE),
-    (Mark::Start(b"PK\x03\x04"), "a zip file", "unpack it and give the model inside"),
+    (Mark::Start(ZIP), "a zip file", "unpack it and give the model inside"),
     (
         Mark::Start(b"\x1f\x8b"),
         "a gzip file",
@@ -90,13 +108,16 @@ const KINDS: [(Mark, &str, &str); 19] = [
 /// The formats that a framework can export, in the order in which they are tried.
 const EXPORTED: [(Mark, Format); 5] = [
     (Mark::Zip(b"model.weights.h5"), Format::Keras),
-    (Mark::Start(b"\x89HDF\r\n\x1a\n"), Format::Keras),
+    // Keras' attribute that describes the layers; files of weights do not have it.
+    (Mark::Contains(HDF, b"model_config"), Format::Keras),
     (Mark::Zip(b"models/model.json"), Format::ExportedProgram),
     (Mark::Zip(b"serialized_exported_program.json"), Format::ExportedProgram),
     (Mark::Zip(b"constants.pkl"), Format::TorchScript),
 ];
 
 const TORCH: &str = "it holds weights, the network itself is Python: load them into your network there and export it with torch.onnx.export(model.eval(), torch.zeros(1, 3, 224, 224), \"model.onnx\"); if they are a torchvision or timm network's, name it: torchvision:resnet50 --weights FILE";
+const MODULE: &str = "reading it would run code from the file. Where its class is defined, these lines export it: model = torch.load(\"FILE\", weights_only=False).eval(); program = torch.export.export(model, (torch.zeros(1, 3, 224, 224),)); torch.export.save(program, \"model.pt2\")";
+const HDF_WEIGHTS: &str = "load them into the network in Keras and save all of it: model.load_weights(\"FILE\"); model.save(\"model.keras\"); if they are of a network of Keras Applications, name it: keras:ResNet50V2 --weights FILE";
 const GIVE: &str = "give the .onnx or .tflite file";
 const WEB: &str =
     "the download gave a page instead of the file: on GitHub and Hugging Face take the raw file's address";
@@ -138,7 +159,11 @@ fn holds(zip: &[u8], word: &[u8]) -> bool {
     const DIRECTORY: usize = 1 << 20;
     let end = &zip[zip.len().saturating_sub(DIRECTORY)..];
     let start = &zip[..zip.len().min(512)];
-    [start, end].iter().any(|part| part.windows(word.len()).any(|w| w == word))
+    [start, end].iter().any(|part| contains(part, word))
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|w| w == word)
 }
 
 /// Returns whether the file is eight bytes of length, followed by a JSON object of that length.
@@ -165,6 +190,17 @@ mod tests {
         let cases: &[(&[u8], &str, &str)] = &[
             (&zip(b"net/data.pkl"), "PyTorch", "torch.onnx.export"),
             (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02", "PyTorch", "torch.onnx.export"),
+            (
+                &zip(b"net/data.pkl\x80\x02ctorch.nn.modules.conv\nConv2d"),
+                "whole PyTorch module",
+                "torch.export.save",
+            ),
+            (
+                b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02ctorch.nn.modules.conv",
+                "whole PyTorch module",
+                "torch.load(\"dir/net.onnx\"",
+            ),
+            (b"\x89HDF\r\n\x1a\n..layers..vars", "weights without", "--weights dir/net.onnx"),
             (&safetensors, "safetensors", "torch.onnx.export"),
             (b"GGUF\x03\0\0\0", "GGUF", "image networks"),
             (&zip(b"[Content_Types].xml"), "office", ".onnx"),
@@ -190,7 +226,8 @@ mod tests {
         let zip = |names: &[&[u8]]| [b"PK\x03\x04....", &names.concat()[..], b"...PK\x01\x02.."].concat();
         let cases: &[(&[u8], Option<Format>)] = &[
             (&zip(&[b"config.json", b"model.weights.h5"]), Some(Format::Keras)),
-            (b"\x89HDF\r\n\x1a\n....", Some(Format::Keras)),
+            (b"\x89HDF\r\n\x1a\n..model_config..", Some(Format::Keras)),
+            (b"\x89HDF\r\n\x1a\n..layers..vars..", None),
             (&zip(&[b"net/models/model.json", b"net/data.pkl"]), Some(Format::ExportedProgram)),
             (
                 &zip(&[b"net/data.pkl", b"net/code/__torch__.py", b"net/constants.pkl"]),

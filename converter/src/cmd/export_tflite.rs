@@ -85,7 +85,8 @@ pub fn run(
     talk.stage("measuring ranges", 1);
     let some = flags.for_ranges(&check, model, talk)?;
     let network = &model.network;
-    let Int8File { parts, logits, file } = Int8File::of(network, &some, model.measure())?;
+    let Int8File { parts, logits, .. } = Int8File::of(network, &some, model.measure())?;
+    let file = tflite::described(&parts, logits, &model.manifest.labels)?;
     let range = tflite::output(&parts, logits);
     let rounded = |row: Vec<f32>| row.into_iter().map(|v| range.rounded(v)).collect::<Vec<f32>>();
     let theirs: Vec<Vec<f32>> = score::logits(&parts, &check.images)?.into_iter().map(rounded).collect();

@@ -62,7 +62,11 @@ impl Cmd {
         };
         let input = model.input();
         let outcome = Outcome {
-            kind: model.kind(),
+            kind: match &model {
+                // Its author's scales are kept.
+                Model::Float(m) if !m.graph.given.is_empty() => "quantized",
+                _ => model.kind(),
+            },
             file_bytes: model.bytes(),
             input: [input.height, input.width, input.channels],
             classes: model.classes(),

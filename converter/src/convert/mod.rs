@@ -227,6 +227,7 @@ pub fn convert(
         parameters: network.parameters(),
         arena_bytes: session.arena_bytes(),
         calibration_images: manifest.calibration.images,
+        scales_given: model.graph.given.len(),
         skipped: images.skipped,
         centred: outcome.centred,
         passes: outcome.decisions.clone(),

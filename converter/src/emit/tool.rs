@@ -173,7 +173,51 @@ fn run(command: &mut Command) -> Result<Result<(), String>, ToolError> {
     }
     let all = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&all);
+    if let Some(exception) = exception(&text) {
+        return Ok(Err(exception));
+    }
     let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|l| !l.is_empty()).collect();
     let said = lines[lines.len().saturating_sub(6)..].join("\n");
     Ok(Err(format!("{name} ended with {}\n{said}", output.status)))
+}
+
+/// Returns the exception with which a Python program ended, without the lines of code that led to it. They are the
+/// tool's, and of no use to a reader.
+fn exception(text: &str) -> Option<String> {
+    const MOST: usize = 400;
+    let (_, behind) = text.rsplit_once("Traceback (most recent call last):")?;
+    let mut lines = behind.lines().skip(1).skip_while(|line| line.is_empty() || line.starts_with(' '));
+    let mut said = lines.next()?.trim_end().to_owned();
+    // An announcement: what it announces is in the next line.
+    if said.ends_with(':')
+        && let Some(more) = lines.find(|line| !line.trim().is_empty())
+    {
+        said = format!("{said} {}", more.trim());
+    }
+    if said.chars().count() > MOST {
+        said = said.chars().take(MOST).chain("…".chars()).collect();
+    }
+    Some(said)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_traceback_the_exception_remains() {
+        let text = "tool 1.0\nTraceback (most recent call last):\n  File \"a.py\", line 1, in <module>\n    f()\n\n\
+                    ValueError: no such layer\nmore\n";
+        assert_eq!(exception(text).as_deref(), Some("ValueError: no such layer"));
+        let announced = "Traceback (most recent call last):\n  File\nRuntimeError: Error(s) in loading Net:\n\tMissing \
+                         key(s): \"a\".\n\tUnexpected";
+        assert_eq!(
+            exception(announced).as_deref(),
+            Some("RuntimeError: Error(s) in loading Net: Missing key(s): \"a\".")
+        );
+        let long = format!("Traceback (most recent call last):\n  x\nE: {}", "é".repeat(900));
+        assert_eq!(exception(&long).unwrap().chars().count(), 401);
+        assert_eq!(exception("keras.applications has no ResNet51"), None);
+        assert_eq!(exception("Traceback (most recent call last):\n  File"), None);
+    }
 }

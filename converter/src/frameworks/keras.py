@@ -32,6 +32,13 @@ PREPROCESS = {
 }
 
 
+def brief(error):
+    """What an exception says, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    words = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return f"{type(error).__name__}: {words[:300]}"
+
+
 def keras_model(job):
     import keras
 
@@ -40,8 +47,10 @@ def keras_model(job):
     except (TypeError, ValueError) as error:
         unknown = re.search(r"Could not locate class '[^']*'|Unknown layer: *'?\w+'?", str(error))
         if unknown is None:
-            raise
+            sys.exit(f"Keras cannot load this model: {brief(error)}")
         sys.exit(f"{unknown[0]}\nGive the file that defines it: --custom module.py")
+    except Exception as error:
+        sys.exit(f"Keras cannot load this model: {brief(error)}")
     export(model, job)
 
 
@@ -53,15 +62,21 @@ def application(job):
     networks = {n: f for n, f in vars(keras.applications).items() if n[0].isupper() and callable(f)}
     if name not in networks:
         sys.exit(f"keras.applications has no {name}; it has {', '.join(sorted(networks))}")
-    options = {"classes": outputs(weights)} if weights else {}
-    if job["size"]:
-        options["input_shape"] = (*job["size"], 3)
+    if weights and not weights.endswith((".h5", ".hdf5", ".keras")):
+        # Keras tells files of weights apart by their name.
+        import h5py
+
+        kind = "rename it to NAME.h5" if h5py.is_hdf5(weights) else "it is not an HDF5 file"
+        sys.exit(f"Keras cannot load the weights in {weights}: {kind}")
+    options = {"input_shape": (*job["size"], 3)} if job["size"] else {}
     try:
+        if weights:
+            options["classes"] = outputs(weights)
         model = networks[name](weights=weights or "imagenet", **options)
     except Exception as error:
         if weights:
-            raise
-        sys.exit(f"The published weights of {name} cannot be had: {error}\nGive a file with weights: --weights FILE")
+            sys.exit(f"The weights in {weights} do not fit {name}: {brief(error)}")
+        sys.exit(f"The published weights of {name} cannot be had: {brief(error)}\nGive a file with weights: --weights FILE")
     export(model, job)
     said = [words for names, words in PREPROCESS.items() if re.fullmatch(names, name)]
     if said:

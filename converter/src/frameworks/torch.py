@@ -7,15 +7,28 @@ from pathlib import Path
 import torch
 
 
+def brief(error):
+    """What an exception says, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    words = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return f"{type(error).__name__}: {words[:300]}"
+
+
 def exported_program(job):
-    program = torch.export.load(job["model"])
+    try:
+        program = torch.export.load(job["model"])
+    except Exception as error:
+        sys.exit(f"PyTorch cannot load this program: {brief(error)}")
     torch.onnx.export(program, (), job["onnx"], external_data=False)
 
 
 def torch_script(job):
     import onnx
 
-    model = torch.jit.load(job["model"], map_location="cpu").eval()
+    try:
+        model = torch.jit.load(job["model"], map_location="cpu").eval()
+    except Exception as error:
+        sys.exit(f"PyTorch cannot load this TorchScript: {brief(error)}")
     weights = [p for p in model.parameters() if p.dim() == 4]
     channels = weights[0].shape[1] if weights else 3
     height, width = job["size"] or (224, 224)

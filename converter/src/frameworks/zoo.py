@@ -11,6 +11,13 @@ import torch
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+def brief(error):
+    """What an exception says, in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    words = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return f"{type(error).__name__}: {words[:300]}"
+
+
 def unknown(name, library, names):
     near = difflib.get_close_matches(name, names, n=8)
     others = f"nearest are {', '.join(near)}" if near else f"it has, for example, {', '.join(sorted(names)[:8])}"
@@ -23,7 +30,12 @@ def state(path):
         from safetensors.torch import load_file
 
         return load_file(path)
-    weights = torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        sys.exit(f"{path} is not a file of weights that can be read without running its code: {brief(error)}")
+    if not isinstance(weights, dict):
+        sys.exit(f"{path} contains a {type(weights).__name__}, not weights by name")
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(weights.get(key), dict):
             weights = weights[key]
@@ -73,10 +85,13 @@ def main():
     try:
         model, side, statistics, resize = build(job["model"], weights, options)
     except OSError as error:
-        cause = f"The published weights of {job['model']} cannot be had: {error}"
+        cause = f"The published weights of {job['model']} cannot be had: {brief(error)}"
         sys.exit(f"{cause}\nGive a file with weights: --weights FILE")
     if weights:
-        model.load_state_dict(weights)
+        try:
+            model.load_state_dict(weights)
+        except RuntimeError as error:
+            sys.exit(f"The weights in {job['weights']} do not fit {job['model']}: {brief(error)}")
     height, width = job["size"] or (side, side)
     torch.onnx.export(model.eval(), torch.zeros(1, 3, height, width), job["onnx"], external_data=False)
     exported = onnx.load(job["onnx"])

@@ -47,6 +47,8 @@ pub struct Report {
     pub arena_bytes: usize,
     /// The number of calibration images.
     pub calibration_images: usize,
+    /// The number of tensors whose scales the source model states; they are kept.
+    pub scales_given: usize,
     /// The number of images skipped because they could not be read.
     pub skipped: usize,
     /// The number of tensors stored relative to the middle of each of their channels.

@@ -24,6 +24,7 @@ pub mod operator {
     pub const RELU6: i32 = 21;
     pub const RESHAPE: i32 = 22;
     pub const SOFTMAX: i32 = 25;
+    pub const RESIZE_BILINEAR: i32 = 23;
     pub const TANH: i32 = 28;
     pub const PAD: i32 = 34;
     pub const TRANSPOSE: i32 = 39;
@@ -33,6 +34,7 @@ pub mod operator {
     pub const SQUEEZE: i32 = 43;
     pub const STRIDED_SLICE: i32 = 45;
     pub const EXP: i32 = 47;
+    pub const SPLIT: i32 = 49;
     pub const LOG_SOFTMAX: i32 = 50;
     pub const PRELU: i32 = 54;
     pub const MAXIMUM: i32 = 55;
@@ -47,8 +49,10 @@ pub mod operator {
     pub const POW: i32 = 78;
     pub const REDUCE_MAX: i32 = 82;
     pub const SQUARE: i32 = 92;
+    pub const RESIZE_NEAREST_NEIGHBOR: i32 = 97;
     pub const LEAKY_RELU: i32 = 98;
     pub const ABS: i32 = 101;
+    pub const SPLIT_V: i32 = 102;
     pub const ELU: i32 = 111;
     pub const QUANTIZE: i32 = 114;
     pub const HARD_SWISH: i32 = 117;
@@ -89,6 +93,40 @@ pub mod element {
     pub const INT64: u8 = 4;
     pub const INT16: u8 = 7;
     pub const INT8: u8 = 9;
+}
+
+/// Fields and numbers of the metadata.
+pub mod metadata {
+    // Of the model.
+    pub const NAME: u16 = 0;
+    pub const SUBGRAPHS: u16 = 3;
+    pub const LEAST_VERSION: u16 = 7;
+    // Of a subgraph.
+    pub const INPUTS: u16 = 2;
+    pub const OUTPUTS: u16 = 3;
+    // Of a tensor.
+    pub const TENSOR_NAME: u16 = 0;
+    pub const TENSOR_CONTENT: u16 = 3;
+    pub const PROCESS_UNITS: u16 = 4;
+    pub const STATS: u16 = 5;
+    pub const ASSOCIATED_FILES: u16 = 6;
+    // Of a tensor's content; `ContentProperties`.
+    pub const CONTENT_TYPE: u16 = 0;
+    pub const CONTENT: u16 = 1;
+    pub const IMAGE: u8 = 2;
+    pub const COLOR_SPACE: u16 = 0;
+    // Of a process unit; `ProcessUnitOptions`.
+    pub const PROCESS_TYPE: u16 = 0;
+    pub const PROCESS: u16 = 1;
+    pub const NORMALIZATION: u8 = 1;
+    pub const MEAN: u16 = 0;
+    pub const STD: u16 = 1;
+    // Of an associated file; `AssociatedFileType`.
+    pub const FILE_NAME: u16 = 0;
+    pub const FILE_TYPE: u16 = 2;
+    pub const AXIS_LABELS: u8 = 2;
+    /// The name under which a model has metadata.
+    pub const KEY: &str = "TFLITE_METADATA";
 }
 
 /// Fields of a model.

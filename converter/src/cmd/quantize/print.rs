@@ -100,13 +100,16 @@ fn results(output: &Path, r: &Report) -> Vec<String> {
         ));
     }
     let float = if r.layers_float > 0 { format!(", {} in f32", r.layers_float) } else { String::new() };
+    let scales = match r.scales_given {
+        0 => format!("calibrated on {} images", r.calibration_images),
+        given => format!("with {given} scales of the file"),
+    };
     lines.push(format!(
-        "{}: {} layers in int8{float}; {} → {}; calibrated on {} images",
+        "{}: {} layers in int8{float}; {} → {}; {scales}",
         output.display(),
         r.layers_quantized,
         bytes(r.bytes_before),
-        bytes(r.bytes),
-        r.calibration_images
+        bytes(r.bytes)
     ));
     if let Some(a) = &r.accuracy {
         lines.push(format!(

@@ -229,8 +229,8 @@ impl Builder {
         self.operators.push(table);
     }
 
-    /// Returns the file.
-    pub fn finish(self, name: &str, input: Id, output: Id) -> Vec<u8> {
+    /// Returns the file; `metadata` is a FlatBuffer of its own.
+    pub fn finish(mut self, name: &str, input: Id, output: Id, metadata: Option<Vec<u8>>) -> Vec<u8> {
         let kind = |&(number, version): &(i32, i32)| {
             // Readers older than the operators above 126 use the first field.
             Table::default()
@@ -244,12 +244,22 @@ impl Builder {
             .with(subgraph::OUTPUTS, Content::Ints(vec![output]))
             .with(subgraph::OPERATORS, Content::Tables(self.operators))
             .with(subgraph::NAME, Content::Text("main".into()));
+        let metadata = metadata.map(|bytes| {
+            self.buffers.push(Table::default().with(schema::buffer::DATA, Content::Bytes(bytes)));
+            Table::default()
+                .with(0, Content::Text(schema::metadata::KEY.into()))
+                .with(1, Content::Int(self.buffers.len() as i32 - 1))
+        });
         let root = Table::default()
             .with(model::VERSION, Content::Int(schema::VERSION))
             .with(model::OPERATOR_CODES, Content::Tables(self.codes.iter().map(kind).collect()))
             .with(model::SUBGRAPHS, Content::Tables(vec![graph]))
             .with(model::DESCRIPTION, Content::Text(name.into()))
             .with(model::BUFFERS, Content::Tables(self.buffers));
+        let root = match metadata {
+            Some(metadata) => root.with(model::METADATA, Content::Tables(vec![metadata])),
+            None => root,
+        };
         file(&root, schema::IDENTIFIER)
     }
 }

@@ -17,6 +17,7 @@
 mod builder;
 mod channel;
 mod logits;
+mod metadata;
 #[cfg(test)]
 mod reader;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use foldnet_kernels::Shape;
 
 use builder::{Builder, Fused, Id, Operator, Padding, Window};
 use channel::Channels;
+use metadata::Description;
 
 use crate::quantize::apart::Quantization;
 
@@ -44,6 +46,17 @@ pub struct Unsupported {
 /// Writes the file. If a convolution writes the logits, they have this scale and zero point (see
 /// [`logits::range`]).
 pub fn model(network: &Network, logits: Quantization) -> Result<Vec<u8>, Unsupported> {
+    write(network, logits, None)
+}
+
+/// Writes the same file with metadata: the value of the pixels, and the classes' names behind the model.
+pub fn described(network: &Network, logits: Quantization, labels: &[String]) -> Result<Vec<u8>, Unsupported> {
+    let mean = f32::from(network.pixel_zero[0]) - f32::from(i8::MIN);
+    let description = Description { mean, grey: network.input().c == 1, labels };
+    Ok(description.append(write(network, logits, Some(description.table()))?))
+}
+
+fn write(network: &Network, logits: Quantization, metadata: Option<Vec<u8>>) -> Result<Vec<u8>, Unsupported> {
     let ids = vec![None; network.tensors.len()];
     let mut writer = Writer { network, logits, out: Builder::default(), ids };
     // All channels have one zero point; if theirs differ, the layer that reads the pixels compensates for it.
@@ -53,7 +66,7 @@ pub fn model(network: &Network, logits: Quantization) -> Result<Vec<u8>, Unsuppo
         writer.step(i, step)?;
     }
     let output = writer.output();
-    Ok(writer.out.finish("foldnet", input, output))
+    Ok(writer.out.finish("foldnet", input, output, metadata))
 }
 
 /// Returns scale and zero point of the file's output: those given for the logits, or those of the tensor from

@@ -6,17 +6,15 @@ use std::io::{Cursor, Read};
 
 use super::file::Model;
 use crate::tflite::read::{File, FlatError, Table};
+use crate::tflite::schema::metadata as schema;
 
 /// The largest size of a list of class names in bytes.
 const MOST_LABELS: u64 = 1 << 22;
-/// The numbers of `NormalizationOptions` among tensor processes, and of lists of class names among files.
-const NORMALIZATION: u8 = 1;
-const AXIS_LABELS: u8 = 2;
 
 /// Returns keys and values in the form of an ONNX exporter; values that cannot be used become notes.
 pub fn read(model: &Model<'_, '_>, bytes: &[u8], notes: &mut Vec<String>) -> HashMap<String, String> {
     let mut found = HashMap::new();
-    let stored = model.metadata.iter().find(|(name, _)| name == "TFLITE_METADATA");
+    let stored = model.metadata.iter().find(|(name, _)| name == schema::KEY);
     if let Some((_, stored)) = stored
         && let Err(problem) = fill(&mut found, stored, bytes)
     {
@@ -28,18 +26,25 @@ pub fn read(model: &Model<'_, '_>, bytes: &[u8], notes: &mut Vec<String>) -> Has
 fn fill(found: &mut HashMap<String, String>, stored: &[u8], bytes: &[u8]) -> Result<(), String> {
     let unsound = |e: FlatError| e.to_string();
     let file = File::new(stored);
-    let Some(graph) = file.root().and_then(|root| root.tables(3)).map_err(unsound)?.first().copied() else {
+    let Some(graph) =
+        file.root().and_then(|root| root.tables(schema::SUBGRAPHS)).map_err(unsound)?.first().copied()
+    else {
         return Ok(());
     };
-    if let Some(input) = graph.tables(2).map_err(unsound)?.first()
+    if let Some(input) = graph.tables(schema::INPUTS).map_err(unsound)?.first()
         && let Some(Normalization { mean, std }) = normalization(input).map_err(unsound)?
     {
         found.insert("preprocess".into(), in_words(&mean, &std)?);
     }
-    if let Some(output) = graph.tables(3).map_err(unsound)?.first() {
-        for of in output.tables(6).map_err(unsound)? {
-            if of.byte(2).map_err(unsound)? == AXIS_LABELS && !found.contains_key("labels") {
-                found.insert("labels".into(), associated(bytes, &of.text(0).map_err(unsound)?)?);
+    if let Some(output) = graph.tables(schema::OUTPUTS).map_err(unsound)?.first() {
+        for of in output.tables(schema::ASSOCIATED_FILES).map_err(unsound)? {
+            if of.byte(schema::FILE_TYPE).map_err(unsound)? == schema::AXIS_LABELS
+                && !found.contains_key("labels")
+            {
+                found.insert(
+                    "labels".into(),
+                    associated(bytes, &of.text(schema::FILE_NAME).map_err(unsound)?)?,
+                );
             }
         }
     }
@@ -53,11 +58,14 @@ struct Normalization {
 }
 
 fn normalization(input: &Table<'_, '_>) -> Result<Option<Normalization>, FlatError> {
-    for unit in input.tables(4)? {
-        if unit.byte(0)? == NORMALIZATION
-            && let Some(options) = unit.table(1)?
+    for unit in input.tables(schema::PROCESS_UNITS)? {
+        if unit.byte(schema::PROCESS_TYPE)? == schema::NORMALIZATION
+            && let Some(options) = unit.table(schema::PROCESS)?
         {
-            return Ok(Some(Normalization { mean: options.floats(0)?, std: options.floats(1)? }));
+            return Ok(Some(Normalization {
+                mean: options.floats(schema::MEAN)?,
+                std: options.floats(schema::STD)?,
+            }));
         }
     }
     Ok(None)

@@ -70,12 +70,13 @@ fn short(name: &str) -> &str {
 pub enum Halves {
     /// To the even one, as in XNNPACK's kernels and ours.
     ToEven,
-    /// To the lower one. AVERAGE_POOL_2D rounds whole sums away from zero, and most values of a tensor after a
-    /// ReLU are negative in int8.
-    Down,
+    /// To the one nearer to the zero point.
+    Inward,
+    /// To the one farther from the zero point.
+    Outward,
 }
 
-/// The relative increase of a scale with which halves fall below the middle and nothing else does.
+/// The relative change of a scale with which halves fall to one side of the middle and nothing else does.
 const LITTLE: f32 = 2.0 * f32::EPSILON;
 
 /// The state with which operators are translated.
@@ -367,6 +368,14 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
         Ok(self.push(operator, name, kind, inputs, attributes))
     }
 
+    /// Adds the ONNX node that computes one of several outputs.
+    pub fn part(&mut self, operator: &Operator<'_, '_>, output: usize, kind: &str, inputs: &[&str]) {
+        let name = self.names[output].clone();
+        let result = self.push(operator, format!("{name}/{kind}"), kind, inputs, vec![]);
+        let bound = self.push(operator, format!("{name}/Identity"), "Identity", &[&result], vec![]);
+        self.rename(&bound, name);
+    }
+
     fn push(
         &mut self,
         operator: &Operator<'_, '_>,
@@ -427,8 +436,10 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
             element::INT8 | element::UINT8 if self.finished.contains(&output) => {}
             element::INT8 | element::UINT8 => {
                 let (mut scale, zero) = quantization(tensor)?;
-                if halves == Halves::Down {
-                    scale *= 1.0 + LITTLE;
+                match halves {
+                    Halves::ToEven => {}
+                    Halves::Inward => scale *= 1.0 + LITTLE,
+                    Halves::Outward => scale *= 1.0 - LITTLE,
                 }
                 let scale = self.constant_floats(&[], &[scale]);
                 let kind = if unsigned { DataType::Uint8 } else { DataType::Int8 };

@@ -282,6 +282,7 @@ mod tests {
             parameters: 78_000,
             arena_bytes: 999,
             calibration_images: 80,
+            scales_given: 0,
             skipped: 0,
             centred: 2,
             passes: Vec::new(),

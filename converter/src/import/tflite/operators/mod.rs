@@ -3,7 +3,7 @@
 
 use super::super::node::Problem;
 use super::file::{Operator, Tensor};
-use super::translate::{Translator, quantization};
+use super::translate::{Halves, Translator, quantization};
 use crate::emit::onnx::{float, int, ints, word};
 use crate::tflite::schema::{element, operator as op, operator_name, options};
 
@@ -50,9 +50,13 @@ const TABLE: &[(i32, Take)] = &[
     (op::RELU_0_TO_1, clip),
     (op::RELU_N1_TO_1, clip),
     (op::RESHAPE, reshape),
+    (op::RESIZE_BILINEAR, resize),
+    (op::RESIZE_NEAREST_NEIGHBOR, resize),
     (op::RSQRT, rsqrt),
     (op::SLICE, slices::slice),
     (op::SOFTMAX, softmax),
+    (op::SPLIT, slices::split),
+    (op::SPLIT_V, slices::split),
     (op::SQRT, plain),
     (op::SQUARE, square),
     (op::SQUEEZE, reshape),
@@ -297,9 +301,28 @@ fn reshape(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Resul
     t.bind(operator, &y)
 }
 
+/// Translates a change of height and width, which is supported where nothing changes.
+fn resize(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
+    let (x, y) = (t.tensor(operator, 0)?, &t.model.tensors[t.output(operator)?]);
+    if x.shape == y.shape && x.shape.iter().skip(1).all(|&n| n > 0) {
+        return pass_on(t, operator);
+    }
+    let advice = match t.model.inputs.contains(&t.input(operator, 0)?) {
+        true => {
+            "convert the model without this layer: the converter and the runtime resize images themselves, to the \
+             size that the network then takes"
+        }
+        false => "networks that classify have no such layer; models that segment or detect are not supported",
+    };
+    Err(format!("it resizes {:?} to {:?}; {advice}", x.shape, y.shape))
+}
+
 /// Checks that an operator that only moves bytes does not change their scale and zero point.
 fn same_grid(t: &Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
-    let (x, y) = (t.tensor(operator, 0)?, &t.model.tensors[t.output(operator)?]);
+    alike(t.tensor(operator, 0)?, &t.model.tensors[t.output(operator)?])
+}
+
+fn alike(x: &Tensor<'_>, y: &Tensor<'_>) -> Result<(), Problem> {
     match (x.element, &x.scale, &x.zero) == (y.element, &y.scale, &y.zero) {
         true => Ok(()),
         false => Err("its output is quantized in another way than its input".into()),
@@ -330,9 +353,24 @@ fn quantize(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Resu
     if as_int8(x)? == as_int8(y)? {
         return pass_on(t, operator);
     }
-    let (x, one) = (t.operand(operator, 0)?, t.constant_floats(&[], &[1.0]));
-    let y = t.main(operator, "Mul", &[&x, &one], vec![])?;
-    t.finish(operator, y, 0)
+    let (factor, halves) = match x.element == y.element {
+        true => conversion(quantization(x)?.0 / quantization(y)?.0),
+        false => (1.0, Halves::ToEven),
+    };
+    let (x, factor) = (t.operand(operator, 0)?, t.constant_floats(&[], &[factor]));
+    let y = t.main(operator, "Mul", &[&x, &factor], vec![])?;
+    t.finish_rounded(operator, y, 0, halves)
+}
+
+/// Returns what XNNPACK's conversion between two scales of this ratio multiplies by besides the ratio, and how it
+/// rounds: its multiplier has eight bits behind the point.
+fn conversion(ratio: f32) -> (f32, Halves) {
+    const UNIT: f32 = 256.0;
+    match ratio {
+        // Outside this range TFLite's own kernel runs, which is exact.
+        ratio if !(1.0 / UNIT..=128.0).contains(&ratio) => (1.0, Halves::ToEven),
+        ratio => ((ratio * UNIT).round_ties_even() / UNIT / ratio, Halves::Outward),
+    }
 }
 
 fn pass_on(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {

@@ -1,10 +1,10 @@
-//! Parts of a tensor, as in shortcuts that drop every second pixel.
+//! Parts of a tensor, as in shortcuts that drop every second pixel, and in branches that take some channels each.
 
 use super::super::super::node::Problem;
 use super::super::file::Operator;
 use super::super::translate::Translator;
-use super::{Options, options, same_grid};
-use crate::tflite::schema::operator_name;
+use super::{Options, alike, options, same_grid};
+use crate::tflite::schema::{operator as op, operator_name};
 
 /// The range of every dimension: start, end and step.
 struct Ranges {
@@ -50,6 +50,48 @@ pub fn strided(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> R
         *end = i64::MAX;
     }
     take(t, operator, &Ranges { starts, ends, steps })
+}
+
+/// Translates SPLIT, into equal parts, and SPLIT_V, into parts of given lengths: one slice for each output.
+pub fn split(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Result<(), Problem> {
+    let (value, axis) = if operator.code == op::SPLIT_V { (0, 2) } else { (1, 0) };
+    let source = t.tensor(operator, value)?;
+    let rank = source.shape.len() as i64;
+    let axes = t.integers(operator, axis)?;
+    let place = match axes[..] {
+        [axis] if (-rank..rank).contains(&axis) => axis.rem_euclid(rank),
+        _ => return Err(format!("its axis is {axes:?}, of {rank} dimensions")),
+    };
+    let length = i64::from(source.shape[place as usize]);
+    let parts = operator.outputs.len() as i64;
+    let lengths = match operator.code {
+        op::SPLIT_V => given_lengths(t.integers(operator, 1)?, length),
+        _ if parts > 0 && length % parts == 0 => vec![length / parts; operator.outputs.len()],
+        _ => vec![],
+    };
+    let sum = lengths.iter().try_fold(0i64, |sum, &n| sum.checked_add(n));
+    if lengths.len() as i64 != parts || sum != Some(length) || lengths.iter().any(|&n| n < 1) {
+        return Err(format!("it splits a length of {length} into {parts} parts of {lengths:?}"));
+    }
+    let x = t.operand(operator, value)?;
+    let mut start = 0;
+    for (&output, length) in operator.outputs.iter().zip(lengths) {
+        alike(source, &t.model.tensors[output])?;
+        let ends = [[start], [start + length], [place], [1]];
+        let numbers = ends.map(|number| t.constant_integers(&number));
+        t.part(operator, output, "Slice", &[&x, &numbers[0], &numbers[1], &numbers[2], &numbers[3]]);
+        start += length;
+    }
+    Ok(())
+}
+
+/// Replaces a length of −1, which is the rest.
+fn given_lengths(mut lengths: Vec<i64>, whole: i64) -> Vec<i64> {
+    let rest = lengths.iter().filter(|&&n| n > 0).try_fold(whole, |rest, &n| rest.checked_sub(n));
+    if let Some(open) = lengths.iter().position(|&n| n == -1) {
+        lengths[open] = rest.unwrap_or(-1);
+    }
+    lengths
 }
 
 fn take(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>, ranges: &Ranges) -> Result<(), Problem> {

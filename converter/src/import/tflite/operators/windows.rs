@@ -47,8 +47,22 @@ pub fn pool(t: &mut Translator<'_, '_, '_>, operator: &Operator<'_, '_>) -> Resu
     let options = Options::of(operator, options::POOL_2D)?;
     let mut attributes = window(&options)?;
     attributes.push(ints("kernel_shape", &[options.size(4, 0)?, options.size(3, 0)?]));
-    let halves = if kind == "AveragePool" { Halves::Down } else { Halves::ToEven };
+    let halves = match kind {
+        "AveragePool" => average_halves(&t.model.tensors[t.output(operator)?]),
+        _ => Halves::ToEven,
+    };
     on_planes(t, operator, kind, &[], attributes, (options.byte(5)?, halves))
+}
+
+/// Returns how a mean is rounded: TFLite rounds the sum of the bytes away from zero. With a low zero point, as after a
+/// ReLU, most of them are negative; otherwise most lie on the zero point's side that is farther from zero.
+fn average_halves(tensor: &Tensor<'_>) -> Halves {
+    const LOW: i64 = -64;
+    match (tensor.element, tensor.zero.first()) {
+        (element::INT8, Some(&zero)) if zero < LOW => Halves::Inward,
+        (element::INT8 | element::UINT8, _) => Halves::Outward,
+        _ => Halves::ToEven,
+    }
 }
 
 /// Returns the length of the last dimension of the tensor at input 0.
