@@ -19,8 +19,13 @@ from pathlib import Path
 import foldnet
 
 SEED = 7
+# The images to which a last layer is fitted.
+FITTED = 100
 DEFAULT_CACHE = Path("~/.cache/foldnet-peers")
 NAMES = ("resnet50", "resnet50v2", "resnet18", "resnet20")
+KERAS = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2")
+# What the converter calls the preprocessing of Keras Applications' networks.
+PREPROCESS = {name: "tf" if name.endswith("V2") else "caffe" for name in KERAS}
 
 
 def side(name: str) -> int:
@@ -53,15 +58,27 @@ def make(name: str, path: Path) -> None:
 
 def keras_model(name: str):
     """The Keras model itself: what LiteRT's converter wants, and what the ONNX file is exported from."""
+    from pictures import synthetic
+
+    model = keras_network({"resnet50": "ResNet50", "resnet50v2": "ResNet50V2"}[name], 224, include_top=True)
+    measure_norms(model, preprocess(name, synthetic(8, SEED)))
+    return model
+
+
+def keras_network(name: str, side: int, **options):
+    """A network of Keras Applications with seeded random weights."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    keras.utils.set_random_seed(SEED)
+    return getattr(keras.applications, name)(weights=None, input_shape=(side, side, 3), **options)
+
+
+def measure_norms(model, images) -> None:
+    """Random scale and shift for batch normalizations, and the statistics of these images."""
     import keras
     import numpy as np
 
-    from pictures import synthetic
-
-    keras.utils.set_random_seed(SEED)
-    build = {"resnet50": keras.applications.ResNet50, "resnet50v2": keras.applications.ResNet50V2}[name]
-    model = build(weights=None, input_shape=(224, 224, 3))
     rng = np.random.default_rng(SEED)
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momentum = [norm.momentum for norm in norms]
@@ -69,9 +86,27 @@ def keras_model(name: str):
         norm.momentum = 0.0
         norm.gamma.assign(rng.uniform(0.5, 1.5, norm.gamma.shape))
         norm.beta.assign(rng.normal(0.0, 0.2, norm.beta.shape))
-    model(preprocess(name, synthetic(8, SEED)), training=True)
+    model(images, training=True)
     for norm, value in zip(norms, momentum, strict=True):
         norm.momentum = value
+
+
+def keras_classifier(name: str, side: int, images, labels):
+    """A network of Keras Applications whose last layer was fitted to labelled images, by ridge regression."""
+    import keras
+    import numpy as np
+
+    base = keras_network(name, side, include_top=False, pooling="avg")
+    at = np.arange(side) * images.shape[1] // side
+    inputs = preprocess(name, images[: 10 * FITTED : 10][:, at][:, :, at])
+    measure_norms(base, inputs[:16])
+    features = np.concatenate([base(inputs[i : i + 10], training=False) for i in range(0, len(inputs), 10)])
+    mean, deviation = features.mean(0), features.std(0) + 1e-6
+    x, y = (features - mean) / deviation, np.eye(10)[labels[: 10 * FITTED : 10]] - 0.1
+    weights = x.T @ np.linalg.solve(x @ x.T + 0.1 * x.shape[1] * np.eye(len(x)), y) / deviation[:, None] * 20
+    head = keras.layers.Dense(10, activation="softmax")
+    model = keras.Model(base.input, head(base.output))
+    head.set_weights([weights, -mean @ weights])
     return model
 
 
@@ -82,9 +117,9 @@ def preprocess(name: str, images):
     images = np.asarray(images, np.float32)
     if name == "resnet20":
         return images
-    if name == "resnet50":
+    if name == "resnet50" or PREPROCESS.get(name) == "caffe":
         return np.ascontiguousarray(images[..., ::-1]) - np.array([103.939, 116.779, 123.68], np.float32)
-    if name == "resnet50v2":
+    if name == "resnet50v2" or PREPROCESS.get(name) == "tf":
         return images / np.float32(127.5) - np.float32(1)
     scaled = (images / np.float32(255) - np.array([0.485, 0.456, 0.406], np.float32)) / np.array(
         [0.229, 0.224, 0.225], np.float32
