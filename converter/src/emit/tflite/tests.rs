@@ -311,3 +311,23 @@ fn a_step_that_tflite_has_not_is_named_with_what_to_do() {
     let whole = model(&every_step(), logits).err().unwrap().to_string();
     assert!(whole.contains("layer b1") && whole.contains("apart"), "{whole}");
 }
+
+#[test]
+fn names_and_the_value_of_pixels_are_read_back() {
+    let network = apart_of(&every_step());
+    let range = Quantization { scale: 0.1, zero: 0 };
+    let classes = network.tensors[network.logits].shape.len();
+    let labels: Vec<String> = (0..classes).map(|i| format!("class é {i}")).collect();
+    let plain = model(&network, range).unwrap();
+    let described = described(&network, range, &labels).unwrap();
+    assert_eq!(described, super::described(&network, range, &labels).unwrap());
+    let imported = crate::import::read(&described, std::path::Path::new("")).unwrap();
+    assert_eq!(imported.metadata["labels"].lines().collect::<Vec<_>>(), labels);
+    // Other readers see the same model.
+    let (with, without) = (Model::read(&described), Model::read(&plain));
+    assert_eq!(with.operators.len(), without.operators.len());
+    let unnamed = super::described(&network, range, &[]).unwrap();
+    assert!(
+        !crate::import::read(&unnamed, std::path::Path::new("")).unwrap().metadata.contains_key("labels")
+    );
+}

@@ -332,3 +332,125 @@ fn an_operator_that_nothing_needs_is_not_looked_at() {
     model.dense(flat, 48);
     assert_eq!(read(&model.bytes()).unwrap().nodes, 2);
 }
+
+#[test]
+fn a_split_feeds_several_branches() {
+    for (code, option) in [(operator::SPLIT, 35), (operator::SPLIT_V, 79)] {
+        let mut w = Written::new();
+        let axis = w.tensor("axis", &[1], element::INT32, Some((-1i32).to_le_bytes().to_vec()));
+        let lengths = [1i32, -1, 1].iter().flat_map(|n| n.to_le_bytes()).collect();
+        let lengths = w.tensor("lengths", &[3], element::INT32, Some(lengths));
+        let parts: Vec<i32> =
+            (0..3).map(|i| w.tensor(&format!("part{i}"), &[1, 4, 4, 1], element::FLOAT32, None)).collect();
+        let inputs = if code == operator::SPLIT { vec![axis, 0] } else { vec![0, lengths, axis] };
+        w.operator(code, &inputs, parts[0], Some((option, Table::default().with(0, Content::Int(3)))));
+        w.operators[0].0[2].1 = Content::Ints(parts.clone());
+        // The last part is not used.
+        let joined = w.tensor("joined", &[1, 4, 4, 2], element::FLOAT32, None);
+        w.operator(
+            operator::CONCATENATION,
+            &[parts[1], parts[0]],
+            joined,
+            Some((options::CONCATENATION, Table::default().with(0, Content::Int(3)))),
+        );
+        w.dense(joined, 32);
+        let imported = read(&w.bytes()).unwrap();
+        assert_eq!(imported.graph.input().c, 3);
+        let net = crate::float::FloatNet::new(&imported.graph);
+        let values: Vec<u8> = (0..48).map(|i| (i * 37 % 251) as u8).collect();
+        let pixels = crate::image::Pixels::new(foldnet_kernels::Shape::new(4, 4, 3), values.clone()).unwrap();
+        let answer = net.run(&pixels).unwrap()[imported.graph.output].clone();
+        // The dense layer's input: of every pixel its green, then its red.
+        let mixed: Vec<f32> =
+            values.as_chunks::<3>().0.iter().flat_map(|p| [f32::from(p[1]), f32::from(p[0])]).collect();
+        let expected =
+            [0, 32].map(|row| (0..32).map(|i| mixed[i] * (((row + i) % 7) as f32 - 3.0)).sum::<f32>());
+        assert_eq!(answer, expected, "{code}");
+    }
+}
+
+#[test]
+fn a_split_into_wrong_lengths_is_refused() {
+    let mut w = Written::new();
+    let axis = w.tensor("axis", &[1], element::INT32, Some(3i32.to_le_bytes().to_vec()));
+    let part = w.tensor("part", &[1, 4, 4, 1], element::FLOAT32, None);
+    let other = w.tensor("other", &[1, 4, 4, 2], element::FLOAT32, None);
+    w.operator(operator::SPLIT, &[axis, 0], part, None);
+    w.operators[0].0[2].1 = Content::Ints(vec![part, other]);
+    w.dense(part, 16);
+    let refused = read(&w.bytes()).unwrap_err().to_string();
+    assert!(refused.contains("SPLIT") && refused.contains("a length of 3 into 2 parts"), "{refused}");
+}
+
+#[test]
+fn a_resize_is_refused_with_advice_unless_it_changes_nothing() {
+    for (side, inside) in [(4, false), (8, false), (8, true)] {
+        let mut w = Written::new();
+        let mut from = 0;
+        if inside {
+            from = w.tensor("limited", &[1, 4, 4, 3], element::FLOAT32, None);
+            w.operator(operator::RELU, &[0], from, None);
+        }
+        let size = w.tensor("size", &[2], element::INT32, Some([side, 0, 0, 0, side, 0, 0, 0].to_vec()));
+        let resized = w.tensor("resized", &[1, side.into(), side.into(), 3], element::FLOAT32, None);
+        w.operator(operator::RESIZE_BILINEAR, &[from, size], resized, None);
+        w.dense(resized, usize::from(side) * usize::from(side) * 3);
+        match (side, read(&w.bytes())) {
+            (4, result) => assert!(result.is_ok(), "{:?}", result.err()),
+            (_, Ok(_)) => panic!("a resize to {side} is supported"),
+            (_, Err(error)) => {
+                let (error, advice) =
+                    (error.to_string(), if inside { "segment" } else { "without this layer" });
+                assert!(error.contains("RESIZE_BILINEAR") && error.contains(advice), "{error}");
+            }
+        }
+    }
+}
+
+/// Returns the model of a mean over 2×2 pixels, with one scale and this zero point, from which another scale follows.
+fn averaged(zero: i64, ratio: f32) -> Imported {
+    let mut w = Written::new();
+    w.quantized(0, element::INT8, zero);
+    let mean = w.tensor("mean", &[1, 2, 2, 3], element::FLOAT32, None);
+    w.quantized(mean, element::INT8, zero);
+    let window = Table::default()
+        .with(0, Content::Byte(1))
+        .with(1, Content::Int(2))
+        .with(2, Content::Int(2))
+        .with(3, Content::Int(2))
+        .with(4, Content::Int(2));
+    w.operator(operator::AVERAGE_POOL_2D, &[0], mean, Some((options::POOL_2D, window)));
+    let other = w.tensor("other", &[1, 2, 2, 3], element::FLOAT32, None);
+    w.quantized(other, element::INT8, zero);
+    if let Content::Table(grid) = &mut w.tensors[other as usize].0.last_mut().unwrap().1 {
+        grid.0[0].1 = Content::Floats(vec![1.0 / 255.0 / ratio]);
+    }
+    w.operator(operator::QUANTIZE, &[mean], other, None);
+    w.dense(other, 12);
+    read(&w.bytes()).unwrap()
+}
+
+#[test]
+fn halves_of_a_mean_are_rounded_away_from_the_byte_zero() {
+    for (zero, inward) in [(-128, true), (-3, false), (0, false)] {
+        let imported = averaged(zero, 1.25);
+        let scales: Vec<f32> = imported.graph.given.values().map(|given| given.scale).collect();
+        let near = |scale: &&f32| (**scale * 255.0 - 1.0).abs() < 1e-5;
+        let moved = scales.iter().filter(near).find(|&&scale| scale != 1.0 / 255.0);
+        let moved = moved.unwrap_or_else(|| panic!("{zero}: {scales:?}"));
+        assert_eq!(*moved > 1.0 / 255.0, inward, "{zero}");
+    }
+}
+
+#[test]
+fn a_conversion_has_the_multiplier_of_xnnpack() {
+    for (ratio, multiplier) in [(1.0137513, 260.0), (0.7, 179.0), (1.25, 320.0)] {
+        let imported = averaged(0, ratio);
+        let gain = imported.graph.nodes.iter().find_map(|node| match &node.op {
+            crate::graph::Op::Affine { gain, .. } => gain.first().copied(),
+            _ => None,
+        });
+        let factor = gain.unwrap_or(1.0);
+        assert!((factor * ratio * 256.0 - multiplier).abs() < 1e-3, "{ratio}: {factor}");
+    }
+}
