@@ -56,7 +56,7 @@ impl Expectation {
             None => all().map_err(|error| Failure::input(error.to_string()))?.into_iter().find(is),
         };
         let Some(board) = board else { return Ok(None) };
-        let steps = steps(network).map_err(|error| Failure::internal(error))?;
+        let steps = steps(network).map_err(Failure::internal)?;
         let time = expect(&board, &steps).map_err(|why| why.to_string());
         Ok(Some(Self { here: is(&board), board, time }))
     }
