@@ -163,6 +163,44 @@ fn classes_are_shown_renamed_removed_and_added() {
 }
 
 #[test]
+fn the_networks_own_classes_are_mixed_in() {
+    let place = Place::new();
+    place.teach_two();
+    let before = fs::read(place.path("a.teach")).unwrap();
+    let told = place.json("teach net.nnef.tgz --from a.teach --mix checks -o mixed.teach").remove(0);
+    assert_eq!((&told["mixed"], &told["own_images"]), (&true.into(), &12.into()));
+    let lines = place.json("classify net.nnef.tgz across checks --teach mixed.teach --top 20");
+    // Two that are taught, ten of the network, and unknown.
+    assert!(lines.iter().all(|line| line["labels"].as_array().unwrap().len() == 13), "{}", lines[0]);
+    let own = lines[12..].iter().filter(|line| best(line).starts_with("class ")).count();
+    assert!(own >= 6, "{own} of 12 images of the network's own classes");
+    let same =
+        place.json("classify net.nnef.tgz across checks --teach mixed.teach --top 20 --kernels portable");
+    for (a, b) in lines.iter().zip(&same) {
+        assert_eq!(a["labels"], b["labels"], "the same bits");
+    }
+    let text = place.stdout("teach net.nnef.tgz --from mixed.teach");
+    assert!(
+        text.contains("own classes: answered, too; 12 images") && text.contains("at most about"),
+        "{text}"
+    );
+    // The switch keeps the images.
+    place.stdout("teach net.nnef.tgz --from mixed.teach --replace");
+    let lines = place.json("classify net.nnef.tgz checks --teach mixed.teach --top 20");
+    assert_eq!(lines[0]["labels"].as_array().unwrap().len(), 3);
+    assert_eq!(place.json("teach net.nnef.tgz --from mixed.teach --mix").remove(0)["mixed"], true);
+    for (words, says) in [
+        ("--mix", "images of them are needed"),
+        ("--mix across", "both \"across\" and \"the network's own classes\""),
+        ("--mix checks --replace", "--replace"),
+        ("--mix absent", "absent"),
+    ] {
+        place.refuses(&format!("teach net.nnef.tgz --from a.teach {words}"), &[says]);
+        assert_eq!(fs::read(place.path("a.teach")).unwrap(), before, "{words}");
+    }
+}
+
+#[test]
 fn what_is_not_normal_is_an_anomaly() {
     let place = Place::new();
     let told = place.json("teach net.nnef.tgz --normal across -o n.teach --false-alarms 10%").remove(0);
@@ -260,7 +298,7 @@ fn bad_input_is_named_and_nothing_is_written() {
         ("teach net.nnef.tgz --from absent.teach", &["absent.teach", "No such file"]),
         ("teach net.nnef.tgz --from net.nnef.tgz", &["not a teaching file"]),
         ("teach net.nnef.tgz --from cut.teach", &["cut.teach", "damaged", "checksum"]),
-        ("teach net.nnef.tgz --from newer.teach", &["newer.teach", "format 9", "reads format 1"]),
+        ("teach net.nnef.tgz --from newer.teach", &["newer.teach", "format 9", "reads formats 1 to 2"]),
         ("teach other.nnef.tgz --from a.teach", &["a.teach", "another archive"]),
         ("classify other.nnef.tgz across --teach a.teach", &["a.teach", "another archive", "teach again"]),
         ("classify net.nnef.tgz across --teach cut.teach", &["cut.teach", "damaged"]),

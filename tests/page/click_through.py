@@ -153,7 +153,7 @@ def main() -> None:
                 browser.ask("/url", {"url": f"http://{address}/?token={TOKEN}"})
                 look_at(browser, f"{view} {scheme}", address)
                 # Some changes of label for the time line.
-                browser.until("document.querySelectorAll('#times li').length >= 4", "labels over time")
+                browser.until("document.querySelectorAll('#times tr').length >= 4", "labels over time")
                 browser.run("scrollTo(0, 0)")
                 # The picture that belongs to the label arrives a moment after it.
                 time.sleep(0.7)

@@ -87,11 +87,11 @@ class Camera(threading.Thread):
 class Program:
     """The program, its camera, and its page's address."""
 
-    def __init__(self, runtime: str, archive: str, teach: Path, url: str = "") -> None:
+    def __init__(self, runtime: str, archive: str, teach: Path, url: str = "", port: str = "0", token: str = TOKEN) -> None:
         source = [url] if url else ["-", "--format", "rgb", "--size", f"{SIDE}x{SIDE}"]
-        words = ["--input", *source, "--teach", str(teach)]
+        words = ["--input", *source, "--teach", str(teach), "--rules", str(teach.with_name("rules.json"))]
         self.process = subprocess.Popen(
-            [runtime, "camera", archive, *words, "--listen", "0.0.0.0:0", "--token", TOKEN],
+            [runtime, "camera", archive, *words, "--listen", f"0.0.0.0:{port}", "--token", token],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -320,7 +320,7 @@ def lose(page: Page, runtime: str, archive: str, teach: Path) -> None:
         page.browser.ask("/url", {"url": f"http://{program.address}/?token={TOKEN}"})
         page.browser.until("document.getElementById('label')?.textContent.length > 1", "a label")
         network.plugged = False
-        page.browser.until("document.getElementById('lost').textContent.includes('No frames')", "that no frames come")
+        page.browser.until("document.getElementById('lost').textContent.includes('Lost')", "that no frames come")
         assert (page.text("#label"), page.text("#age"), page.text("#bars")) == ("–", "–", "")
         page.press("mouse", 0.5)
         page.says("name first", "refused")

@@ -10,6 +10,8 @@ use foldnet_image::frame::{Frame, FrameError};
 
 /// A source that has given nothing for so long is opened anew, or longer where few frames are asked for.
 pub const FROZEN: Duration = Duration::from_secs(2);
+/// A source that cannot be opened anew, as standard input, counts as silent after so long without a frame.
+pub const SILENT: Duration = Duration::from_secs(10);
 /// The first and the longest wait before opening again.
 const RETRY: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
 
@@ -26,8 +28,10 @@ pub struct Shared {
     pub damaged: AtomicU64,
     /// Times that the source was lost.
     pub lost: AtomicU64,
-    /// Whether frames are coming.
+    /// Whether the source gives frames, as far as it says: one that is silent says nothing.
     pub alive: AtomicBool,
+    /// When the last frame came, and how long the next may take.
+    last: Mutex<Option<(Instant, Duration)>>,
     /// The source in words.
     what: Mutex<String>,
     /// Another place to take frames from, until it is taken up.
@@ -39,6 +43,25 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// A frame came, and the next one may take so long.
+    fn came(&self, patience: Duration) {
+        *lock(&self.last) = Some((Instant::now(), patience));
+        self.alive.store(true, Ordering::Relaxed);
+    }
+
+    /// For how long a source that is open has given nothing, if that is longer than it may take. A frame that waits for
+    /// the network is one that came.
+    pub fn silent(&self) -> Option<Duration> {
+        let (last, patience) = (*lock(&self.last))?;
+        let silent = Some(last.elapsed()).filter(|silent| *silent > patience);
+        silent.filter(|_| self.alive.load(Ordering::Relaxed) && !self.slot.is_waiting())
+    }
+
+    /// Whether frames are coming.
+    pub fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Relaxed) && self.silent().is_none()
+    }
+
     /// The source in words.
     pub fn what(&self) -> String {
         lock(&self.what).clone()
@@ -193,7 +216,7 @@ impl Capture {
             let late = last.elapsed() > frozen;
             match source.next(frame) {
                 Ok(()) => {
-                    shared.alive.store(true, Ordering::Relaxed);
+                    shared.came(SILENT.max(frozen));
                     shared.captured.fetch_add(1, Ordering::Relaxed);
                     shared.slot.put(frame, self.all, || shared.stopped() || shared.chosen());
                     // Behind that, which may wait for the network as long as it likes.

@@ -26,6 +26,8 @@ pub struct Explainer {
     pub pair: bool,
     /// The taught classes, if those are the labels.
     pub teaching: Option<Teaching>,
+    /// The names of the network's own classes.
+    pub own: Vec<String>,
 }
 
 /// A heat map as the page draws it.
@@ -59,12 +61,15 @@ impl Explainer {
         self.maps.run(&mut self.session, pixels);
         let map = match &self.teaching {
             Some(teaching) => {
-                if label >= teaching.classes().len() {
-                    return Drawn::none("nothing speaks for an image of no class");
-                }
-                match teaching.weights(label, &self.maps.means()) {
-                    Some(weights) => self.maps.weighted(&weights),
-                    None => return Drawn::none("the image has no features"),
+                let own = if teaching.own().is_mixed() { &self.own[..] } else { &[] };
+                let labels = teaching.labels_with(own);
+                let own = labels.get(label).and_then(|name| own.iter().position(|own| own == name));
+                let weights = teaching.weights(label, &self.maps.means());
+                match (weights, own.and_then(|class| self.maps.of_label(class, self.pair))) {
+                    (Some(weights), _) => self.maps.weighted(&weights),
+                    (None, Some(map)) => map,
+                    _ if label < teaching.classes().len() => return Drawn::none("the image has no features"),
+                    _ => return Drawn::none("nothing speaks for an image of no class"),
                 }
             }
             None => match self.maps.of_label(label, self.pair) {
@@ -168,9 +173,15 @@ mod tests {
             teacher.add(["mug", "cup"][class], Example::new(&pixels, features)).unwrap();
         }
         let teaching = teacher.finish(FalseAlarms::percent(5.0).unwrap()).unwrap();
-        let mut own = Explainer { session: session(), maps: maps(), pair: false, teaching: None };
-        let mut taught =
-            Explainer { session: session(), maps: maps(), pair: false, teaching: Some(teaching) };
+        let mut own =
+            Explainer { session: session(), maps: maps(), pair: false, teaching: None, own: Vec::new() };
+        let mut taught = Explainer {
+            session: session(),
+            maps: maps(),
+            pair: false,
+            teaching: Some(teaching),
+            own: Vec::new(),
+        };
         for explainer in [&mut own, &mut taught] {
             let drawn = explainer.explain(&pixels(1, 3), 1);
             assert_eq!((drawn.none.as_deref(), drawn.width * drawn.height), (None, drawn.cells.len()));

@@ -21,6 +21,7 @@ mod preview;
 pub mod publish;
 pub mod rest;
 pub mod rule;
+pub mod rulebook;
 mod run;
 #[cfg(feature = "serve")]
 pub mod serve;

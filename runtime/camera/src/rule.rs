@@ -151,11 +151,30 @@ impl Watch {
         if fires { Change::Fires(class, score) } else { Change::None }
     }
 
+    /// Whether it is fulfilled.
+    pub fn holds(&self) -> bool {
+        self.fulfilled
+    }
+
+    /// Whether the network has its label.
+    pub fn is_known(&self) -> bool {
+        self.class.is_some()
+    }
+
     /// Begins again: the condition does not hold, or it is not known whether it does.
     pub fn reset(&mut self) -> Change {
         (self.held, self.since) = (0, None);
         if std::mem::take(&mut self.fulfilled) { Change::Ends } else { Change::None }
     }
+}
+
+/// Watches these rules. One that was watched before goes on as it was, so that it does not fire again.
+pub fn rewatch(mut before: Vec<Watch>, rules: &[Rule], labels: &[String]) -> Vec<Watch> {
+    let watch = |rule: &Rule| match before.iter().position(|watch| watch.rule == *rule) {
+        Some(at) => before.swap_remove(at),
+        None => Watch::new(rule.clone(), labels),
+    };
+    rules.iter().map(watch).collect()
 }
 
 #[cfg(test)]
@@ -168,6 +187,18 @@ mod tests {
 
     fn watch(rule: &str) -> Watch {
         Watch::new(rule.parse().unwrap(), &labels())
+    }
+
+    #[test]
+    fn a_rule_that_stays_goes_on() {
+        let mut before = vec![watch("dog > 0.5"), watch("dog > 0.6")];
+        let now = Instant::now();
+        assert!(before.iter_mut().all(|w| matches!(w.push(&[0.9, 0.0, 0.0], now), Change::Fires(..))));
+        let rules: Vec<Rule> = ["dog > 0.7", "dog > 0.5"].map(|text| text.parse().unwrap()).into();
+        let mut after = rewatch(before, &rules, &labels());
+        assert_eq!((after[0].holds(), after[1].holds(), after[0].is_known()), (false, true, true));
+        assert!(matches!(after[0].push(&[0.9, 0.0, 0.0], now), Change::Fires(..)));
+        assert_eq!(after[1].push(&[0.9, 0.0, 0.0], now), Change::None);
     }
 
     #[test]

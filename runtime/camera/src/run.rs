@@ -197,7 +197,7 @@ impl<'a> Loop<'a> {
             // those that are left out.
             if told.elapsed() >= QUIET {
                 self.count();
-                listener.idle(self.shared.alive.load(Ordering::Relaxed), &self.report);
+                listener.idle(self.shared.is_alive(), &self.report);
                 told = Instant::now();
             }
             let early = due.saturating_duration_since(Instant::now());

@@ -76,6 +76,11 @@ impl Slot {
         inside.end.clone().map_or(Taken::Nothing, Taken::End)
     }
 
+    /// Whether a frame waits to be taken.
+    pub fn is_waiting(&self) -> bool {
+        self.lock().fresh
+    }
+
     /// Frames that were replaced before anyone took them.
     pub fn dropped(&self) -> u64 {
         self.lock().dropped

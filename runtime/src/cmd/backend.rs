@@ -5,7 +5,7 @@ use std::path::Path;
 use foldnet::Session;
 use foldnet::backend::Backend;
 use foldnet_archive::{Activation, Manifest, Network, OutputKind, Scores};
-use foldnet_teach::Taught;
+use foldnet_teach::{OwnClasses, Taught};
 
 #[cfg(any(feature = "rknn", feature = "tract"))]
 use super::read;
@@ -58,6 +58,13 @@ pub struct Loaded {
     pub other: Option<&'static str>,
 }
 
+/// The classes that a network has without a teaching file.
+pub fn own_classes(manifest: &Manifest, activation: Activation, outputs: usize) -> OwnClasses {
+    let scores = Scores::new(manifest, activation, outputs);
+    let labels = (0..scores.len()).map(|class| scores.name(manifest, class)).collect();
+    OwnClasses { scores, labels }
+}
+
 impl Choice {
     /// Loads an archive for it, to say its own classes, or those of a teaching file.
     pub fn load(&self, archive: &Path, teaching: Option<&Path>) -> Result<Loaded, Failure> {
@@ -86,8 +93,9 @@ impl Choice {
         let teaching = teaching.map(foldnet_teach::read).transpose()?;
         let scores = Scores::new(&manifest, network.activation, network.classes());
         let pair = scores.len() > maps.classes();
+        let own = own_classes(&manifest, network.activation, network.classes()).labels;
         let session = self.engine.session(&network, 1)?;
-        Ok(foldnet_camera::heat::Explainer { session, maps, pair, teaching })
+        Ok(foldnet_camera::heat::Explainer { session, maps, pair, teaching, own })
     }
 
     /// Refuses backends for which a flag does nothing.
@@ -103,10 +111,13 @@ impl Choice {
         let teaching = foldnet_teach::read(file)?;
         let hash = foldnet_teach::hash_archive(archive)?;
         let (manifest, session) = self.engine.load(archive, self.threads)?;
-        let taught = Taught::new(session, hash, &teaching)
+        let own = own_classes(&manifest, session.activation(), session.classes());
+        let mixed = teaching.own().is_mixed();
+        let labels = if mixed { teaching.labels_with(&own.labels) } else { teaching.labels() };
+        let taught = Taught::new(session, hash, &teaching, &own)
             .map_err(|error| Failure::input(format_args!("{}: {error}", file.display())))?;
         // The scores are shares, with nothing left to apply.
-        let manifest = Manifest { labels: teaching.labels(), output: Some(OutputKind::Softmax), ..manifest };
+        let manifest = Manifest { labels, output: Some(OutputKind::Softmax), ..manifest };
         let scores = Scores::new(&manifest, Activation::Softmax, manifest.labels.len());
         let other = teaching.calibration().tells_unknown().then(|| teaching.other().name());
         Ok(Loaded { backend: Box::new(taught), scores, manifest, other })
@@ -120,7 +131,8 @@ impl Choice {
         let at_archive = |error| Failure::input(format_args!("{}: {error}", archive.display()));
         let metric = foldnet_teach::Metric::of(&network).map_err(at_archive)?;
         let session = self.engine.session(&network, 1)?;
-        Ok(foldnet_camera::teach::Pupil { archive: hash, input: manifest.input, session, metric })
+        let own = own_classes(&manifest, network.activation, network.classes());
+        Ok(foldnet_camera::teach::Pupil { archive: hash, input: manifest.input, session, metric, own })
     }
 
     fn load_own(&self, archive: &Path) -> Result<Loaded, Failure> {

@@ -7,9 +7,13 @@ use std::path::{Path, PathBuf};
 use foldnet::Session;
 use foldnet_archive::Manifest;
 use foldnet_image::fit;
-use foldnet_teach::{Example, FalseAlarms, Metric, Other, TaughtError, TeachError, Teacher, Teaching};
+use foldnet_teach::{
+    Example, FalseAlarms, Metric, Other, OwnClasses, OwnExample, TaughtError, TeachError, Teacher, Teaching,
+    hash_pixels,
+};
 use serde_json::json;
 
+use super::backend::own_classes;
 use super::images::Images;
 use super::{Engine, Exit, Failure, Output, check_outputs, count, fitted, printable, read};
 
@@ -21,6 +25,7 @@ use super::{Engine, Exit, Failure, Output, check_outputs, count, fitted, printab
 #[derive(clap::Args)]
 #[command(after_help = "Examples:\n  \
                         runtime teach model.nnef.tgz --class cat photos/cat --class dog photos/dog -o pets.teach\n  \
+                        runtime teach model.nnef.tgz --class cat photos/cat --mix photos/dog -o mixed.teach\n  \
                         runtime teach model.nnef.tgz --normal photos/cat -o normal.teach\n  \
                         runtime teach model.nnef.tgz --from pets.teach --rename cat tabby\n  \
                         runtime teach model.nnef.tgz --from pets.teach")]
@@ -33,6 +38,14 @@ pub struct Cmd {
     /// Images of the normal state; every other image is called `anomaly`
     #[arg(long, value_name = "IMAGES", conflicts_with_all = ["class", "from"])]
     normal: Option<PathBuf>,
+    /// Answer with the network's own classes, too; IMAGES show some of them, which need not be sorted (repeatable)
+    ///
+    /// Without IMAGES, those that --from holds are used. They show how sure the network is of what it knows.
+    #[arg(long, value_name = "IMAGES", num_args = 0.., conflicts_with = "normal")]
+    mix: Option<Vec<PathBuf>>,
+    /// Answer with the taught classes only [default, or as in --from]
+    #[arg(long, conflicts_with = "mix", requires = "from")]
+    replace: bool,
     /// Share of the taught classes' images that may be called unknown [default: 5%, or as in --from]
     ///
     /// With 0, no image is called unknown. A rate of 1% needs 99 images, 5% needs 19. With fewer images, the command
@@ -102,11 +115,22 @@ impl Cmd {
             teacher.rename(from, to).map_err(failure)?;
         }
         let session = self.engine.session(&network, self.threads)?;
-        let mut lessons = Lessons { teacher, session, manifest, output, seen: HashMap::new(), skipped: 0 };
-        for (name, images) in self.classes()? {
-            lessons.add(&name, &images)?;
+        let own = own_classes(&manifest, network.activation, network.classes());
+        if self.mix.is_some() {
+            own.check().map_err(at_archive)?;
         }
-        let (teacher, skipped) = (lessons.teacher, lessons.skipped);
+        let mut lessons =
+            Lessons { teacher, session, manifest, own, output, seen: HashMap::new(), skipped: 0 };
+        for (name, images) in self.classes()? {
+            lessons.add(Some(&name), &images)?;
+        }
+        for images in self.mix.iter().flatten() {
+            lessons.add(None, images)?;
+        }
+        let (mut teacher, skipped) = (lessons.teacher, lessons.skipped);
+        if self.mix.is_some() || self.replace {
+            teacher.mix(!self.replace);
+        }
         let asked = match (self.false_alarms, &before) {
             (Some(rate), _) => rate,
             (None, Some(before)) => before.calibration().asked,
@@ -130,6 +154,7 @@ impl Cmd {
         let classes = self.classes()?;
         let inputs: Vec<&Path> = std::iter::once(&self.archive)
             .chain(classes.iter().map(|(_, images)| images))
+            .chain(self.mix.iter().flatten())
             .map(|p| &**p)
             .collect();
         Ok(check_outputs(&inputs, &[("--out", out)])?)
@@ -160,6 +185,11 @@ impl Cmd {
             let (images, prototypes) = (class.examples(), class.prototypes().len());
             let right = if images > 1 { format!("{} of {images}", class.right()) } else { "–".into() };
             output.line(format!("{name}  {images:6}  {prototypes:10}  {right:>24}"))?;
+        }
+        if teaching.own().examples() > 0 {
+            let images = count(teaching.own().examples(), "image");
+            let answered = if teaching.own().is_mixed() { "answered, too" } else { "not answered (--mix)" };
+            output.line(format!("the network's own classes: {answered}; {images}"))?;
         }
         output.line(teaching.rate_in_words())?;
         if let Some(too_few) = teaching.too_few_in_words() {
@@ -200,6 +230,8 @@ fn as_json(teaching: &Teaching, out: Option<&Path>) -> serde_json::Value {
     });
     json!({
         "classes": teaching.classes().iter().map(class).collect::<Vec<_>>(),
+        "mixed": teaching.own().is_mixed(),
+        "own_images": teaching.own().examples(),
         "unknown": unknown,
         "written": out.map(|out| out.display().to_string()),
     })
@@ -210,14 +242,16 @@ struct Lessons<'a> {
     teacher: Teacher,
     session: Session,
     manifest: Manifest,
+    own: OwnClasses,
     output: &'a Output,
     /// The images given now, by which a contradiction is named.
-    seen: HashMap<Example, String>,
+    seen: HashMap<u64, String>,
     skipped: usize,
 }
 
 impl Lessons<'_> {
-    fn add(&mut self, class: &str, from: &Path) -> Result<(), Failure> {
+    /// Adds the images of a class, or those of the network's own classes.
+    fn add(&mut self, class: Option<&str>, from: &Path) -> Result<(), Failure> {
         let images = Images::open(from)?;
         if let Some(left_out) = images.left_out() {
             self.output.say(format_args!("{}: {left_out}", printable(&from.display().to_string())));
@@ -233,32 +267,42 @@ impl Lessons<'_> {
                 }
             };
             let pixels = fit(&image, &self.manifest.input);
-            let (_, features) = self
-                .session
-                .run_with_features(&pixels)
-                .ok_or_else(|| Failure::input(TeachError::NoFeatures))?;
-            let example = Example::new(&pixels, features);
-            match self.teacher.add(class, example.clone()) {
+            let hash = hash_pixels(&pixels);
+            match self.example(class, &pixels) {
                 Ok(true) => added += 1,
                 Ok(false) => again += 1,
                 Err(error @ TeachError::Contradiction { .. }) => {
-                    let other = self.seen.get(&example).map_or(String::new(), |n| format!(" (also {n})"));
+                    let other = self.seen.get(&hash).map_or(String::new(), |n| format!(" (also {n})"));
                     return Err(Failure::input(printable(&format!("{name}{other}: {error}"))));
                 }
                 Err(error) => return Err(Failure::input(error)),
             }
-            self.seen.entry(example).or_insert(name);
+            self.seen.entry(hash).or_insert(name);
         }
+        let of = class.map_or("the network's own classes".into(), |class| format!("class {class:?}"));
         if added + again == 0 {
             let from = from.display().to_string();
-            let why = format!("{}: no image of class {class:?} can be read", printable(&from));
+            let why = format!("{}: no image of {of} can be read", printable(&from));
             return Err(Failure::input(why));
         }
         if again > 0 {
             let images = count(again, "image");
-            self.output.warn(format_args!("class {class:?}: {images} of the same content, counted once"));
+            self.output.warn(format_args!("{of}: {images} of the same content, counted once"));
         }
         Ok(())
+    }
+
+    /// Adds an image, as the network reads it. `false` if it is known.
+    fn example(&mut self, class: Option<&str>, pixels: &[u8]) -> Result<bool, TeachError> {
+        let (logits, features) = self.session.run_with_features(pixels).ok_or(TeachError::NoFeatures)?;
+        match class {
+            Some(class) => self.teacher.add(class, Example::new(pixels, features)),
+            None => {
+                let mut shares = Vec::new();
+                self.own.scores.fill(logits, &mut shares);
+                self.teacher.add_own(OwnExample::new(pixels, &shares))
+            }
+        }
     }
 }
 

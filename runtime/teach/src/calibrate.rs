@@ -92,27 +92,36 @@ impl Calibration {
     pub fn rate(&self) -> Option<Interval> {
         let n = self.examples;
         let above = (n + 1).checked_sub(self.rank).filter(|_| self.tells_unknown())?;
-        let quantile = |share| beta_quantile(above, self.rank, share);
-        let expected = f64::from(above) / f64::from(n + 1);
-        Some(Interval { low: quantile(0.05), expected, high: quantile(0.95) })
+        Some(beta_interval(n, above))
     }
 
     /// From the distances of held-out examples to the nearest prototype, and those to the nearest of their own class.
     /// `None` if there are no distances, but something shall be unknown.
     pub(crate) fn new(asked: FalseAlarms, mut nearest: Vec<u32>, own: &[u32]) -> Option<Self> {
-        let n = nearest.len() as u64;
         let mean = own.iter().map(|&d| u64::from(d)).sum::<u64>().checked_div(own.len() as u64);
         // One example for each class tells no spread; a quarter is what a small ResNet's classes have.
         let spread = mean.map_or(ONE_SQUARED / 4, |mean| mean.max(1) as u32);
+        let n = nearest.len();
         let examples = n as u32;
         if asked == FalseAlarms::NONE {
             return Some(Self { asked, examples, rank: 0, threshold: NEVER, spread });
         }
-        let above = (u64::from(asked.0) * (n + 1) / u64::from(WHOLE)).max(1);
-        let rank = (n + 1).checked_sub(above).filter(|&rank| rank > 0)?;
+        let rank = (examples + 1).checked_sub(ranks_above(asked, n)).filter(|&rank| rank > 0)?;
         nearest.sort_unstable();
-        Some(Self { asked, examples, rank: rank as u32, threshold: nearest[rank as usize - 1], spread })
+        Some(Self { asked, examples, rank, threshold: nearest[rank as usize - 1], spread })
     }
+}
+
+/// How many of the n + 1 ranks of a new image among n held-out ones are beyond a threshold for this rate.
+pub(crate) fn ranks_above(asked: FalseAlarms, n: usize) -> u32 {
+    (u64::from(asked.0) * (n as u64 + 1) / u64::from(WHOLE)).max(1) as u32
+}
+
+/// The rate of a threshold that so many of n + 1 ranks are beyond.
+pub(crate) fn beta_interval(n: u32, above: u32) -> Interval {
+    let quantile = |share| beta_quantile(above, n + 1 - above, share);
+    let expected = f64::from(above) / f64::from(n + 1);
+    Interval { low: quantile(0.05), expected, high: quantile(0.95) }
 }
 
 /// What held-out examples say: their distances, and how many are nearest to their own class.

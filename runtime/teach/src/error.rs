@@ -57,6 +57,14 @@ pub enum TeachError {
     /// There are no classes.
     #[error("there are no classes: nothing is taught")]
     NoClasses,
+    /// The network's own classes cannot be mixed in without images of them.
+    #[error(
+        "to mix in the network's own classes, images of them are needed: they show how sure the network is of what it knows"
+    )]
+    NoOwnExamples,
+    /// The network's own classes have no shares.
+    #[error("the network's own classes cannot be mixed in: its scores are not the shares of a softmax")]
+    NoShares,
     /// There are too many classes.
     #[error("more than {MAX_CLASSES} classes")]
     TooManyClasses,
@@ -101,7 +109,7 @@ pub enum FileError {
     #[error("{path}: not a teaching file. `runtime teach` makes one", path = .0.display())]
     NotATeaching(PathBuf),
     /// Written by another version.
-    #[error("{path}: teaching format {found}; this build reads format {VERSION}. Teach again with this build's `runtime`", path = path.display())]
+    #[error("{path}: teaching format {found}; this build reads formats 1 to {VERSION}. Teach again with this build's `runtime`", path = path.display())]
     Version {
         /// The file.
         path: PathBuf,

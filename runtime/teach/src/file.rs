@@ -5,16 +5,17 @@
 use std::io::Read;
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
 use crate::calibrate::{Calibration, FalseAlarms, NEVER};
 use crate::cluster::{MAX_PROTOTYPES, Prototype};
 use crate::error::{FileError, TeachError};
 use crate::metric::{MAX_FEATURES, MAX_NORM, Metric, norm};
-use crate::teacher::{Class, Example, MAX_CLASSES, MAX_EXAMPLES, Other, Teaching};
+use crate::own::{MAX_OWN, Own, OwnExample};
+use crate::teacher::{Example, MAX_CLASSES, MAX_EXAMPLES};
+use crate::teaching::{Class, Other, Teaching};
 
-/// The version of the format that is read and written.
-pub const VERSION: u32 = 1;
+/// The newest version of the format that is read and written. A teaching without images of the network's own classes is
+/// written in the first version, as before there were any.
+pub const VERSION: u32 = 2;
 const MAGIC: [u8; 8] = *b"FNTEACH\n";
 /// The largest file.
 const MAX_BYTES: usize = 1 << 30;
@@ -34,25 +35,12 @@ pub fn write(path: &Path, teaching: &Teaching) -> Result<(), FileError> {
     foldnet_archive::write_file(path, &pack(teaching)).map_err(io)
 }
 
-/// The SHA-256 of an archive's file, by which a teaching file knows it.
-pub fn hash_archive(archive: &Path) -> Result<[u8; 32], FileError> {
-    let io = |source| FileError::Io { path: archive.into(), source };
-    let mut file = foldnet_archive::open_file(archive).map_err(io)?;
-    let (mut hash, mut piece) = (Sha256::new(), vec![0; 1 << 16]);
-    loop {
-        match file.read(&mut piece).map_err(io)? {
-            0 => return Ok(hash.finalize().into()),
-            n => hash.update(&piece[..n]),
-        }
-    }
-}
-
 /// The bytes of a teaching file.
 pub fn pack(teaching: &Teaching) -> Vec<u8> {
     let mut bytes = Vec::new();
     bytes.extend(MAGIC);
     let mut number = |n: u32| bytes.extend(n.to_le_bytes());
-    number(VERSION);
+    number(if teaching.own.examples.is_empty() { 1 } else { VERSION });
     let calibration = &teaching.calibration;
     number(u32::from(teaching.other == Other::Anomaly));
     number(calibration.asked.0);
@@ -80,8 +68,23 @@ pub fn pack(teaching: &Teaching) -> Vec<u8> {
             bytes.extend(example.features.iter().map(|&q| q as u8));
         }
     }
+    if !teaching.own.examples.is_empty() {
+        pack_own(&mut bytes, teaching);
+    }
     bytes.extend(crc32fast::hash(&bytes).to_le_bytes());
     bytes
+}
+
+/// What the second version has behind the classes.
+fn pack_own(bytes: &mut Vec<u8>, teaching: &Teaching) {
+    let own = &teaching.own;
+    bytes.extend(u32::from(own.mixed).to_le_bytes());
+    bytes.extend((own.examples.len() as u32).to_le_bytes());
+    for example in &own.examples {
+        bytes.extend(example.image.to_le_bytes());
+        bytes.extend(example.share.to_le_bytes());
+    }
+    bytes.extend(teaching.distances.iter().flat_map(|d| d.to_le_bytes()));
 }
 
 /// Reads the bytes of a teaching file; `path` is for messages.
@@ -92,11 +95,11 @@ pub fn unpack(bytes: &[u8], path: &Path) -> Result<Teaching, FileError> {
     }
     let mut from = Reader { rest: &bytes[MAGIC.len()..] };
     // The version first: what follows is another version's affair.
-    match from.number() {
-        Some(VERSION) => {}
+    let version = match from.number() {
+        Some(version @ 1..=VERSION) => version,
         Some(found) => return Err(FileError::Version { path: path.into(), found }),
         None => return Err(damaged(CUT)),
-    }
+    };
     if bytes.len() > MAX_BYTES {
         return Err(damaged("it is too large"));
     }
@@ -107,7 +110,7 @@ pub fn unpack(bytes: &[u8], path: &Path) -> Result<Teaching, FileError> {
         return Err(damaged("its checksum does not fit"));
     }
     from.rest = &from.rest[..from.rest.len() - 4];
-    from.teaching().map_err(damaged)
+    from.teaching(version).map_err(damaged)
 }
 
 const CUT: &str = "it ends too early";
@@ -136,7 +139,7 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_le_bytes)
     }
 
-    fn teaching(&mut self) -> Result<Teaching, &'static str> {
+    fn teaching(&mut self, version: u32) -> Result<Teaching, &'static str> {
         let other = match self.number().ok_or(CUT)? {
             0 => Other::Unknown,
             1 => Other::Anomaly,
@@ -165,6 +168,7 @@ impl<'a> Reader<'a> {
         let metric = Metric { zero, scales };
         let classes: Vec<Class> =
             (0..classes).map(|_| self.class(features)).collect::<Result<_, &'static str>>()?;
+        let (own, distances) = if version > 1 { self.own(examples as usize)? } else { Default::default() };
         if !self.rest.is_empty() {
             return Err("it is too long");
         }
@@ -178,7 +182,35 @@ impl<'a> Reader<'a> {
         if spread == 0 || examples as usize > counted || !(never || ranked) {
             return Err("its threshold does not follow from its examples");
         }
-        Ok(Teaching { archive, metric, other, classes, calibration })
+        Ok(Teaching { archive, metric, other, classes, calibration, own, distances })
+    }
+
+    /// The network's own classes, and the distances of so many held-out examples.
+    fn own(&mut self, held_out: usize) -> Result<(Own, Vec<u32>), &'static str> {
+        let mixed = match self.number().ok_or(CUT)? {
+            0 => false,
+            1 => true,
+            _ => return Err("it neither replaces nor mixes the network's classes"),
+        };
+        let count = self.number().ok_or(CUT)? as usize;
+        if !(1..=MAX_OWN).contains(&count) {
+            return Err("its number of images of the network's classes is out of range");
+        }
+        let example = |bytes: &[u8; 12]| OwnExample {
+            image: u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")),
+            share: u32::from_le_bytes(bytes[8..].try_into().expect("four bytes")),
+        };
+        let examples: Vec<OwnExample> =
+            self.take(12 * count).ok_or(CUT)?.as_chunks().0.iter().map(example).collect();
+        if examples.iter().any(|e| e.share > crate::own::bits(1.0)) {
+            return Err("a share of an image is no share");
+        }
+        let distances = self.take(4 * held_out).ok_or(CUT)?;
+        let distances: Vec<u32> = distances.as_chunks().0.iter().map(|&d| u32::from_le_bytes(d)).collect();
+        if !distances.is_sorted() || (mixed && distances.is_empty()) {
+            return Err("the distances of its examples are not in order");
+        }
+        Ok((Own { mixed, examples }, distances))
     }
 
     fn class(&mut self, features: usize) -> Result<Class, &'static str> {
@@ -225,8 +257,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Recognizer;
     use crate::teacher::tests::{FEATURES, example, percent, teacher, three};
+    use crate::{Mixer, Recognizer};
 
     fn sample() -> &'static Vec<u8> {
         static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
@@ -254,12 +286,23 @@ mod tests {
         let never = teacher_of_one().finish(FalseAlarms::NONE).unwrap();
         let mut anomaly = Teaching { other: Other::Anomaly, ..three(30).finish(percent(1.0)).unwrap() };
         anomaly.metric.zero = -128;
-        for teaching in [never, anomaly, unpacked(sample()).unwrap()] {
+        for teaching in [never, anomaly, unpacked(sample()).unwrap(), with_own(true), with_own(false)] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a.teach");
             write(&path, &teaching).unwrap();
             assert_eq!(read(&path).unwrap(), teaching);
         }
+    }
+
+    /// With images of the network's own classes.
+    fn with_own(mixed: bool) -> Teaching {
+        let mut teacher = three(8);
+        for n in 0..5u8 {
+            let share = 0.5 + f32::from(n) / 10.0;
+            assert!(teacher.add_own(OwnExample::new(&[n], &[share, 1.0 - share])).unwrap());
+        }
+        teacher.mix(mixed);
+        teacher.finish(percent(5.0)).unwrap()
     }
 
     fn teacher_of_one() -> crate::Teacher {
@@ -280,8 +323,11 @@ mod tests {
             assert!(matches!(unpacked(other), Err(FileError::NotATeaching(_))));
         }
         let mut newer = sample().clone();
+        newer[8] = 3;
+        assert!(matches!(unpacked(&newer), Err(FileError::Version { found: 3, .. })));
         newer[8] = 2;
-        assert!(matches!(unpacked(&newer), Err(FileError::Version { found: 2, .. })));
+        assert!(matches!(unpacked(&sealed(newer)), Err(FileError::Damaged { what: CUT, .. })));
+        assert_eq!((sample()[8], pack(&with_own(false))[8]), (1, 2));
         for cut in [8, 11, 12, 15, 16, 40, sample().len() - 1] {
             assert!(matches!(unpacked(&sample()[..cut]), Err(FileError::Damaged { .. })), "{cut}");
         }
@@ -310,10 +356,16 @@ mod tests {
             head in any::<bool>(),
             cut in proptest::option::of(any::<prop::sample::Index>()),
             feature in any::<i8>(),
+            own in any::<bool>(),
         ) {
-            let mut bytes = sample().clone();
+            let mut bytes = if own { pack(&with_own(true)) } else { sample().clone() };
             for (at, to) in changes {
-                let at = at.index(if head { 200 } else { bytes.len() });
+                let at = match (head, own) {
+                    (true, false) => at.index(200),
+                    // The part behind the classes: 5 images and 24 distances.
+                    (true, true) => bytes.len() - 4 - at.index(4 + 4 + 5 * 12 + 24 * 4) - 1,
+                    (false, _) => at.index(bytes.len()),
+                };
                 bytes[at] = to;
             }
             if let Some(cut) = cut {
@@ -326,6 +378,10 @@ mod tests {
                     let mut recognizer = Recognizer::new(&teaching);
                     let answer = recognizer.recognize(&[feature; FEATURES]);
                     prop_assert!(answer.scores.iter().all(|s| (0.0..=1.0).contains(s)));
+                    if let Some(mut mixer) = Mixer::new(&teaching, &["a".into(), "b".into()]) {
+                        let answer = mixer.recognize(&[feature; FEATURES], &[0.4, 0.6]);
+                        prop_assert!(answer.scores.iter().all(|s| (0.0..=1.0).contains(s)));
+                    }
                     // What has been read can be taught on.
                     let _ = teaching.into_teacher().finish(percent(5.0));
                 }

@@ -38,6 +38,7 @@
 //! - [`Metric`] compares features as the network's last layer does, whatever the converter scaled.
 //! - [`Teacher`] collects examples; [`Teaching`] is what it makes of them: prototypes and a threshold.
 //! - [`Recognizer`] compares an image with the prototypes. It allocates nothing.
+//! - [`Mixer`] decides between the taught classes and the network's own.
 //! - [`Calibration`] sets the threshold for a rate of false alarms, and says how well so few examples can know it.
 //! - [`Taught`] answers in place of a session: the taught classes and *unknown*.
 //!
@@ -48,16 +49,26 @@ mod calibrate;
 mod cluster;
 mod error;
 mod file;
+mod group;
+mod identity;
 mod metric;
+mod mix;
+mod own;
 mod recognize;
 mod taught;
 mod teacher;
+mod teaching;
 
 pub use calibrate::{Calibration, FalseAlarms, Interval};
 pub use cluster::Prototype;
 pub use error::{FileError, TeachError};
-pub use file::{VERSION, hash_archive, pack, read, unpack, write};
+pub use file::{VERSION, pack, read, unpack, write};
+pub use group::group;
+pub use identity::{hash_archive, hash_pixels};
 pub use metric::{MAX_FEATURES, Metric};
+pub use mix::Mixer;
+pub use own::{MAX_OWN, Own, OwnExample};
 pub use recognize::{Answer, Recognizer};
-pub use taught::{Taught, TaughtError};
-pub use teacher::{Class, Example, MAX_CLASSES, MAX_EXAMPLES, Other, Teacher, Teaching};
+pub use taught::{OwnClasses, Taught, TaughtError};
+pub use teacher::{Example, MAX_CLASSES, MAX_EXAMPLES, Teacher};
+pub use teaching::{Class, Other, Teaching};

@@ -2,10 +2,10 @@
 
 use crate::calibrate::NEVER;
 use crate::metric::{Metric, ONE_SQUARED, distance, norm};
-use crate::teacher::Teaching;
+use crate::teaching::Teaching;
 
 /// The score of what is nearest, before all are made shares.
-const BEST: u32 = 1 << 20;
+pub(crate) const BEST: u32 = 1 << 20;
 /// A score halves so often while the distance grows by the classes' spread. With 4, the mean score of the answers was
 /// within 6 points of the share of right ones, for 5, 20 and 100 examples (CIFAR-10, ResNet-20).
 const HALVINGS: u64 = 4;
@@ -18,17 +18,19 @@ pub struct Recognizer {
     means: Vec<i16>,
     /// The squared length of each prototype, and its class.
     prototypes: Vec<(u32, usize)>,
-    threshold: u32,
+    pub(crate) threshold: u32,
     spread: u32,
     direction: Vec<i16>,
-    distances: Vec<u32>,
+    /// The distance to each class.
+    pub(crate) distances: Vec<u32>,
+    weights: Vec<u32>,
     scores: Vec<f32>,
 }
 
 /// What an image is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Answer<'a> {
-    /// The class; `None` for what is unknown.
+    /// The class, as its number among the labels; `None` for what is unknown.
     pub class: Option<usize>,
     /// The distance to the nearest class, 0 to 4.
     pub distance: f32,
@@ -51,6 +53,7 @@ impl Recognizer {
             spread: teaching.calibration.spread,
             direction: vec![0; teaching.metric.len()],
             distances: vec![0; teaching.classes.len()],
+            weights: vec![0; teaching.labels().len()],
             scores: vec![0.0; teaching.labels().len()],
         }
     }
@@ -65,6 +68,20 @@ impl Recognizer {
     /// # Panics
     /// When there are more or fewer features than the metric has.
     pub fn recognize(&mut self, features: &[i8]) -> Answer<'_> {
+        let nearest = self.measure(features);
+        let class = (nearest.distance <= self.threshold).then_some(nearest.class);
+        let least = nearest.distance.min(self.threshold);
+        // Where nothing is unknown, `NEVER` has no place among the weights.
+        for label in 0..self.weights.len() {
+            let distance = self.distances.get(label).copied().unwrap_or(self.threshold);
+            self.weights[label] = halved(distance - least, self.spread);
+        }
+        shares_of(&mut self.weights, class.unwrap_or(self.distances.len()), &mut self.scores);
+        Answer { class, distance: nearest.as_f32(), scores: &self.scores }
+    }
+
+    /// Measures the distance to each class, and returns the nearest.
+    pub(crate) fn measure(&mut self, features: &[i8]) -> Nearest {
         assert_eq!(features.len(), self.metric.len(), "features of another network");
         self.metric.direction(features, &mut self.direction);
         let length = norm(&self.direction);
@@ -73,26 +90,38 @@ impl Recognizer {
             let distance = distance(&self.direction, length, mean, mean_norm);
             self.distances[class] = self.distances[class].min(distance);
         }
-        let (nearest, best) =
-            self.distances.iter().zip(0..).map(|(&d, class)| (d, class)).min().expect("there is a class");
-        let class = (nearest <= self.threshold).then_some(best);
-        self.score(class.unwrap_or(self.distances.len()), nearest.min(self.threshold));
-        Answer { class, distance: nearest as f32 / ONE_SQUARED as f32, scores: &self.scores }
+        let all = self.distances.iter().zip(0..).map(|(&distance, class)| Nearest { distance, class });
+        all.min_by_key(|nearest| nearest.distance).expect("there is a class")
     }
 
-    /// Fills in the scores. `best` is the number of the answer, whose distance is the least.
-    fn score(&mut self, best: usize, least: u32) {
-        let weight = |(label, distance): (usize, u32)| {
-            // The answer's is the greatest, also where rounding makes others equal.
-            if label == best { BEST } else { halved(distance - least, self.spread).min(BEST - 1) }
-        };
-        // `NEVER` has no place in `scores`.
-        let weights = || self.distances.iter().copied().chain([self.threshold]).enumerate().map(weight);
-        let labels = self.scores.len();
-        let sum: u32 = weights().take(labels).sum();
-        let shares = weights().map(|weight| weight as f32 / sum as f32);
-        self.scores.iter_mut().zip(shares).for_each(|(score, share)| *score = share);
+    /// What a class weighs of which the nearest has this distance; [`BEST`] for the nearest.
+    pub(crate) fn halved(&self, class: usize, least: u32) -> u32 {
+        halved(self.distances[class] - least, self.spread)
     }
+}
+
+/// The class that is nearest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Nearest {
+    pub(crate) distance: u32,
+    pub(crate) class: usize,
+}
+
+impl Nearest {
+    /// As a distance of directions, 0 to 4.
+    pub(crate) fn as_f32(self) -> f32 {
+        self.distance as f32 / ONE_SQUARED as f32
+    }
+}
+
+/// Makes shares of 1 of weights. The answer's is the greatest, also where rounding makes others equal.
+pub(crate) fn shares_of(weights: &mut [u32], answer: usize, shares: &mut [f32]) {
+    let most = weights.iter().copied().max().unwrap_or(0).max(1);
+    for (label, weight) in weights.iter_mut().enumerate() {
+        *weight = if label == answer { most } else { (*weight).min(most - 1) };
+    }
+    let sum: u64 = weights.iter().map(|&weight| u64::from(weight)).sum();
+    shares.iter_mut().zip(weights).for_each(|(share, weight)| *share = *weight as f32 / sum as f32);
 }
 
 /// `BEST · 2^(−HALVINGS · distance / spread)`, by a table of sixteen steps to the octave and straight lines between.

@@ -1,12 +1,12 @@
 //! Examples, and what is made of them.
 
-use sha2::{Digest, Sha256};
-
 use crate::calibrate::{Calibration, FalseAlarms, hold_out};
-use crate::cluster::{Clusters, Prototype};
+use crate::cluster::Clusters;
 use crate::error::TeachError;
+use crate::identity::hash_pixels;
 use crate::metric::Metric;
-use crate::taught::TaughtError;
+use crate::own::{MAX_OWN, Own, OwnExample};
+use crate::teaching::{Class, Other, Teaching};
 
 /// The most classes.
 pub const MAX_CLASSES: usize = 1000;
@@ -15,25 +15,8 @@ pub const MAX_EXAMPLES: usize = 1000;
 /// The longest name of a class, in bytes.
 pub(crate) const MAX_NAME: usize = 100;
 
-/// What an image of no class is called.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Other {
-    /// *unknown*.
-    #[default]
-    Unknown,
-    /// *anomaly*, where the classes are what is normal.
-    Anomaly,
-}
-
-impl Other {
-    /// The label.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Unknown => "unknown",
-            Self::Anomaly => "anomaly",
-        }
-    }
-}
+/// What messages call the network's own classes.
+const OWN: &str = "the network's own classes";
 
 /// An image as the network sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,32 +29,31 @@ pub struct Example {
 impl Example {
     /// Of the pixels that the network reads, and their features, see [`foldnet::Session::run_with_features`].
     pub fn new(pixels: &[u8], features: &[i8]) -> Self {
-        let digest = Sha256::digest(pixels);
-        let image = u64::from_le_bytes(digest[..8].try_into().expect("eight bytes"));
-        Self { image, features: features.into() }
+        Self { image: hash_pixels(pixels), features: features.into() }
     }
 }
 
 /// A class and its examples.
 #[derive(Clone, Debug)]
-struct Lesson {
-    name: String,
-    examples: Vec<Example>,
+pub(crate) struct Lesson {
+    pub(crate) name: String,
+    pub(crate) examples: Vec<Example>,
 }
 
 /// Collects the examples of classes.
 #[derive(Clone, Debug)]
 pub struct Teacher {
-    archive: [u8; 32],
-    metric: Metric,
-    other: Other,
-    lessons: Vec<Lesson>,
+    pub(crate) archive: [u8; 32],
+    pub(crate) metric: Metric,
+    pub(crate) other: Other,
+    pub(crate) lessons: Vec<Lesson>,
+    pub(crate) own: Own,
 }
 
 impl Teacher {
     /// For the archive with this SHA-256, whose network has this metric.
     pub fn new(archive: [u8; 32], metric: Metric, other: Other) -> Self {
-        Self { archive, metric, other, lessons: Vec::new() }
+        Self { archive, metric, other, lessons: Vec::new(), own: Own::default() }
     }
 
     /// Adds an example to a class, which need not be there. `false` if the class has this image already.
@@ -89,6 +71,9 @@ impl Teacher {
                 Err(TeachError::Contradiction { first: first.name.clone(), second: class.into() })
             };
         }
+        if self.own.examples.iter().any(|own| own.image == example.image) {
+            return Err(TeachError::Contradiction { first: OWN.into(), second: class.into() });
+        }
         let lesson = match self.lessons.iter().position(|lesson| lesson.name == class) {
             Some(at) => &mut self.lessons[at],
             None if self.lessons.len() == MAX_CLASSES => return Err(TeachError::TooManyClasses),
@@ -102,6 +87,27 @@ impl Teacher {
         }
         lesson.examples.push(example);
         Ok(true)
+    }
+
+    /// Adds an image of one of the network's own classes. `false` if it is known already.
+    pub fn add_own(&mut self, example: OwnExample) -> Result<bool, TeachError> {
+        let has = |lesson: &&Lesson| lesson.examples.iter().any(|e| e.image == example.image);
+        if let Some(lesson) = self.lessons.iter().find(has) {
+            return Err(TeachError::Contradiction { first: lesson.name.clone(), second: OWN.into() });
+        }
+        if self.own.examples.iter().any(|own| own.image == example.image) {
+            return Ok(false);
+        }
+        if self.own.examples.len() == MAX_OWN {
+            return Err(TeachError::TooManyExamples(OWN.into()));
+        }
+        self.own.examples.push(example);
+        Ok(true)
+    }
+
+    /// Sets whether the network's own classes are answered beside the taught ones. Their images are kept either way.
+    pub fn mix(&mut self, mixed: bool) {
+        self.own.mixed = mixed;
     }
 
     /// Gives a class another name.
@@ -132,6 +138,9 @@ impl Teacher {
         if self.lessons.is_empty() {
             return Err(TeachError::NoClasses);
         }
+        if self.own.mixed && self.own.examples.is_empty() {
+            return Err(TeachError::NoOwnExamples);
+        }
         let directions: Vec<Vec<Vec<i16>>> = self.lessons.iter().map(|l| self.directions(l)).collect();
         let clustered: Vec<_> = directions
             .iter()
@@ -143,9 +152,12 @@ impl Teacher {
             .collect();
         let held = hold_out(&clustered);
         let single = self.lessons.iter().find(|l| l.examples.len() == 1);
-        if let Some(lesson) = single.filter(|_| false_alarms != FalseAlarms::NONE) {
+        if let Some(lesson) = single.filter(|_| false_alarms != FalseAlarms::NONE || self.own.mixed) {
             return Err(TeachError::OneExample(lesson.name.clone()));
         }
+        // Files without such images are those that earlier versions wrote.
+        let mut distances = if self.own.examples.is_empty() { Vec::new() } else { held.nearest.clone() };
+        distances.sort_unstable();
         let calibration = Calibration::new(false_alarms, held.nearest, &held.own)
             .expect("every class has two examples or more");
         let classes = self.lessons.into_iter().zip(clustered).zip(held.right);
@@ -161,6 +173,8 @@ impl Teacher {
             other: self.other,
             classes: classes.map(class).collect(),
             calibration,
+            own: self.own,
+            distances,
         })
     }
 
@@ -171,146 +185,6 @@ impl Teacher {
             direction
         };
         lesson.examples.iter().map(direction).collect()
-    }
-}
-
-/// A taught class.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Class {
-    pub(crate) name: String,
-    pub(crate) examples: Vec<Example>,
-    pub(crate) prototypes: Vec<Prototype>,
-    pub(crate) right: u32,
-}
-
-impl Class {
-    /// Its name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The number of its examples.
-    pub fn examples(&self) -> usize {
-        self.examples.len()
-    }
-
-    /// Its prototypes.
-    pub fn prototypes(&self) -> &[Prototype] {
-        &self.prototypes
-    }
-
-    /// How many of its examples are nearest to this class while they are held out.
-    pub fn right(&self) -> u32 {
-        self.right
-    }
-}
-
-/// Classes, and what is none of them: what a teaching file holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Teaching {
-    pub(crate) archive: [u8; 32],
-    pub(crate) metric: Metric,
-    pub(crate) other: Other,
-    pub(crate) classes: Vec<Class>,
-    pub(crate) calibration: Calibration,
-}
-
-impl Teaching {
-    /// SHA-256 of the archive that it belongs to.
-    pub fn archive(&self) -> [u8; 32] {
-        self.archive
-    }
-
-    /// How features are compared.
-    pub fn metric(&self) -> &Metric {
-        &self.metric
-    }
-
-    /// The classes, at least one.
-    pub fn classes(&self) -> &[Class] {
-        &self.classes
-    }
-
-    /// What an image of no class is called.
-    pub fn other(&self) -> Other {
-        self.other
-    }
-
-    /// The threshold, and how well it is known.
-    pub fn calibration(&self) -> &Calibration {
-        &self.calibration
-    }
-
-    /// What of an image speaks for a class: a weight for each feature, so that `Σ feature · weight` is the cosine between
-    /// the image and the class's nearest prototype. Features are those of a
-    /// [`Session`](foldnet::Session::run_with_features) without their zero point. `None` if there is no such class, if
-    /// the features are those of another network, or if all of them are zero.
-    pub fn weights(&self, class: usize, features: &[f32]) -> Option<Vec<f32>> {
-        let class = self.classes.get(class).filter(|_| features.len() == self.metric.len())?;
-        let scale = |n: usize| f64::from(self.metric.scales[n]);
-        let length =
-            (0..features.len()).map(|n| (f64::from(features[n]) * scale(n)).powi(2)).sum::<f64>().sqrt();
-        let of = |prototype: &Prototype| -> Vec<f64> {
-            let unit = length * f64::from(prototype.norm.max(1)).sqrt();
-            prototype.mean.iter().enumerate().map(|(n, &mean)| f64::from(mean) * scale(n) / unit).collect()
-        };
-        let cosine =
-            |weights: &[f64]| weights.iter().zip(features).map(|(w, &x)| w * f64::from(x)).sum::<f64>();
-        let all = class.prototypes.iter().filter(|_| length > 0.0).map(of);
-        let nearest = all.max_by(|a, b| cosine(a).total_cmp(&cosine(b)))?;
-        Some(nearest.into_iter().map(|w| w as f32).collect())
-    }
-
-    /// The rate of false alarms as a sentence without its full stop.
-    pub fn rate_in_words(&self) -> String {
-        let other = self.other.name();
-        match self.calibration.rate() {
-            None => format!("never {other}: each image gets the nearest class"),
-            Some(rate) => format!(
-                "of images of these classes about {:.1} % are called {other} ({:.1} to {:.1} % with 90 % certainty)",
-                100.0 * rate.expected,
-                100.0 * rate.low,
-                100.0 * rate.high
-            ),
-        }
-    }
-
-    /// What stands against the rate that was asked for, where there are too few examples for it.
-    pub fn too_few_in_words(&self) -> Option<String> {
-        let Calibration { asked, examples, .. } = self.calibration;
-        (!self.calibration.keeps_the_rate()).then(|| {
-            format!(
-                "{examples} image{} cannot keep a false-alarm rate of {} %; {} can. Until then the farthest of them sets the limit of {}",
-                if examples == 1 { "" } else { "s" },
-                100.0 * asked.share(),
-                asked.fewest_examples(),
-                self.other.name()
-            )
-        })
-    }
-
-    /// The names of the scores of a [`Recognizer`](crate::Recognizer): the classes, and what is none of them.
-    pub fn labels(&self) -> Vec<String> {
-        let other = self.calibration.tells_unknown().then(|| self.other.name().to_owned());
-        self.classes.iter().map(|class| class.name.clone()).chain(other).collect()
-    }
-
-    /// Whether it was taught with the archive that has this SHA-256.
-    pub fn check(&self, archive: [u8; 32]) -> Result<(), TaughtError> {
-        if archive == self.archive {
-            return Ok(());
-        }
-        // The beginning tells two apart.
-        let hex =
-            |hash: [u8; 32]| hash[..6].iter().map(|byte| format!("{byte:02x}")).collect::<String>() + "…";
-        Err(TaughtError::Foreign { taught: hex(self.archive), given: hex(archive) })
-    }
-
-    /// Goes on teaching.
-    pub fn into_teacher(self) -> Teacher {
-        let lesson = |class: Class| Lesson { name: class.name, examples: class.examples };
-        let lessons = self.classes.into_iter().map(lesson).collect();
-        Teacher { archive: self.archive, metric: self.metric, other: self.other, lessons }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::place::{Place, Running, body, get, state, until};
 const KINDS: [&str; 3] = ["across", "down", "checks"];
 
 /// A folder with an archive of eight layers, and images of each kind.
-fn place() -> Place {
+pub fn place() -> Place {
     let place = Place::new();
     let network = resnet8();
     let manifest = manifest_stretched(&network);
@@ -38,7 +38,7 @@ fn place() -> Place {
 }
 
 /// Sends a body, and returns the answer's code and body.
-fn send(at: &str, line: &str, headers: &str, body: &[u8]) -> (u16, String) {
+pub fn send(at: &str, line: &str, headers: &str, body: &[u8]) -> (u16, String) {
     let mut stream = TcpStream::connect(at).unwrap();
     let length = body.len();
     let head = format!(
@@ -53,15 +53,15 @@ fn send(at: &str, line: &str, headers: &str, body: &[u8]) -> (u16, String) {
     (code, answer.split_once("\r\n\r\n").unwrap().1.to_owned())
 }
 
-const JSON: &str = "Content-Type: application/json\r\n";
+pub const JSON: &str = "Content-Type: application/json\r\n";
 const FILE: &str = "Content-Type: application/octet-stream\r\n";
 
-fn post(at: &str, what: &str, value: &Value) -> (u16, String) {
+pub fn post(at: &str, what: &str, value: &Value) -> (u16, String) {
     send(at, &format!("POST /api/teach/{what}"), JSON, value.to_string().as_bytes())
 }
 
 /// The images of a folder, as the page sends them.
-fn uploads(folder: &Path) -> Value {
+pub fn uploads(folder: &Path) -> Value {
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path()).collect();
     paths.sort();
     let upload = |path: &std::path::PathBuf| {
@@ -71,11 +71,11 @@ fn uploads(folder: &Path) -> Value {
     paths.iter().map(upload).collect()
 }
 
-fn taught(at: &str) -> Value {
+pub fn taught(at: &str) -> Value {
     serde_json::from_str(body(&get(at, "/api/teach", ""))).unwrap()
 }
 
-fn names(at: &str) -> Vec<String> {
+pub fn names(at: &str) -> Vec<String> {
     let taught = taught(at);
     let classes = taught["classes"].as_array().unwrap();
     classes.iter().map(|class| class["class"].as_str().unwrap().to_owned()).collect()
@@ -178,6 +178,14 @@ fn what_cannot_be_taught_is_told_and_nothing_changes() {
         ("frames", json!({ "class": "still", "seconds": 5 }), 400, "both \"across\" and \"still\""),
         ("frames", json!({ "class": "across", "seconds": -1 }), 400, "0 to 3600"),
         ("frames", json!({ "class": "across" }), 400, "missing field"),
+        ("frames", json!({ "seconds": 1 }), 400, "missing field `class`"),
+        ("mix", json!({ "mixed": true }), 400, "images of them are needed"),
+        ("mix", json!({ "mixed": 1 }), 400, "boolean"),
+        ("rate", json!({ "percent": 51 }), 400, "0 to 50"),
+        ("unknown", json!({ "class": "down", "images": [] }), 400, "no image"),
+        ("unknown", json!({ "class": "down", "images": ["../../../a.teach"] }), 400, "hexadecimal"),
+        ("unknown", json!({ "class": "down", "images": ["0123456789abcdef"] }), 409, "no longer kept"),
+        ("unknown", json!({ "class": "x".repeat(5000), "images": [] }), 413, "too large"),
         ("frames", json!({ "class": "x", "seconds": 1, "more": 1 }), 400, "unknown field"),
         ("images", images("down", &[]), 400, "no image"),
         ("images", images("down", &[one("down/00.png")]), 400, "one example only"),
@@ -244,12 +252,16 @@ fn without_the_token_nothing_is_taught() {
         ("images", lesson.clone()),
         ("rename", json!({ "from": "x", "to": "y" })),
         ("remove", json!({ "class": "x" })),
+        ("mix", json!({ "mixed": true })),
+        ("rate", json!({ "percent": 1 })),
+        ("unknown", json!({ "class": "x", "images": ["0123456789abcdef"] })),
+        ("unknown/forget", json!({ "images": [] })),
         ("undo", json!({})),
     ] {
         assert_eq!(post(&at, what, &value).0, 401, "{what}");
     }
     assert_eq!(send(&at, "PUT /api/teach/file", FILE, b"x").0, 401);
-    for path in ["/api/teach", "/api/teach/file"] {
+    for path in ["/api/teach", "/api/teach/file", "/api/teach/unknown", "/api/history", "/api/history.csv"] {
         assert!(get(&at, path, "").starts_with("HTTP/1.1 401"), "{path}");
     }
     assert!(!place.path("a.teach").exists());

@@ -7,13 +7,15 @@ mod discovery;
 pub mod mqtt;
 pub mod webhook;
 
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
 use crate::Report;
-use crate::rule::{Change, Rule, Watch};
+use crate::rule::{Change, Rule, Watch, rewatch};
+use crate::rulebook::Rulebook;
 
 /// How long a good-bye, or what is still to be told at the end, may take.
 const FAREWELL: Duration = Duration::from_secs(3);
@@ -49,11 +51,30 @@ struct Rules {
     rules: Vec<Rule>,
     watches: Vec<Watch>,
     labels: Vec<String>,
+    /// More rules, which may change, and the number of the change that is watched.
+    book: Option<Arc<Rulebook>>,
+    revision: u64,
+    /// How many rules do not change.
+    fixed: usize,
 }
 
 impl Rules {
     fn new(rules: Vec<Rule>) -> Self {
-        Self { rules, ..Self::default() }
+        Self { fixed: rules.len(), rules, ..Self::default() }
+    }
+
+    /// With those of a file behind them.
+    fn with(rules: Vec<Rule>, book: Option<Arc<Rulebook>>) -> Self {
+        Self { book, ..Self::new(rules) }
+    }
+
+    /// Takes up what was edited.
+    fn follow(&mut self) {
+        let Some(book) = self.book.as_ref().filter(|book| book.revision() != self.revision) else { return };
+        self.revision = book.revision();
+        self.rules.truncate(self.fixed);
+        self.rules.extend(book.rules());
+        self.watches = rewatch(std::mem::take(&mut self.watches), &self.rules, &self.labels);
     }
 
     fn len(&self) -> usize {
@@ -75,6 +96,7 @@ impl Rules {
 
     /// What a frame changes: the number of the rule, and the event when it fires.
     fn push(&mut self, report: &Report) -> Vec<(usize, Option<Event<'_>>)> {
+        self.follow();
         let now = Instant::now();
         let mut changes = Vec::new();
         for (number, watch) in self.watches.iter_mut().enumerate() {

@@ -23,6 +23,7 @@ use super::{FAREWELL, Rules, ended};
 use crate::address::{Address, Login};
 use crate::preview::Preview;
 use crate::rule::Rule;
+use crate::rulebook::Rulebook;
 use crate::{Listener, Model, Report};
 use foldnet_image::frame::{Frame, View};
 
@@ -62,6 +63,7 @@ impl Webhook {
     pub fn start(
         url: &str,
         rules: Vec<Rule>,
+        book: Option<Arc<Rulebook>>,
         images: Option<View>,
         tls: impl FnOnce() -> Result<TlsConfig, String>,
     ) -> Result<Self, String> {
@@ -75,7 +77,7 @@ impl Webhook {
             .spawn(move || call_all(&agent, &to, &receive, &their_calls, &their_ending))
             .map_err(|e| e.to_string())?;
         let images = images.map(|view| (Preview::default(), view));
-        let (rules, waiting, thread) = (Rules::new(rules), Some(waiting), Some(thread));
+        let (rules, waiting, thread) = (Rules::with(rules, book), Some(waiting), Some(thread));
         Ok(Self { rules, images, waiting, thread, ending, calls })
     }
 

@@ -7,14 +7,17 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use serde::Serialize;
 use tokio::sync::watch;
 
+use super::history::History;
+use super::rules::Watched;
+use super::state::{ModelFacts, Others, Score, State};
 use crate::capture::Shared;
 use crate::heat::{self, Heat};
 use crate::preview::{self, Preview};
+use crate::rule::Rule;
+use crate::rulebook::Rulebook;
 use crate::source::Place;
-use crate::stats::Numbers;
 use crate::teach::Desk;
 use crate::{Listener, Model, Report};
 use foldnet_archive::Input;
@@ -24,78 +27,6 @@ use foldnet_image::frame::{Frame, View};
 const PREVIEW: Duration = Duration::from_millis(100);
 /// The least side of the picture of what the network sees; smaller ones are enlarged without blur.
 const SEEN_SIDE: usize = 192;
-
-/// What is known of the network.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct ModelFacts {
-    /// The model that it was made from.
-    pub source: String,
-    /// Pixels per row, rows, channels of its input.
-    pub input: [usize; 3],
-    /// How many classes.
-    pub classes: usize,
-    /// Whether scores are shares of 1 rather than plain numbers.
-    pub shares: bool,
-    /// What computes.
-    pub backend: String,
-    /// The label of an image that is of no class, where there is such a label.
-    pub other: Option<String>,
-}
-
-/// A class and its smoothed score.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Score {
-    /// Its name.
-    pub label: String,
-    /// Its number.
-    pub index: usize,
-    /// Its share.
-    pub score: f32,
-}
-
-/// Everything that `/api/state` tells.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct State {
-    /// Whether frames are coming.
-    pub alive: bool,
-    /// What frames, in words.
-    pub camera: String,
-    /// The network.
-    pub model: ModelFacts,
-    /// The label that stands.
-    pub label: Option<String>,
-    /// The most likely ones.
-    pub labels: Vec<Score>,
-    /// The part that is looked at, as shares of the upright picture.
-    pub roi: Option<[f32; 4]>,
-    /// Width and height of the camera's frames.
-    pub size: [usize; 2],
-    /// What is counted and measured.
-    #[serde(flatten)]
-    pub numbers: Numbers,
-    /// Open image streams; each page that is looked at has one.
-    pub streams: usize,
-    /// Another number after each change of what is taught; none without a teaching file.
-    pub teaching: Option<u64>,
-    /// What is kept and told elsewhere.
-    #[serde(flatten)]
-    pub others: Others,
-}
-
-/// What is kept and told elsewhere; nothing of what is not wanted.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct Others {
-    /// Frames written by `--keep-uncertain`.
-    pub kept: Option<u64>,
-    /// Frames that it could not write.
-    pub kept_failed: Option<u64>,
-    /// Webhook calls made.
-    pub calls: Option<u64>,
-    /// Webhook calls given up.
-    pub calls_failed: Option<u64>,
-    /// Whether the MQTT broker is there.
-    pub mqtt: Option<bool>,
-}
 
 /// What waits to be made into pictures.
 #[derive(Default)]
@@ -133,6 +64,10 @@ pub struct Hub {
     pub place: Place,
     /// Where classes are taught, if there is a file for them.
     pub desk: Option<Arc<Desk>>,
+    /// The rules that the page may change, if there is a file for them.
+    pub rules: Option<Arc<Rulebook>>,
+    /// What was seen when.
+    pub history: Mutex<History>,
     /// Whether another network answers than the one that heat maps were made with.
     renewed: AtomicBool,
 }
@@ -158,6 +93,7 @@ impl Hub {
         place: Place,
         view: View,
         desk: Option<Arc<Desk>>,
+        rules: Option<Arc<Rulebook>>,
         maps: Heat,
     ) -> std::io::Result<Arc<Self>> {
         let state = State { camera: source.what(), roi: view.roi, ..State::default() };
@@ -175,6 +111,8 @@ impl Hub {
             source,
             place,
             desk,
+            rules,
+            history: Mutex::default(),
             renewed: AtomicBool::new(false),
         });
         let theirs = hub.clone();
@@ -278,13 +216,20 @@ pub struct Publisher {
     view: View,
     published: Option<Instant>,
     drawn: Option<Instant>,
+    watched: Watched,
     others: Box<dyn Fn() -> Others + Send>,
 }
 
 impl Publisher {
-    /// For a hub; `others` tells what is kept and told elsewhere.
-    pub fn new(hub: Arc<Hub>, view: View, others: impl Fn() -> Others + Send + 'static) -> Self {
+    /// For a hub, with the rules of the command line; `others` tells what is kept and told elsewhere.
+    pub fn new(
+        hub: Arc<Hub>,
+        view: View,
+        rules: Vec<Rule>,
+        others: impl Fn() -> Others + Send + 'static,
+    ) -> Self {
         Self {
+            watched: Watched::new(rules, hub.rules.clone()),
             hub,
             labels: Vec::new(),
             model: ModelFacts::default(),
@@ -308,6 +253,7 @@ impl Publisher {
             |&(index, score): &(usize, f32)| Score { label: self.labels[index].clone(), index, score };
         State {
             alive: true,
+            silent: None,
             camera: self.hub.source.what(),
             model: self.model.clone(),
             label: r.label.map(|i| self.labels[i].clone()),
@@ -317,6 +263,10 @@ impl Publisher {
             numbers: r.numbers.clone(),
             streams: self.hub.streams(),
             teaching: self.hub.desk.as_ref().map(|desk| desk.revision()),
+            unknown: self.hub.desk.as_ref().map(|desk| desk.unknown_revision()),
+            history: lock(&self.hub.history).changes(),
+            rules: self.watched.shown(),
+            rules_file: self.hub.rules.as_ref().map(|book| book.file_name()),
             others: (self.others)(),
         }
     }
@@ -335,6 +285,7 @@ impl Listener for Publisher {
             backend: model.backend.about(),
             other: model.other.map(Into::into),
         };
+        self.watched.model(&model.labels);
         self.forget_frames();
         self.hub.renewed.store(true, Ordering::Relaxed);
     }
@@ -348,7 +299,12 @@ impl Listener for Publisher {
 
     /// Publishes what has changed, the last frame too when it came too soon after another.
     fn idle(&mut self, alive: bool, last: &Report) {
-        let mut now = State { alive, ..self.state(last) };
+        if !alive {
+            self.watched.reset();
+            lock(&self.hub.history).push(None, 0.0);
+        }
+        let silent = self.hub.source.silent().map(|silent| silent.as_secs());
+        let mut now = State { alive, silent, ..self.state(last) };
         if !alive {
             now.numbers.fps = 0.0;
         }
@@ -365,7 +321,16 @@ impl Listener for Publisher {
     fn frame(&mut self, frame: &Frame, pixels: &[u8], r: &Report) -> bool {
         if let Some(desk) = &self.hub.desk {
             desk.see(pixels);
+            let alone = self.labels.get(r.alone.0);
+            if alone.is_some() && alone == self.model.other.as_ref() {
+                desk.see_unknown(pixels, self.model.input);
+            }
         }
+        if let Some(class) = r.label {
+            let score = r.scores.get(class).copied().unwrap_or_default();
+            lock(&self.hub.history).push(Some(&self.labels[class]), score);
+        }
+        self.watched.push(r);
         let due = |at: Option<Instant>| at.is_none_or(|at| at.elapsed() >= PREVIEW);
         if due(self.published) {
             self.published = Some(Instant::now());
@@ -392,13 +357,15 @@ impl Listener for Publisher {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Numbers;
 
     #[test]
     fn the_last_frame_before_a_silence_is_told() {
         let place = Place::new("photos").unwrap();
-        let hub = Hub::start(Arc::default(), place, View::default(), None, Heat::new(|| Err("none".into())))
-            .unwrap();
-        let mut publisher = Publisher::new(hub.clone(), View::default(), Others::default);
+        let hub =
+            Hub::start(Arc::default(), place, View::default(), None, None, Heat::new(|| Err("none".into())))
+                .unwrap();
+        let mut publisher = Publisher::new(hub.clone(), View::default(), Vec::new(), Others::default);
         publisher.labels = vec!["cat".into(), "dog".into()];
         let numbers = Numbers { classified: 1, fps: 9.0, ..Numbers::default() };
         let mut report = Report { label: Some(0), numbers, ..Report::default() };

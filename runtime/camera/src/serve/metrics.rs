@@ -8,7 +8,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::hub::State;
+use super::state::State;
 
 /// Content type of the format.
 pub const CONTENT_TYPE: &str = prometheus_text::CONTENT_TYPE;
@@ -75,7 +75,7 @@ impl Collector for Snapshot {
 
 #[cfg(test)]
 mod tests {
-    use super::super::hub::Others;
+    use super::super::state::Others;
     use super::*;
     use crate::stats::Numbers;
     use std::collections::BTreeMap;

@@ -7,9 +7,13 @@
 
 pub mod access;
 mod guesses;
+mod history;
 pub mod hub;
 mod metrics;
+mod recall;
 mod routes;
+pub mod rules;
+pub mod state;
 mod streams;
 mod teach;
 

@@ -9,13 +9,13 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use bytes::Bytes;
 
 use super::access::{Access, Verdict};
 use super::guesses::{Guesses, Peer};
 use super::hub::Hub;
-use super::{metrics, streams, teach};
+use super::{metrics, recall, rules, streams, teach};
 use crate::source::Place;
 
 const PAGE: &str = concat!(
@@ -26,7 +26,11 @@ const PAGE: &str = concat!(
     include_str!("page/body.html"),
     "<script>\n\"use strict\";\n",
     include_str!("page/page.js"),
+    include_str!("page/history.js"),
     include_str!("page/teach.js"),
+    include_str!("page/unknown.js"),
+    include_str!("page/rules.js"),
+    include_str!("page/watch.js"),
     "</script>\n</html>\n",
 );
 const LOGIN: &str = include_str!("page/login.html");
@@ -52,8 +56,15 @@ pub fn router(access: Access, hub: Arc<Hub>) -> Router {
         .route("/api/teach/images", post(teach::images))
         .route("/api/teach/rename", post(teach::rename))
         .route("/api/teach/remove", post(teach::remove))
+        .route("/api/teach/mix", post(teach::mix))
+        .route("/api/teach/rate", post(teach::rate))
+        .route("/api/teach/unknown", get(teach::groups).post(teach::name_group))
+        .route("/api/teach/unknown/forget", post(teach::forget_group))
         .route("/api/teach/undo", post(teach::undo))
         .route("/api/teach/file", get(teach::export).put(teach::import))
+        .route("/api/history", get(recall::json))
+        .route("/api/history.csv", get(recall::table))
+        .route("/api/rules", put(rules::put))
         .route("/stream", get(streams::page))
         .route("/events", get(streams::events))
         .route("/live.mjpg", get(streams::live))
@@ -294,7 +305,7 @@ mod tests {
             assert!(documented.iter().any(|d| d == route), "{route} is not documented");
         }
         assert_eq!(documented.len(), routes.len());
-        let fields = serde_json::to_value(super::super::hub::State::default()).unwrap();
+        let fields = serde_json::to_value(super::super::state::State::default()).unwrap();
         let schema = &document["components"]["schemas"]["State"]["properties"];
         for field in fields.as_object().unwrap().keys() {
             assert!(schema[field].is_object(), "{field} is not documented");

@@ -14,8 +14,9 @@ use bytes::Bytes;
 use http_body::Frame;
 use tokio::sync::{mpsc, watch};
 
-use super::hub::{Hub, State as Known};
+use super::hub::Hub;
 use super::routes::{HEARTBEAT, typed};
+use super::state::State as Known;
 use super::{STALLED, Stalled};
 
 /// A body that is fed through a channel of one part.

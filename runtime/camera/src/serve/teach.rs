@@ -8,11 +8,11 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use foldnet_teach::{FileError, TeachError};
+use foldnet_teach::{FalseAlarms, FileError, TeachError};
 
 use super::hub::Hub;
 use super::routes::{body, read, read_large, typed, undeclared};
-use crate::teach::{Desk, DeskError, SPAN};
+use crate::teach::{Desk, DeskError, SPAN, Subject};
 
 /// Bytes of images in one request, in base64.
 const MAX_IMAGES: usize = 32 << 20;
@@ -29,9 +29,10 @@ impl DeskError {
     fn code(&self) -> StatusCode {
         match self {
             Self::Teach(TeachError::NoSuchClass(_)) => StatusCode::NOT_FOUND,
-            Self::Teach(TeachError::NoFeatures | TeachError::TooManyFeatures(_))
+            Self::Teach(TeachError::NoFeatures | TeachError::TooManyFeatures(_) | TeachError::NoShares)
             | Self::Foreign { .. }
             | Self::NoFrames
+            | Self::Gone
             | Self::NothingToUndo
             | Self::NothingTaught => StatusCode::CONFLICT,
             Self::Network(_) | Self::Read(FileError::Io { .. }) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -99,11 +100,22 @@ pub async fn list(State(hub): State<Arc<Hub>>) -> Response {
     or_refusal(at_desk(&hub, Desk::shown).await, |shown| json(&shown))
 }
 
+/// A class by its name; null means the network's own classes.
+fn subject(class: Option<String>) -> Subject {
+    class.map_or(Subject::Own, Subject::Class)
+}
+
+/// Reads a field that may be null but must be there, so that a forgotten class is no image of the network's own.
+fn given<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    serde::Deserialize::deserialize(value)
+}
+
 /// `{"class": "mug", "seconds": 2.5}`
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Frames {
-    class: String,
+    #[serde(deserialize_with = "given")]
+    class: Option<String>,
     seconds: f64,
 }
 
@@ -118,8 +130,9 @@ pub async fn frames(State(hub): State<Arc<Hub>>, request: Request) -> Response {
     // Those of a source that is lost are no longer what is in front of it.
     let alive = hub.state.borrow().alive;
     let span = Duration::from_secs_f64(seconds).min(SPAN);
+    let subject = subject(class);
     let work =
-        move |desk: &Desk| if alive { desk.teach_frames(&class, span) } else { Err(DeskError::NoFrames) };
+        move |desk: &Desk| if alive { desk.teach_frames(&subject, span) } else { Err(DeskError::NoFrames) };
     or_refusal(at_desk(&hub, work).await, new_ones)
 }
 
@@ -127,7 +140,8 @@ pub async fn frames(State(hub): State<Arc<Hub>>, request: Request) -> Response {
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Images {
-    class: String,
+    #[serde(deserialize_with = "given")]
+    class: Option<String>,
     images: Vec<Upload>,
 }
 
@@ -153,7 +167,93 @@ pub async fn images(State(hub): State<Arc<Hub>>, request: Request) -> Response {
             Err(e) => return said(StatusCode::BAD_REQUEST, &format!("{name}: not base64: {e}")),
         }
     }
-    or_refusal(at_desk(&hub, move |desk| desk.teach_images(&class, &files)).await, new_ones)
+    let subject = subject(class);
+    or_refusal(at_desk(&hub, move |desk| desk.teach_images(&subject, &files)).await, new_ones)
+}
+
+/// `{"mixed": true}`
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mix {
+    mixed: bool,
+}
+
+pub async fn mix(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    match read(request).await {
+        Ok(Mix { mixed }) => or_refusal(at_desk(&hub, move |desk| desk.mix(mixed)).await, nothing),
+        Err(refusal) => refusal,
+    }
+}
+
+/// `{"percent": 1}`
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Rate {
+    percent: f64,
+}
+
+pub async fn rate(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    let asked = match read(request).await {
+        Ok(Rate { percent }) => FalseAlarms::percent(percent),
+        Err(refusal) => return refusal,
+    };
+    let Some(asked) = asked else {
+        return said(StatusCode::BAD_REQUEST, "a rate of false alarms is 0 to 50 percent");
+    };
+    or_refusal(at_desk(&hub, move |desk| desk.set_rate(asked)).await, nothing)
+}
+
+/// The kept frames of no class, in groups.
+pub async fn groups(State(hub): State<Arc<Hub>>) -> Response {
+    or_refusal(at_desk(&hub, Desk::groups).await, |groups| json(&groups))
+}
+
+/// `{"class": "mug", "images": ["0123456789abcdef"]}`
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Name {
+    #[serde(deserialize_with = "given")]
+    class: Option<String>,
+    images: Vec<String>,
+}
+
+/// What is said of a name that is none of a kept frame.
+const NO_HASH: &str = "a kept frame is named by 16 hexadecimal digits";
+
+/// The numbers of kept frames; `None` if a name is none.
+fn hashes(images: &[String]) -> Option<Vec<u64>> {
+    let digits = |id: &&String| id.len() == 16 && id.bytes().all(|b| b.is_ascii_hexdigit());
+    images.iter().map(|id| u64::from_str_radix(Some(id).filter(digits)?, 16).ok()).collect()
+}
+
+pub async fn name_group(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    let Name { class, images } = match read(request).await {
+        Ok(name) => name,
+        Err(refusal) => return refusal,
+    };
+    let Some(hashes) = hashes(&images) else { return said(StatusCode::BAD_REQUEST, NO_HASH) };
+    let subject = subject(class);
+    or_refusal(at_desk(&hub, move |desk| desk.teach_unknown(&subject, &hashes)).await, new_ones)
+}
+
+/// `{"images": ["0123456789abcdef"]}`
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Forget {
+    images: Vec<String>,
+}
+
+pub async fn forget_group(State(hub): State<Arc<Hub>>, request: Request) -> Response {
+    let Forget { images } = match read(request).await {
+        Ok(forget) => forget,
+        Err(refusal) => return refusal,
+    };
+    let Some(hashes) = hashes(&images) else { return said(StatusCode::BAD_REQUEST, NO_HASH) };
+    let work = move |desk: &Desk| {
+        desk.forget_unknown(&hashes);
+        Ok(())
+    };
+    or_refusal(at_desk(&hub, work).await, nothing)
 }
 
 /// `{"from": "mug", "to": "cup"}`

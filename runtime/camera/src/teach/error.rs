@@ -56,6 +56,9 @@ pub enum DeskError {
         /// Why not.
         error: TeachError,
     },
+    /// A kept frame that is not there any more.
+    #[error("one of these frames is no longer kept: load the page again")]
+    Gone,
     /// There is nothing to undo.
     #[error("there is no change to undo")]
     NothingToUndo,

@@ -7,26 +7,35 @@
 //! change it too. The network that learns is a second one, with one thread, which is loaded when it is first needed: the
 //! one that classifies is not touched.
 
+mod album;
 mod error;
+mod groups;
+mod lessons;
+mod png;
 mod recent;
 mod shown;
+mod unknown;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use foldnet::Session;
 use foldnet_archive::Input;
-use foldnet_image::{Image, fit};
-use foldnet_teach::{Example, FalseAlarms, Metric, Other, TeachError, Teacher, Teaching};
+use foldnet_teach::{
+    Example, FalseAlarms, Metric, Other, OwnClasses, OwnExample, TeachError, Teacher, Teaching,
+};
 
+use album::Album;
 pub use error::DeskError;
+pub use groups::{Group, GroupImage};
+pub use lessons::Subject;
 use recent::Recent;
 pub use recent::SPAN;
-use shown::thumbnail;
-pub use shown::{Shown, ShownClass, ShownRate};
+pub use shown::{Shown, ShownClass, ShownOwn, ShownRate};
+use unknown::Unknown;
 
 /// The most frames that one press of the button teaches.
 pub const MAX_FRAMES: usize = 20;
@@ -34,8 +43,6 @@ pub const MAX_FRAMES: usize = 20;
 const RATE: f64 = 5.0;
 /// Changes that can be undone.
 const MAX_UNDO: usize = 5;
-/// Small images of a class that are kept to be shown.
-const THUMBNAILS: usize = 4;
 
 /// A network that looks at examples.
 pub struct Pupil {
@@ -47,6 +54,8 @@ pub struct Pupil {
     pub session: Session,
     /// How its features are compared.
     pub metric: Metric,
+    /// Its own classes.
+    pub own: OwnClasses,
 }
 
 impl Pupil {
@@ -54,21 +63,34 @@ impl Pupil {
         let (_, features) = self.session.run_with_features(pixels).ok_or(TeachError::NoFeatures)?;
         Ok(Example::new(pixels, features))
     }
+
+    /// An image of one of the network's own classes.
+    fn own_example(&mut self, pixels: &[u8]) -> OwnExample {
+        let mut shares = Vec::new();
+        self.own.scores.fill(self.session.run(pixels), &mut shares);
+        OwnExample::new(pixels, &shares)
+    }
 }
 
-/// What a person may want to undo: the classes, and their small images.
-#[derive(Clone, Default)]
-struct Book {
-    teaching: Option<Teaching>,
-    thumbnails: BTreeMap<String, VecDeque<Arc<str>>>,
-}
-
-#[derive(Default)]
 struct Inside {
     pupil: Option<Pupil>,
-    book: Book,
-    /// What was done, and what was there before, the oldest first.
-    before: VecDeque<(String, Book)>,
+    teaching: Option<Teaching>,
+    /// What was done, and what was taught before, the oldest first.
+    before: VecDeque<(String, Option<Teaching>)>,
+    album: Album,
+    /// What the network answers for unknown frames, by their hash.
+    seen: HashMap<u64, groups::Seen>,
+}
+
+/// What a change has taught.
+#[derive(Default)]
+struct Lesson {
+    /// The class that got images.
+    class: Option<String>,
+    /// The number of images that came.
+    count: usize,
+    /// Those that are new, with their hashes.
+    images: Vec<(u64, Vec<u8>)>,
 }
 
 type Open = dyn Fn(&Path) -> Result<Pupil, String> + Send + Sync;
@@ -80,6 +102,7 @@ pub struct Desk {
     open: Box<Open>,
     changed: Box<dyn Fn() + Send + Sync>,
     recent: Mutex<Recent>,
+    unknown: Unknown,
     inside: Mutex<Inside>,
     revision: AtomicU64,
 }
@@ -97,13 +120,17 @@ impl Desk {
         open: impl Fn(&Path) -> Result<Pupil, String> + Send + Sync + 'static,
         changed: impl Fn() + Send + Sync + 'static,
     ) -> Self {
+        let album = Album::beside(file);
+        let unknown = Unknown::within(album.folder());
+        let (teaching, before, seen) = (None, VecDeque::new(), HashMap::new());
         Self {
             file: file.into(),
             archive: archive.into(),
             open: Box::new(open),
             changed: Box::new(changed),
             recent: Mutex::default(),
-            inside: Mutex::default(),
+            unknown,
+            inside: Mutex::new(Inside { pupil: None, teaching, before, album, seen }),
             revision: AtomicU64::new(1),
         }
     }
@@ -111,6 +138,16 @@ impl Desk {
     /// Another number after each change.
     pub fn revision(&self) -> u64 {
         self.revision.load(Ordering::Relaxed)
+    }
+
+    /// Another number after each frame of no class that is kept.
+    pub fn unknown_revision(&self) -> u64 {
+        self.unknown.revision()
+    }
+
+    /// A frame of no class came, as the network sees it: pixels per row, rows, channels.
+    pub fn see_unknown(&self, pixels: &[u8], shape: [usize; 3]) {
+        self.unknown.see(pixels, shape);
     }
 
     /// A frame came, as the network sees it. Costs a copy now and then.
@@ -129,84 +166,6 @@ impl Desk {
         lock(&self.recent).clear();
     }
 
-    /// Teaches the frames of the last `span` as examples of a class. Returns how many are new.
-    pub fn teach_frames(&self, class: &str, span: Duration) -> Result<usize, DeskError> {
-        let frames = lock(&self.recent).pick(Instant::now(), span, MAX_FRAMES);
-        self.teach(class, |input| {
-            let bytes = input.width * input.height * input.channels;
-            let frames = frames.into_iter().filter(|frame| frame.len() == bytes);
-            let frames: Vec<_> = frames.map(|frame| (None, frame)).collect();
-            if frames.is_empty() { Err(DeskError::NoFrames) } else { Ok(frames) }
-        })
-    }
-
-    /// Teaches images, as the files' bytes with their names. Returns how many are new.
-    pub fn teach_images(&self, class: &str, images: &[(String, Vec<u8>)]) -> Result<usize, DeskError> {
-        if images.is_empty() {
-            return Err(DeskError::NoImages);
-        }
-        self.teach(class, |input| {
-            let pixels = |(name, bytes): &(String, Vec<u8>)| match Image::decode(bytes) {
-                Ok(image) => Ok((Some(name.clone()), fit(&image, input))),
-                Err(error) => Err(DeskError::Image { name: name.clone(), error }),
-            };
-            images.iter().map(pixels).collect()
-        })
-    }
-
-    fn teach(
-        &self,
-        class: &str,
-        images: impl FnOnce(&Input) -> Result<Vec<(Option<String>, Vec<u8>)>, DeskError>,
-    ) -> Result<usize, DeskError> {
-        let mut new = 0;
-        self.change(format!("teach {class}"), |teacher, pupil, thumbnails| {
-            let images = images(&pupil.input)?;
-            let small = thumbnails.entry(class.into()).or_default();
-            for (name, pixels) in &images {
-                let added = match (teacher.add(class, pupil.example(pixels)?), name) {
-                    (Err(error @ TeachError::Contradiction { .. }), Some(name)) => {
-                        return Err(DeskError::Example { name: name.clone(), error });
-                    }
-                    (added, _) => added?,
-                };
-                if added {
-                    new += 1;
-                    small.extend(thumbnail(pixels, &pupil.input));
-                }
-            }
-            while small.len() > THUMBNAILS {
-                // Every other one goes, so that those that stay are spread over the time.
-                let mut n = 0;
-                small.retain(|_| {
-                    n += 1;
-                    n % 2 == 1
-                });
-            }
-            Ok(images.len())
-        })
-        .map(|()| new)
-    }
-
-    /// Gives a class another name.
-    pub fn rename(&self, from: &str, to: &str) -> Result<(), DeskError> {
-        self.change(format!("rename {from}"), |teacher, _, thumbnails| {
-            teacher.rename(from, to)?;
-            let small = thumbnails.remove(from);
-            thumbnails.extend(small.map(|small| (to.into(), small)));
-            Ok(0)
-        })
-    }
-
-    /// Forgets a class. Without its last class the file goes, and the network says its own classes again.
-    pub fn remove(&self, class: &str) -> Result<(), DeskError> {
-        self.change(format!("remove {class}"), |teacher, _, thumbnails| {
-            teacher.remove(class)?;
-            thumbnails.remove(class);
-            Ok(0)
-        })
-    }
-
     /// Takes the classes of a teaching file in place of those that there are.
     pub fn import(&self, bytes: &[u8]) -> Result<(), DeskError> {
         let name = Path::new("the uploaded file");
@@ -220,20 +179,21 @@ impl Desk {
         if got != want {
             return Err(TeachError::WrongFeatures { got, want }.into());
         }
-        self.turn_to(&mut inside, "import".into(), Book { teaching: Some(teaching), ..Book::default() })
+        self.turn_to(&mut inside, "import".into(), Some(teaching))
     }
 
     /// Takes the last change back, and returns what it was.
     pub fn undo(&self) -> Result<String, DeskError> {
         let mut inside = lock(&self.inside);
         self.read(&mut inside)?;
-        let (what, book) = inside.before.back().cloned().ok_or(DeskError::NothingToUndo)?;
-        if let Some(teaching) = &book.teaching {
+        let (what, teaching) = inside.before.back().cloned().ok_or(DeskError::NothingToUndo)?;
+        if let Some(teaching) = &teaching {
             self.check(teaching, self.pupil(&mut inside.pupil)?.archive)?;
         }
-        self.write(book.teaching.as_ref())?;
+        self.write(teaching.as_ref())?;
         inside.before.pop_back();
-        inside.book = book;
+        inside.album.follow(teaching.as_ref());
+        inside.teaching = teaching;
         self.tell();
         Ok(what)
     }
@@ -242,7 +202,7 @@ impl Desk {
     pub fn export(&self) -> Result<Vec<u8>, DeskError> {
         let mut inside = lock(&self.inside);
         self.read(&mut inside)?;
-        inside.book.teaching.as_ref().map(foldnet_teach::pack).ok_or(DeskError::NothingTaught)
+        inside.teaching.as_ref().map(foldnet_teach::pack).ok_or(DeskError::NothingTaught)
     }
 
     /// What is taught.
@@ -251,7 +211,13 @@ impl Desk {
         self.read(&mut inside)?;
         let file = self.file.file_name().unwrap_or(self.file.as_os_str()).to_string_lossy().into_owned();
         let undo = inside.before.back().map(|(what, _)| what.clone());
-        Ok(Shown::new(file, undo, self.revision(), inside.book.teaching.as_ref(), &inside.book.thumbnails))
+        // Without the network there are no small images, but there is a list.
+        let input = self.pupil(&mut inside.pupil).ok().map(|pupil| pupil.input.clone());
+        let Inside { teaching, album, .. } = &mut *inside;
+        Ok(Shown::new(file, undo, self.revision(), teaching.as_ref(), |class| {
+            album.shown(class, input.as_ref())
+        })
+        .with_folder(album))
     }
 
     /// Reads the file again, which another program may have changed. Then nothing can be undone.
@@ -265,13 +231,11 @@ impl Desk {
             }
             Err(error) => return Err(DeskError::Read(error)),
         };
-        if found != inside.book.teaching {
+        if found != inside.teaching {
+            // The first look at it, after a start, is no change.
             inside.before.clear();
-            let named = |name: &String| {
-                found.as_ref().is_some_and(|t| t.classes().iter().any(|class| class.name() == name))
-            };
-            inside.book.thumbnails.retain(|name, _| named(name));
-            inside.book.teaching = found;
+            inside.album.follow(found.as_ref());
+            inside.teaching = found;
         }
         Ok(())
     }
@@ -291,21 +255,19 @@ impl Desk {
         teaching.check(archive).map_err(foreign)
     }
 
-    /// Changes what is taught. `edit` returns the number of images that it was given.
+    /// Changes what is taught. Teaches at `asked` false alarms, or as before.
     fn change(
         &self,
         what: String,
-        edit: impl FnOnce(
-            &mut Teacher,
-            &mut Pupil,
-            &mut BTreeMap<String, VecDeque<Arc<str>>>,
-        ) -> Result<usize, DeskError>,
+        asked: Option<FalseAlarms>,
+        edit: impl FnOnce(&mut Teacher, &mut Pupil) -> Result<Lesson, DeskError>,
     ) -> Result<(), DeskError> {
         let mut inside = lock(&self.inside);
         self.read(&mut inside)?;
-        let mut book = inside.book.clone();
+        let before = inside.teaching.clone();
         let pupil = self.pupil(&mut inside.pupil)?;
-        let (mut teacher, asked) = match book.teaching.take() {
+        let input = pupil.input.clone();
+        let (mut teacher, rate) = match before {
             Some(teaching) => {
                 self.check(&teaching, pupil.archive)?;
                 let asked = teaching.calibration().asked;
@@ -316,23 +278,36 @@ impl Desk {
                 (teacher, FalseAlarms::percent(RATE).expect("a rate"))
             }
         };
-        let count = edit(&mut teacher, pupil, &mut book.thumbnails)?;
-        book.teaching = match teacher.finish(asked) {
+        let lesson = edit(&mut teacher, pupil)?;
+        let teaching = match teacher.finish(asked.unwrap_or(rate)) {
             Ok(teaching) => Some(teaching),
-            Err(TeachError::NoClasses) => None,
-            Err(TeachError::OneExample(_)) if count > 1 => return Err(DeskError::Still { count }),
+            // The last class went. Without any, there was nothing to change.
+            Err(TeachError::NoClasses) if inside.teaching.is_some() => None,
+            Err(TeachError::OneExample(_)) if lesson.count > 1 => {
+                return Err(DeskError::Still { count: lesson.count });
+            }
             Err(error) => return Err(error.into()),
         };
-        self.turn_to(&mut inside, what, book)
+        self.turn_to(&mut inside, what, teaching)?;
+        if let Some(class) = &lesson.class {
+            inside.album.keep(class, &lesson.images, &input);
+        }
+        Ok(())
     }
 
-    /// Writes a book's classes and goes on with it.
-    fn turn_to(&self, inside: &mut Inside, what: String, book: Book) -> Result<(), DeskError> {
-        if book.teaching == inside.book.teaching {
+    /// Writes what is taught now, and goes on with it.
+    fn turn_to(
+        &self,
+        inside: &mut Inside,
+        what: String,
+        teaching: Option<Teaching>,
+    ) -> Result<(), DeskError> {
+        if teaching == inside.teaching {
             return Ok(());
         }
-        self.write(book.teaching.as_ref())?;
-        let old = std::mem::replace(&mut inside.book, book);
+        self.write(teaching.as_ref())?;
+        inside.album.follow(teaching.as_ref());
+        let old = std::mem::replace(&mut inside.teaching, teaching);
         if inside.before.len() == MAX_UNDO {
             inside.before.pop_front();
         }

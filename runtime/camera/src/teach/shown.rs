@@ -1,6 +1,5 @@
 //! What is taught, as the page shows it.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use base64::Engine;
@@ -10,6 +9,7 @@ use foldnet_image::{Image, fit};
 use foldnet_teach::Teaching;
 use serde::Serialize;
 
+use super::album::Album;
 use crate::preview;
 
 /// The longest side of a small image.
@@ -32,6 +32,21 @@ pub struct Shown {
     pub warning: Option<String>,
     /// The change that can be undone.
     pub undo: Option<String>,
+    /// The network's own classes.
+    pub own: ShownOwn,
+    /// The folder of the images that are kept to train with.
+    pub folder: String,
+    /// Why the last image that was taught is not kept there.
+    pub not_kept: Option<String>,
+}
+
+/// The network's own classes.
+#[derive(Debug, Default, Serialize)]
+pub struct ShownOwn {
+    /// Whether they are answered beside the taught ones.
+    pub mixed: bool,
+    /// The number of images of them.
+    pub images: usize,
 }
 
 /// A taught class.
@@ -45,7 +60,9 @@ pub struct ShownClass {
     pub prototypes: usize,
     /// How many of them are recognized when held out; null where there is one only.
     pub recognized: Option<u32>,
-    /// Some that were taught since the program began, as JPEG in base64.
+    /// How many of them are kept to train with.
+    pub kept: usize,
+    /// Some of those, as JPEG in base64.
     pub thumbnails: Vec<String>,
 }
 
@@ -70,21 +87,20 @@ impl Shown {
         undo: Option<String>,
         revision: u64,
         teaching: Option<&Teaching>,
-        thumbnails: &BTreeMap<String, VecDeque<Arc<str>>>,
+        mut images: impl FnMut(&str) -> (usize, Vec<String>),
     ) -> Self {
         let mut shown = Self { file, undo, revision, ..Self::default() };
         let Some(teaching) = teaching else { return shown };
-        let class = |class: &foldnet_teach::Class| ShownClass {
-            class: class.name().into(),
-            images: class.examples(),
-            prototypes: class.prototypes().len(),
-            recognized: (class.examples() > 1).then_some(class.right()),
-            thumbnails: thumbnails
-                .get(class.name())
-                .into_iter()
-                .flatten()
-                .map(|small| small.to_string())
-                .collect(),
+        let class = |class: &foldnet_teach::Class| {
+            let (kept, thumbnails) = images(class.name());
+            ShownClass {
+                class: class.name().into(),
+                images: class.examples(),
+                prototypes: class.prototypes().len(),
+                recognized: (class.examples() > 1).then_some(class.right()),
+                kept,
+                thumbnails,
+            }
         };
         shown.classes = teaching.classes().iter().map(class).collect();
         let (label, asked) = (teaching.other().name(), teaching.calibration().asked.share());
@@ -97,7 +113,14 @@ impl Shown {
         });
         shown.rate = Some(teaching.rate_in_words());
         shown.warning = teaching.too_few_in_words();
+        shown.own = ShownOwn { mixed: teaching.own().is_mixed(), images: teaching.own().examples() };
         shown
+    }
+
+    pub(super) fn with_folder(mut self, album: &Album) -> Self {
+        self.folder = album.folder().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.not_kept = album.problem().map(Into::into);
+        self
     }
 }
 

@@ -120,6 +120,12 @@ pub struct Cmd {
     #[cfg(feature = "serve")]
     #[arg(long, help_heading = "Page", value_name = "TOKEN", requires = "listen")]
     token: Option<String>,
+    /// File for rules that are edited on the page, which need not exist yet
+    ///
+    /// They are watched beside those of --when and told to --webhook. MQTT sensors exist for --when only.
+    #[cfg(feature = "serve")]
+    #[arg(long, help_heading = "Page", value_name = "FILE", requires = "listen")]
+    rules: Option<PathBuf>,
     /// Keep frames that the network is unsure of, to label and train on
     #[arg(long, help_heading = "Kept frames", value_name = "FOLDER")]
     keep_uncertain: Option<PathBuf>,
@@ -145,7 +151,7 @@ pub struct Cmd {
     when: Vec<Rule>,
     /// Address that gets a JSON object by POST when a rule begins to hold
     #[cfg(feature = "publish")]
-    #[arg(long, help_heading = "Notifications", value_name = "URL", requires = "when")]
+    #[arg(long, help_heading = "Notifications", value_name = "URL")]
     webhook: Option<String>,
     /// Include the image in the webhook's JSON, as a JPEG in base64
     #[cfg(feature = "publish")]

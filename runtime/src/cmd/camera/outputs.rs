@@ -12,10 +12,14 @@ use foldnet_camera::publish::{
     webhook::{Calls, Webhook},
 };
 #[cfg(feature = "serve")]
+use foldnet_camera::rule::Rule;
+use foldnet_camera::rulebook::Rulebook;
+#[cfg(feature = "serve")]
 use foldnet_camera::serve::{
     self,
     access::Access,
-    hub::{Hub, Others, Publisher},
+    hub::{Hub, Publisher},
+    state::Others,
 };
 use foldnet_camera::source::Place;
 #[cfg(feature = "tls")]
@@ -46,23 +50,35 @@ impl Cmd {
             facts.kept = Some(keeper.kept());
             all.push(Box::new(keeper));
         }
+        let book = self.rulebook()?;
         #[cfg(feature = "publish")]
-        self.publish(model, &mut all, &mut facts)?;
+        self.publish(model, &book, &mut all, &mut facts)?;
         #[cfg(not(feature = "publish"))]
         let _ = model;
         #[cfg(feature = "serve")]
-        if let Some(page) = self.page(shared, place, output, facts)? {
+        if let Some(page) = self.page(shared, place, output, book, facts)? {
             all.push(Box::new(page));
         }
         #[cfg(not(feature = "serve"))]
-        let _ = (shared, place, output, facts);
+        let _ = (shared, place, output, book, facts);
         Ok(all)
+    }
+
+    /// The rules that the page may change, if there is a file for them.
+    fn rulebook(&self) -> Result<Option<Arc<Rulebook>>, Failure> {
+        #[cfg(feature = "serve")]
+        let file = self.rules.as_deref();
+        #[cfg(not(feature = "serve"))]
+        let file: Option<&std::path::Path> = None;
+        let open = |file| Rulebook::open(file).map(Arc::new);
+        file.map(open).transpose().map_err(|e| Failure::input(format_args!("--rules {e}")))
     }
 
     #[cfg(feature = "publish")]
     fn publish(
         &self,
         model: &Model,
+        book: &Option<Arc<Rulebook>>,
         all: &mut Vec<Box<dyn Listener>>,
         facts: &mut Facts,
     ) -> Result<(), Failure> {
@@ -77,10 +93,17 @@ impl Cmd {
                 "--when {text:?} needs --webhook or --mqtt, which receive the events"
             )));
         }
+        if let (Some(_), true, None) = (&self.webhook, self.when.is_empty(), book) {
+            return Err(Failure::input(
+                "--webhook needs --when, or --rules with --listen: a rule that fires is posted",
+            ));
+        }
         if let Some(url) = &self.webhook {
             let images = self.webhook_image.then(|| self.view());
-            let webhook = Webhook::start(url, self.when.clone(), images, || tls::client(self.ca.as_deref()))
-                .map_err(|e| Failure::input(format!("--webhook {e}")))?;
+            let webhook = Webhook::start(url, self.when.clone(), book.clone(), images, || {
+                tls::client(self.ca.as_deref())
+            })
+            .map_err(|e| Failure::input(format!("--webhook {e}")))?;
             facts.calls = Some(webhook.calls());
             all.push(Box::new(webhook));
         }
@@ -107,6 +130,7 @@ impl Cmd {
         shared: &Arc<Shared>,
         place: &Place,
         output: &Output,
+        book: Option<Arc<Rulebook>>,
         facts: Facts,
     ) -> Result<Option<Publisher>, Failure> {
         let Some(listen) = self.listen else { return Ok(None) };
@@ -120,13 +144,22 @@ impl Cmd {
                 printable(&file.display().to_string())
             ));
         }
-        let hub = Hub::start(shared.clone(), place.clone(), self.view(), desk, self.heat())
+        let hub = Hub::start(shared.clone(), place.clone(), self.view(), desk, book, self.heat())
             .map_err(Failure::internal)?;
         let address = serve::start(listen, access, hub.clone())
             .map_err(|e| Failure::input(format!("--listen {listen}: {e}")))?;
         let token = if with_token { "/?token=…" } else { "/" };
         output.say(format_args!("page: http://{address}{token}"));
-        Ok(Some(Publisher::new(hub, self.view(), move || facts.read())))
+        Ok(Some(Publisher::new(hub, self.view(), self.fixed_rules(), move || facts.read())))
+    }
+
+    /// The rules of the command line.
+    #[cfg(feature = "serve")]
+    fn fixed_rules(&self) -> Vec<Rule> {
+        #[cfg(feature = "publish")]
+        return self.when.clone();
+        #[cfg(not(feature = "publish"))]
+        Vec::new()
     }
 
     /// Heat maps of what answers.

@@ -1,7 +1,7 @@
 const $ = id => document.getElementById(id);
 const css = name => getComputedStyle(document.documentElement).getPropertyValue(name);
 const points = [], changes = [];
-let roi = null;
+let roi = null, other_label = null;
 
 // Who has the page open must not show the token to others: the cookie has it now.
 const address = new URL(location);
@@ -55,22 +55,14 @@ function timeline() {
   const dark = matchMedia("(prefers-color-scheme: dark)").matches;
   c.font = "12px system-ui, sans-serif";
   changes.forEach((change, n) => {
-    const end = n + 1 < changes.length ? changes[n + 1].at : now;
+    const end = change.end ?? (n + 1 < changes.length ? changes[n + 1].at : now);
     const x0 = Math.max(0, w - (now - change.at) / SPAN * w), x1 = w - (now - end) / SPAN * w;
     if (x1 <= 0) return;
-    c.fillStyle = change.other ? css("--odd2") : `hsl(${hue(change.label)} 55% ${dark ? 35 : 80}%)`;
+    c.fillStyle = change.label === other_label ? css("--odd2") : `hsl(${hue(change.label)} 55% ${dark ? 35 : 80}%)`;
     c.fillRect(x0, 6, Math.max(1, x1 - x0 - 1), h - 12);
     c.save(); c.beginPath(); c.rect(x0, 0, x1 - x0 - 4, h); c.clip();
     c.fillStyle = css("--ink"); c.fillText(change.label, x0 + 5, h / 2 + 4); c.restore();
   });
-}
-function times() {
-  $("times").replaceChildren(...changes.slice(-5).reverse().map(change => {
-    const li = document.createElement("li"), a = document.createElement("span"), b = document.createElement("span");
-    a.textContent = change.label; b.textContent = new Date(change.at).toLocaleTimeString();
-    li.append(a, b);
-    return li;
-  }));
 }
 function place(r) {
   const box = $("box");
@@ -100,16 +92,13 @@ function show(s) {
     $("age").textContent = `${s.latency_ms.toFixed(1)} ms (p50 ${s.latency_p50_ms.toFixed(1)}, p99 ${s.latency_p99_ms.toFixed(1)})`;
     $("rate").textContent = s.fps.toFixed(1);
   }
-  lose(s.alive ? "" : "No frames are coming");
+  lose(why_no_frames(s));
+  other_label = other;
   if (s.alive) {
     points.push({ at: now, latency: s.latency_ms, fps: s.fps });
     while (points.length && now - points[0].at > SPAN) points.shift();
   }
-  if (s.alive && s.label !== null && (!changes.length || changes.at(-1).label !== s.label)) {
-    changes.push({ at: now, label: s.label, other: unknown });
-    if (changes.length > 500) changes.shift();
-    times();
-  }
+  remember(s.history);
   roi = s.roi;
   $("all").disabled = !roi;
   if (!start) place(roi);
@@ -123,6 +112,8 @@ function show(s) {
     ["temperature", s.temperature === null ? "no sensor" : s.temperature.toFixed(1) + " °C"], ["pages open", s.streams],
     ...(s.mqtt === null ? [] : [["MQTT broker", s.mqtt ? "connected" : "away"]])]);
   learn(s.teaching);
+  wonder(s.unknown);
+  obey(s.rules, s.rules_file);
 }
 async function send(path, body, what) {
   try {
@@ -196,17 +187,20 @@ function watch() {
   }
   if (source) return;
   source = new EventSource(heated ? "stream?heat" : "stream");
+  for (const name of ["state", "live", "seen", "heat", "alive"]) source.addEventListener(name, heard);
   source.addEventListener("heat", e => heat(JSON.parse(e.data)));
   source.addEventListener("state", e => show(JSON.parse(e.data)));
   for (const name of ["live", "seen"]) {
     source.addEventListener(name, e => { $(name).src = "data:image/jpeg;base64," + e.data; });
   }
-  source.onopen = () => list().catch(() => {});
+  source.onopen = () => { $("login").hidden = true; list().catch(() => {}); };
   source.onerror = () => {
     // A browser tries again by itself, but not after a refusal.
-    const refused = source.readyState === EventSource.CLOSED;
-    $("note").textContent = refused ? "the camera refuses this page: load it again" : "the connection is lost; trying again";
-    lose("No connection");
+    const refused_now = source.readyState === EventSource.CLOSED;
+    if (refused_now) source = null;
+    $("note").textContent = "";
+    lose(refused_now ? "The camera refuses this page" : "No connection: trying again");
+    if (refused_now) refused();
   };
 }
 document.addEventListener("visibilitychange", watch);

@@ -26,18 +26,22 @@ async function attempt(work) {
   await show_taught();
 }
 const images = n => n === 1 ? "1 image" : n + " images";
-const learned = (name, n) => n ? `${name}: ${images(n)} learned.` : `${name}: nothing new, these images are known.`;
+const called = name => name ?? "The network's own classes";
+const learned = (name, n) => n ? `${called(name)}: ${images(n)} learned.` : `${called(name)}: nothing new, these images are known.`;
 
+// Null for images of the network's own classes, undefined while there is no name.
 function name_of_class() {
+  if ($("own").checked) return null;
   const name = $("class").value.trim();
   if (!name) { refuse("Give the class a name first."); $("class").focus(); }
-  return name;
+  return name || undefined;
 }
+$("own").addEventListener("change", () => { $("class").disabled = $("own").checked; });
 $("lesson").addEventListener("submit", e => e.preventDefault());
 
 let since = 0, ticking = 0, lifted = 0;
 function begin() {
-  if (since || $("hold").disabled || !name_of_class()) return;
+  if (since || $("hold").disabled || name_of_class() === undefined) return;
   since = performance.now();
   tell("");
   $("tray").classList.add("holding");
@@ -61,7 +65,7 @@ function end(keep) {
 }
 function teach_frames(seconds) {
   const name = name_of_class();
-  if (name) attempt(async () => learned(name, (await ask("POST", "frames", { class: name, seconds })).new)).then(() => $("hold").focus());
+  if (name !== undefined) attempt(async () => learned(name, (await ask("POST", "frames", { class: name, seconds })).new)).then(() => $("hold").focus());
 }
 $("hold").addEventListener("pointerdown", e => { if (e.button === 0) { $("hold").setPointerCapture(e.pointerId); begin(); } });
 $("hold").addEventListener("pointerup", () => end(true));
@@ -99,11 +103,11 @@ async function upload(name, files) {
   }
   return learned(name, learned_ones);
 }
-$("upload").addEventListener("click", () => { if (name_of_class()) $("files").click(); });
+$("upload").addEventListener("click", () => { if (name_of_class() !== undefined) $("files").click(); });
 $("files").addEventListener("change", () => {
   const name = name_of_class(), files = [...$("files").files];
   $("files").value = "";
-  if (name && files.length) attempt(() => upload(name, files));
+  if (name !== undefined && files.length) attempt(() => upload(name, files));
 });
 $("undo").addEventListener("click", () => attempt(async () => `Undone: ${(await ask("POST", "undo", {})).undone}.`));
 $("import").addEventListener("click", () => $("file").click());
@@ -145,12 +149,27 @@ function row_of(c) {
   what.append(element("b", c.class), element("span", images(c.images) + held, { className: "soft" }));
   const acts = element("div", "", { className: "acts" });
   acts.append(
-    button("Teach more", "Teach more images of " + c.class, () => { $("class").value = c.class; $("hold").focus(); }),
+    button("Teach more", "Teach more images of " + c.class, () => { $("own").checked = $("class").disabled = false; $("class").value = c.class; $("hold").focus(); }),
     button("Rename", "Rename " + c.class, () => rename(row, c.class)),
     button("Remove", "Remove " + c.class, () => attempt(async () => { await ask("POST", "remove", { class: c.class }); return c.class + " is removed. Undo brings it back."; })));
   row.append(...(c.thumbnails.length ? [small] : []), what, acts);
   return row;
 }
+const asked_percent = t => t.unknown ? +(100 * t.unknown.asked).toFixed(4) : 0;
+$("mix").addEventListener("change", () => {
+  const mixed = $("mix").checked;
+  attempt(async () => {
+    await ask("POST", "mix", { mixed });
+    return mixed ? "The network's own classes are answered, too." : "Only taught classes are answered.";
+  });
+});
+$("alarm").addEventListener("submit", e => {
+  e.preventDefault();
+  const percent = Number($("rate_asked").value.replace(",", ".") || NaN);
+  if (!(percent >= 0 && percent <= 50)) return refuse("A rate of false alarms is 0 to 50 percent.");
+  $("rate_asked").blur();
+  attempt(async () => { await ask("POST", "rate", { percent }); return `The rate of false alarms is ${percent} % now.`; });
+});
 async function show_taught() {
   const turn = ++fresh;
   let t;
@@ -166,6 +185,15 @@ async function show_taught() {
   $("names").replaceChildren(...t.classes.map(c => new Option(c.class)));
   const sentences = [t.rate, t.warning].filter(text => text).map(text => text[0].toUpperCase() + text.slice(1) + ".");
   $("alarms").textContent = sentences.join(" ") || "Nothing is taught yet: the network answers with its own classes.";
+  const own = t.own.images ? images(t.own.images) + " of them" : "no image of them yet";
+  $("mix").checked = t.own.mixed;
+  $("mix").disabled = !t.classes.length;
+  $("mixed").textContent = t.classes.length ? `(${own})` : "";
+  if (document.activeElement !== $("rate_asked")) $("rate_asked").value = t.classes.length ? asked_percent(t) : "";
+  $("rate_asked").disabled = $("rate_save").disabled = !t.classes.length;
+  const kept = t.classes.reduce((n, c) => n + c.kept, 0);
+  $("kept").textContent = t.not_kept ? "Not kept to train with: " + t.not_kept + "." :
+    kept ? `${images(kept)} kept in ${t.folder} to train with.` : "";
   $("undo").disabled = !t.undo;
   $("undo").textContent = t.undo ? "Undo: " + t.undo : "Undo";
   $("export").toggleAttribute("aria-disabled", !t.classes.length);
@@ -178,4 +206,3 @@ function learn(revision) {
   $("tray").hidden = revision === null;
   if (revision !== null && revision !== known && !document.querySelector("#taught form")) { known = revision; show_taught(); }
 }
-watch();

@@ -1,3 +1,6 @@
+mod kept;
+
+use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use foldnet_archive::testing::{manifest_stretched, resnet8};
@@ -15,7 +18,10 @@ fn open(archive: &Path) -> Result<Pupil, String> {
     let (network, manifest) = foldnet_archive::read(archive).map_err(|e| e.to_string())?;
     let metric = Metric::of(&network).map_err(|e| e.to_string())?;
     let session = Session::new(&network, foldnet_kernels::dispatch::best(), 1).map_err(|e| e.to_string())?;
-    Ok(Pupil { archive: hash, input: manifest.input, session, metric })
+    let scores = foldnet_archive::Scores::new(&manifest, network.activation, network.classes());
+    let labels = (0..scores.len()).map(|class| scores.name(&manifest, class)).collect();
+    let own = OwnClasses { scores, labels };
+    Ok(Pupil { archive: hash, input: manifest.input, session, metric, own })
 }
 
 impl Place {
@@ -43,6 +49,10 @@ impl Place {
             reloads.fetch_add(1, Ordering::Relaxed);
         })
     }
+}
+
+fn class(name: &str) -> Subject {
+    Subject::Class(name.into())
 }
 
 /// Bars across or down, as the network's pixels.
@@ -85,14 +95,14 @@ fn classes_are_taught_changed_and_undone() {
     let desk = place.desk();
     let empty = desk.shown().unwrap();
     assert!(empty.classes.is_empty() && empty.rate.is_none() && empty.file == "a.teach");
-    assert_eq!(desk.teach_images("across", &pngs(0, 0..12)).unwrap(), 12);
-    assert_eq!(desk.teach_images("down", &pngs(1, 0..5)).unwrap(), 5);
+    assert_eq!(desk.teach_images(&class("across"), &pngs(0, 0..12)).unwrap(), 12);
+    assert_eq!(desk.teach_images(&class("down"), &pngs(1, 0..5)).unwrap(), 5);
     // Again, and some more.
-    assert_eq!(desk.teach_images("down", &pngs(1, 3..12)).unwrap(), 7);
+    assert_eq!(desk.teach_images(&class("down"), &pngs(1, 3..12)).unwrap(), 7);
     let shown = desk.shown().unwrap();
     let counts: Vec<_> = shown.classes.iter().map(|c| (c.class.as_str(), c.images, c.recognized)).collect();
     assert_eq!(counts, [("across", 12, Some(12)), ("down", 12, Some(12))]);
-    assert!((1..=THUMBNAILS).contains(&shown.classes[0].thumbnails.len()));
+    assert!((1..=album::THUMBNAILS).contains(&shown.classes[0].thumbnails.len()));
     assert!(shown.rate.unwrap().contains("called unknown") && shown.warning.is_none());
     // Another desk, as after a restart, knows the same.
     let taught = desk.export().unwrap();
@@ -124,7 +134,7 @@ fn classes_are_taught_changed_and_undone() {
 fn frames_that_were_seen_are_taught() {
     let place = Place::new();
     let desk = place.desk();
-    refuses(&desk, || desk.teach_frames("across", SPAN), "no frame came");
+    refuses(&desk, || desk.teach_frames(&class("across"), SPAN), "no frame came");
     let fill = |frames: Vec<Vec<u8>>| {
         let mut recent = lock(&desk.recent);
         recent.clear();
@@ -132,26 +142,26 @@ fn frames_that_were_seen_are_taught() {
         frames.iter().for_each(|frame| recent.push(now, frame));
     };
     fill((0..30).map(|n| pixels(0, n)).collect());
-    assert_eq!(desk.teach_frames("across", SPAN).unwrap(), MAX_FRAMES);
+    assert_eq!(desk.teach_frames(&class("across"), SPAN).unwrap(), MAX_FRAMES);
     // One frame, and one frame again and again.
     fill(vec![pixels(1, 0)]);
-    refuses(&desk, || desk.teach_frames("down", SPAN), "one example only");
+    refuses(&desk, || desk.teach_frames(&class("down"), SPAN), "one example only");
     fill(vec![pixels(1, 0); 7]);
-    refuses(&desk, || desk.teach_frames("down", SPAN), "7 images with the same content");
+    refuses(&desk, || desk.teach_frames(&class("down"), SPAN), "7 images with the same content");
     // Of another network.
     fill(vec![vec![0; 12]; 3]);
-    refuses(&desk, || desk.teach_frames("down", SPAN), "no frame came");
+    refuses(&desk, || desk.teach_frames(&class("down"), SPAN), "no frame came");
     desk.see(&pixels(1, 3));
     desk.forget_frames();
-    refuses(&desk, || desk.teach_frames("down", SPAN), "no frame came");
+    refuses(&desk, || desk.teach_frames(&class("down"), SPAN), "no frame came");
 }
 
 #[test]
 fn bad_examples_and_names_are_refused() {
     let place = Place::new();
     let desk = place.desk();
-    desk.teach_images("across", &pngs(0, 0..8)).unwrap();
-    let teach = |class: &str, images: &[(String, Vec<u8>)]| desk.teach_images(class, images);
+    desk.teach_images(&class("across"), &pngs(0, 0..8)).unwrap();
+    let teach = |name: &str, images: &[(String, Vec<u8>)]| desk.teach_images(&class(name), images);
     refuses(&desk, || teach("down", &[]), "no image");
     refuses(&desk, || teach("down", &[png(1, 0)]), "one example only");
     refuses(&desk, || teach("down", &[png(1, 0), png(1, 0)]), "same content");
@@ -177,9 +187,9 @@ fn bad_examples_and_names_are_refused() {
 fn foreign_and_damaged_files_are_refused() {
     let place = Place::new();
     let desk = place.desk();
-    desk.teach_images("across", &pngs(0, 0..8)).unwrap();
+    desk.teach_images(&class("across"), &pngs(0, 0..8)).unwrap();
     let whole = desk.export().unwrap();
-    desk.teach_images("down", &pngs(1, 0..8)).unwrap();
+    desk.teach_images(&class("down"), &pngs(1, 0..8)).unwrap();
     refuses(&desk, || desk.import(b"hello"), "not a teaching file");
     refuses(&desk, || desk.import(&whole[..whole.len() / 2]), "damaged");
     refuses(&desk, || desk.import(&[]), "not a teaching file");
@@ -199,10 +209,10 @@ fn foreign_and_damaged_files_are_refused() {
     std::fs::write(place.path("a.teach"), &whole).unwrap();
     place.archive(0.06);
     refuses(&desk, || desk.remove("across"), "another archive");
-    refuses(&desk, || desk.teach_images("down", &pngs(1, 0..8)), "another archive");
+    refuses(&desk, || desk.teach_images(&class("down"), &pngs(1, 0..8)), "another archive");
     refuses(&desk, || desk.import(&whole), "the uploaded file: it was taught with another archive");
     std::fs::remove_file(place.path("a.teach")).unwrap();
-    desk.teach_images("down", &pngs(1, 0..8)).unwrap();
+    desk.teach_images(&class("down"), &pngs(1, 0..8)).unwrap();
     std::fs::remove_file(place.path("net.nnef.tgz")).unwrap();
     refuses(&desk, || desk.remove("down"), "net.nnef.tgz");
 }
@@ -214,8 +224,8 @@ fn a_file_that_cannot_be_written_changes_nothing() {
     std::fs::create_dir(&folder).unwrap();
     let desk = Desk::new(&folder.join("a.teach"), &place.path("net.nnef.tgz"), open, || {});
     std::fs::remove_dir(&folder).unwrap();
-    refuses(&desk, || desk.teach_images("across", &pngs(0, 0..8)), "nothing is changed");
+    refuses(&desk, || desk.teach_images(&class("across"), &pngs(0, 0..8)), "nothing is changed");
     std::fs::create_dir(&folder).unwrap();
-    desk.teach_images("across", &pngs(0, 0..8)).unwrap();
+    desk.teach_images(&class("across"), &pngs(0, 0..8)).unwrap();
     assert_eq!(names(&desk), ["across"]);
 }
