@@ -296,14 +296,16 @@ proptest! {
     }
 }
 
+/// Returns the network with its steps apart, with the ranges of one grey image.
+fn apart_of(network: &Network) -> Network {
+    let grey = Pixels::new(network.input(), vec![100; network.input().len()]).unwrap();
+    apart(network, &Ranges::measure(network, &[grey]).unwrap())
+}
+
 #[test]
 fn a_step_that_tflite_has_not_is_named_with_what_to_do() {
     let logits = Quantization { scale: 1.0, zero: 0 };
-    let said = |network: &Network| {
-        let grey = Pixels::new(network.input(), vec![100; network.input().len()]).unwrap();
-        let parts = apart(network, &Ranges::measure(network, &[grey]).unwrap());
-        model(&parts, logits).err().unwrap().to_string()
-    };
+    let said = |network: &Network| model(&apart_of(network), logits).err().unwrap().to_string();
     let sum = said(&every_step_with_a_sum());
     assert!(sum.contains("layer rest") && sum.contains("step sum") && sum.contains("--max-drop"), "{sum}");
     let table = said(&every_step_without_a_dense_layer());

@@ -378,7 +378,7 @@ fn a_split_into_wrong_lengths_is_refused() {
     w.operator(operator::SPLIT, &[axis, 0], part, None);
     w.operators[0].0[2].1 = Content::Ints(vec![part, other]);
     w.dense(part, 16);
-    let refused = read(&w.bytes()).unwrap_err().to_string();
+    let refused = read(&w.bytes()).err().unwrap().to_string();
     assert!(refused.contains("SPLIT") && refused.contains("a length of 3 into 2 parts"), "{refused}");
 }
 
