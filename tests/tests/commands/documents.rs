@@ -94,12 +94,6 @@ const STOPS: &[Stop] = &[
     ),
     stop(&["converter", "export", "--rknn"], 2, "python", "needs the vendor's toolkit; .ci/run has a fake"),
     stop(&["converter", "export", "--ethos-u"], 2, "python", "needs LiteRT and Vela; .ci/ethos"),
-    stop(
-        &["converter", "reproduce", "--model"],
-        2,
-        "leave --model out",
-        "the sandbox's archive was made from the built-in model; converter/tests/reproduce.rs",
-    ),
     stop(&["runtime", "camera", "--input", "http://"], 2, "camera", "needs a camera; runtime/camera/tests"),
     stop(&["runtime", "camera", "--input", "-"], 0, "", "reads the stream that stands for the other program"),
     stop(&["runtime", "camera", "--input"], 0, "", "reads files"),

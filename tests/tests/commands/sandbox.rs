@@ -68,6 +68,8 @@ impl Sandbox {
         }
         output(sandbox.command("converter").args(["quantize", "-o", "model.nnef.tgz"]));
         fs::copy(at("model.nnef.tgz"), at("cifar.nnef.tgz")).unwrap();
+        let mine = ["quantize", "model.onnx", "--images", "photos", "--effort", "low", "-o", "mine.nnef.tgz"];
+        output(sandbox.command("converter").args(mine));
         let tflite = ["export", "--tflite", "model.nnef.tgz", "--images", "photos", "-o", "model.tflite"];
         output(sandbox.command("converter").args(tflite));
         output(sandbox.command("boards").args(["keygen", "fleet", "--no-password"]));

@@ -55,7 +55,7 @@ const ONCE: &[(&str, i32, &str)] = &[
     ("converter quantize -o late.nnef.tgz --board toaster --ms 30", 2, "unknown board"),
     ("converter quantize -o late.nnef.tgz --ms 30", 2, "--board"),
     ("converter quantize -o late.nnef.tgz --board raspberry-pi-4 --ms 0", 2, "a time is more than 0"),
-    ("converter reproduce model.nnef.tgz", 0, "made again, the same bytes"),
+    ("converter reproduce mine.nnef.tgz --model model.onnx --images photos", 0, "made again, the same bytes"),
     ("converter sign model.nnef.tgz --key fleet.key", 0, "minisig"),
     ("runtime bench model.nnef.tgz --iterations 3 --warmup 0", 0, "median"),
     (

@@ -11,6 +11,7 @@
 
 mod constants;
 mod file;
+mod halves;
 mod metadata;
 mod operators;
 #[cfg(test)]

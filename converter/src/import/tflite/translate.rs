@@ -12,6 +12,7 @@ use crate::onnx::{
 use super::super::error::ImportError;
 use super::super::node::Problem;
 use super::file::{Model, Operator, Tensor};
+use super::halves::Halves;
 use super::{InputGrid, constants, operators};
 use crate::emit::onnx::float;
 use crate::tflite::schema::{element, element_name, fused, operator, operator_name};
@@ -64,20 +65,6 @@ fn refused(model: &Model<'_, '_>, operator: &Operator<'_, '_>, problem: Problem)
 fn short(name: &str) -> &str {
     name.split(';').next().unwrap_or(name)
 }
-
-/// How values halfway between two integers are rounded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Halves {
-    /// To the even one, as in XNNPACK's kernels and ours.
-    ToEven,
-    /// To the one nearer to the zero point.
-    Inward,
-    /// To the one farther from the zero point.
-    Outward,
-}
-
-/// The relative change of a scale with which halves fall to one side of the middle and nothing else does.
-const LITTLE: f32 = 2.0 * f32::EPSILON;
 
 /// The state with which operators are translated.
 pub struct Translator<'m, 'f, 'a> {
@@ -435,13 +422,8 @@ impl<'m, 'f, 'a> Translator<'m, 'f, 'a> {
             element::FLOAT32 => {}
             element::INT8 | element::UINT8 if self.finished.contains(&output) => {}
             element::INT8 | element::UINT8 => {
-                let (mut scale, zero) = quantization(tensor)?;
-                match halves {
-                    Halves::ToEven => {}
-                    Halves::Inward => scale *= 1.0 + LITTLE,
-                    Halves::Outward => scale *= 1.0 - LITTLE,
-                }
-                let scale = self.constant_floats(&[], &[scale]);
+                let (scale, zero) = quantization(tensor)?;
+                let scale = self.constant_floats(&[], &[halves.nudged(scale)]);
                 let kind = if unsigned { DataType::Uint8 } else { DataType::Int8 };
                 // The lower byte is the number, in both types.
                 let zero = self.initializer(&[], kind, vec![zero as u8]);

@@ -3,7 +3,8 @@
 
 use super::super::node::Problem;
 use super::file::{Operator, Tensor};
-use super::translate::{Halves, Translator, quantization};
+use super::halves::Halves;
+use super::translate::{Translator, quantization};
 use crate::emit::onnx::{float, int, ints, word};
 use crate::tflite::schema::{element, operator as op, operator_name, options};
 

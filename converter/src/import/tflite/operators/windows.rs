@@ -4,7 +4,8 @@ use crate::onnx::AttributeProto;
 
 use super::super::super::node::Problem;
 use super::super::file::{Operator, Tensor};
-use super::super::translate::{Halves, Translator};
+use super::super::halves::Halves;
+use super::super::translate::Translator;
 use super::{Options, is_bytes};
 use crate::emit::onnx::{int, ints, word};
 use crate::tflite::schema::{element, operator as op, options};
