@@ -131,7 +131,7 @@ mod tests {
         let (label, from, to) = (Some("my cät".into()), Some(1.5), Some(2.0));
         assert_eq!(all, Search { label, from, to, limit: Some(7) });
         assert_eq!(Search::parse("").unwrap(), Search::default());
-        for bad in ["from=nan", "to=soon", "limit=-1", "limit=", "lable=cat"] {
+        for bad in ["from=nan", "to=soon", "limit=-1", "limit=", "class=cat"] {
             assert!(Search::parse(bad).is_err(), "{bad}");
         }
     }
