@@ -120,7 +120,13 @@ class Page:
         return self.browser.ask("/element", {"using": "css selector", "value": css})[ELEMENT]
 
     def click(self, css: str) -> None:
-        self.browser.ask(f"/element/{self.find(css)}/click", {})
+        try:
+            self.browser.ask(f"/element/{self.find(css)}/click", {})
+        except AssertionError as error:
+            # A list that was written anew between the two requests has another element.
+            if "stale element" not in str(error):
+                raise
+            self.browser.ask(f"/element/{self.find(css)}/click", {})
 
     def write(self, css: str, text: str) -> None:
         self.browser.run(f"document.querySelector({css!r}).value = ''")
