@@ -24,7 +24,7 @@ import foldnet
 
 MOST = 1e-5
 # Of an archive; they name the source.
-MANIFEST = ("foldnet.toml", "proof.toml")
+MANIFEST = ("foldnet.toml", "proof.toml", "provenance.toml")
 KERAS = ("model.keras", "model.h5", "saved_model", "model.tflite")
 TORCH = ("model.pt2", "model.pt")
 
