@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::sync::{LazyLock, OnceLock};
 
 use foldnet::Session;
-use foldnet_archive::testing::{manifest, resnet8};
+use foldnet_archive::testing::{manifest_stretched, resnet8};
 use foldnet_kernels::dispatch;
 use foldnet_tests::{root, shared};
 
@@ -46,10 +46,11 @@ pub fn run(program: &str, arguments: &[&str]) -> String {
 
 /// A network of ResNet-8's shapes.
 pub fn made_up(path: &Path) {
-    let mut manifest = manifest();
-    (manifest.input.height, manifest.input.width) = (32, 32);
+    let network = resnet8();
+    // Stretched, as firmware fits its frames.
+    let mut manifest = manifest_stretched(&network);
     manifest.labels = (0..10).map(|class| format!("class {class}")).collect();
-    foldnet_archive::write(path, &resnet8(), &manifest).unwrap();
+    foldnet_archive::write(path, &network, &manifest).unwrap();
 }
 
 /// MLPerf Tiny's ResNet-8 as `converter quantize` makes it, or, where it is not at hand, a network of its
