@@ -1,10 +1,10 @@
-//! Frames of no class, kept to be named later.
+//! Frames that belong to no class, kept to be named later.
 //!
 //! ```text
 //! pets.teach.images/.unknown/0123456789abcdef.png
 //! ```
 //! At most one a second is kept, and at most [`MAX_IMAGES`]; the oldest go. A thread of its own encodes and writes them,
-//! and while it is busy, frames are let go.
+//! and while it is busy, frames are dropped.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};

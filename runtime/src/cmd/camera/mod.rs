@@ -120,9 +120,9 @@ pub struct Cmd {
     #[cfg(feature = "serve")]
     #[arg(long, help_heading = "Page", value_name = "TOKEN", requires = "listen")]
     token: Option<String>,
-    /// File for rules that are edited on the page, which need not exist yet
+    /// File of the rules that the page edits; it need not exist yet
     ///
-    /// They are watched beside those of --when and told to --webhook. MQTT sensors exist for --when only.
+    /// These rules are watched like those of --when, and --webhook receives them. Only --when rules have MQTT sensors.
     #[cfg(feature = "serve")]
     #[arg(long, help_heading = "Page", value_name = "FILE", requires = "listen")]
     rules: Option<PathBuf>,

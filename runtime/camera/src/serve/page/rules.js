@@ -23,7 +23,7 @@ function rule_row(rule, rules) {
   if (rule.editable) {
     row.append(button("Remove", "Remove the rule " + rule.rule, () => save_rules(edited(rules.filter(r => r !== rule)), rule.rule + " is removed.")));
   } else {
-    row.append(element("span", "--when", { className: "soft", title: "Of the command line" }));
+    row.append(element("span", "--when", { className: "soft", title: "From the command line" }));
   }
   return row;
 }
