@@ -191,6 +191,20 @@ impl Window {
         };
         Some([side(0)?, side(1)?])
     }
+
+    /// Returns the row (axis 0) or column (axis 1) of an input of `side` that a tap reads for an output there, with
+    /// taps `dilation` apart; `None` in the padding.
+    pub fn place(
+        &self,
+        axis: usize,
+        output: usize,
+        tap: usize,
+        dilation: usize,
+        side: usize,
+    ) -> Option<usize> {
+        let padded = output * self.stride[axis] + tap * dilation;
+        padded.checked_sub(self.pad[axis]).filter(|&at| at < side)
+    }
 }
 
 impl Graph {

@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from click_through import TOKEN, Browser, show, state
-from teach_classes import SIDE, VIEWS, Camera, Page, Program, pixels
+from teach_classes import VIEWS, Camera, Page, Program, folders, scenes
 
 AXE = os.environ.get("AXE")
 
@@ -158,14 +157,8 @@ def states(page: Checked, program: Program, runtime: str, archive: str, folder: 
 
 def main() -> None:
     runtime, archive, pictures = sys.argv[1], sys.argv[2], Path(sys.argv[3]).resolve()
-    folder = Path(tempfile.mkdtemp())
-    shots = Path(sys.argv[4]) if len(sys.argv) > 4 else folder
-    shots.mkdir(parents=True, exist_ok=True)
-    images = {
-        name: [pixels(file) for file in sorted(pictures.glob(f"{name}_*.png"))] for name in ("cat", "ship", "frog")
-    }
-    colours = (bytes((250, 20, 200)), bytes((20, 250, 30)))
-    images["pattern"] = [[b"".join(colours[(x + y) % 2] for x in range(SIDE)) for y in range(SIDE)]]
+    folder, shots = folders()
+    images = scenes(pictures)
     program, browser = Program(runtime, archive, folder / "page.teach"), None
     try:
         program.camera.shown = images["cat"]

@@ -338,16 +338,28 @@ def lose(page: Page, runtime: str, archive: str, teach: Path) -> None:
         program.end()
 
 
-def main() -> None:
-    runtime, archive, pictures = sys.argv[1], sys.argv[2], Path(sys.argv[3]).resolve()
+def folders() -> tuple[Path, Path]:
+    """A new folder for what the program keeps, and the one for screenshots: the fourth word, or else the same."""
     folder = Path(tempfile.mkdtemp())
     shots = Path(sys.argv[4]) if len(sys.argv) > 4 else folder
     shots.mkdir(parents=True, exist_ok=True)
+    return folder, shots
+
+
+def scenes(pictures: Path) -> dict[str, list]:
+    """What the camera may see: images of three classes, and a pattern of none."""
     images = {
         name: [pixels(file) for file in sorted(pictures.glob(f"{name}_*.png"))] for name in ("cat", "ship", "frog")
     }
     colours = (bytes((250, 20, 200)), bytes((20, 250, 30)))
     images["pattern"] = [[b"".join(colours[(x + y) % 2] for x in range(SIDE)) for y in range(SIDE)]]
+    return images
+
+
+def main() -> None:
+    runtime, archive, pictures = sys.argv[1], sys.argv[2], Path(sys.argv[3]).resolve()
+    folder, shots = folders()
+    images = scenes(pictures)
     program, browser = Program(runtime, archive, folder / "page.teach"), None
     try:
         program.camera.shown = images["cat"]

@@ -9,7 +9,6 @@ use foldnet_kernels::Shape;
 use crate::graph::{Conv, Window};
 
 use super::tile::{Lanes, MOST_PIXELS, PANEL, Tile};
-use super::value::inside;
 
 /// A convolution with its weights in panels.
 pub struct Convolution {
@@ -60,13 +59,10 @@ impl Convolution {
 
     /// Returns the input's values under each tap of the kernel at an output pixel, tap by tap.
     fn taps<'a>(&'a self, x: &'a [f32], from: Shape, at: usize) -> impl Iterator<Item = &'a [f32]> + 'a {
-        let (row, column) =
-            (at / self.shape.w * self.window.stride[0], at % self.shape.w * self.window.stride[1]);
-        let [top, left, ..] = self.window.pad;
         let [height, width] = self.window.kernel;
         (0..height * width).map(move |tap| {
-            let row = inside(row + tap / width * self.dilation[0], top, from.h);
-            let column = inside(column + tap % width * self.dilation[1], left, from.w);
+            let row = self.window.place(0, at / self.shape.w, tap / width, self.dilation[0], from.h);
+            let column = self.window.place(1, at % self.shape.w, tap % width, self.dilation[1], from.w);
             match row.zip(column) {
                 Some((row, column)) => &x[(row * from.w + column) * from.c..][..from.c],
                 None => &self.pad_value,

@@ -159,9 +159,10 @@ impl Grids {
     fn value(&self, node: NodeId, exact: Vec<f32>) -> Computed {
         match self.rounded.iter().find(|(n, _)| *n == node) {
             Some((_, grid)) => {
-                let mut rounded = exact.clone();
+                let kept = (!self.unrounded.is_empty()).then(|| exact.clone());
+                let mut rounded = exact;
                 grid.round(&mut rounded);
-                Computed { rounded, exact: Some(exact) }
+                Computed { rounded, exact: kept }
             }
             None => Computed { rounded: exact, exact: None },
         }
@@ -172,7 +173,7 @@ impl Grids {
 #[derive(Default)]
 struct Computed {
     rounded: Vec<f32>,
-    /// The value before rounding, if it is rounded.
+    /// The value before rounding, if it is rounded and any node reads values before rounding.
     exact: Option<Vec<f32>>,
 }
 

@@ -40,11 +40,10 @@ pub fn mean(x: &[f32], shape: Shape) -> Vec<f32> {
 /// Computes the maximum over a window. Padding counts as zeros if `floor_at_zero`, otherwise it never wins.
 pub fn max_pool(x: &[f32], from: Shape, window: &Window, to: Shape, floor_at_zero: bool) -> Vec<f32> {
     let mut y = vec![f32::NEG_INFINITY; to.len()];
-    let [top, left, ..] = window.pad;
     for (at, best) in y.chunks_exact_mut(to.c).enumerate() {
-        let (row, column) = (at / to.w * window.stride[0], at % to.w * window.stride[1]);
         for (dy, dx) in (0..window.kernel[0]).flat_map(|dy| (0..window.kernel[1]).map(move |dx| (dy, dx))) {
-            match inside(row + dy, top, from.h).zip(inside(column + dx, left, from.w)) {
+            let row = window.place(0, at / to.w, dy, 1, from.h);
+            match row.zip(window.place(1, at % to.w, dx, 1, from.w)) {
                 Some((row, column)) => {
                     let pixel = &x[(row * from.w + column) * from.c..][..from.c];
                     best.iter_mut().zip(pixel).for_each(|(best, &v)| *best = larger(*best, v));
@@ -60,11 +59,6 @@ pub fn max_pool(x: &[f32], from: Shape, window: &Window, to: Shape, floor_at_zer
 /// Returns the larger number; NaN if one of them is.
 fn larger(a: f32, b: f32) -> f32 {
     if a > b || a.is_nan() { a } else { b }
-}
-
-/// Returns the place in an axis of `side` places that `at` is in the padded axis, or `None` in the padding.
-pub fn inside(at: usize, pad: usize, side: usize) -> Option<usize> {
-    at.checked_sub(pad).filter(|&at| at < side)
 }
 
 /// Adds zeros around an image: top, left, bottom, right.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use super::Constant;
 use super::tensor::{Kind, Tensor};
+use super::walk::Walk;
 use crate::curve::Operator;
 use crate::import::moves::broadcast;
 use crate::import::node::{Node, Problem};
@@ -110,53 +111,13 @@ fn with(kind: Kind, inputs: &[&Constant], value: impl Fn([f64; 3]) -> f64) -> Re
     let mut walk = Walk::new(&shapes, &dims);
     let results = (0..volume).map(|_| {
         let mut operands = [0.0; 3];
-        for (operand, (numbers, &at)) in operands.iter_mut().zip(numbers.iter().zip(&walk.places)) {
+        for (operand, (numbers, &at)) in operands.iter_mut().zip(numbers.iter().zip(walk.places())) {
             *operand = numbers[at];
         }
         walk.step();
         value(operands)
     });
     Tensor::of_numbers(kind, &dims, results).map(Arc::new)
-}
-
-/// Walks over an array and knows the place in each input that is broadcast to it.
-struct Walk<'d> {
-    dims: &'d [usize],
-    at: Vec<usize>,
-    /// Of each input, its places' distance along each dimension; 0 where it is broadcast.
-    strides: Vec<Vec<usize>>,
-    places: Vec<usize>,
-}
-
-impl<'d> Walk<'d> {
-    fn new(inputs: &[&[usize]], dims: &'d [usize]) -> Self {
-        let strides = |shape: &&[usize]| {
-            let mut strides = vec![0; dims.len()];
-            let mut stride = 1;
-            for (to, &side) in strides.iter_mut().rev().zip(shape.iter().rev()) {
-                *to = if side == 1 { 0 } else { stride };
-                stride *= side;
-            }
-            strides
-        };
-        let strides = inputs.iter().map(strides).collect();
-        Self { dims, at: vec![0; dims.len()], strides, places: vec![0; inputs.len()] }
-    }
-
-    fn step(&mut self) {
-        for d in (0..self.dims.len()).rev() {
-            self.at[d] += 1;
-            let back = self.at[d] == self.dims[d];
-            for (place, strides) in self.places.iter_mut().zip(&self.strides) {
-                *place += strides[d];
-                *place -= if back { strides[d] * self.dims[d] } else { 0 };
-            }
-            if !back {
-                return;
-            }
-            self.at[d] = 0;
-        }
-    }
 }
 
 #[cfg(test)]

@@ -33,17 +33,14 @@ pub fn convolve(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Constant
         return Err(format!("its biases are not {outputs}"));
     }
     let (values, weights) = (x.doubles(), w.doubles());
-    let inside = |at: usize, tap: usize, axis: usize, side: usize| {
-        let at = at * window.stride[axis] + tap * dilation[axis];
-        at.checked_sub(window.pad[axis]).filter(|&at| at < side)
-    };
     let mut sums = Vec::new();
     for (image, output) in (0..images).flat_map(|i| (0..outputs).map(move |o| (i, o))) {
         for (row, column) in (0..h).flat_map(|r| (0..wide).map(move |c| (r, c))) {
             let mut sum = bias.as_ref().map_or(0.0, |b| b[output]);
             for k in 0..per_group * height * width {
                 let (channel, dy, dx) = (k / (height * width), k / width % height, k % width);
-                let place = inside(row, dy, 0, rows).zip(inside(column, dx, 1, columns));
+                let place = window.place(0, row, dy, dilation[0], rows);
+                let place = place.zip(window.place(1, column, dx, dilation[1], columns));
                 let channel = output / (outputs / groups) * per_group + channel;
                 let value = place
                     .map_or(0.0, |(r, c)| values[((image * channels + channel) * rows + r) * columns + c]);

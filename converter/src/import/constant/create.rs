@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::tensor::{Kind, Tensor};
-use super::{Constant, read};
+use super::{Constant, input, read};
 use crate::import::node::{Node, Problem};
 
 /// Runs such an operator; returns `None` if the node is something else.
@@ -13,16 +13,12 @@ pub fn run(node: Node<'_>, inputs: &[Option<&Constant>]) -> Option<Result<Consta
         "Constant" => constant(node),
         "ConstantOfShape" => constant_of_shape(node, inputs),
         "Range" => range(inputs),
-        "Shape" => shape(node, inputs),
+        "Shape" => input(inputs, 0).and_then(|x| dimensions(node, x.shape())),
         "Size" => input(inputs, 0).and_then(|x| Tensor::of_integers(Kind::I64, &[], vec![x.len() as i64])),
         "EyeLike" => eye_like(node, inputs),
         _ => return None,
     };
     Some(result.map(Arc::new))
-}
-
-fn input<'c>(inputs: &[Option<&'c Constant>], i: usize) -> Result<&'c Constant, Problem> {
-    inputs.get(i).copied().flatten().ok_or_else(|| format!("input {i} is missing"))
 }
 
 fn constant(node: Node<'_>) -> Result<Tensor, Problem> {
@@ -83,9 +79,9 @@ fn range(inputs: &[Option<&Constant>]) -> Result<Tensor, Problem> {
     Tensor::of_numbers(input(inputs, 0)?.kind(), &[count], values)
 }
 
-fn shape(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Tensor, Problem> {
+/// Returns what `Shape` gives of an array with these dimensions: those from `start` to before `end`.
+pub fn dimensions(node: Node<'_>, dims: &[usize]) -> Result<Tensor, Problem> {
     node.only(&["end", "start"])?;
-    let dims = input(inputs, 0)?.shape();
     let rank = dims.len() as i64;
     let bound = |v: i64| (if v < 0 { v + rank } else { v }).clamp(0, rank) as usize;
     let (start, end) = (bound(node.int("start", 0)?), bound(node.int("end", rank)?));

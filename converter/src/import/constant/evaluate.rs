@@ -7,7 +7,6 @@ use super::quantize::{dequantize, quantize};
 use super::{Constant, along, arithmetic, create, normalize, product, reduce, top_k};
 use crate::import::moves;
 use crate::import::node::{Node, Problem};
-use crate::onnx::NodeProto;
 
 /// Operators with a different result each time.
 const RANDOM: [&str; 6] =
@@ -26,10 +25,8 @@ pub fn evaluate(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Vec<Cons
         "TopK" => return top_k::run(node, inputs),
         _ => {}
     }
-    match moves::of_constants(node, inputs) {
-        Some(Ok(outputs)) => return Ok(outputs),
-        Some(Err(problem)) => return Err(problem),
-        None => {}
+    if let Some(outputs) = moves::of_constants(node, inputs) {
+        return outputs;
     }
     let given: Vec<Constant> = inputs.iter().flatten().map(|c| (*c).clone()).collect();
     bound_output(node, &given)?;
@@ -55,13 +52,8 @@ fn dropout(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Vec<Constant>
         return Err("it is in training mode: export the model for inference (model.eval())".into());
     }
     let x = inputs.first().copied().flatten().ok_or("it has no input")?;
-    only_first_output(node.proto)?;
-    Ok(vec![x.clone()])
-}
-
-fn only_first_output(node: &NodeProto) -> Result<(), Problem> {
-    match node.output.iter().skip(1).find(|name| !name.is_empty()) {
+    match node.proto.output.iter().skip(1).find(|name| !name.is_empty()) {
         Some(name) => Err(format!("its output {name} is not supported")),
-        None => Ok(()),
+        None => Ok(vec![x.clone()]),
     }
 }

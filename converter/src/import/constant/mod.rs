@@ -17,15 +17,23 @@ mod read;
 mod reduce;
 mod tensor;
 mod top_k;
+mod walk;
 
 use std::sync::Arc;
 
+use super::node::Problem;
+pub use create::dimensions;
 pub use evaluate::evaluate;
 pub use read::read;
 pub use tensor::{Kind, Tensor};
 
 /// A constant.
 pub type Constant = Arc<Tensor>;
+
+/// Returns a node's input, which must be given.
+fn input<'c>(inputs: &[Option<&'c Constant>], i: usize) -> Result<&'c Constant, Problem> {
+    inputs.get(i).copied().flatten().ok_or_else(|| format!("input {i} is missing"))
+}
 
 /// Converts a constant to f32.
 pub fn floats(constant: &Constant) -> Vec<f32> {

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Constant;
 use super::tensor::Tensor;
+use super::{Constant, input};
 use crate::import::moves::dimension;
 use crate::import::node::{Node, Problem};
 
@@ -15,10 +15,6 @@ pub fn run(node: Node<'_>, inputs: &[Option<&Constant>]) -> Option<Result<Consta
         "LayerNormalization" => layer(node, inputs),
         _ => return None,
     })
-}
-
-fn input<'c>(inputs: &[Option<&'c Constant>], i: usize) -> Result<&'c Constant, Problem> {
-    inputs.get(i).copied().flatten().ok_or_else(|| format!("input {i} is missing"))
 }
 
 /// Gives the numbers of each group mean 0 and variance 1, then the gain and the offset of their place.

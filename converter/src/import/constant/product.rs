@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Constant;
 use super::tensor::Tensor;
+use super::walk::Walk;
+use super::{Constant, input};
 use crate::import::moves::broadcast;
 use crate::import::node::{Node, Problem};
 
@@ -14,10 +15,6 @@ pub fn run(node: Node<'_>, inputs: &[Option<&Constant>]) -> Option<Result<Consta
         "Gemm" => Some(gemm(node, inputs)),
         _ => None,
     }
-}
-
-fn input<'c>(inputs: &[Option<&'c Constant>], i: usize) -> Result<&'c Constant, Problem> {
-    inputs.get(i).copied().flatten().ok_or_else(|| format!("input {i} is missing"))
 }
 
 /// A matrix in an array of numbers.
@@ -70,28 +67,19 @@ fn matmul(inputs: &[Option<&Constant>]) -> Result<Constant, Problem> {
     let outer = broadcast(&[outer_left, outer_right])?;
     let (x, y) = (a.doubles(), b.doubles());
     let mut product = Vec::new();
-    for i in 0..outer.iter().product() {
-        let (at, of) = (place(i, &outer, outer_left), place(i, &outer, outer_right));
+    let mut walk = Walk::new(&[outer_left, outer_right], &outer);
+    for _ in 0..outer.iter().product() {
+        let (at, of) = (walk.places()[0], walk.places()[1]);
         let numbers = &x[at * rows * depth..][..rows * depth];
         let by = &y[of * depth * columns..][..depth * columns];
         Matrix { numbers, rows, columns: depth, transposed: false }
             .times(Matrix { numbers: by, rows: depth, columns, transposed: false }, &mut product);
+        walk.step();
     }
     let inner = [(vectors[0], rows), (vectors[1], columns)];
     let inner = inner.into_iter().filter(|(vector, _)| !vector).map(|(_, side)| side);
     let dims: Vec<usize> = outer.into_iter().chain(inner).collect();
     Tensor::of_numbers(a.kind(), &dims, product).map(Arc::new)
-}
-
-/// Returns the place in an array of the dimensions `own` that is broadcast to place `i` of `dims`.
-fn place(i: usize, dims: &[usize], own: &[usize]) -> usize {
-    let (mut rest, mut place, mut stride) = (i, 0, 1);
-    for (&n, &side) in dims.iter().rev().zip(own.iter().rev()) {
-        place += if side == 1 { 0 } else { rest % n * stride };
-        rest /= n;
-        stride *= side;
-    }
-    place
 }
 
 /// Computes `alpha·A·B + beta·C`.
@@ -123,7 +111,11 @@ fn gemm(node: Node<'_>, inputs: &[Option<&Constant>]) -> Result<Constant, Proble
             return Err(format!("dimensions {:?} do not broadcast to {dims:?}", c.shape()));
         }
         let added = c.doubles();
-        product.iter_mut().enumerate().for_each(|(i, v)| *v += beta * added[place(i, &dims, c.shape())]);
+        let mut walk = Walk::new(&[c.shape()], &dims);
+        for v in &mut product {
+            *v += beta * added[walk.places()[0]];
+            walk.step();
+        }
     }
     Tensor::of_numbers(a.kind(), &[rows, columns], product).map(Arc::new)
 }

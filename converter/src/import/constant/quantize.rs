@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Constant;
 use super::tensor::{Kind, Tensor};
+use super::{Constant, input};
 use crate::import::node::{Node, Problem};
 
 /// The scale and zero point of each number.
@@ -47,10 +47,6 @@ impl Grid {
         let i = number / self.behind.max(1) % self.scales.len();
         (self.scales[i], self.zeros[i])
     }
-}
-
-fn input<'i>(inputs: &[Option<&'i Constant>], i: usize) -> Result<&'i Constant, Problem> {
-    inputs.get(i).copied().flatten().ok_or_else(|| format!("input {i} is missing"))
 }
 
 /// Computes `(q − zero)·scale`.

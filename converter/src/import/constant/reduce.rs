@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::Constant;
 use super::tensor::Tensor;
+use super::walk::Walk;
 use crate::import::moves::dimension;
 use crate::import::node::{Node, Problem};
 
@@ -47,8 +48,11 @@ fn reduce(node: Node<'_>, inputs: &[Option<&Constant>], reduction: Reduction) ->
     let sides: Vec<usize> =
         x.shape().iter().enumerate().map(|(d, &n)| if gone(&d) { 1 } else { n }).collect();
     let mut groups: Vec<Vec<f64>> = vec![Vec::new(); sides.iter().product()];
-    for (i, &v) in x.doubles().iter().enumerate() {
-        groups[group(i, x.shape(), &sides)].push(v);
+    // Each result is broadcast, so to speak, to the numbers that it is computed from.
+    let mut walk = Walk::new(&[&sides], x.shape());
+    for &v in x.doubles().iter() {
+        groups[walk.places()[0]].push(v);
+        walk.step();
     }
     let keep = node.int("keepdims", 1)? != 0;
     let dims: Vec<usize> = (0..x.rank()).filter(|d| keep || !gone(d)).map(|d| sides[d]).collect();
@@ -56,26 +60,4 @@ fn reduce(node: Node<'_>, inputs: &[Option<&Constant>], reduction: Reduction) ->
         return Err("it reduces nothing".into());
     }
     Tensor::of_numbers(x.kind(), &dims, groups.iter().map(|v| reduction(v))).map(Arc::new)
-}
-
-/// Returns the place among the results of the number at place `i`.
-fn group(i: usize, shape: &[usize], sides: &[usize]) -> usize {
-    let (mut rest, mut place, mut stride) = (i, 0, 1);
-    for (&n, &side) in shape.iter().zip(sides).rev() {
-        place += rest % n % side * stride;
-        rest /= n;
-        stride *= side;
-    }
-    place
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn numbers_that_share_the_other_dimensions_become_one() {
-        let places: Vec<usize> = (0..12).map(|i| group(i, &[2, 3, 2], &[2, 1, 2])).collect();
-        assert_eq!(places, [0, 1, 0, 1, 0, 1, 2, 3, 2, 3, 2, 3]);
-    }
 }

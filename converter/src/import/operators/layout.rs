@@ -1,21 +1,16 @@
 //! Operators that move or rename numbers without computing: they add no nodes to the graph.
 
 use super::super::Importer;
-use super::super::constant::{Kind, Tensor, integers};
+use super::super::constant::{Kind, Tensor, dimensions, integers};
 use super::super::moves::reshaped;
 use super::super::node::{Node, Problem};
 use super::super::value::Value;
 
 /// The dimensions as a constant, since all except the batch are known and the batch is 1.
 pub fn shape<'a>(importer: &mut Importer<'a>, node: Node<'a>) -> Result<(), Problem> {
-    node.only(&["start", "end"])?;
-    let sizes: Vec<i64> = importer.sizes(node, 0)?.iter().map(|&n| n as i64).collect();
-    let rank = sizes.len() as i64;
-    let place = |i: i64| (if i < 0 { i + rank } else { i }).clamp(0, rank) as usize;
-    let (start, end) = (place(node.int("start", 0)?), place(node.int("end", rank)?));
+    let dims = importer.sizes(node, 0)?;
     let output = node.proto.output.first().ok_or("it has no output")?;
-    let sizes = sizes[start..end.max(start)].to_vec();
-    importer.constants.insert(output, Tensor::of_integers(Kind::I64, &[sizes.len()], sizes)?.into());
+    importer.constants.insert(output, dimensions(node, &dims)?.into());
     Ok(())
 }
 
